@@ -1,0 +1,5 @@
+export { WireError } from './errors.ts';
+export { concat, equalOctets, fromHex, toHex } from './octets.ts';
+export { Reader } from './reader.ts';
+export { encodeVarint, MAX_SAFE_VARINT, varintLength } from './varint.ts';
+export { Writer } from './writer.ts';

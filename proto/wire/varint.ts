@@ -1,0 +1,27 @@
+/** Largest integer a QUIC varint can carry that a JavaScript number holds exactly (2^53 - 1; the wire's own limit is 2^62 - 1). */
+export const MAX_SAFE_VARINT = Number.MAX_SAFE_INTEGER;
+
+const TWO_32 = 0x1_0000_0000;
+
+/** Octets that `value` takes as a QUIC varint (RFC 9000 §16): 1, 2, 4 or 8. */
+export function varintLength(value: number): 1 | 2 | 4 | 8 {
+  if (value < 0x40) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x4000_0000) return 4;
+  return 8;
+}
+
+/** Encodes one varint into octets of its own. For cold paths; packets are written with a `Writer`. */
+export function encodeVarint(value: number): Uint8Array {
+  const length = varintLength(value);
+  const out = new Uint8Array(length);
+  const view = new DataView(out.buffer);
+  if (length === 1) view.setUint8(0, value);
+  else if (length === 2) view.setUint16(0, value | 0x4000);
+  else if (length === 4) view.setUint32(0, (value | 0x8000_0000) >>> 0);
+  else {
+    view.setUint32(0, (Math.floor(value / TWO_32) | 0xc000_0000) >>> 0);
+    view.setUint32(4, value >>> 0);
+  }
+  return out;
+}
