@@ -1,0 +1,48 @@
+/** Encryption levels that carry CRYPTO data (RFC 9001 §4.1.4); 0-RTT carries none. */
+export type CryptoLevel = 'initial' | 'handshake' | 'application';
+
+export const CipherSuite = {
+  TLS_AES_128_GCM_SHA256: 0x1301,
+  TLS_CHACHA20_POLY1305_SHA256: 0x1303,
+} as const;
+export type CipherSuite = (typeof CipherSuite)[keyof typeof CipherSuite];
+
+/** What a TLS handshake gives, in order, through `poll()`. */
+export type TlsEvent =
+  /** Handshake octets to send in CRYPTO frames of `level`. */
+  | { readonly type: 'send'; readonly level: CryptoLevel; readonly data: Uint8Array }
+  /** New traffic secrets, for both directions (RFC 8446 §7.1). Comes before anything is sent or expected under them. */
+  | {
+      readonly type: 'secrets';
+      readonly level: 'handshake' | 'application';
+      readonly cipherSuite: CipherSuite;
+      readonly clientSecret: Uint8Array;
+      readonly serverSecret: Uint8Array;
+    }
+  /** The peer's quic_transport_parameters extension (RFC 9001 §8.2), undecoded. Not authenticated before `complete`. */
+  | { readonly type: 'transportParameters'; readonly data: Uint8Array }
+  /** The handshake completed: Finished was sent and the peer's verified. */
+  | { readonly type: 'complete'; readonly alpn: string; readonly serverName: string | undefined };
+
+/**
+ * A TLS 1.3 handshake without records, as QUIC uses it (RFC 9001 §4). Bytes in, events out; no clock (the
+ * options give the wall-clock time at start, for certificate validity) and no randomness but the given source.
+ */
+export interface TlsSession {
+  /**
+   * Handshake octets in order, of one level. Throws `TlsAlertError` on what the protocol forbids; the session is then dead.
+   */
+  receive(level: CryptoLevel, data: Uint8Array): void;
+  poll(): TlsEvent | undefined;
+}
+
+/** A fatal alert (RFC 8446 §6.2). QUIC closes with CRYPTO_ERROR + `alert` (RFC 9001 §4.8). */
+export class TlsAlertError extends Error {
+  override readonly name = 'TlsAlertError';
+  readonly alert: number;
+
+  constructor(alert: number, reason: string) {
+    super(reason);
+    this.alert = alert;
+  }
+}
