@@ -1,0 +1,73 @@
+import type { ReadableStream, WritableStream } from 'node:stream/web';
+import type { Address, QuicStats } from '../../proto/quic/index.ts';
+
+/** A bidirectional stream, shaped as the W3C's `WebTransportBidirectionalStream`. */
+export interface BidirectionalStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+/** How a session ended, shaped as the W3C's `WebTransportCloseInfo`. */
+export interface CloseInfo {
+  readonly closeCode: number;
+  readonly reason: string;
+}
+
+/** What the client asked for, read from its extended CONNECT. */
+export interface SessionRequest {
+  readonly path: string;
+  /** Query of the path, parsed. */
+  readonly query: URLSearchParams;
+  readonly authority: string;
+  readonly origin: string | undefined;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly remoteAddress: Address;
+}
+
+/** What changed under a session without ending it. */
+export type NetworkChange =
+  | {
+      readonly type: 'path';
+      readonly remote: Address;
+      readonly previous: Address;
+      readonly validated: boolean;
+    }
+  | { readonly type: 'forwarder'; readonly via: Address | undefined };
+
+/**
+ * One WebTransport session, shaped as the W3C's `WebTransport`, whatever carries it (QUIC now, the TCP fallback later).
+ * Aborting a `WritableStream`, or cancelling a `ReadableStream`, with a `StreamError` puts its code on the wire.
+ */
+export interface WebTransportSession {
+  readonly request: SessionRequest;
+  readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
+  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  /** Waits while the peer's stream limit allows none. Higher `sendOrder` is sent first. */
+  createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream>;
+  createUnidirectionalStream(options?: { sendOrder?: number }): Promise<WritableStream<Uint8Array>>;
+  readonly datagrams: {
+    readonly readable: ReadableStream<Uint8Array>;
+    readonly writable: WritableStream<Uint8Array>;
+    readonly maxDatagramSize: number;
+  };
+  /** Fulfils on a clean close by either side, rejects when the connection was lost. */
+  readonly closed: Promise<CloseInfo>;
+  close(info?: Partial<CloseInfo>): void;
+  /** Tells the client to finish and go elsewhere (WT_DRAIN_SESSION); the session goes on. */
+  drain(): void;
+  /** Figures of the connection beneath. */
+  stats(): QuicStats;
+  /** Calls back on every change of address or forwarder; returns the way to stop it. */
+  onNetworkChange(listener: (change: NetworkChange) => void): () => void;
+}
+
+/** An error with the WebTransport stream code (0 to 2^32 - 1) that goes, or came, over the wire. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+  readonly streamErrorCode: number;
+
+  constructor(streamErrorCode: number, message: string) {
+    super(message);
+    this.streamErrorCode = streamErrorCode;
+  }
+}
