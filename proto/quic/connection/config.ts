@@ -1,0 +1,48 @@
+/** How one connection behaves and what it grants its peer. Times are milliseconds, sizes octets. */
+export interface TransportConfig {
+  /** Offered idle timeout; 0 offers none (RFC 9000 §10.1). */
+  readonly maxIdleTimeoutMs: number;
+  /** Flow control granted to the peer for the whole connection. */
+  readonly initialMaxData: number;
+  /** Flow control granted to the peer for each stream. */
+  readonly initialMaxStreamData: number;
+  readonly initialMaxStreamsBidi: number;
+  readonly initialMaxStreamsUni: number;
+  /** Largest DATAGRAM frame that we take; 0 turns datagrams off (RFC 9221 §3). */
+  readonly maxDatagramFrameSize: number;
+  /** CIDs of the peer that we keep at a time; at least 2 (RFC 9000 §18.2). */
+  readonly activeConnectionIdLimit: number;
+  readonly maxAckDelayMs: number;
+  /** UDP payload that we send at most; 1200 to 65527. No path MTU discovery yet. */
+  readonly datagramSize: number;
+  /** Handshakes that take longer end with `handshake-timeout`. */
+  readonly handshakeTimeoutMs: number;
+  /** Sends a PING when nothing was sent or heard for this long; 0 sends none (RFC 9000 §10.1.2). */
+  readonly keepAliveIntervalMs: number;
+  /** Octets of DATAGRAM payload waiting to be sent; `sendDatagram` refuses more. */
+  readonly datagramSendQueueOctets: number;
+  /** Octets of DATAGRAM payload waiting to be polled; the oldest are dropped beyond it. */
+  readonly datagramReceiveQueueOctets: number;
+  /** 1-RTT packets under one set of keys after which we update them (RFC 9001 §6.6 allows 2^23 for AES-GCM). */
+  readonly keyUpdatePackets: number;
+  /** Moves our traffic to a new address are refused for the peer when true (RFC 9000 §18.2). */
+  readonly disableActiveMigration: boolean;
+}
+
+export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
+  maxIdleTimeoutMs: 30_000,
+  initialMaxData: 4 * 1024 * 1024,
+  initialMaxStreamData: 1024 * 1024,
+  initialMaxStreamsBidi: 100,
+  initialMaxStreamsUni: 100,
+  maxDatagramFrameSize: 65_535,
+  activeConnectionIdLimit: 4,
+  maxAckDelayMs: 25,
+  datagramSize: 1200,
+  handshakeTimeoutMs: 10_000,
+  keepAliveIntervalMs: 0,
+  datagramSendQueueOctets: 64 * 1024,
+  datagramReceiveQueueOctets: 256 * 1024,
+  keyUpdatePackets: 2 ** 22,
+  disableActiveMigration: false,
+});

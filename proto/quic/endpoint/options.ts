@@ -1,0 +1,78 @@
+import type { CipherSuite, TlsCertificate, TlsTrust } from '../../tls/index.ts';
+import type { TransportConfig } from '../connection/config.ts';
+import type { QuicConnection } from '../connection/connection.ts';
+import type { DropReason, QuicObserver } from '../connection/observer.ts';
+import type { QuicEvent } from '../events.ts';
+import type { Address, ConnectionIdGenerator, RandomSource } from '../types.ts';
+
+export interface ServerTlsOptions {
+  readonly certificates: readonly TlsCertificate[];
+  readonly alpnProtocols: readonly string[];
+  readonly cipherSuites?: readonly CipherSuite[];
+  readonly groups?: readonly number[];
+  /** Lines of SSLKEYLOGFILE. */
+  readonly keyLog?: (line: string) => void;
+}
+
+export interface ServerOptions {
+  readonly tls: ServerTlsOptions;
+  /**
+   * Whether this first packet must prove its address with a Retry before it costs state (RFC 9000 §8.1.2).
+   * Besides this, an endpoint asks by itself once `maxHalfOpen` is reached.
+   */
+  readonly requireRetry?: (remote: Address, halfOpen: number) => boolean;
+  /** Connections whose handshake is not done, beyond which newcomers get a Retry. Default 256. */
+  readonly maxHalfOpen?: number;
+  /** Connections of all kinds, beyond which newcomers are refused. Default 10 000. */
+  readonly maxConnections?: number;
+}
+
+export interface EndpointOptions {
+  readonly random: RandomSource;
+  readonly connectionIdGenerator: ConnectionIdGenerator;
+  /** 32 octets shared by the cluster: any backend can reset any other's connection (RFC 9000 §10.3.2). Random when absent. */
+  readonly statelessResetKey?: Uint8Array;
+  /** Absent: connections are only dialled, never taken. */
+  readonly server?: ServerOptions;
+  readonly transport?: Partial<TransportConfig>;
+  /** False: no new connection and no Version Negotiation, for draining. Settable on the endpoint. Default true. */
+  readonly acceptNew?: boolean;
+  /** Wall-clock time at start, for the validity of certificates when dialling. Milliseconds since 1970. */
+  readonly wallClockEpochMs?: number;
+  readonly observer?: QuicObserver;
+}
+
+export interface ConnectOptions {
+  readonly remote: Address;
+  /** Default: host '0.0.0.0', port 0. What is sent carries it as `path.local`. */
+  readonly local?: Address;
+  readonly serverName: string;
+  readonly alpnProtocols: readonly string[];
+  readonly trust: TlsTrust;
+  readonly cipherSuites?: readonly CipherSuite[];
+  readonly groups?: readonly number[];
+  readonly keyShareGroups?: readonly number[];
+  readonly keyLog?: (line: string) => void;
+  readonly transport?: Partial<TransportConfig>;
+  readonly observer?: QuicObserver;
+  /** Overrides the endpoint's. */
+  readonly wallClockEpochMs?: number;
+}
+
+export type EndpointEvent =
+  /** A client's first packet made a connection. Its own events follow. */
+  | { readonly type: 'incoming'; readonly connection: QuicConnection }
+  | { readonly type: 'event'; readonly connection: QuicConnection; readonly event: QuicEvent };
+
+export interface EndpointStats {
+  readonly connections: number;
+  readonly halfOpen: number;
+  readonly datagramsReceived: number;
+  readonly datagramsSent: number;
+  readonly connectionsAccepted: number;
+  readonly versionNegotiationsSent: number;
+  readonly retriesSent: number;
+  readonly statelessResetsSent: number;
+  /** Datagrams dropped before any connection saw them, and packets that connections dropped, by reason. */
+  readonly dropped: Readonly<Partial<Record<DropReason, number>>>;
+}
