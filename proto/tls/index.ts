@@ -1,1 +1,12 @@
+export { Alert } from './alerts.ts';
+export { TlsClient } from './client.ts';
+export { hkdfExpandLabel, hkdfExtract } from './hkdf.ts';
+export {
+  NamedGroup,
+  type TlsCertificate,
+  type TlsClientOptions,
+  type TlsServerOptions,
+  type TlsTrust,
+} from './options.ts';
+export { TlsServer } from './server.ts';
 export { CipherSuite, type CryptoLevel, TlsAlertError, type TlsEvent, type TlsSession } from './types.ts';

@@ -36,13 +36,19 @@ export interface TlsSession {
   poll(): TlsEvent | undefined;
 }
 
-/** A fatal alert (RFC 8446 §6.2). QUIC closes with CRYPTO_ERROR + `alert` (RFC 9001 §4.8). */
+/**
+ * A fatal alert (RFC 8446 §6.2). QUIC closes with CRYPTO_ERROR + `alert` (RFC 9001 §4.8), except where RFC 9001 names
+ * a transport error of its own: close with `transportErrorCode`, which is right in both cases.
+ */
 export class TlsAlertError extends Error {
   override readonly name = 'TlsAlertError';
   readonly alert: number;
+  /** The code for CONNECTION_CLOSE: `0x0100 + alert`, or PROTOCOL_VIOLATION and the like. */
+  readonly transportErrorCode: number;
 
-  constructor(alert: number, reason: string) {
+  constructor(alert: number, reason: string, transportErrorCode: number = 0x0100 + alert) {
     super(reason);
     this.alert = alert;
+    this.transportErrorCode = transportErrorCode;
   }
 }
