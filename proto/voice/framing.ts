@@ -1,0 +1,126 @@
+import { Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import type { Message } from './messages.ts';
+
+/** Longest message on the control stream, in octets of JSON. */
+export const MAX_MESSAGE_OCTETS = 1 << 20;
+/** Longest header of an audio stream, in octets of JSON. */
+export const MAX_HEADER_OCTETS = 1 << 16;
+
+const INITIAL_BUFFER_OCTETS = 256;
+const textEncoder = new TextEncoder();
+
+/** One message as octets: a QUIC varint with the length of the JSON, then the JSON in UTF-8. */
+export function encodeMessage(message: { readonly type: string }): Uint8Array {
+  const json = textEncoder.encode(JSON.stringify(message));
+  const out = new Uint8Array(varintLength(json.length) + json.length);
+  return new Writer(out).varint(json.length).bytes(json).finish();
+}
+
+/**
+ * Cuts messages out of a stream, however it is chopped. Holds at most one unfinished message beside the octets of the
+ * last `push`; a length above the bound is refused as soon as it is read. A fault throws `VoiceProtocolError`.
+ */
+export class MessageDecoder {
+  readonly #maxOctets: number;
+  #data: Uint8Array = new Uint8Array(INITIAL_BUFFER_OCTETS);
+  #start = 0;
+  #end = 0;
+
+  constructor(maxOctets: number = MAX_MESSAGE_OCTETS) {
+    this.#maxOctets = maxOctets;
+  }
+
+  /** Octets taken in and not yet given out. */
+  get bufferedOctets(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Takes octets in; they are copied. Call `next` until it gives nothing before the next push. */
+  push(chunk: Uint8Array): void {
+    this.#makeRoom(chunk.length);
+    this.#data.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /** The next whole message, or undefined until more octets come. */
+  next(): Message | undefined {
+    const reader = new Reader(this.#data, this.#start, this.#end);
+    const length = this.#readLength(reader);
+    if (length === undefined || reader.remaining < length) return undefined;
+    const text = readText(reader, length);
+    this.#start = reader.offset;
+    if (this.#start === this.#end) this.#release();
+    return parseMessage(text);
+  }
+
+  /** Everything that follows the messages taken so far: the audio behind a stream header. Empties the decoder. */
+  takeRest(): Uint8Array {
+    const rest = this.#data.slice(this.#start, this.#end);
+    this.#release();
+    return rest;
+  }
+
+  #readLength(reader: Reader): number | undefined {
+    if (reader.done) return undefined;
+    if (reader.remaining < 1 << (reader.peekU8() >> 6)) return undefined;
+    const length = reader.varint();
+    if (length <= this.#maxOctets) return length;
+    throw new VoiceProtocolError(
+      SessionCloseCode.MESSAGE_TOO_LARGE,
+      `a message of ${length} octets was announced; the limit is ${this.#maxOctets}`,
+    );
+  }
+
+  #makeRoom(octets: number): void {
+    const held = this.#end - this.#start;
+    if (this.#end + octets <= this.#data.length) return;
+    const capacity = Math.max(this.#data.length, INITIAL_BUFFER_OCTETS);
+    if (held + octets <= capacity / 2) {
+      this.#data.copyWithin(0, this.#start, this.#end);
+    } else {
+      const grown = new Uint8Array(Math.max(held + octets, capacity * 2));
+      grown.set(this.#data.subarray(this.#start, this.#end));
+      this.#data = grown;
+    }
+    this.#start = 0;
+    this.#end = held;
+  }
+
+  /** Lets a large buffer go, so that one long message does not cost its memory for the whole call. */
+  #release(): void {
+    this.#start = 0;
+    this.#end = 0;
+    if (this.#data.length > 1 << 14) this.#data = new Uint8Array(INITIAL_BUFFER_OCTETS);
+  }
+}
+
+function readText(reader: Reader, length: number): string {
+  try {
+    return reader.utf8(length);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw malformed('a message is not valid UTF-8');
+  }
+}
+
+function parseMessage(text: string): Message {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw malformed('a message is not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed('a message is not a JSON object');
+  }
+  const { type } = value as { type?: unknown };
+  if (typeof type !== 'string' || type.length === 0 || type.length > 256) {
+    throw malformed('a message has no "type" of 1 to 256 characters');
+  }
+  return value as Message;
+}
+
+function malformed(reason: string): VoiceProtocolError {
+  return new VoiceProtocolError(SessionCloseCode.MALFORMED, reason);
+}

@@ -1,0 +1,92 @@
+import * as z from 'zod/mini';
+import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import { encodeMessage, MAX_HEADER_OCTETS, MessageDecoder } from './framing.ts';
+import { describeIssues, type Message, SAMPLE_RATE, VOICE_CODEC } from './messages.ts';
+
+const count = z.int().check(z.nonnegative());
+const name = z.string().check(z.minLength(1), z.maxLength(256));
+
+/** Header of a microphone stream, client to server: one per unmuted stretch. */
+export const microphoneHeaderSchema = z.object({
+  type: z.literal('parley.microphone'),
+  /** 0, 1, 2, … in the order they were spoken. */
+  stretch: count,
+  /** Samples of all stretches before this one. */
+  firstSample: count,
+  codec: z.literal(VOICE_CODEC),
+  rate: z.literal(SAMPLE_RATE),
+  /** When the stretch began, in ms since the call began, as the page counts. */
+  startMs: z.number().check(z.nonnegative()),
+});
+export type MicrophoneHeader = z.infer<typeof microphoneHeaderSchema>;
+
+/** Header of an answer stream, server to client: one per audio part of a response item. */
+export const answerHeaderSchema = z.object({
+  type: z.literal('parley.answer'),
+  responseId: name,
+  itemId: name,
+  contentIndex: count,
+  outputIndex: count,
+  codec: z.literal(VOICE_CODEC),
+  rate: z.literal(SAMPLE_RATE),
+});
+export type AnswerHeader = z.infer<typeof answerHeaderSchema>;
+
+export type StreamHeader = MicrophoneHeader | AnswerHeader;
+
+/** A header as the first octets of its stream. */
+export function encodeHeader(header: StreamHeader): Uint8Array {
+  return encodeMessage(header);
+}
+
+/** Reads the header at the front of a stream of either kind, then hands out the audio that follows it. */
+class HeaderDecoder<T> {
+  readonly #messages = new MessageDecoder(MAX_HEADER_OCTETS);
+  readonly #parse: (message: Message) => T;
+  #header: T | undefined;
+
+  constructor(parse: (message: Message) => T) {
+    this.#parse = parse;
+  }
+
+  /** The header, once it is whole. */
+  get header(): T | undefined {
+    return this.#header;
+  }
+
+  /**
+   * Takes the next octets of the stream and gives the audio among them: empty until the header is whole, a view of
+   * `chunk` after that. Throws `VoiceProtocolError` on a malformed header.
+   */
+  push(chunk: Uint8Array): Uint8Array {
+    if (this.#header !== undefined) return chunk;
+    this.#messages.push(chunk);
+    const message = this.#messages.next();
+    if (message === undefined) return chunk.subarray(chunk.length);
+    this.#header = this.#parse(message);
+    return this.#messages.takeRest();
+  }
+}
+
+/** For the server: microphone streams. */
+export class MicrophoneHeaderDecoder extends HeaderDecoder<MicrophoneHeader> {
+  constructor() {
+    super((message) => check(microphoneHeaderSchema, message));
+  }
+}
+
+/** For the page: answer streams. */
+export class AnswerHeaderDecoder extends HeaderDecoder<AnswerHeader> {
+  constructor() {
+    super((message) => check(answerHeaderSchema, message));
+  }
+}
+
+function check<T>(schema: z.ZodMiniType<T>, message: Message): T {
+  const result = schema.safeParse(message);
+  if (result.success) return result.data;
+  throw new VoiceProtocolError(
+    SessionCloseCode.MALFORMED,
+    `stream header ${message.type} is malformed: ${describeIssues(result.error.issues)}`,
+  );
+}

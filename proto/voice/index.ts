@@ -1,0 +1,53 @@
+export { AnswerLedger, MAX_LEDGER_ITEMS, type Truncation } from './answer-ledger.ts';
+export { AudioHash } from './audio-hash.ts';
+export {
+  ERROR_RETRY,
+  type ErrorCode,
+  SessionCloseCode,
+  StreamCode,
+  VoiceProtocolError,
+} from './codes.ts';
+export { encodeMessage, MAX_HEADER_OCTETS, MAX_MESSAGE_OCTETS, MessageDecoder } from './framing.ts';
+export {
+  type AnswerHeader,
+  AnswerHeaderDecoder,
+  answerHeaderSchema,
+  encodeHeader,
+  type MicrophoneHeader,
+  MicrophoneHeaderDecoder,
+  microphoneHeaderSchema,
+  type StreamHeader,
+} from './headers.ts';
+export {
+  type BehindMessage,
+  type ClientMessage,
+  type DrainingMessage,
+  type ErrorMessage,
+  errorMessage,
+  type ForwarderChangedMessage,
+  type HelloMessage,
+  isParleyMessage,
+  type Message,
+  type PathChangedMessage,
+  type PlaybackClearMessage,
+  type PlaybackPositionMessage,
+  parseClientMessage,
+  parseServerMessage,
+  type ReadyMessage,
+  SAMPLE_RATE,
+  type ServerMessage,
+  type StatsMessage,
+  VOICE_CODEC,
+  VOICE_PROTOCOL,
+} from './messages.ts';
+export { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
+export {
+  float32ToInt16,
+  int16ToFloat32,
+  int16ToOctets,
+  msToSamples,
+  OCTETS_PER_SAMPLE,
+  octetsToInt16,
+  PcmAligner,
+  samplesToMs,
+} from './pcm.ts';

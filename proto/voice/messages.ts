@@ -1,0 +1,195 @@
+import * as z from 'zod/mini';
+import { ERROR_RETRY, type ErrorCode, SessionCloseCode, VoiceProtocolError } from './codes.ts';
+
+/** Version of the voice protocol; a hello with another one is refused. */
+export const VOICE_PROTOCOL = 1;
+/** The one codec of this version: 16-bit little-endian PCM, mono. */
+export const VOICE_CODEC = 'pcm16';
+/** Samples per second, the only rate the Realtime API takes for PCM. */
+export const SAMPLE_RATE = 24_000;
+
+const count = z.int().check(z.nonnegative());
+const measure = z.number().check(z.nonnegative());
+const name = z.string().check(z.minLength(1), z.maxLength(256));
+
+/** First message of the client on the control stream. */
+export const helloSchema = z.object({
+  type: z.literal('parley.hello'),
+  protocol: z.int(),
+  codecs: z.array(z.string().check(z.maxLength(32))).check(z.minLength(1), z.maxLength(16)),
+});
+export type HelloMessage = z.infer<typeof helloSchema>;
+
+/**
+ * What the page has played of one answer. Sent every 500 ms while it plays, at the end of an item, and with
+ * `cleared: true` for every item that `parley.playback.clear` made it stop or drop (0 when none of it was played).
+ */
+export const playbackPositionSchema = z.object({
+  type: z.literal('parley.playback.position'),
+  itemId: name,
+  contentIndex: count,
+  playedMs: measure,
+  playedSamples: count,
+  cleared: z.boolean(),
+});
+export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
+
+/** First message of the server on the control stream. */
+export const readySchema = z.object({
+  type: z.literal('parley.ready'),
+  protocol: z.literal(VOICE_PROTOCOL),
+  sessionId: name,
+  /** Server ID in the CIDs of this backend, hex. */
+  serverId: z.string(),
+  backend: z.string(),
+  upstream: z.enum(['openai', 'local']),
+  codec: z.literal(VOICE_CODEC),
+  rate: z.literal(SAMPLE_RATE),
+  /** Microphone samples that this session's upstream has had so far. */
+  microphoneSamples: count,
+  /** Time the QUIC handshake took, as the server saw it. */
+  handshakeMs: z.nullable(measure),
+});
+export type ReadyMessage = z.infer<typeof readySchema>;
+
+/** Stop playback at once and drop what is buffered: of one item, or of all when none is named. */
+export const playbackClearSchema = z.object({
+  type: z.literal('parley.playback.clear'),
+  itemId: z.optional(name),
+});
+export type PlaybackClearMessage = z.infer<typeof playbackClearSchema>;
+
+/** The client is seen at another address; the session goes on. */
+export const pathChangedSchema = z.object({
+  type: z.literal('parley.path_changed'),
+  /** `host:port` */
+  address: z.string(),
+  /** Path changes of the session so far. */
+  changes: count,
+});
+export type PathChangedMessage = z.infer<typeof pathChangedSchema>;
+
+/** Packets come through another forwarder; the session goes on. */
+export const forwarderChangedSchema = z.object({
+  type: z.literal('parley.forwarder_changed'),
+  /** `host:port`, null when there is no forwarder now. */
+  forwarder: z.nullable(z.string()),
+  changes: count,
+});
+export type ForwarderChangedMessage = z.infer<typeof forwarderChangedSchema>;
+
+/** The backend takes no new sessions and will end: dial again when it suits. */
+export const drainingSchema = z.object({ type: z.literal('parley.draining') });
+export type DrainingMessage = z.infer<typeof drainingSchema>;
+
+/** The upstream is slow: this much microphone audio waits in the backend. 0 says that it caught up. */
+export const behindSchema = z.object({ type: z.literal('parley.behind'), bufferedMs: measure });
+export type BehindMessage = z.infer<typeof behindSchema>;
+
+/** Figures of the session, each second. Octets and packets are those of the QUIC connection. */
+export const statsSchema = z.object({
+  type: z.literal('parley.stats'),
+  rttMs: measure,
+  minRttMs: measure,
+  handshakeMs: z.nullable(measure),
+  octetsSent: count,
+  octetsReceived: count,
+  packetsSent: count,
+  packetsReceived: count,
+  packetsLost: count,
+  pathChanges: count,
+  /** Samples handed to the upstream. */
+  microphoneSamples: count,
+  /** Samples of answers handed to the transport. */
+  answerSamples: count,
+});
+export type StatsMessage = z.infer<typeof statsSchema>;
+
+const errorCodes = Object.keys(ERROR_RETRY) as [ErrorCode, ...ErrorCode[]];
+
+export const errorSchema = z.object({
+  type: z.literal('parley.error'),
+  code: z.enum(errorCodes),
+  /** A sentence for people. */
+  message: z.string(),
+  /** Whether doing the same again may help. */
+  retry: z.boolean(),
+});
+export type ErrorMessage = z.infer<typeof errorSchema>;
+
+const clientSchemas = {
+  'parley.hello': helloSchema,
+  'parley.playback.position': playbackPositionSchema,
+} as const;
+
+const serverSchemas = {
+  'parley.ready': readySchema,
+  'parley.playback.clear': playbackClearSchema,
+  'parley.path_changed': pathChangedSchema,
+  'parley.forwarder_changed': forwarderChangedSchema,
+  'parley.draining': drainingSchema,
+  'parley.behind': behindSchema,
+  'parley.stats': statsSchema,
+  'parley.error': errorSchema,
+} as const;
+
+/** Parley's own messages, client to server. */
+export type ClientMessage = HelloMessage | PlaybackPositionMessage;
+/** Parley's own messages, server to client. */
+export type ServerMessage =
+  | ReadyMessage
+  | PlaybackClearMessage
+  | PathChangedMessage
+  | ForwarderChangedMessage
+  | DrainingMessage
+  | BehindMessage
+  | StatsMessage
+  | ErrorMessage;
+
+/** A message as it stands on the control stream: Parley's, or an event of the Realtime API. */
+export interface Message {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** Whether a message is Parley's own rather than an event of the Realtime API. */
+export function isParleyMessage(message: Message): boolean {
+  return message.type.startsWith('parley.');
+}
+
+function parse<T>(schemas: Record<string, z.ZodMiniType<T>>, message: Message): T | undefined {
+  if (!Object.hasOwn(schemas, message.type)) return undefined;
+  const schema = schemas[message.type];
+  if (schema === undefined) return undefined;
+  const result = schema.safeParse(message);
+  if (result.success) return result.data;
+  throw new VoiceProtocolError(
+    SessionCloseCode.MALFORMED,
+    `${message.type} is malformed: ${describeIssues(result.error.issues)}`,
+  );
+}
+
+/** The faults a schema found, as one line for people: where, then what. At most three. */
+export function describeIssues(
+  issues: readonly { readonly path: readonly PropertyKey[]; readonly message?: string }[],
+): string {
+  return issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.map(String).join('.') || 'message'}: ${issue.message ?? 'invalid'}`)
+    .join('; ');
+}
+
+/** Checks a client's `parley.*` message; undefined when its type is unknown. Throws `VoiceProtocolError` when malformed. */
+export function parseClientMessage(message: Message): ClientMessage | undefined {
+  return parse<ClientMessage>(clientSchemas, message);
+}
+
+/** Checks a server's `parley.*` message; undefined when its type is unknown. Throws `VoiceProtocolError` when malformed. */
+export function parseServerMessage(message: Message): ServerMessage | undefined {
+  return parse<ServerMessage>(serverSchemas, message);
+}
+
+/** A `parley.error` with the retry flag that its code carries. */
+export function errorMessage(code: ErrorCode, message: string): ErrorMessage {
+  return { type: 'parley.error', code, message, retry: ERROR_RETRY[code] };
+}
