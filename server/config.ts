@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import type { Address } from '../proto/quic/index.ts';
+import { StartupError } from './errors.ts';
+
+/** `host:port` or `[host]:port` as an address; `undefined` when it is neither. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host !== undefined && isIP(host) !== 0 && port <= 65_535 ? { host, port } : undefined;
+}
+
+const address = z
+  .string()
+  .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
+  .transform((text) => parseAddress(text)!);
+
+const upstream = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('openai'),
+    model: z.string().min(1).default('gpt-realtime'),
+    /** Another service that speaks the same API. */
+    baseUrl: z.url().optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('local'),
+    model: z.string().min(1).default('parley-local'),
+    baseUrl: z.url(),
+    /** PEM file of the certificate that the local service presents. */
+    ca: z.string().min(1),
+  }),
+]);
+
+const schema = z.strictObject({
+  /** Which backend of the cluster file this is. */
+  name: z.string().min(1),
+  /** Path of the cluster file. */
+  cluster: z.string().min(1).default('cluster.json'),
+  /** UDP address for clients that come without a forwarder. Absent: only the tunnel port listens. */
+  public: address.optional(),
+  /** PEM files. The certificate file may hold a chain, leaf first. */
+  certificate: z.string().min(1),
+  key: z.string().min(1),
+  upstream,
+  /** Origins of pages that may call. `*` allows every origin. */
+  origins: z.array(z.string().min(1)).default(['http://localhost:8080']),
+  /** WebTransport paths. */
+  voicePath: z.string().startsWith('/').default('/voice'),
+  healthPath: z.string().startsWith('/').default('/healthz'),
+  /** A path that sends every stream and datagram back, for checks of the network. Absent: there is none. */
+  echoPath: z.string().startsWith('/').optional(),
+  /** HTTP address of /metrics and /healthz for operators. Absent: none. */
+  metrics: address.optional(),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** Calls at once from one client address. */
+  sessionsPerAddress: z.number().int().min(1).default(64),
+  /** Calls at once. Beyond it the backend stops answering probes, and forwarders send newcomers elsewhere. */
+  maxSessions: z.number().int().min(1).default(1000),
+  /** Minutes after which a call is ended. */
+  maxSessionMinutes: z.number().positive().default(120),
+  /** Seconds that calls get to end by themselves after SIGTERM. */
+  drainSeconds: z.number().min(0).default(30),
+  /** File that TLS secrets are appended to, for reading captures. Never in production. */
+  keyLogFile: z.string().min(1).optional(),
+});
+
+export type BackendConfig = z.infer<typeof schema>;
+/** The configuration as it is written in a file, before defaults. */
+export type BackendConfigInput = z.input<typeof schema>;
+
+function sentence(issue: z.core.$ZodIssue): string {
+  const where = issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
+  return `${where}${issue.message}`;
+}
+
+/** Checks a configuration. Throws `StartupError` with one sentence per fault. */
+export function parseBackendConfig(input: unknown, where: string): BackendConfig {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw new StartupError(result.error.issues.map((issue) => `${where}: ${sentence(issue)}.`).join('\n'));
+}
+
+/** Reads a file. Throws `StartupError` that names it and says what it was for. */
+export function readFileOrStop(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code === 'ENOENT' ? 'there is no such file' : (code ?? String(error));
+    throw new StartupError(`${what}: cannot read ${path}: ${why}.`);
+  }
+}
+
+/** Reads and checks a configuration file. */
+export function readBackendConfig(path: string): BackendConfig {
+  const text = readFileOrStop(path, 'backend configuration');
+  let input: unknown;
+  try {
+    input = JSON.parse(text);
+  } catch (error) {
+    throw new StartupError(`${path}: not valid JSON: ${(error as Error).message}.`);
+  }
+  return parseBackendConfig(input, path);
+}

@@ -1,0 +1,105 @@
+import { performance } from 'node:perf_hooks';
+import type { Datagram, EndpointEvent, QuicEndpoint } from '../../proto/quic/index.ts';
+import { sameAddress } from '../../proto/quic/index.ts';
+import type { PacketSocket } from './packet-socket.ts';
+
+/** Longest delay that `setTimeout` keeps. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Datagrams sent in one turn of the event loop before received ones get theirs. */
+const SEND_BATCH = 256;
+
+/**
+ * Drives a `QuicEndpoint` over sockets: bytes in, everything out, one timer. All packets that one turn of the event
+ * loop delivers are taken before anything is sent, so that one acknowledgement answers many.
+ */
+export class EndpointDriver {
+  readonly #endpoint: QuicEndpoint;
+  readonly #sockets: readonly PacketSocket[];
+  readonly #onEvent: (event: EndpointEvent) => void;
+  #immediate: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #closed = false;
+
+  constructor(
+    endpoint: QuicEndpoint,
+    sockets: readonly PacketSocket[],
+    onEvent: (event: EndpointEvent) => void,
+  ) {
+    this.#endpoint = endpoint;
+    this.#sockets = sockets;
+    this.#onEvent = onEvent;
+    for (const socket of sockets) socket.onDatagram((datagram) => this.#receive(datagram));
+  }
+
+  /** Milliseconds, monotonic: the clock of every connection of this driver. */
+  now(): number {
+    return performance.now();
+  }
+
+  /** Call after using a connection outside of `onEvent`: what it has to send goes out within this turn of the loop. */
+  wake(): void {
+    if (this.#immediate !== undefined || this.#closed) return;
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined;
+      this.#pump();
+    });
+  }
+
+  /** Sends what is due and closes the sockets. Connections that are still open are not told: close them before. */
+  async close(): Promise<void> {
+    this.#pump();
+    this.#closed = true;
+    clearImmediate(this.#immediate);
+    clearTimeout(this.#timer);
+    await Promise.all(this.#sockets.map((socket) => socket.close()));
+  }
+
+  #receive(datagram: Datagram): void {
+    if (this.#closed) return;
+    this.#endpoint.receive(datagram, performance.now());
+    this.wake();
+  }
+
+  #pump(): void {
+    if (this.#closed) return;
+    const now = performance.now();
+    const due = this.#endpoint.deadline();
+    if (due !== undefined && due <= now) this.#endpoint.onDeadline(now);
+    this.#drainEvents();
+    for (let sent = 0; sent < SEND_BATCH; sent++) {
+      const datagram = this.#endpoint.transmit(now);
+      if (datagram === undefined) break;
+      this.#socketFor(datagram).send(datagram);
+      if (sent === SEND_BATCH - 1) this.wake();
+    }
+    this.#drainEvents();
+    this.#arm();
+  }
+
+  #drainEvents(): void {
+    for (let event = this.#endpoint.poll(); event !== undefined; event = this.#endpoint.poll())
+      this.#onEvent(event);
+  }
+
+  #socketFor(datagram: Datagram): PacketSocket {
+    const { local } = datagram.path;
+    for (const socket of this.#sockets) if (socket.local === local) return socket;
+    for (const socket of this.#sockets) if (sameAddress(socket.local, local)) return socket;
+    return this.#sockets[0]!;
+  }
+
+  #arm(): void {
+    const deadline = this.#endpoint.deadline() ?? Number.POSITIVE_INFINITY;
+    if (deadline === this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    if (deadline === Number.POSITIVE_INFINITY) return;
+    // setTimeout rounds down: a millisecond too early would only wake us twice.
+    const delayMs = Math.min(Math.max(Math.ceil(deadline - performance.now()), 0), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#pump();
+    }, delayMs);
+  }
+}

@@ -1,0 +1,2 @@
+export { EndpointDriver } from './driver.ts';
+export { openPublicSocket, openTunnelSocket, type PacketSocket } from './packet-socket.ts';

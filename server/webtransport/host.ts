@@ -1,0 +1,169 @@
+import type { QuicConnection, QuicEvent } from '../../proto/quic/index.ts';
+import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
+import { Session } from './session.ts';
+import type { NetworkChange, SessionRequest, WebTransportSession } from './types.ts';
+
+/** A plain HTTP/3 request. */
+export interface PlainRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+}
+
+export interface PlainResponse {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** What becomes of a CONNECT: a handler for its session, or the HTTP status that refuses it. */
+export type SessionDecision =
+  | { readonly accept: (session: WebTransportSession) => void }
+  | { readonly refuse: number };
+
+export interface HostHandlers {
+  decide(request: SessionRequest): SessionDecision | Promise<SessionDecision>;
+  answer(request: PlainRequest): PlainResponse;
+}
+
+type EventOf<Type extends WebTransportEvent['type']> = Extract<WebTransportEvent, { type: Type }>;
+
+/** Turns the events of one QUIC connection into W3C-shaped sessions and answers to plain requests. */
+export class WebTransportHost {
+  readonly #machine: WebTransportConnection;
+  readonly #quic: QuicConnection;
+  readonly #handlers: HostHandlers;
+  readonly #wake: () => void;
+  readonly #sessions = new Map<number, Session>();
+
+  constructor(quic: QuicConnection, handlers: HostHandlers, wake: () => void) {
+    this.#quic = quic;
+    this.#handlers = handlers;
+    this.#wake = wake;
+    this.#machine = new WebTransportConnection(quic);
+  }
+
+  get sessions(): Iterable<WebTransportSession> {
+    return this.#sessions.values();
+  }
+
+  /** Tells the client to open nothing new here (GOAWAY) and each session to finish (WT_DRAIN_SESSION). */
+  drain(): void {
+    this.#machine.goAway();
+    for (const session of this.#sessions.values()) session.drain();
+    this.#wake();
+  }
+
+  handle(event: QuicEvent): void {
+    if (event.type === 'pathChanged') {
+      const { path, previous, validated } = event;
+      this.#networkChanged({ type: 'path', remote: path.remote, previous: previous.remote, validated });
+    } else if (event.type === 'forwarderChanged') {
+      this.#networkChanged({ type: 'forwarder', via: event.via });
+    }
+    this.#machine.handleEvent(event);
+    for (let next = this.#machine.poll(); next !== undefined; next = this.#machine.poll())
+      this.#dispatch(next);
+  }
+
+  #networkChanged(change: NetworkChange): void {
+    for (const session of this.#sessions.values()) session.networkChanged(change);
+  }
+
+  #dispatch(event: WebTransportEvent): void {
+    switch (event.type) {
+      case 'sessionRequested':
+        void this.#decide(event);
+        break;
+      case 'sessionClosed':
+        this.#ended(event);
+        break;
+      case 'streamOpened':
+        this.#sessions.get(event.sessionId)?.streamOpened(event.streamId, event.direction);
+        break;
+      case 'streamsAvailable':
+        for (const session of this.#sessions.values()) session.streamsAvailable(event.direction);
+        break;
+      case 'datagram':
+        this.#sessions.get(event.sessionId)?.datagram(event.data);
+        break;
+      case 'request':
+        this.#answer(event);
+        break;
+      case 'closed':
+        for (const session of this.#sessions.values())
+          session.end(new Error(`the connection ended: ${event.reason.kind}`));
+        this.#sessions.clear();
+        break;
+      default:
+        this.#dispatchStream(event);
+    }
+  }
+
+  #dispatchStream(event: WebTransportEvent): void {
+    for (const session of this.#sessions.values()) {
+      if (event.type === 'streamReadable') session.streamReadable(event.streamId);
+      else if (event.type === 'streamWritable') session.streamWritable(event.streamId);
+      else if (event.type === 'streamFinished') session.streamFinished(event.streamId);
+      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code);
+      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code);
+    }
+  }
+
+  async #decide(event: EventOf<'sessionRequested'>): Promise<void> {
+    const [path = '/', search = ''] = event.path.split('?', 2);
+    const request: SessionRequest = {
+      path,
+      query: new URLSearchParams(search),
+      authority: event.authority,
+      origin: event.origin,
+      headers: event.headers,
+      remoteAddress: this.#quic.path.remote,
+    };
+    let decision: SessionDecision;
+    try {
+      decision = await this.#handlers.decide(request);
+    } catch {
+      decision = { refuse: 500 };
+    }
+    if (this.#quic.closed) return;
+    if ('refuse' in decision) this.#machine.rejectSession(event.sessionId, decision.refuse);
+    else {
+      const session = new Session(event.sessionId, request, this.#quic, {
+        machine: this.#machine,
+        wake: this.#wake,
+      });
+      this.#sessions.set(event.sessionId, session);
+      this.#machine.acceptSession(event.sessionId);
+      decision.accept(session);
+    }
+    this.#pollAfterDecision();
+  }
+
+  /** Streams that came before the session was accepted are announced by `acceptSession`. */
+  #pollAfterDecision(): void {
+    for (let next = this.#machine.poll(); next !== undefined; next = this.#machine.poll())
+      this.#dispatch(next);
+    this.#wake();
+  }
+
+  #ended(event: EventOf<'sessionClosed'>): void {
+    const session = this.#sessions.get(event.sessionId);
+    if (session === undefined) return;
+    this.#sessions.delete(event.sessionId);
+    if (event.clean) session.end({ closeCode: event.code, reason: event.reason });
+    else session.end(new Error(event.reason || 'the session was lost'));
+  }
+
+  #answer(event: EventOf<'request'>): void {
+    const { status, contentType, body } = this.#handlers.answer(event);
+    const octets = new TextEncoder().encode(body);
+    const headers: [string, string][] = [
+      ['content-type', contentType],
+      ['content-length', String(octets.length)],
+      ['cache-control', 'no-store'],
+    ];
+    this.#machine.respond(event.streamId, status, headers, event.method === 'HEAD' ? undefined : octets);
+    this.#wake();
+  }
+}

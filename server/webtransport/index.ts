@@ -1,0 +1,15 @@
+export {
+  type HostHandlers,
+  type PlainRequest,
+  type PlainResponse,
+  type SessionDecision,
+  WebTransportHost,
+} from './host.ts';
+export {
+  type BidirectionalStream,
+  type CloseInfo,
+  type NetworkChange,
+  type SessionRequest,
+  StreamError,
+  type WebTransportSession,
+} from './types.ts';

@@ -1,0 +1,232 @@
+import { ReadableStream, type ReadableStreamDefaultController, WritableStream } from 'node:stream/web';
+import type { QuicConnection, QuicStats, StreamDirection } from '../../proto/quic/index.ts';
+import { type StreamOwner, StreamReader, StreamWriter } from './streams.ts';
+import {
+  type BidirectionalStream,
+  type CloseInfo,
+  type NetworkChange,
+  type SessionRequest,
+  StreamError,
+  type WebTransportSession,
+} from './types.ts';
+
+/** Datagrams that wait for a slow reader; newer ones are dropped, as UDP would. */
+const DATAGRAM_QUEUE = 256;
+
+interface Waiting {
+  readonly direction: StreamDirection;
+  readonly resolve: (streamId: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The session over the machine of one connection. `WebTransportHost` feeds it; users see `WebTransportSession`. */
+export class Session implements WebTransportSession {
+  readonly request: SessionRequest;
+  readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
+  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  readonly datagrams: WebTransportSession['datagrams'];
+  readonly closed: Promise<CloseInfo>;
+  readonly id: number;
+
+  readonly #owner: StreamOwner;
+  readonly #quic: QuicConnection;
+  readonly #readers = new Map<number, StreamReader>();
+  readonly #writers = new Map<number, StreamWriter>();
+  readonly #listeners = new Set<(change: NetworkChange) => void>();
+  #waiting: Waiting[] = [];
+  #incomingBidi!: ReadableStreamDefaultController<BidirectionalStream>;
+  #incomingUni!: ReadableStreamDefaultController<ReadableStream<Uint8Array>>;
+  #incomingDatagrams!: ReadableStreamDefaultController<Uint8Array>;
+  #settleClosed!: { resolve: (info: CloseInfo) => void; reject: (error: Error) => void };
+  #ended = false;
+
+  constructor(
+    id: number,
+    request: SessionRequest,
+    quic: QuicConnection,
+    owner: Pick<StreamOwner, 'machine' | 'wake'>,
+  ) {
+    this.id = id;
+    this.request = request;
+    this.#quic = quic;
+    this.#owner = { ...owner, forget: (streamId, half) => this.#forget(streamId, half) };
+    this.closed = new Promise((resolve, reject) => {
+      this.#settleClosed = { resolve, reject };
+    });
+    this.closed.catch(() => {}); // whoever does not look at `closed` need not know
+    this.incomingBidirectionalStreams = new ReadableStream({
+      start: (controller) => {
+        this.#incomingBidi = controller;
+      },
+    });
+    this.incomingUnidirectionalStreams = new ReadableStream({
+      start: (controller) => {
+        this.#incomingUni = controller;
+      },
+    });
+    this.datagrams = this.#makeDatagrams();
+  }
+
+  async createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream> {
+    const streamId = await this.#open('bidirectional', options);
+    return { readable: this.#addReader(streamId).readable, writable: this.#addWriter(streamId).writable };
+  }
+
+  async createUnidirectionalStream(options?: { sendOrder?: number }): Promise<WritableStream<Uint8Array>> {
+    return this.#addWriter(await this.#open('unidirectional', options)).writable;
+  }
+
+  close(info: Partial<CloseInfo> = {}): void {
+    if (this.#ended) return;
+    const { closeCode = 0, reason = '' } = info;
+    this.#owner.machine.closeSession(this.id, closeCode, reason);
+    this.end({ closeCode, reason });
+    this.#owner.wake();
+  }
+
+  drain(): void {
+    if (this.#ended) return;
+    this.#owner.machine.drainSession(this.id);
+    this.#owner.wake();
+  }
+
+  stats(): QuicStats {
+    return this.#quic.stats();
+  }
+
+  onNetworkChange(listener: (change: NetworkChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The session is over: cleanly with `outcome` a `CloseInfo`, or lost with an error. */
+  end(outcome: CloseInfo | Error): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const lost = outcome instanceof Error;
+    const error = lost
+      ? outcome
+      : new StreamError(0, `the session was closed${outcome.reason ? `: ${outcome.reason}` : ''}`);
+    for (const reader of [...this.#readers.values()]) reader.fail(error);
+    for (const writer of [...this.#writers.values()]) writer.fail(error);
+    for (const { reject } of this.#waiting) reject(error);
+    this.#waiting = [];
+    for (const incoming of [this.#incomingBidi, this.#incomingUni, this.#incomingDatagrams]) {
+      try {
+        if (lost) incoming.error(error);
+        else incoming.close();
+      } catch {
+        // its reader cancelled it before
+      }
+    }
+    this.#listeners.clear();
+    if (lost) this.#settleClosed.reject(error);
+    else this.#settleClosed.resolve(outcome);
+  }
+
+  streamOpened(streamId: number, direction: StreamDirection): void {
+    if (this.#ended) return;
+    const { readable } = this.#addReader(streamId);
+    try {
+      if (direction === 'unidirectional') this.#incomingUni.enqueue(readable);
+      else this.#incomingBidi.enqueue({ readable, writable: this.#addWriter(streamId).writable });
+    } catch {
+      // Nobody takes streams of this kind: the peer is told at once instead of filling its window.
+      void readable.cancel(new StreamError(0, 'no reader'));
+    }
+  }
+
+  streamReadable(streamId: number): void {
+    this.#readers.get(streamId)?.notify();
+  }
+
+  streamWritable(streamId: number): void {
+    this.#writers.get(streamId)?.notifyDrained();
+  }
+
+  streamFinished(streamId: number): void {
+    this.#writers.get(streamId)?.notifyFinished();
+  }
+
+  streamReset(streamId: number, code: number): void {
+    this.#readers.get(streamId)?.fail(new StreamError(code, `the peer reset the stream with code ${code}`));
+  }
+
+  streamStopped(streamId: number, code: number): void {
+    this.#writers.get(streamId)?.fail(new StreamError(code, `the peer stopped the stream with code ${code}`));
+  }
+
+  streamsAvailable(direction: StreamDirection): void {
+    const still: Waiting[] = [];
+    for (const waiting of this.#waiting) {
+      const streamId =
+        waiting.direction === direction ? this.#owner.machine.openStream(this.id, direction) : undefined;
+      if (streamId === undefined) still.push(waiting);
+      else waiting.resolve(streamId);
+    }
+    this.#waiting = still;
+  }
+
+  datagram(data: Uint8Array): void {
+    if (this.#ended || (this.#incomingDatagrams.desiredSize ?? 0) <= 0) return;
+    this.#incomingDatagrams.enqueue(data);
+  }
+
+  networkChanged(change: NetworkChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  async #open(direction: StreamDirection, options?: { sendOrder?: number }): Promise<number> {
+    if (this.#ended) throw new StreamError(0, 'the session is closed');
+    const { machine } = this.#owner;
+    const streamId =
+      machine.openStream(this.id, direction) ??
+      (await new Promise<number>((resolve, reject) => this.#waiting.push({ direction, resolve, reject })));
+    if (options?.sendOrder !== undefined) machine.setStreamPriority(streamId, options.sendOrder);
+    this.#owner.wake();
+    return streamId;
+  }
+
+  #addReader(streamId: number): StreamReader {
+    const reader = new StreamReader(this.#owner, streamId);
+    this.#readers.set(streamId, reader);
+    return reader;
+  }
+
+  #addWriter(streamId: number): StreamWriter {
+    const writer = new StreamWriter(this.#owner, streamId);
+    this.#writers.set(streamId, writer);
+    return writer;
+  }
+
+  #forget(streamId: number, half: 'reader' | 'writer'): void {
+    if (half === 'reader') this.#readers.delete(streamId);
+    else this.#writers.delete(streamId);
+  }
+
+  #makeDatagrams(): WebTransportSession['datagrams'] {
+    const { machine, wake } = this.#owner;
+    const { id } = this;
+    const readable = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#incomingDatagrams = controller;
+        },
+      },
+      { highWaterMark: DATAGRAM_QUEUE },
+    );
+    const writable = new WritableStream<Uint8Array>({
+      write: (data) => {
+        machine.sendDatagram(id, data);
+        wake();
+      },
+    });
+    return {
+      readable,
+      writable,
+      get maxDatagramSize() {
+        return machine.maxDatagramOctets(id);
+      },
+    };
+  }
+}
