@@ -1,0 +1,73 @@
+import type { Logger } from 'pino';
+import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+
+/** Bounds of one voice session. */
+export interface VoiceLimits {
+  /** Longest session, in minutes. */
+  readonly maxSessionMinutes: number;
+  /** How long the hello may take to come, in ms. */
+  readonly helloTimeoutMs: number;
+  /** Longest control message that is taken, in octets of JSON. */
+  readonly maxControlOctets: number;
+  /** Client events (microphone audio too) that may wait for the upstream, in octets of JSON; more closes the session. */
+  readonly maxUpstreamQueueOctets: number;
+  /** Octets waiting for the upstream above which the microphone is not read: base64 PCM of 24 kHz is 64 octets a ms. */
+  readonly microphonePauseOctets: number;
+  /** Answer audio and events that may wait for the page, in octets; above it the upstream is not read. */
+  readonly maxPageQueueOctets: number;
+}
+
+export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
+  maxSessionMinutes: 120,
+  helloTimeoutMs: 10_000,
+  maxControlOctets: 1 << 20,
+  maxUpstreamQueueOctets: 4 << 20,
+  microphonePauseOctets: 1 << 18,
+  maxPageQueueOctets: 8 << 20,
+});
+
+/** Events of the Realtime API that a page may send; what is not here is refused with `parley.error`. */
+export const DEFAULT_ALLOWED_EVENTS: readonly string[] = Object.freeze([
+  'session.update',
+  'conversation.item.create',
+  'conversation.item.delete',
+  'conversation.item.retrieve',
+  'conversation.item.truncate',
+  'response.create',
+  'response.cancel',
+  'input_audio_buffer.commit',
+  'input_audio_buffer.clear',
+]);
+
+/** What metrics want to know; does nothing by default. */
+export interface VoiceObserver {
+  sessionStarted?(): void;
+  sessionEnded?(closeCode: number): void;
+  microphoneSamples?(samples: number): void;
+  answerSamples?(samples: number): void;
+  /** Answer audio that the caller spoke over before it was sent. */
+  answerSamplesDropped?(samples: number): void;
+  bargeIn?(): void;
+}
+
+/** What a voice session needs to know of the backend that serves it. */
+export interface VoiceContext {
+  /** The backend's name in the cluster file. */
+  readonly backend: string;
+  /** Its server ID, hex. */
+  readonly serverId: string;
+  readonly upstreamKind: UpstreamKind;
+  /** Dials an upstream. Called once per session, unless `upstream` is there. */
+  readonly openUpstream: () => Upstream;
+  /** An upstream that is being dialled already, while the session was accepted. The session owns and closes it. */
+  readonly upstream?: Upstream | undefined;
+  readonly logger: Logger;
+  readonly limits?: Partial<VoiceLimits> | undefined;
+  /** Defaults to `DEFAULT_ALLOWED_EVENTS`. */
+  readonly allowedEvents?: ReadonlySet<string> | undefined;
+  /** Defaults to a random UUID. */
+  readonly sessionId?: string | undefined;
+  /** Aborts when the backend takes no new sessions: the page is told, the session goes on. */
+  readonly draining?: AbortSignal | undefined;
+  readonly observer?: VoiceObserver | undefined;
+}

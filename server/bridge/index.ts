@@ -1,0 +1,8 @@
+export {
+  DEFAULT_ALLOWED_EVENTS,
+  DEFAULT_VOICE_LIMITS,
+  type VoiceContext,
+  type VoiceLimits,
+  type VoiceObserver,
+} from './context.ts';
+export { serveVoice } from './session.ts';
