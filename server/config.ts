@@ -21,8 +21,9 @@ const upstream = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('openai'),
     model: z.string().min(1).default('gpt-realtime'),
-    /** Another service that speaks the same API. */
+    /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
     baseUrl: z.url().optional(),
+    azure: z.strictObject({ apiVersion: z.string().min(1) }).optional(),
   }),
   z.strictObject({
     kind: z.literal('local'),
@@ -44,6 +45,8 @@ const schema = z.strictObject({
   certificate: z.string().min(1),
   key: z.string().min(1),
   upstream,
+  /** Events of the Realtime API that a page may send. Absent: a sensible list. */
+  allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */
   origins: z.array(z.string().min(1)).default(['http://localhost:8080']),
   /** WebTransport paths. */

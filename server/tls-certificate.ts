@@ -9,13 +9,19 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE---
  * Loads a certificate chain (PEM, leaf first) and its private key. Throws `StartupError` when a file is missing or
  * unreadable, the two do not belong together, or the certificate is not valid now.
  */
-export function loadCertificate(certificatePath: string, keyPath: string, nowEpochMs: number): TlsCertificate {
+export function loadCertificate(
+  certificatePath: string,
+  keyPath: string,
+  nowEpochMs: number,
+): TlsCertificate {
   const blocks = readFileOrStop(certificatePath, 'certificate').match(PEM_CERTIFICATE) ?? [];
   let chain: X509Certificate[];
   try {
     chain = blocks.map((pem) => new X509Certificate(pem));
   } catch (error) {
-    throw new StartupError(`certificate: ${certificatePath} is not a PEM certificate: ${(error as Error).message}.`);
+    throw new StartupError(
+      `certificate: ${certificatePath} is not a PEM certificate: ${(error as Error).message}.`,
+    );
   }
   const leaf = chain[0];
   if (leaf === undefined) throw new StartupError(`certificate: ${certificatePath} holds no PEM certificate.`);

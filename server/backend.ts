@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { Logger } from 'pino';
+import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
+import { createConnectionIdGenerator } from '../proto/quic-lb/index.ts';
+import { toHex } from '../proto/wire/index.ts';
+import { readCluster } from './cluster.ts';
+import type { BackendConfig } from './config.ts';
+import { BackendMetrics, serveMetrics } from './metrics.ts';
+import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
+import { SessionRouter } from './router.ts';
+import { loadCertificate } from './tls-certificate.ts';
+import { makeVoiceHandler } from './voice.ts';
+import { WebTransportHost } from './webtransport/index.ts';
+
+/** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
+const H3_NO_ERROR = 0x100;
+const DRAIN_POLL_MS = 100;
+
+/** A running backend. */
+export interface Backend {
+  readonly tunnel: string;
+  readonly public: string | undefined;
+  /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
+  drain(): Promise<void>;
+  /** Closes every connection and stops. */
+  close(): Promise<void>;
+}
+
+class RunningBackend implements Backend {
+  readonly #config: BackendConfig;
+  readonly #log: Logger;
+  readonly #endpoint: QuicEndpoint;
+  readonly #sockets: readonly PacketSocket[];
+  readonly #driver: EndpointDriver;
+  readonly #router: SessionRouter;
+  readonly #metrics: BackendMetrics;
+  readonly #hosts = new Map<QuicConnection, WebTransportHost>();
+  #metricsServer: Server | undefined;
+  readonly #drainSignal = new AbortController();
+
+  constructor(
+    config: BackendConfig,
+    log: Logger,
+    endpoint: QuicEndpoint,
+    sockets: readonly PacketSocket[],
+    ownServerId: Uint8Array,
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.#config = config;
+    this.#log = log;
+    this.#endpoint = endpoint;
+    this.#sockets = sockets;
+    this.#metrics = new BackendMetrics(endpoint, sockets);
+    const serverId = toHex(ownServerId);
+    const draining = this.#drainSignal.signal;
+    const voice = makeVoiceHandler(config, env, { serverId, draining, log, observer: this.#metrics.voice });
+    this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
+    this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
+  }
+
+  get tunnel(): string {
+    return formatAddress(this.#sockets[0]!.local);
+  }
+
+  get public(): string | undefined {
+    const socket = this.#sockets[1];
+    return socket && formatAddress(socket.local);
+  }
+
+  async serveMetrics(): Promise<void> {
+    if (this.#config.metrics === undefined) return;
+    this.#metricsServer = await serveMetrics(this.#config.metrics, this.#metrics, () =>
+      this.#router.health(),
+    );
+  }
+
+  async drain(): Promise<void> {
+    if (this.#drainSignal.signal.aborted) return this.close();
+    this.#drainSignal.abort();
+    this.#endpoint.acceptNew = false;
+    this.#router.draining = true;
+    for (const host of this.#hosts.values()) host.drain();
+    this.#log.info({ connections: this.#hosts.size }, 'draining');
+    const end = this.#driver.now() + this.#config.drainSeconds * 1000;
+    while (this.#hosts.size > 0 && this.#driver.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    }
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#hosts.keys())
+      connection.close(H3_NO_ERROR, 'the backend is shutting down');
+    this.#metricsServer?.close();
+    await this.#driver.close();
+  }
+
+  /** A full backend falls silent to probes and newcomers, so that forwarders send them elsewhere. */
+  #reviewLoad(): void {
+    this.#endpoint.acceptNew = !this.#drainSignal.signal.aborted && !this.#router.full;
+  }
+
+  #handle(item: EndpointEvent): void {
+    const { connection } = item;
+    if (item.type === 'incoming') {
+      const host = new WebTransportHost(connection, this.#router, () => this.#driver.wake());
+      this.#hosts.set(connection, host);
+      return;
+    }
+    const { event } = item;
+    if (event.type === 'pathChanged' && event.validated) this.#metrics.pathChanges.inc();
+    else if (event.type === 'forwarderChanged') this.#metrics.forwarderChanges.inc();
+    this.#hosts.get(connection)?.handle(event);
+    if (event.type === 'closed') {
+      this.#hosts.delete(connection);
+      this.#log.debug(
+        { reason: event.reason, remote: formatAddress(connection.path.remote) },
+        'connection closed',
+      );
+    }
+  }
+}
+
+/**
+ * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
+ * fault of the configuration.
+ */
+export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
+  const { cluster, serverId, tunnel } = readCluster(config.cluster, config.name);
+  const certificate = loadCertificate(config.certificate, config.key, Date.now());
+  const random = (length: number) => new Uint8Array(randomBytes(length));
+  const { keyLogFile } = config;
+  const endpoint = new QuicEndpoint({
+    random,
+    connectionIdGenerator: createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random),
+    statelessResetKey: cluster.statelessResetKey,
+    server: {
+      tls: {
+        certificates: [certificate],
+        alpnProtocols: ['h3'],
+        ...(keyLogFile !== undefined && {
+          keyLog: (line: string) => appendFileSync(keyLogFile, `${line}\n`, { mode: 0o600 }),
+        }),
+      },
+    },
+  });
+  const sockets = [await openTunnelSocket(tunnel, new Set(cluster.forwarders))];
+  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));
+  const backend = new RunningBackend(config, log, endpoint, sockets, serverId, env);
+  await backend.serveMetrics();
+  return backend;
+}

@@ -1,0 +1,128 @@
+import { createServer, type Server } from 'node:http';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Address, QuicEndpoint } from '../proto/quic/index.ts';
+import { formatAddress } from '../proto/quic/index.ts';
+import type { VoiceObserver } from './bridge/index.ts';
+import { StartupError } from './errors.ts';
+import type { PacketSocket } from './net/index.ts';
+
+/** What operators see of a backend. */
+export class BackendMetrics {
+  readonly registry = new Registry();
+  readonly sessions: Gauge;
+  readonly sessionsTotal: Counter<'outcome'>;
+  readonly pathChanges: Counter;
+  readonly forwarderChanges: Counter;
+  /** Counts what voice sessions carry. */
+  readonly voice: VoiceObserver;
+
+  constructor(endpoint: QuicEndpoint, sockets: readonly PacketSocket[]) {
+    const { registry } = this;
+    collectDefaultMetrics({ register: registry });
+    const registers = [registry];
+    this.sessions = new Gauge({
+      name: 'parley_sessions',
+      help: 'WebTransport sessions that are open',
+      registers,
+    });
+    this.sessionsTotal = new Counter({
+      name: 'parley_sessions_total',
+      help: 'WebTransport sessions asked for, by what became of the request',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.pathChanges = new Counter({
+      name: 'parley_path_changes_total',
+      help: 'Client addresses that changed',
+      registers,
+    });
+    this.forwarderChanges = new Counter({
+      name: 'parley_forwarder_changes_total',
+      help: 'Connections whose packets came to take another forwarder',
+      registers,
+    });
+    this.voice = this.#voiceMetrics();
+    this.#endpointMetrics(endpoint, sockets);
+  }
+
+  #voiceMetrics(): VoiceObserver {
+    const counter = (name: string, help: string) => new Counter({ name, help, registers: [this.registry] });
+    const microphone = counter('parley_microphone_samples_total', 'Samples received from callers');
+    const answer = counter('parley_answer_samples_total', 'Samples of answers sent to callers');
+    const dropped = counter(
+      'parley_answer_samples_dropped_total',
+      'Samples of answers that callers spoke over before they were sent',
+    );
+    const bargeIns = counter('parley_barge_ins_total', 'Times a caller spoke over an answer');
+    return {
+      microphoneSamples: (samples) => microphone.inc(samples),
+      answerSamples: (samples) => answer.inc(samples),
+      answerSamplesDropped: (samples) => dropped.inc(samples),
+      bargeIn: () => bargeIns.inc(),
+    };
+  }
+
+  #endpointMetrics(endpoint: QuicEndpoint, sockets: readonly PacketSocket[]): void {
+    const registers = [this.registry];
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge('parley_quic_connections', 'QUIC connections', () => endpoint.stats().connections);
+    gauge('parley_quic_half_open', 'QUIC handshakes in progress', () => endpoint.stats().halfOpen);
+    gauge(
+      'parley_quic_datagrams_received',
+      'UDP payloads received',
+      () => endpoint.stats().datagramsReceived,
+    );
+    gauge('parley_quic_datagrams_sent', 'UDP payloads sent', () => endpoint.stats().datagramsSent);
+    gauge('parley_quic_retries_sent', 'Retry packets sent', () => endpoint.stats().retriesSent);
+    gauge(
+      'parley_quic_stateless_resets_sent',
+      'Stateless Resets sent',
+      () => endpoint.stats().statelessResetsSent,
+    );
+    new Gauge({
+      name: 'parley_dropped',
+      help: 'Datagrams and packets dropped, by reason',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        for (const [reason, count] of Object.entries(endpoint.stats().dropped)) this.set({ reason }, count);
+        for (const socket of sockets) {
+          for (const [reason, count] of Object.entries(socket.dropped)) this.set({ reason }, count);
+        }
+      },
+    });
+  }
+}
+
+/** Serves /metrics and /healthz over HTTP for operators. Throws `StartupError` when the port is in use. */
+export async function serveMetrics(
+  address: Address,
+  metrics: BackendMetrics,
+  health: () => string,
+): Promise<Server> {
+  const server = createServer((request, response) => {
+    if (request.url === '/healthz') {
+      response.setHeader('content-type', 'application/json').end(health());
+    } else if (request.url === '/metrics') {
+      void metrics.registry.metrics().then(
+        (text) => response.setHeader('content-type', metrics.registry.contentType).end(text),
+        () => response.writeHead(500).end(),
+      );
+    } else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new StartupError(`metrics: cannot listen on tcp ${formatAddress(address)}: ${error.message}.`)),
+    );
+    server.listen(address.port, address.host, resolve);
+  });
+  return server;
+}

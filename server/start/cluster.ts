@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ClusterFile } from '../../proto/quic-lb/index.ts';
+import type { BackendConfigInput } from '../config.ts';
+
+/** Where everything that `npm start` makes is kept. */
+export interface LocalFiles {
+  readonly cluster: string;
+  readonly backends: readonly string[];
+}
+
+export interface LocalPlan {
+  readonly directory: string;
+  readonly pagePort: number;
+  readonly backends: number;
+  /** Tunnel port of the first backend; the others follow. */
+  readonly firstTunnelPort: number;
+  readonly certificate: string;
+  readonly key: string;
+  readonly upstream: BackendConfigInput['upstream'];
+}
+
+const hex = (octets: number) => randomBytes(octets).toString('hex');
+
+/** A cluster on this machine: encrypted CIDs with an 8-octet server ID and nonce, keys made anew. */
+function planCluster(plan: LocalPlan): ClusterFile {
+  return {
+    quicLb: [
+      { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
+    ],
+    routingKey: hex(32),
+    statelessResetKey: hex(32),
+    backends: Array.from({ length: plan.backends }, (_, i) => ({
+      name: `backend-${i + 1}`,
+      serverId: hex(8),
+      tunnel: `127.0.0.1:${plan.firstTunnelPort + i}`,
+    })),
+    forwarders: ['127.0.0.1'],
+  };
+}
+
+/** Writes the cluster file and one configuration file per backend, readable by their owner only: they hold keys. */
+export function writeLocalFiles(plan: LocalPlan): LocalFiles {
+  mkdirSync(plan.directory, { recursive: true, mode: 0o700 });
+  const write = (name: string, content: unknown) => {
+    const path = join(plan.directory, name);
+    writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+    return path;
+  };
+  const cluster = planCluster(plan);
+  const clusterPath = write('cluster.json', cluster);
+  const backends = cluster.backends.map(({ name }) => {
+    const config: BackendConfigInput = {
+      name,
+      cluster: clusterPath,
+      certificate: plan.certificate,
+      key: plan.key,
+      upstream: plan.upstream,
+      origins: [`http://localhost:${plan.pagePort}`, `http://127.0.0.1:${plan.pagePort}`],
+      echoPath: '/echo',
+      drainSeconds: 2,
+    };
+    return write(`${name}.json`, config);
+  });
+  return { cluster: clusterPath, backends };
+}

@@ -1,0 +1,103 @@
+import { createReadStream, statSync } from 'node:fs';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+import { StartupError } from '../errors.ts';
+
+/** What the page is told about where to call. */
+export interface PageConfig {
+  readonly url: string;
+  /** SHA-256 of the certificates that may be presented, as hex; empty with a certificate that browsers trust by themselves. */
+  readonly certificateHashes: readonly string[];
+  readonly upstream: 'local' | 'openai';
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.map': 'application/json',
+  '.json': 'application/json',
+};
+
+function securityHeaders(connectTo: string): Record<string, string> {
+  return {
+    'content-security-policy': `default-src 'self'; connect-src 'self' ${connectTo}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'permissions-policy': 'microphone=(self)',
+    'cache-control': 'no-store',
+  };
+}
+
+function sendFile(root: string, urlPath: string, response: ServerResponse): void {
+  const file = normalize(join(root, urlPath === '/' ? 'index.html' : urlPath));
+  const inside = file.startsWith(root + sep) && statSync(file, { throwIfNoEntry: false })?.isFile();
+  if (!inside) {
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such page here.\n');
+    return;
+  }
+  response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' });
+  createReadStream(file).pipe(response);
+}
+
+function pathOf(url: string | undefined): string | undefined {
+  try {
+    return decodeURIComponent(new URL(url ?? '/', 'http://localhost').pathname);
+  } catch {
+    return undefined;
+  }
+}
+
+async function listen(server: Server, port: number, host: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+}
+
+/**
+ * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
+ * asked on every request, so that a renewed certificate is seen. Throws `StartupError` when the port is in use.
+ */
+export async function servePage(
+  root: string,
+  port: number,
+  config: () => PageConfig,
+): Promise<{ readonly port: number; close(): void }> {
+  const handler: Parameters<typeof createServer>[1] = (request, response) => {
+    const path = pathOf(request.url);
+    const current = config();
+    for (const [name, value] of Object.entries(securityHeaders(new URL(current.url).origin)))
+      response.setHeader(name, value);
+    if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
+    else if (path === '/config.json')
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
+    else sendFile(root, path ?? '/404', response);
+  };
+  const servers = [createServer(handler), createServer(handler)] as const;
+  try {
+    await listen(servers[0], port, '127.0.0.1');
+  } catch (error) {
+    const why =
+      (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+        ? 'it is in use by another process'
+        : String(error);
+    throw new StartupError(
+      `page: cannot listen on http://localhost:${port}: ${why}; choose another with --page-port.`,
+    );
+  }
+  const address = servers[0].address();
+  const bound = typeof address === 'object' && address !== null ? address.port : port;
+  // Some systems resolve localhost to ::1 first, some have no IPv6 at all.
+  await listen(servers[1], bound, '::1').catch(() => {});
+  return {
+    port: bound,
+    close: () => {
+      for (const server of servers) {
+        server.close();
+        server.closeAllConnections();
+      }
+    },
+  };
+}

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { styleText } from 'node:util';
+import { StartupError } from '../errors.ts';
+
+export type Colour = 'cyan' | 'green' | 'magenta' | 'yellow' | 'blue' | 'red' | 'gray';
+
+/** Prints one status line of one part. */
+export function status(name: string, colour: Colour, text: string): void {
+  process.stdout.write(`${styleText(colour, name.padEnd(12))} ${text}\n`);
+}
+
+export interface PartOptions {
+  readonly name: string;
+  readonly colour: Colour;
+  readonly script: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** What to print once it is up. */
+  readonly describe: string;
+}
+
+/** How long a part may take to come up. */
+const READY_TIMEOUT_MS = 20_000;
+const RESTART_DELAY_MS = 300;
+/** A part that dies this often within a minute stays down. */
+const MAX_RESTARTS_PER_MINUTE = 5;
+const NOTABLE_LEVEL = 40; // pino's "warn"
+
+interface LogLine {
+  readonly level?: number;
+  readonly msg?: string;
+}
+
+function parseLog(line: string): LogLine | undefined {
+  try {
+    return JSON.parse(line) as LogLine;
+  } catch {
+    return undefined;
+  }
+}
+
+/** One process of the system: started, watched, restarted when it dies, stopped with the rest. */
+export class Part {
+  readonly #options: PartOptions;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  #restarts: number[] = [];
+
+  constructor(options: PartOptions) {
+    this.#options = options;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Fulfils when the part logged that it is ready. Rejects with what it complained about when it ends before. */
+  async start(): Promise<void> {
+    const { name, colour, describe } = this.#options;
+    await this.#spawn();
+    status(name, colour, describe);
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    this.#child?.kill('SIGTERM');
+  }
+
+  /** Fulfils when the process is gone; after `graceMs` it is killed. */
+  async stopped(graceMs: number): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+    await new Promise((resolve) => child.once('exit', resolve));
+    clearTimeout(timer);
+  }
+
+  #spawn(): Promise<void> {
+    const { name, script, args, env } = this.#options;
+    const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    this.#child = child;
+    let complaint = '';
+    createInterface({ input: child.stderr! }).on('line', (line) => {
+      complaint = `${complaint}${line}\n`.slice(-4000);
+    });
+    return new Promise((resolve, reject) => {
+      let ready = false;
+      const timer = setTimeout(
+        () => reject(new StartupError(`${name} was not ready in time.`)),
+        READY_TIMEOUT_MS,
+      );
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const log = parseLog(line);
+        if (log?.msg === 'ready') {
+          ready = true;
+          clearTimeout(timer);
+          resolve();
+        } else if (log === undefined) complaint = `${complaint}${line}\n`.slice(-4000);
+        else if ((log.level ?? 0) >= NOTABLE_LEVEL) status(name, 'yellow', log.msg ?? line);
+      });
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        if (!ready)
+          reject(new StartupError(complaint.trim() || `${name} ended with ${signal ?? `code ${code}`}.`));
+        else this.#died(signal ?? `code ${code}`);
+      });
+    });
+  }
+
+  #died(how: string): void {
+    if (this.#stopping) return;
+    const { name } = this.#options;
+    const now = Date.now();
+    this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now];
+    if (this.#restarts.length > MAX_RESTARTS_PER_MINUTE) {
+      status(name, 'red', `ended (${how}) too often and stays down; see above, then restart`);
+      return;
+    }
+    status(name, 'yellow', `ended (${how}); starting it again`);
+    setTimeout(() => {
+      if (this.#stopping) return;
+      this.#spawn().then(
+        () => status(name, this.#options.colour, `is back: ${this.#options.describe}`),
+        (error: Error) => status(name, 'red', error.message),
+      );
+    }, RESTART_DELAY_MS);
+  }
+}
