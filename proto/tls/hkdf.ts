@@ -25,11 +25,7 @@ function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Arr
   let block: Uint8Array = new Uint8Array(0);
   for (let at = 0, counter = 1; at < length; counter++) {
     block = plain(
-      createHmac('sha256', prk)
-        .update(block)
-        .update(info)
-        .update(Uint8Array.of(counter))
-        .digest(),
+      createHmac('sha256', prk).update(block).update(info).update(Uint8Array.of(counter)).digest(),
     );
     out.set(block.subarray(0, length - at), at);
     at += block.length;

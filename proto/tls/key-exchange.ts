@@ -35,7 +35,8 @@ function x25519Share(privateKey: Uint8Array): KeyShare {
     group: NamedGroup.X25519,
     publicKey: plain(spki).slice(X25519_SPKI.length),
     sharedSecret(peer) {
-      if (peer.length !== X25519_LENGTH) fail(Alert.ILLEGAL_PARAMETER, 'X25519 key share is not of 32 octets');
+      if (peer.length !== X25519_LENGTH)
+        fail(Alert.ILLEGAL_PARAMETER, 'X25519 key share is not of 32 octets');
       const peerDer = Buffer.from(concat([X25519_SPKI, peer]));
       const publicKey = createPublicKey({ key: peerDer, format: 'der', type: 'spki' });
       const secret = attempt(() => diffieHellman({ privateKey: key, publicKey }));

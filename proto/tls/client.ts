@@ -1,0 +1,351 @@
+import { Reader } from '../wire/index.ts';
+import { Alert, fail, failQuic } from './alerts.ts';
+import {
+  type Extensions,
+  expectEnd,
+  extension,
+  type HandshakeMessage,
+  HandshakeType,
+  readVector16,
+  vector,
+} from './codec.ts';
+import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
+import {
+  allowOnly,
+  ExtensionType,
+  readAlpn,
+  readKeyShareEntry,
+  required,
+  TLS13,
+  writeAlpn,
+  writeCodeList,
+  writeKeyShare,
+  writeServerName,
+} from './extensions.ts';
+import { generateKeyShare, type KeyShare } from './key-exchange.ts';
+import {
+  RANDOM_LENGTH,
+  readCertificate,
+  readCertificateRequest,
+  readCertificateVerify,
+  readEncryptedExtensions,
+  readNewSessionTicket,
+  readServerHello,
+  type ServerHello,
+  writeCertificate,
+  writeClientHello,
+} from './messages.ts';
+import type { NamedGroup, TlsClientOptions } from './options.ts';
+import { HandshakeSession, unexpected } from './session.ts';
+import {
+  CERTIFICATE_SIGNATURE_SCHEMES,
+  SIGNATURE_SCHEMES,
+  schemeFitsKey,
+  verifyTranscript,
+} from './signatures.ts';
+import { checkTrust, isIpAddress, parseCertificate } from './trust.ts';
+import type { CipherSuite } from './types.ts';
+
+type State =
+  | 'serverHello'
+  | 'encryptedExtensions'
+  | 'certificateOrRequest'
+  | 'certificate'
+  | 'certificateVerify'
+  | 'finished'
+  | 'complete';
+
+/** What the client's ClientHello offers; a server may answer with nothing else. */
+const OFFERED_EXTENSIONS: readonly number[] = [
+  ExtensionType.SERVER_NAME,
+  ExtensionType.SUPPORTED_GROUPS,
+  ExtensionType.SIGNATURE_ALGORITHMS,
+  ExtensionType.SIGNATURE_ALGORITHMS_CERT,
+  ExtensionType.ALPN,
+  ExtensionType.SUPPORTED_VERSIONS,
+  ExtensionType.KEY_SHARE,
+  ExtensionType.QUIC_TRANSPORT_PARAMETERS,
+];
+const MAX_EARLY_DATA_EXTENSION = 42;
+const QUIC_MAX_EARLY_DATA = 0xffff_ffff;
+/** RFC 8446 §4.6.1: seven days. */
+const MAX_TICKET_LIFETIME_SECONDS = 604_800;
+
+/** The client's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
+export class TlsClient extends HandshakeSession {
+  readonly #options: TlsClientOptions;
+  readonly #cipherSuites: readonly CipherSuite[];
+  readonly #groups: readonly NamedGroup[];
+  readonly #random: Uint8Array;
+  #state: State = 'serverHello';
+  #shares: readonly KeyShare[];
+  #retry: ServerHello | undefined;
+  #cipherSuite: CipherSuite | undefined;
+  #alpn: string | undefined;
+  #chain: readonly Uint8Array[] = [];
+  /** The context of a CertificateRequest, to be echoed. */
+  #requestContext: Uint8Array | undefined;
+
+  constructor(options: TlsClientOptions) {
+    super(options.keyLog);
+    this.#options = options;
+    this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.#groups = options.groups ?? DEFAULT_GROUPS;
+    this.#random = options.random(RANDOM_LENGTH);
+    const groups = options.keyShareGroups ?? this.#groups.slice(0, 1);
+    this.#shares = groups.map((group) => generateKeyShare(group, options.random));
+    this.#sendClientHello(undefined);
+  }
+
+  protected override handle(message: HandshakeMessage): void {
+    switch (this.#state) {
+      case 'serverHello':
+        if (message.type !== HandshakeType.SERVER_HELLO) unexpected(message, 'ServerHello');
+        this.#onServerHello(message);
+        break;
+      case 'encryptedExtensions':
+        if (message.type !== HandshakeType.ENCRYPTED_EXTENSIONS) unexpected(message, 'EncryptedExtensions');
+        this.#onEncryptedExtensions(message);
+        break;
+      case 'certificateOrRequest':
+        if (message.type === HandshakeType.CERTIFICATE_REQUEST) {
+          this.#onCertificateRequest(message);
+          break;
+        }
+        if (message.type !== HandshakeType.CERTIFICATE) unexpected(message, 'Certificate');
+        this.#onCertificate(message);
+        break;
+      case 'certificate':
+        if (message.type !== HandshakeType.CERTIFICATE) unexpected(message, 'Certificate');
+        this.#onCertificate(message);
+        break;
+      case 'certificateVerify':
+        if (message.type !== HandshakeType.CERTIFICATE_VERIFY) unexpected(message, 'CertificateVerify');
+        this.#onCertificateVerify(message);
+        break;
+      case 'finished':
+        if (message.type !== HandshakeType.FINISHED) unexpected(message, 'Finished');
+        this.#onFinished(message);
+        break;
+      case 'complete':
+        this.#onPostHandshake(message);
+        break;
+    }
+  }
+
+  #sendClientHello(cookie: Uint8Array | undefined): void {
+    const { serverName, alpnProtocols, transportParameters } = this.#options;
+    const hello = writeClientHello(this.#random, this.#cipherSuites, (w) => {
+      // RFC 6066 §3: no IP addresses in server_name.
+      if (serverName !== '' && !isIpAddress(serverName)) writeServerName(w, serverName);
+      extension(w, ExtensionType.SUPPORTED_VERSIONS, (e) => vector(e, 1, (list) => list.u16(TLS13)));
+      writeCodeList(w, ExtensionType.SUPPORTED_GROUPS, this.#groups);
+      writeCodeList(w, ExtensionType.SIGNATURE_ALGORITHMS, SIGNATURE_SCHEMES);
+      writeCodeList(w, ExtensionType.SIGNATURE_ALGORITHMS_CERT, CERTIFICATE_SIGNATURE_SCHEMES);
+      writeAlpn(w, alpnProtocols);
+      extension(w, ExtensionType.QUIC_TRANSPORT_PARAMETERS, (e) => e.bytes(transportParameters));
+      if (cookie !== undefined)
+        extension(w, ExtensionType.COOKIE, (e) => vector(e, 2, (c) => c.bytes(cookie)));
+      extension(w, ExtensionType.KEY_SHARE, (e) =>
+        vector(e, 2, (list) => {
+          for (const share of this.#shares) writeKeyShare(list, share);
+        }),
+      );
+    });
+    this.send('initial', hello);
+  }
+
+  #onServerHello(message: HandshakeMessage): void {
+    const hello = readServerHello(message);
+    this.#checkVersion(hello.extensions);
+    // RFC 8446 §4.1.3: it must echo what we sent, which was empty.
+    if (hello.sessionId.length > 0)
+      fail(Alert.ILLEGAL_PARAMETER, 'ServerHello echoes a session ID we never sent');
+    const suite = this.#cipherSuites.find((candidate) => candidate === hello.cipherSuite);
+    if (suite === undefined)
+      fail(Alert.ILLEGAL_PARAMETER, 'the server chose a cipher suite that was not offered');
+    if (hello.isRetry) {
+      this.#onHelloRetryRequest(message, hello);
+      return;
+    }
+    allowOnly(
+      hello.extensions,
+      [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE],
+      OFFERED_EXTENSIONS,
+      'ServerHello',
+    );
+    if (this.#retry !== undefined && this.#retry.cipherSuite !== suite) {
+      fail(Alert.ILLEGAL_PARAMETER, 'the cipher suite changed after HelloRetryRequest');
+    }
+    const reader = required(hello.extensions, ExtensionType.KEY_SHARE, 'key_share');
+    const entry = readKeyShareEntry(reader);
+    expectEnd(reader, 'key_share');
+    const share = this.#shares.find((candidate) => candidate.group === entry.group);
+    if (share === undefined)
+      fail(Alert.ILLEGAL_PARAMETER, 'the server chose a group we sent no key share for');
+    const secret = share.sharedSecret(entry.key);
+    this.transcript.add(message.raw);
+    this.expectLevel('handshake');
+    this.#cipherSuite = suite;
+    this.#shares = [];
+    this.#state = 'encryptedExtensions';
+    this.startHandshakeKeys(suite, secret, this.#random);
+  }
+
+  #checkVersion(extensions: Extensions): void {
+    const body = extensions.get(ExtensionType.SUPPORTED_VERSIONS);
+    if (body === undefined) fail(Alert.PROTOCOL_VERSION, 'the server does not speak TLS 1.3');
+    const reader = new Reader(body);
+    const version = reader.u16();
+    expectEnd(reader, 'supported_versions');
+    if (version !== TLS13) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a version that was not offered');
+  }
+
+  #onHelloRetryRequest(message: HandshakeMessage, hello: ServerHello): void {
+    if (this.#retry !== undefined) fail(Alert.UNEXPECTED_MESSAGE, 'a second HelloRetryRequest came');
+    const { extensions } = hello;
+    allowOnly(
+      extensions,
+      [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.COOKIE],
+      OFFERED_EXTENSIONS,
+      'HelloRetryRequest',
+    );
+    const asked = extensions.get(ExtensionType.KEY_SHARE);
+    const cookie = readCookie(extensions.get(ExtensionType.COOKIE));
+    // RFC 8446 §4.1.4: a retry that would change nothing is refused.
+    if (asked === undefined && cookie === undefined) {
+      fail(Alert.ILLEGAL_PARAMETER, 'HelloRetryRequest asks for no change');
+    }
+    if (asked !== undefined) this.#shares = [this.#shareFor(asked)];
+    this.transcript.retry();
+    this.transcript.add(message.raw);
+    this.#retry = hello;
+    this.#sendClientHello(cookie);
+  }
+
+  #shareFor(asked: Uint8Array): KeyShare {
+    const reader = new Reader(asked);
+    const code = reader.u16();
+    expectEnd(reader, 'key_share');
+    const group = this.#groups.find((candidate) => candidate === code);
+    if (group === undefined || this.#shares.some((share) => share.group === group)) {
+      fail(
+        Alert.ILLEGAL_PARAMETER,
+        'HelloRetryRequest asks for a group that was not offered or was sent already',
+      );
+    }
+    return generateKeyShare(group, this.#options.random);
+  }
+
+  #onEncryptedExtensions(message: HandshakeMessage): void {
+    const extensions = readEncryptedExtensions(message);
+    allowOnly(
+      extensions,
+      [
+        ExtensionType.SERVER_NAME,
+        ExtensionType.SUPPORTED_GROUPS,
+        ExtensionType.ALPN,
+        ExtensionType.QUIC_TRANSPORT_PARAMETERS,
+      ],
+      OFFERED_EXTENSIONS,
+      'EncryptedExtensions',
+    );
+    if ((extensions.get(ExtensionType.SERVER_NAME)?.length ?? 0) > 0) {
+      fail(Alert.DECODE_ERROR, 'server_name in EncryptedExtensions is not empty');
+    }
+    // RFC 9001 §8.1.
+    const alpn = extensions.get(ExtensionType.ALPN);
+    if (alpn === undefined) fail(Alert.NO_APPLICATION_PROTOCOL, 'the server chose no application protocol');
+    const chosen = readAlpn(alpn);
+    if (chosen.length !== 1) fail(Alert.ILLEGAL_PARAMETER, 'the server chose several application protocols');
+    this.#alpn = this.#options.alpnProtocols.find((protocol) => protocol === chosen[0]);
+    if (this.#alpn === undefined) {
+      fail(Alert.ILLEGAL_PARAMETER, 'the server chose an application protocol that was not offered');
+    }
+    const parameters = required(
+      extensions,
+      ExtensionType.QUIC_TRANSPORT_PARAMETERS,
+      'quic_transport_parameters',
+    ).rest();
+    this.transcript.add(message.raw);
+    this.#state = 'certificateOrRequest';
+    this.emit({ type: 'transportParameters', data: parameters.slice() });
+  }
+
+  #onCertificateRequest(message: HandshakeMessage): void {
+    const { context, extensions } = readCertificateRequest(message);
+    // RFC 8446 §4.3.2: empty but in post-handshake authentication.
+    if (context.length > 0)
+      fail(Alert.ILLEGAL_PARAMETER, 'CertificateRequest has a context in the handshake');
+    required(extensions, ExtensionType.SIGNATURE_ALGORITHMS, 'signature_algorithms');
+    this.#requestContext = context;
+    this.transcript.add(message.raw);
+    this.#state = 'certificate';
+  }
+
+  #onCertificate(message: HandshakeMessage): void {
+    this.#chain = readCertificate(message);
+    const { trust, serverName, nowEpochMs } = this.#options;
+    checkTrust(trust, this.#chain, serverName, nowEpochMs);
+    this.transcript.add(message.raw);
+    this.#state = 'certificateVerify';
+  }
+
+  #onCertificateVerify(message: HandshakeMessage): void {
+    const { scheme, signature } = readCertificateVerify(message);
+    const key = parseCertificate(this.#chain[0] ?? new Uint8Array(0)).publicKey;
+    // RFC 8446 §4.4.3: one of the offered schemes, and one that fits the certificate's key.
+    if (!SIGNATURE_SCHEMES.includes(scheme) || !schemeFitsKey(scheme, key)) {
+      fail(Alert.ILLEGAL_PARAMETER, `signature scheme ${scheme} was not offered or does not fit the key`);
+    }
+    if (!verifyTranscript(scheme, key, this.transcript.digest(), signature)) {
+      fail(Alert.DECRYPT_ERROR, "the server's signature does not match the handshake");
+    }
+    this.transcript.add(message.raw);
+    this.#chain = [];
+    this.#state = 'finished';
+  }
+
+  #onFinished(message: HandshakeMessage): void {
+    this.checkFinished('server', message);
+    this.expectLevel('application');
+    const alpn = this.#alpn;
+    const suite = this.#cipherSuite;
+    if (alpn === undefined || suite === undefined)
+      fail(Alert.INTERNAL_ERROR, 'Finished came before a choice');
+    this.startApplicationKeys(suite, this.#random);
+    // RFC 8446 §4.4.2: without a suitable certificate the client answers with an empty list, and no CertificateVerify.
+    if (this.#requestContext !== undefined)
+      this.send('handshake', writeCertificate(this.#requestContext, []));
+    this.sendFinished('client');
+    this.#state = 'complete';
+    const { serverName } = this.#options;
+    this.emit({ type: 'complete', alpn, serverName: serverName === '' ? undefined : serverName });
+  }
+
+  #onPostHandshake(message: HandshakeMessage): void {
+    // RFC 9001 §4.4: QUIC has no post-handshake client authentication.
+    if (message.type === HandshakeType.CERTIFICATE_REQUEST)
+      failQuic('CertificateRequest came after the handshake');
+    if (message.type !== HandshakeType.NEW_SESSION_TICKET) unexpected(message, 'NewSessionTicket');
+    // Checked and let go: resumption would keep the ticket here, with `resumptionPsk` of its nonce.
+    const ticket = readNewSessionTicket(message);
+    if (ticket.lifetimeSeconds > MAX_TICKET_LIFETIME_SECONDS) {
+      fail(Alert.ILLEGAL_PARAMETER, 'a session ticket lives longer than seven days');
+    }
+    const earlyData = ticket.extensions.get(MAX_EARLY_DATA_EXTENSION);
+    // RFC 9001 §4.6.1.
+    if (earlyData !== undefined && new Reader(earlyData).u32() !== QUIC_MAX_EARLY_DATA) {
+      failQuic('a session ticket limits early data, which QUIC does by flow control');
+    }
+  }
+}
+
+function readCookie(body: Uint8Array | undefined): Uint8Array | undefined {
+  if (body === undefined) return undefined;
+  const reader = new Reader(body);
+  const cookie = readVector16(reader).rest();
+  expectEnd(reader, 'cookie');
+  if (cookie.length === 0) fail(Alert.DECODE_ERROR, 'the cookie is empty');
+  return cookie;
+}
