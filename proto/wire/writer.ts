@@ -30,6 +30,7 @@ export class Writer {
     return this.data.length - this.offset;
   }
 
+  /** Room for `length` octets. Call it before touching the buffer, which it may replace. */
   #claim(length: number): number {
     const at = this.offset;
     if (at + length > this.data.length) {
@@ -49,12 +50,14 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#claim(1), value);
+    const at = this.#claim(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#claim(2), value);
+    const at = this.#claim(2);
+    this.#view.setUint16(at, value);
     return this;
   }
 
@@ -66,7 +69,8 @@ export class Writer {
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#claim(4), value >>> 0);
+    const at = this.#claim(4);
+    this.#view.setUint32(at, value >>> 0);
     return this;
   }
 
@@ -92,7 +96,8 @@ export class Writer {
   }
 
   bytes(octets: Uint8Array): this {
-    this.data.set(octets, this.#claim(octets.length));
+    const at = this.#claim(octets.length);
+    this.data.set(octets, at);
     return this;
   }
 
