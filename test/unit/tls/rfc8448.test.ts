@@ -1,0 +1,150 @@
+import { createHash, createPrivateKey } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { hkdfExpandLabel } from '../../../proto/tls/index.ts';
+import { generateKeyShare } from '../../../proto/tls/key-exchange.ts';
+import {
+  applicationSecrets,
+  finishedVerifyData,
+  handshakeSecrets,
+  resumptionMasterSecret,
+  resumptionPsk,
+} from '../../../proto/tls/key-schedule.ts';
+import {
+  readCertificate,
+  readCertificateVerify,
+  readClientHello,
+  readFinished,
+  readNewSessionTicket,
+  readServerHello,
+} from '../../../proto/tls/messages.ts';
+import { NamedGroup } from '../../../proto/tls/options.ts';
+import { schemeFitsKey, signTranscript, verifyTranscript } from '../../../proto/tls/signatures.ts';
+import { parseCertificate } from '../../../proto/tls/trust.ts';
+import { concat, fromHex, Reader, toHex } from '../../../proto/wire/index.ts';
+import vectors from '../../vectors/rfc8448.json';
+
+const octets = (hex: string): Uint8Array => fromHex(hex) ?? new Uint8Array(0);
+const message = (hex: string) => ({ type: new Reader(octets(hex)).u8(), raw: octets(hex) });
+const hash = (...parts: string[]) =>
+  new Uint8Array(
+    createHash('sha256')
+      .update(concat(parts.map(octets)))
+      .digest(),
+  );
+
+const { messages, secrets, transcriptHashes } = vectors;
+
+describe('RFC 8448 §3, simple 1-RTT handshake', () => {
+  test('X25519 key shares and shared secret', () => {
+    const client = generateKeyShare(NamedGroup.X25519, () => octets(vectors.clientKeyShare.private));
+    const server = generateKeyShare(NamedGroup.X25519, () => octets(vectors.serverKeyShare.private));
+    expect(toHex(client.publicKey)).toBe(vectors.clientKeyShare.public);
+    expect(toHex(server.publicKey)).toBe(vectors.serverKeyShare.public);
+    expect(toHex(client.sharedSecret(server.publicKey))).toBe(vectors.sharedSecret);
+    expect(toHex(server.sharedSecret(client.publicKey))).toBe(vectors.sharedSecret);
+  });
+
+  test('the key schedule', () => {
+    const early = handshakeSecrets(
+      octets(vectors.sharedSecret),
+      octets(transcriptHashes.clientHelloToServerHello),
+    );
+    expect(toHex(early.secret)).toBe(secrets.handshake);
+    expect(toHex(early.client)).toBe(secrets.clientHandshakeTraffic);
+    expect(toHex(early.server)).toBe(secrets.serverHandshakeTraffic);
+    const late = applicationSecrets(early.secret, octets(transcriptHashes.clientHelloToServerFinished));
+    expect(toHex(late.master)).toBe(secrets.master);
+    expect(toHex(late.client)).toBe(secrets.clientApplicationTraffic0);
+    expect(toHex(late.server)).toBe(secrets.serverApplicationTraffic0);
+    expect(toHex(late.exporter)).toBe(secrets.exporterMaster);
+    const resumption = resumptionMasterSecret(
+      late.master,
+      octets(transcriptHashes.clientHelloToClientFinished),
+    );
+    expect(toHex(resumption)).toBe(secrets.resumptionMaster);
+    expect(toHex(resumptionPsk(resumption, octets(vectors.resumption.ticketNonce)))).toBe(
+      vectors.resumption.psk,
+    );
+  });
+
+  test('traffic keys by HKDF-Expand-Label', () => {
+    const pairs = [
+      [secrets.serverHandshakeTraffic, vectors.trafficKeys.serverHandshake],
+      [secrets.clientHandshakeTraffic, vectors.trafficKeys.clientHandshake],
+      [secrets.serverApplicationTraffic0, vectors.trafficKeys.serverApplication],
+      [secrets.clientApplicationTraffic0, vectors.trafficKeys.clientApplication],
+    ] as const;
+    for (const [secret, { key, iv }] of pairs) {
+      expect(toHex(hkdfExpandLabel(octets(secret), 'key', new Uint8Array(0), 16))).toBe(key);
+      expect(toHex(hkdfExpandLabel(octets(secret), 'iv', new Uint8Array(0), 12))).toBe(iv);
+    }
+  });
+
+  test('Finished of both ends', () => {
+    const toVerify = hash(
+      messages.clientHello,
+      messages.serverHello,
+      messages.encryptedExtensions,
+      messages.certificate,
+      messages.certificateVerify,
+    );
+    const server = finishedVerifyData(octets(secrets.serverHandshakeTraffic), toVerify);
+    expect(toHex(server)).toBe(vectors.finished.server.verifyData);
+    expect(readFinished(message(messages.serverFinished))).toEqual(server);
+    const client = finishedVerifyData(
+      octets(secrets.clientHandshakeTraffic),
+      octets(transcriptHashes.clientHelloToServerFinished),
+    );
+    expect(toHex(client)).toBe(vectors.finished.client.verifyData);
+  });
+
+  test('the hellos are read', () => {
+    const client = readClientHello(message(messages.clientHello));
+    expect(client.cipherSuites).toContain(0x1301);
+    expect(client.extensions.has(51)).toBe(true);
+    const server = readServerHello(message(messages.serverHello));
+    expect(server).toMatchObject({ isRetry: false, cipherSuite: 0x1301 });
+  });
+
+  test('CertificateVerify holds, and not over another transcript', () => {
+    const chain = readCertificate(message(messages.certificate));
+    const key = parseCertificate(chain[0] ?? new Uint8Array(0)).publicKey;
+    const { scheme, signature } = readCertificateVerify(message(messages.certificateVerify));
+    const transcript = hash(
+      messages.clientHello,
+      messages.serverHello,
+      messages.encryptedExtensions,
+      messages.certificate,
+    );
+    expect(schemeFitsKey(scheme, key)).toBe(true);
+    expect(verifyTranscript(scheme, key, transcript, signature)).toBe(true);
+    expect(verifyTranscript(scheme, key, hash(messages.clientHello), signature)).toBe(false);
+    const own = signTranscript(scheme, serverKey(), transcript);
+    expect(verifyTranscript(scheme, key, transcript, own)).toBe(true);
+  });
+
+  test('NewSessionTicket is read', () => {
+    const ticket = readNewSessionTicket(message(messages.newSessionTicket));
+    expect(toHex(ticket.nonce)).toBe(vectors.resumption.ticketNonce);
+    expect(ticket.lifetimeSeconds).toBe(30);
+  });
+});
+
+function serverKey() {
+  const rsa = vectors.serverCertificateRsaKey;
+  const b64 = (hex: string) => Buffer.from(hex, 'hex').toString('base64url');
+  return createPrivateKey({
+    format: 'jwk',
+    key: {
+      kty: 'RSA',
+      n: b64(rsa.modulus),
+      e: b64(rsa.publicExponent),
+      d: b64(rsa.privateExponent),
+      p: b64(rsa.prime1),
+      q: b64(rsa.prime2),
+      dp: b64(rsa.exponent1),
+      dq: b64(rsa.exponent2),
+      qi: b64(rsa.coefficient),
+    },
+  });
+}
