@@ -1,0 +1,217 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { Audit, type SessionAudit } from './audit.ts';
+import type { ServerEvent } from './events.ts';
+import { shortId } from './response.ts';
+import { LocalSession } from './session.ts';
+
+/** Longest client event: the real API takes 15 MiB of audio in one append; nobody needs that here. */
+const MAX_EVENT_OCTETS = 2 << 20;
+const DEFAULT_MAX_SESSIONS = 256;
+const DEFAULT_MAX_SESSION_MS = 60 * 60_000;
+const DEFAULT_SPEED = 10;
+/** Octets a client may leave unread before its session ends: far above what a response waits for. */
+const MAX_UNREAD_OCTETS = 8 << 20;
+
+/** For tests: sees everything that goes in and out. */
+export interface ServiceObserver {
+  onAppend?(sessionId: string, pcm: Uint8Array): void;
+  onEvent?(direction: 'in' | 'out', sessionId: string, event: { readonly type?: unknown }): void;
+}
+
+export interface ServiceOptions {
+  /** 0 takes a free port. */
+  readonly port?: number | undefined;
+  /** Defaults to 127.0.0.1: this service has nothing to tell the world. */
+  readonly host?: string | undefined;
+  /** PEM. */
+  readonly certificate: string | Buffer;
+  /** PEM. */
+  readonly key: string | Buffer;
+  readonly logger: Logger;
+  readonly observer?: ServiceObserver | undefined;
+  /** Bearer token that clients must show; absent takes everybody. */
+  readonly bearerToken?: string | undefined;
+  /** Longest session in ms, after which it is closed with 1001, as the real API does after 60 minutes. */
+  readonly maxSessionMs?: number | undefined;
+  readonly maxSessions?: number | undefined;
+  /** Seconds of answer audio made per second. */
+  readonly speed?: number | undefined;
+}
+
+export interface RealtimeService {
+  /** Base URL for the SDK: `https://localhost:PORT/v1`. */
+  readonly url: string;
+  readonly port: number;
+  /** Sessions open now. */
+  readonly sessions: number;
+  /** What came in and went out of the latest sessions. */
+  audit(): SessionAudit[];
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the local realtime service: the Realtime API's own events over `wss`, answers made of the caller's own words.
+ * Rejects when the port cannot be listened on.
+ */
+export async function startRealtimeService(options: ServiceOptions): Promise<RealtimeService> {
+  const audit = new Audit();
+  const server = createServer({ cert: options.certificate, key: options.key }, (request, response) =>
+    answerRequest(request, response, audit),
+  );
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MAX_EVENT_OCTETS,
+  });
+  server.on('upgrade', (request, socket, head) => {
+    // A socket that breaks during the refusal must not end the process.
+    socket.on('error', () => socket.destroy());
+    const refusal = refuse(request, options, sockets.clients.size);
+    if (refusal !== undefined) {
+      endWith(socket, refusal);
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => serve(webSocket, request, options, audit));
+  });
+  server.on('tlsClientError', (error) => options.logger.debug({ err: error }, 'TLS handshake failed'));
+  await listen(server, options.port ?? 0, options.host ?? '127.0.0.1');
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `https://localhost:${port}/v1`,
+    port,
+    get sessions() {
+      return sockets.clients.size;
+    },
+    audit: () => audit.snapshot(),
+    close: () => closeService(server, sockets),
+  };
+}
+
+function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOptions, audit: Audit): void {
+  const id = `sess_${shortId()}`;
+  const { observer } = options;
+  const maxSessionMs = options.maxSessionMs ?? DEFAULT_MAX_SESSION_MS;
+  let events = 0;
+  const emit = (event: ServerEvent) => {
+    if (socket.readyState !== socket.OPEN) return;
+    events += 1;
+    const complete = { event_id: `event_${id.slice(5, 15)}${events}`, ...event };
+    observer?.onEvent?.('out', id, complete);
+    socket.send(JSON.stringify(complete));
+    if (socket.bufferedAmount > MAX_UNREAD_OCTETS) socket.terminate();
+  };
+  const session = new LocalSession({
+    id,
+    model: new URL(request.url ?? '/', 'https://localhost').searchParams.get('model') ?? 'parrot',
+    sink: { emit, bufferedAmount: () => socket.bufferedAmount },
+    trail: audit.begin(id),
+    speed: options.speed ?? DEFAULT_SPEED,
+    expiresAt: Math.floor((Date.now() + maxSessionMs) / 1000),
+    onAppend: observer?.onAppend && ((pcm) => observer.onAppend?.(id, pcm)),
+  });
+  const timer = setTimeout(() => expire(socket, emit, maxSessionMs), maxSessionMs);
+  socket.on('message', (data) => {
+    try {
+      const event = parseJson(data);
+      if (event !== undefined && observer?.onEvent) observer.onEvent('in', id, event as { type?: unknown });
+      session.receive(event);
+    } catch (error) {
+      options.logger.error({ err: error, session: id }, 'local session failed');
+      socket.close(1011, 'internal error');
+    }
+  });
+  socket.on('error', (error) => options.logger.debug({ err: error, session: id }, 'client socket failed'));
+  socket.on('close', () => {
+    clearTimeout(timer);
+    session.end();
+    options.logger.debug({ session: id }, 'local session ended');
+  });
+  options.logger.debug({ session: id }, 'local session began');
+  session.start();
+}
+
+function expire(socket: WebSocket, emit: (event: ServerEvent) => void, maxSessionMs: number): void {
+  emit({
+    type: 'error',
+    error: {
+      type: 'invalid_request_error',
+      code: 'session_expired',
+      message: `Your session hit the maximum duration of ${Math.round(maxSessionMs / 60_000)} minutes.`,
+      param: null,
+      event_id: null,
+    },
+  });
+  socket.close(1001, 'session time limit');
+}
+
+/** The text of an event as a value; something that is no object when it is no JSON, which the session refuses. */
+function parseJson(data: RawData): unknown {
+  try {
+    return JSON.parse(data.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+function refuse(request: IncomingMessage, options: ServiceOptions, open: number): string | undefined {
+  const { pathname } = new URL(request.url ?? '/', 'https://localhost');
+  if (pathname !== '/v1/realtime') return '404 Not Found';
+  if (options.bearerToken !== undefined && !bearerMatches(request, options.bearerToken)) {
+    return '401 Unauthorized';
+  }
+  if (open >= (options.maxSessions ?? DEFAULT_MAX_SESSIONS)) return '503 Service Unavailable';
+  return undefined;
+}
+
+function bearerMatches(request: IncomingMessage, token: string): boolean {
+  const given = Buffer.from(request.headers.authorization ?? '');
+  const wanted = Buffer.from(`Bearer ${token}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+function endWith(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+function answerRequest(request: IncomingMessage, response: ServerResponse, audit: Audit): void {
+  const { pathname } = new URL(request.url ?? '/', 'https://localhost');
+  if (pathname === '/healthz') {
+    response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
+  } else if (pathname === '/v1/parley/sessions') {
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ sessions: audit.snapshot() }));
+  } else {
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n');
+  }
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function closeService(server: Server, sockets: WebSocketServer): Promise<void> {
+  for (const socket of sockets.clients) socket.close(1001, 'the service is shutting down');
+  const force = setTimeout(() => {
+    for (const socket of sockets.clients) socket.terminate();
+    server.closeAllConnections();
+  }, 500);
+  return new Promise((resolve) => {
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+}
