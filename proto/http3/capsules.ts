@@ -1,0 +1,86 @@
+import { Reader, Writer } from '../wire/index.ts';
+
+export interface Capsule {
+  readonly type: number;
+  readonly value: Uint8Array;
+}
+
+/** Says how long a capsule of a type may be to be wanted: `undefined` skips it, whatever its length (RFC 9297 §3.2). */
+export type CapsuleLimit = (type: number) => number | undefined;
+
+/** A capsule of a wanted type is longer than its limit; the message is malformed (RFC 9297 §3.3). */
+export class CapsuleError extends Error {
+  override readonly name = 'CapsuleError';
+}
+
+/** Cuts the data of a stream that speaks the capsule protocol into capsules, however its octets arrive. */
+export class CapsuleParser {
+  readonly #limit: CapsuleLimit;
+  readonly #held = new Uint8Array(8);
+  #heldLength = 0;
+  #step: 'type' | 'length' | 'value' = 'type';
+  #type = 0;
+  #left = 0;
+  #value: Uint8Array | undefined;
+
+  constructor(limit: CapsuleLimit) {
+    this.#limit = limit;
+  }
+
+  /** True between capsules: only here may the data end. */
+  get atBoundary(): boolean {
+    return this.#step === 'type' && this.#heldLength === 0;
+  }
+
+  /** Takes octets in and gives the wanted capsules that became whole. Throws `CapsuleError`. */
+  push(data: Uint8Array): Capsule[] {
+    const capsules: Capsule[] = [];
+    let at = 0;
+    while (at < data.length || (this.#step === 'value' && this.#left === 0)) {
+      if (this.#step === 'value') {
+        at += this.#take(data, at, capsules);
+        continue;
+      }
+      this.#held[this.#heldLength++] = data[at++] as number;
+      const length = 1 << ((this.#held[0] as number) >> 6);
+      if (this.#heldLength === length) this.#header(new Reader(this.#held, 0, length).varint());
+    }
+    return capsules;
+  }
+
+  #header(value: number): void {
+    this.#heldLength = 0;
+    if (this.#step === 'type') {
+      this.#type = value;
+      this.#step = 'length';
+      return;
+    }
+    const limit = this.#limit(this.#type);
+    if (limit !== undefined && value > limit)
+      throw new CapsuleError(
+        `a capsule of type 0x${this.#type.toString(16)} has ${value} octets, at most ${limit} are right`,
+      );
+    this.#value = limit === undefined ? undefined : new Uint8Array(value);
+    this.#left = value;
+    this.#step = 'value';
+  }
+
+  #take(data: Uint8Array, at: number, capsules: Capsule[]): number {
+    const take = Math.min(this.#left, data.length - at);
+    this.#value?.set(data.subarray(at, at + take), this.#value.length - this.#left);
+    this.#left -= take;
+    if (this.#left === 0) {
+      if (this.#value !== undefined) capsules.push({ type: this.#type, value: this.#value });
+      this.#step = 'type';
+    }
+    return take;
+  }
+}
+
+export function encodeCapsule(type: number, value: Uint8Array): Uint8Array {
+  return Writer.growing(value.length + 16)
+    .varint(type)
+    .varint(value.length)
+    .bytes(value)
+    .finish();
+}

@@ -1,0 +1,439 @@
+import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
+import { encodeVarint, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+import { FieldSectionTooLargeError, Http3Error, Http3ErrorCode, Http3StreamError } from './errors.ts';
+import type { Http3Event } from './events.ts';
+import type { Field } from './fields.ts';
+import { encodeFrame, encodeFrameHead, FrameType } from './frames.ts';
+import { ENDED, PENDING, VarintIntake } from './intake.ts';
+import { MessageStream } from './message-stream.ts';
+import { encodeFieldSection, QpackDecoder } from './qpack/index.ts';
+import { RequestIds } from './request-ids.ts';
+import { allowsDatagrams, encodeSettings, SettingId, type Settings } from './settings.ts';
+import { StreamType, UniStreams } from './uni-streams.ts';
+
+/** Decoded size of a field section that we take, in octets (SETTINGS_MAX_FIELD_SECTION_SIZE, RFC 9114 §4.2.2). */
+export const MAX_FIELD_SECTION_OCTETS = 16_384;
+/** Octets taken from a request stream at a time. */
+const READ_OCTETS = 16_384;
+/** Above every priority that an application sets. */
+const CONTROL_PRIORITY = 0x7fff_ffff;
+/** Up to here a DATA frame is written in one piece, head and payload together. */
+const JOINED_DATA_OCTETS = 1024;
+
+/** First varints by which an extension claims streams for itself. */
+export interface StreamSignals {
+  readonly bidirectional: number;
+  readonly unidirectional: number;
+}
+
+export interface Http3Options {
+  /** Sent beside those that this layer sends itself. */
+  readonly settings?: Settings;
+  readonly signals?: StreamSignals;
+}
+
+/**
+ * HTTP/3 over one QUIC connection, either role (RFC 9114). Feed every QUIC event to `handleEvent`, then take what came
+ * of it with `poll`. What the peer does wrong ends in `quic.close`, never in an exception.
+ */
+export class Http3Connection {
+  readonly #quic: QuicTransport;
+  readonly #weAreServer: boolean;
+  readonly #settings: Settings;
+  readonly #signals: StreamSignals | undefined;
+  readonly #events: Http3Event[] = [];
+  readonly #decoder = new QpackDecoder(0);
+  readonly #messages = new Map<number, MessageStream>();
+  /** Bidirectional streams whose first varint is not whole yet; bounded by QUIC's stream limit. */
+  readonly #intakes = new Map<number, VarintIntake>();
+  readonly #uni: UniStreams;
+  readonly #requestIds: RequestIds;
+  #peerSettings: Settings | undefined;
+  #controlStreamId: number | undefined;
+  #writable = false;
+  #closed = false;
+  /** One above the last client-initiated bidirectional stream that was opened, times four. */
+  #nextPeerRequestId = 0;
+  /** Requests from here on are refused, since we sent GOAWAY. */
+  #goAwaySentId = Number.POSITIVE_INFINITY;
+  #goAwayWanted = false;
+
+  constructor(quic: QuicTransport, options: Http3Options = {}) {
+    this.#quic = quic;
+    this.#weAreServer = quic.role === 'server';
+    this.#signals = options.signals;
+    this.#requestIds = new RequestIds(quic);
+    this.#uni = new UniStreams(quic, this.#signals, {
+      onSettings: (settings) => {
+        this.#peerSettings = settings;
+        this.#events.push({ type: 'settings', settings });
+      },
+      onGoAway: (id) => this.#events.push({ type: 'goAway', id }),
+      onSignalStream: (streamId, finished) =>
+        this.#events.push({ type: 'signalStream', streamId, direction: 'unidirectional', finished }),
+    });
+    this.#settings = new Map([
+      [SettingId.QPACK_MAX_TABLE_CAPACITY, 0],
+      [SettingId.QPACK_BLOCKED_STREAMS, 0],
+      [SettingId.MAX_FIELD_SECTION_SIZE, MAX_FIELD_SECTION_OCTETS],
+      ...(options.settings ?? []),
+    ]);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** `undefined` until the peer's SETTINGS came. */
+  get peerSettings(): Settings | undefined {
+    return this.#peerSettings;
+  }
+
+  poll(): Http3Event | undefined {
+    return this.#events.shift();
+  }
+
+  handleEvent(event: QuicEvent): void {
+    if (this.#closed) return;
+    try {
+      this.#dispatch(event);
+    } catch (error) {
+      if (!(error instanceof Http3Error)) throw error;
+      this.fail(error.code, error.message);
+    }
+  }
+
+  /** Ends the connection with an HTTP/3 error code. */
+  fail(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#intakes.clear();
+    this.#quic.close(code, reason);
+  }
+
+  #dispatch(event: QuicEvent): void {
+    switch (event.type) {
+      case 'writable':
+        this.#writable = true;
+        this.#start();
+        return;
+      case 'streamsAvailable':
+        this.#start();
+        return;
+      case 'streamOpened':
+        this.#streamOpened(event.streamId, event.direction);
+        return;
+      case 'streamReadable':
+        this.#streamReadable(event.streamId);
+        return;
+      case 'streamReset':
+        this.#streamReset(event.streamId, event.code);
+        return;
+      case 'streamStopped':
+        this.#streamStopped(event.streamId, event.code);
+        return;
+      case 'streamFinished':
+        this.#sendDone(event.streamId);
+        return;
+      case 'datagram':
+        this.#datagram(event.data);
+        return;
+      case 'closed':
+        this.#closed = true;
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Opens what could not be opened yet: the control stream first, then requests in their order. */
+  #start(): void {
+    if (!this.#writable) return;
+    if (this.#controlStreamId === undefined) {
+      this.#controlStreamId = this.#quic.openStream('unidirectional');
+      if (this.#controlStreamId === undefined) return;
+      const writer = Writer.growing(128).varint(StreamType.CONTROL);
+      writer.bytes(encodeFrame(FrameType.SETTINGS, encodeSettings(this.#settings)));
+      // Everything else waits for SETTINGS at the other end.
+      this.#quic.setStreamPriority(this.#controlStreamId, CONTROL_PRIORITY);
+      this.#quic.writeStream(this.#controlStreamId, writer.finish());
+      if (this.#goAwayWanted) this.goAway();
+    }
+    this.#requestIds.openReserved();
+  }
+
+  #streamOpened(streamId: number, direction: StreamDirection): void {
+    if (direction === 'unidirectional') {
+      this.#uni.opened(streamId);
+      return;
+    }
+    // RFC 9114 §6.1: a server opens bidirectional streams only where an extension says so.
+    if (!this.#weAreServer && this.#signals === undefined)
+      throw new Http3Error(
+        Http3ErrorCode.H3_STREAM_CREATION_ERROR,
+        'the server opened a bidirectional stream',
+      );
+    if (this.#weAreServer) this.#nextPeerRequestId = Math.max(this.#nextPeerRequestId, streamId + 4);
+    this.#intakes.set(streamId, new VarintIntake());
+  }
+
+  #streamReadable(streamId: number): void {
+    const intake = this.#intakes.get(streamId);
+    if (intake !== undefined) {
+      this.#firstVarint(streamId, intake);
+      return;
+    }
+    const message = this.#messages.get(streamId);
+    if (message !== undefined) this.#readMessage(message);
+    else this.#uni.readable(streamId);
+  }
+
+  /** A bidirectional stream shows what it is by its first varint: the extension's signal, or a frame's type. */
+  #firstVarint(streamId: number, intake: VarintIntake): void {
+    const type = intake.take(this.#quic, streamId);
+    if (type === PENDING) return;
+    this.#intakes.delete(streamId);
+    if (type !== ENDED && type === this.#signals?.bidirectional) {
+      const { finished } = intake;
+      this.#events.push({ type: 'signalStream', streamId, direction: 'bidirectional', finished });
+      return;
+    }
+    if (!this.#weAreServer)
+      throw new Http3Error(Http3ErrorCode.H3_STREAM_CREATION_ERROR, 'a server stream without a known signal');
+    if (type === ENDED && intake.started)
+      throw new Http3Error(Http3ErrorCode.H3_FRAME_ERROR, 'the stream ends within a frame');
+    if (streamId >= this.#goAwaySentId) {
+      // RFC 9114 §5.2: not processed in any way, so the client may send it elsewhere.
+      this.#cut(streamId, Http3ErrorCode.H3_REQUEST_REJECTED);
+      return;
+    }
+    const message = this.#addMessage(streamId, '');
+    if (type !== ENDED) message.parser.startFrame(type);
+    if (intake.finished) this.#guarded(message, () => this.#messageEnd(message));
+    else this.#readMessage(message);
+  }
+
+  #addMessage(streamId: number, method: string): MessageStream {
+    const message = new MessageStream(
+      streamId,
+      this.#weAreServer,
+      method,
+      this.#signals?.bidirectional,
+      MAX_FIELD_SECTION_OCTETS,
+    );
+    this.#messages.set(streamId, message);
+    return message;
+  }
+
+  #readMessage(message: MessageStream): void {
+    this.#guarded(message, () => {
+      while (!message.receiveDone && !this.#closed) {
+        const chunk = this.#quic.readStream(message.id, READ_OCTETS);
+        if (chunk === undefined) return;
+        message.parser.push(chunk.data);
+        this.#pieces(message);
+        if (chunk.fin) this.#messageEnd(message);
+      }
+    });
+  }
+
+  #pieces(message: MessageStream): void {
+    for (let piece = message.parser.next(); piece !== undefined; piece = message.parser.next()) {
+      if (piece.type === FrameType.HEADERS) {
+        this.#section(message, piece.payload);
+      } else {
+        message.body(piece.payload.length);
+        this.#events.push({ type: 'data', streamId: message.id, data: piece.payload });
+      }
+    }
+  }
+
+  #section(message: MessageStream, payload: Uint8Array): void {
+    const streamId = message.id;
+    const decoded = this.#decoder.decode(streamId, payload, MAX_FIELD_SECTION_OCTETS);
+    if (decoded.kind === 'blocked') {
+      // RFC 9204 §2.1.2: we allow no blocked streams.
+      throw new Http3Error(
+        Http3ErrorCode.QPACK_DECOMPRESSION_FAILED,
+        'a blocked stream, where none is allowed',
+      );
+    }
+    const head = message.section(decoded.fields);
+    if (head.kind === 'other') return;
+    message.announced = true;
+    if (head.kind === 'request') this.#events.push({ type: 'request', streamId, request: head.request });
+    else this.#events.push({ type: 'response', streamId, response: head.response });
+  }
+
+  #messageEnd(message: MessageStream): void {
+    message.end();
+    message.receiveDone = true;
+    this.#events.push({ type: 'end', streamId: message.id });
+    this.#forgetWhenDone(message);
+  }
+
+  /** Runs what reads a message; what is wrong with that message alone ends that message alone (RFC 9114 §4.1.2). */
+  #guarded(message: MessageStream, read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof Http3StreamError)) throw error;
+      if (error instanceof FieldSectionTooLargeError && this.#weAreServer && !message.announced) {
+        this.stopReading(message.id, Http3ErrorCode.H3_NO_ERROR);
+        this.sendHeaders(message.id, [[':status', '431']], true);
+        return;
+      }
+      this.abort(message.id, error.code);
+      if (message.announced || !this.#weAreServer) {
+        const { code, message: reason } = error;
+        this.#events.push({ type: 'aborted', streamId: message.id, code, reason, local: true });
+      }
+    }
+  }
+
+  #streamReset(streamId: number, code: number): void {
+    if (this.#intakes.delete(streamId)) {
+      this.#quic.resetStream(streamId, Http3ErrorCode.H3_REQUEST_CANCELLED);
+      return;
+    }
+    const message = this.#messages.get(streamId);
+    if (message === undefined) {
+      this.#uni.reset(streamId);
+      return;
+    }
+    if (message.receiveDone) return;
+    message.receiveDone = true;
+    if (message.announced || !this.#weAreServer) {
+      this.#events.push({
+        type: 'aborted',
+        streamId,
+        code,
+        reason: 'the peer reset the stream',
+        local: false,
+      });
+    } else this.#cut(streamId, Http3ErrorCode.H3_REQUEST_CANCELLED);
+    this.#forgetWhenDone(message);
+  }
+
+  #streamStopped(streamId: number, code: number): void {
+    if (streamId === this.#controlStreamId)
+      throw new Http3Error(Http3ErrorCode.H3_CLOSED_CRITICAL_STREAM, 'the peer stopped our control stream');
+    if (!this.#messages.has(streamId)) return;
+    this.#events.push({ type: 'stopped', streamId, code });
+    this.#sendDone(streamId);
+  }
+
+  #sendDone(streamId: number): void {
+    const message = this.#messages.get(streamId);
+    if (message === undefined) return;
+    message.sendDone = true;
+    this.#forgetWhenDone(message);
+  }
+
+  #forgetWhenDone(message: MessageStream): void {
+    if (message.receiveDone && message.sendDone) this.#messages.delete(message.id);
+  }
+
+  /** RFC 9297 §2.1. */
+  #datagram(datagram: Uint8Array): void {
+    const reader = new Reader(datagram);
+    let quarter: number;
+    try {
+      quarter = reader.varint();
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      throw new Http3Error(Http3ErrorCode.H3_DATAGRAM_ERROR, 'a datagram ends within its quarter stream ID');
+    }
+    if (quarter >= 2 ** 60) throw new Http3Error(Http3ErrorCode.H3_DATAGRAM_ERROR, 'no such stream can be');
+    this.#events.push({ type: 'datagram', streamId: quarter * 4, data: reader.rest() });
+  }
+
+  /**
+   * Client: a request stream's ID, before anything is sent on it, and even before streams can be opened: what is sent
+   * until then waits. `method` is what the request's head will say.
+   */
+  reserveRequest(method: string): number {
+    const streamId = this.#requestIds.reserve();
+    this.#addMessage(streamId, method);
+    if (this.#writable) this.#start();
+    return streamId;
+  }
+
+  /** A stream for the extension. `undefined` while QUIC has none to give, or requests wait for theirs. */
+  openStream(direction: StreamDirection): number | undefined {
+    if (this.#closed || !this.#writable || this.#controlStreamId === undefined) return undefined;
+    if (direction === 'bidirectional' && !this.#weAreServer) return this.#requestIds.open();
+    return this.#quic.openStream(direction);
+  }
+
+  sendHeaders(streamId: number, fields: readonly Field[], fin = false): void {
+    this.#write(streamId, encodeFrame(FrameType.HEADERS, encodeFieldSection(fields)), fin);
+  }
+
+  /** Sends a DATA frame. `data` must not be changed after. */
+  sendData(streamId: number, data: Uint8Array, fin = false): void {
+    if (data.length <= JOINED_DATA_OCTETS) {
+      this.#write(streamId, data.length === 0 ? data : encodeFrame(FrameType.DATA, data), fin);
+      return;
+    }
+    this.#write(streamId, encodeFrameHead(FrameType.DATA, data.length), false);
+    this.#write(streamId, data, fin);
+  }
+
+  #write(streamId: number, octets: Uint8Array, fin: boolean): void {
+    const message = this.#messages.get(streamId);
+    if (this.#closed || message === undefined || message.sendDone) return;
+    if (!this.#requestIds.hold(streamId, octets, fin)) this.#quic.writeStream(streamId, octets, fin);
+  }
+
+  /** Asks the peer to send no more of a message. */
+  stopReading(streamId: number, code: number): void {
+    const message = this.#messages.get(streamId);
+    if (this.#closed || message === undefined || message.receiveDone) return;
+    message.receiveDone = true;
+    this.#quic.stopSending(streamId, code);
+    this.#forgetWhenDone(message);
+  }
+
+  /** Ends both directions of a message with an error code. */
+  abort(streamId: number, code: number): void {
+    const message = this.#messages.get(streamId);
+    if (this.#closed || message === undefined) return;
+    this.#messages.delete(streamId);
+    if (this.#requestIds.drop(streamId, code)) return;
+    if (!message.sendDone) this.#quic.resetStream(streamId, code);
+    if (!message.receiveDone) this.#quic.stopSending(streamId, code);
+  }
+
+  #cut(streamId: number, code: number): void {
+    this.#messages.delete(streamId);
+    this.#quic.resetStream(streamId, code);
+    this.#quic.stopSending(streamId, code);
+  }
+
+  /** Says that no further request is taken (RFC 9114 §5.2); those that came go on. */
+  goAway(): void {
+    if (this.#closed || this.#goAwaySentId !== Number.POSITIVE_INFINITY) return;
+    this.#goAwayWanted = true;
+    if (this.#controlStreamId === undefined) return;
+    this.#goAwaySentId = this.#weAreServer ? this.#nextPeerRequestId : 0;
+    this.#quic.writeStream(
+      this.#controlStreamId,
+      encodeFrame(FrameType.GOAWAY, encodeVarint(this.#goAwaySentId)),
+    );
+  }
+
+  /** False when the peer takes no HTTP datagrams (yet), or QUIC cannot take this one. */
+  sendDatagram(streamId: number, data: Uint8Array): boolean {
+    if (this.#closed || !allowsDatagrams(this.#peerSettings)) return false;
+    const quarter = streamId / 4;
+    const writer = new Writer(new Uint8Array(varintLength(quarter) + data.length));
+    return this.#quic.sendDatagram(writer.varint(quarter).bytes(data).finish());
+  }
+
+  /** Largest payload that `sendDatagram` takes for this stream, in octets. */
+  maxDatagramOctets(streamId: number): number {
+    if (this.#closed || !allowsDatagrams(this.#peerSettings)) return 0;
+    return Math.max(0, this.#quic.maxDatagramOctets() - varintLength(streamId / 4));
+  }
+}

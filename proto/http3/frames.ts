@@ -1,0 +1,146 @@
+import { Reader, Writer } from '../wire/index.ts';
+
+/** Frame types (RFC 9114 §7.2). */
+export const FrameType = {
+  DATA: 0x00,
+  HEADERS: 0x01,
+  CANCEL_PUSH: 0x03,
+  SETTINGS: 0x04,
+  PUSH_PROMISE: 0x05,
+  GOAWAY: 0x07,
+  MAX_PUSH_ID: 0x0d,
+} as const;
+
+/** Types of HTTP/2 that must never come (RFC 9114 §7.2.8). */
+export function isReservedFrameType(type: number): boolean {
+  return type === 0x02 || type === 0x06 || type === 0x08 || type === 0x09;
+}
+
+/** What to do with a frame, decided from its type and length before its payload comes. */
+export type FrameTreatment = 'collect' | 'stream' | 'skip';
+
+/** Decides over each frame; throws what is wrong about it. `collect` must only be said of lengths that are bounded. */
+export interface FramePolicy {
+  admit(type: number, length: number): FrameTreatment;
+}
+
+export interface FramePiece {
+  readonly type: number;
+  /** The whole payload of a collected frame, or the next octets of a streamed one. A view into what was pushed. */
+  readonly payload: Uint8Array;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Cuts a stream into frames, however its octets arrive. It stores at most one collected payload and eight octets; a
+ * streamed or skipped frame may have any length.
+ */
+export class FrameParser {
+  readonly #policy: FramePolicy;
+  #chunk: Uint8Array = NOTHING;
+  #at = 0;
+  /** Octets of a varint that is not whole yet. */
+  readonly #held = new Uint8Array(8);
+  #heldLength = 0;
+  #step: 'type' | 'length' | 'payload' = 'type';
+  #type = 0;
+  #left = 0;
+  #treatment: FrameTreatment = 'skip';
+  #collected: Uint8Array | undefined;
+
+  constructor(policy: FramePolicy) {
+    this.#policy = policy;
+  }
+
+  /** True between frames: only here may a stream end (RFC 9114 §7.1). */
+  get atBoundary(): boolean {
+    return this.#step === 'type' && this.#heldLength === 0;
+  }
+
+  /** The next frame's type was read elsewhere. */
+  startFrame(type: number): void {
+    this.#type = type;
+    this.#step = 'length';
+  }
+
+  /** More octets; the earlier ones must have been taken out with `next`. */
+  push(chunk: Uint8Array): void {
+    this.#chunk = chunk;
+    this.#at = 0;
+  }
+
+  /** The next piece, or `undefined` when more octets are needed. */
+  next(): FramePiece | undefined {
+    for (;;) {
+      if (this.#step !== 'payload') {
+        if (!this.#header()) return undefined;
+        continue;
+      }
+      const take = Math.min(this.#left, this.#chunk.length - this.#at);
+      const part = this.#chunk.subarray(this.#at, this.#at + take);
+      this.#at += take;
+      this.#left -= take;
+      const done = this.#left === 0;
+      if (done) this.#step = 'type';
+      if (this.#treatment === 'collect') {
+        const payload = this.#collect(part, done);
+        if (payload !== undefined) return { type: this.#type, payload };
+      } else if (this.#treatment === 'stream' && take > 0) {
+        return { type: this.#type, payload: part };
+      }
+      if (!done) return undefined;
+    }
+  }
+
+  /** Reads the next varint of a frame's head; false when it is not whole. */
+  #header(): boolean {
+    const value = this.#varint();
+    if (value === undefined) return false;
+    if (this.#step === 'type') {
+      this.#type = value;
+      this.#step = 'length';
+      return true;
+    }
+    this.#treatment = this.#policy.admit(this.#type, value);
+    this.#left = value;
+    this.#collected = undefined;
+    this.#step = 'payload';
+    return true;
+  }
+
+  #varint(): number | undefined {
+    while (this.#at < this.#chunk.length) {
+      this.#held[this.#heldLength++] = this.#chunk[this.#at++] as number;
+      const length = 1 << ((this.#held[0] as number) >> 6);
+      if (this.#heldLength < length) continue;
+      this.#heldLength = 0;
+      return new Reader(this.#held, 0, length).varint();
+    }
+    return undefined;
+  }
+
+  /** Adds to the payload being collected; gives it when it is whole. */
+  #collect(part: Uint8Array, done: boolean): Uint8Array | undefined {
+    if (this.#collected === undefined) {
+      if (done) return part;
+      this.#collected = new Uint8Array(part.length + this.#left);
+      this.#collected.set(part);
+      return undefined;
+    }
+    const total = this.#collected.length;
+    this.#collected.set(part, total - this.#left - part.length);
+    return done ? this.#collected : undefined;
+  }
+}
+
+/** A whole frame. */
+export function encodeFrame(type: number, payload: Uint8Array): Uint8Array {
+  const writer = Writer.growing(payload.length + 16);
+  return writer.varint(type).varint(payload.length).bytes(payload).finish();
+}
+
+/** The head of a frame whose payload is written separately, so that it is not copied. */
+export function encodeFrameHead(type: number, length: number): Uint8Array {
+  return Writer.growing(16).varint(type).varint(length).finish();
+}
