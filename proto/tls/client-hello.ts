@@ -22,7 +22,8 @@ export interface Offer {
   readonly signatureSchemes: readonly number[];
   readonly alpn: readonly string[];
   readonly serverName: string | undefined;
-  readonly transportParameters: Uint8Array;
+  /** Not looked at by `readOffer`. */
+  readonly extensions: Extensions;
 }
 
 /** Checks a ClientHello in the order that gives the most telling alert (RFC 8446 §4.1.2, §9.2; RFC 9001 §8). */
@@ -42,12 +43,6 @@ export function readOffer(hello: ClientHello): Offer {
     required(extensions, ExtensionType.SIGNATURE_ALGORITHMS, 'signature_algorithms'),
     'signature_algorithms',
   );
-  // RFC 9001 §8.2.
-  const transportParameters = required(
-    extensions,
-    ExtensionType.QUIC_TRANSPORT_PARAMETERS,
-    'quic_transport_parameters',
-  ).rest();
   const alpn = extensions.get(ExtensionType.ALPN);
   // RFC 9001 §8.1: without ALPN there is nothing to speak.
   if (alpn === undefined) fail(Alert.NO_APPLICATION_PROTOCOL, 'the client offers no application protocol');
@@ -59,8 +54,8 @@ export function readOffer(hello: ClientHello): Offer {
     keyShares,
     signatureSchemes,
     alpn: readAlpn(alpn),
+    extensions,
     serverName: name === undefined ? undefined : readServerName(name),
-    transportParameters,
   };
 }
 

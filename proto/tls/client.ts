@@ -262,14 +262,10 @@ export class TlsClient extends HandshakeSession {
     if (this.#alpn === undefined) {
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose an application protocol that was not offered');
     }
-    const parameters = required(
-      extensions,
-      ExtensionType.QUIC_TRANSPORT_PARAMETERS,
-      'quic_transport_parameters',
-    ).rest();
+    const data = this.transportParametersOf(extensions);
     this.transcript.add(message.raw);
     this.#state = 'certificateOrRequest';
-    this.emit({ type: 'transportParameters', data: parameters.slice() });
+    this.emit({ type: 'transportParameters', data });
   }
 
   #onCertificateRequest(message: HandshakeMessage): void {

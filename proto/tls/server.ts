@@ -29,6 +29,7 @@ interface Choice {
   readonly group: NamedGroup;
   readonly alpn: string;
   readonly identity: Identity;
+  readonly transportParameters: Uint8Array;
 }
 
 /** The server's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
@@ -79,6 +80,7 @@ export class TlsServer extends HandshakeSession {
   }
 
   #choose(offer: Offer): Choice {
+    const transportParameters = this.transportParametersOf(offer.extensions);
     const cipherSuite = this.#cipherSuites.find((suite) => offer.cipherSuites.includes(suite));
     if (cipherSuite === undefined) fail(Alert.HANDSHAKE_FAILURE, 'no cipher suite in common');
     const common = this.#groups.filter((group) => offer.groups.includes(group));
@@ -92,7 +94,7 @@ export class TlsServer extends HandshakeSession {
     if (identity === undefined) {
       fail(Alert.HANDSHAKE_FAILURE, 'no certificate whose signature the client accepts');
     }
-    return { offer, cipherSuite, group, alpn, identity };
+    return { offer, cipherSuite, group, alpn, identity, transportParameters };
   }
 
   /** HelloRetryRequest (RFC 8446 §4.1.4), without a cookie: this connection keeps its state. */
@@ -117,7 +119,7 @@ export class TlsServer extends HandshakeSession {
     });
     this.send('initial', serverHello);
     this.startHandshakeKeys(cipherSuite, sharedSecret, offer.random);
-    this.emit({ type: 'transportParameters', data: offer.transportParameters.slice() });
+    this.emit({ type: 'transportParameters', data: choice.transportParameters });
     const encryptedExtensions = writeEncryptedExtensions((w) => {
       // RFC 6066 §3: an empty server_name says that the name was used.
       if (identity.nameMatches) extension(w, ExtensionType.SERVER_NAME, () => {});
@@ -154,7 +156,7 @@ function checkSecondOffer(first: Choice, second: Choice): void {
   }
   const same =
     equalOctets(first.offer.random, second.offer.random) &&
-    equalOctets(first.offer.transportParameters, second.offer.transportParameters) &&
+    equalOctets(first.transportParameters, second.transportParameters) &&
     first.offer.serverName === second.offer.serverName &&
     sameList(first.offer.cipherSuites, second.offer.cipherSuites) &&
     sameList(first.offer.groups, second.offer.groups) &&

@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { toHex, WireError } from '../wire/index.ts';
 import { Alert, fail, failBuffer, failQuic } from './alerts.ts';
-import { bodyOf, type HandshakeMessage, HandshakeType, MessageBuffer } from './codec.ts';
+import { bodyOf, type Extensions, type HandshakeMessage, HandshakeType, MessageBuffer } from './codec.ts';
+import { ExtensionType, required } from './extensions.ts';
 import { HASH_LENGTH } from './hkdf.ts';
 import {
   applicationSecrets,
@@ -86,6 +87,12 @@ export abstract class HandshakeSession implements TlsSession {
     if (this.#buffer.length > 0)
       failQuic(`handshake octets follow at level ${this.#level} after its last message`);
     this.#level = level;
+  }
+
+  /** The peer's transport parameters (RFC 9001 §8.2). A protected method, so that tests may speak to TLS without QUIC. */
+  protected transportParametersOf(extensions: Extensions): Uint8Array {
+    const type = ExtensionType.QUIC_TRANSPORT_PARAMETERS;
+    return required(extensions, type, 'quic_transport_parameters').rest().slice();
   }
 
   protected emit(event: TlsEvent): void {
