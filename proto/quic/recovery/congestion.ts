@@ -1,0 +1,39 @@
+/** How much may be in flight. Bytes in flight themselves are counted by `Recovery`. */
+export interface CongestionController {
+  readonly windowOctets: number;
+  /** Infinity until the first congestion event. */
+  readonly slowStartThresholdOctets: number;
+  /**
+   * `octets` sent at `sentAtMs` were acknowledged at `now`. `windowWasUsed` is false when the application or flow control, not the window, held sending
+   * back: the window must not grow then (RFC 9002 §7.8).
+   */
+  onAcked(octets: number, sentAtMs: number, now: number, rttMs: number, windowWasUsed: boolean): void;
+  /**
+   * Packets were lost, or ECN-CE was reported; the newest of them was sent at `sentAtMs`. At most one reduction per round
+   * trip (RFC 9002 §7.3.2).
+   */
+  onCongestion(sentAtMs: number, now: number): void;
+  onPersistentCongestion(): void;
+  setMaxDatagramOctets(octets: number): void;
+}
+
+export type CongestionControl = 'newreno' | 'cubic';
+
+/** RFC 9002 §7.2: ten datagrams, but at most 14720 octets unless two datagrams are more. */
+export function initialWindowOctets(maxDatagramOctets: number): number {
+  return Math.min(10 * maxDatagramOctets, Math.max(14_720, 2 * maxDatagramOctets));
+}
+
+/** RFC 9002 §7.2: two datagrams. */
+export function minimumWindowOctets(maxDatagramOctets: number): number {
+  return 2 * maxDatagramOctets;
+}
+
+/**
+ * RFC 9002 §7.2: a smaller maximum datagram size takes the window back to the initial one, as it does while the window has
+ * never moved from there; otherwise the window stays.
+ */
+export function windowAfterSizeChange(windowOctets: number, before: number, after: number): number {
+  const untouched = windowOctets === initialWindowOctets(before);
+  return after < before || untouched ? initialWindowOctets(after) : windowOctets;
+}

@@ -1,0 +1,118 @@
+/** A packet that was sent. `Intent` is whatever the connection wants back when it is acknowledged or lost. */
+export interface SentPacket<Intent> {
+  readonly packetNumber: number;
+  readonly sentAtMs: number;
+  /** Octets of the QUIC packet, header and tag included. */
+  readonly octets: number;
+  readonly ackEliciting: boolean;
+  /** Ack-eliciting or with PADDING: it counts against the congestion window (RFC 9002 §2). */
+  readonly inFlight: boolean;
+  readonly intents: readonly Intent[];
+}
+
+/** A slot of a packet that was acknowledged, kept until the slots before it are settled. */
+const ACKED = 1;
+/** A slot of a packet that was lost or taken, or of a number that was skipped. */
+const GONE = 0;
+type Slot<Intent> = SentPacket<Intent> | typeof ACKED | typeof GONE;
+
+/**
+ * ACK-only packets that are kept while nothing of ours is acknowledged, in packets: a peer that only sends may never acknowledge
+ * them (RFC 9000 §13.2.4).
+ */
+const MAX_UNSETTLED_ACK_ONLY = 512;
+/** Settled slots before the oldest outstanding packet that wait for one common removal. */
+const COMPACT_SLOTS = 256;
+
+/** Packets of one packet number space that are neither acknowledged nor lost, by number: every step is O(1). */
+export class SentPackets<Intent> {
+  #slots: Slot<Intent>[] = [];
+  /** Packet number of slot 0. */
+  #base = 0;
+  /** Index of the first slot that may be outstanding. */
+  #head = 0;
+  /** Outstanding packets. */
+  size = 0;
+  ackElicitingCount = 0;
+  #ackOnlyCount = 0;
+  /** Largest packet number sent, -1 before the first. */
+  largest = -1;
+
+  /** Lowest number that may be outstanding. */
+  get first(): number {
+    return this.#base + this.#head;
+  }
+
+  /** One past the largest number. */
+  get end(): number {
+    return this.#base + this.#slots.length;
+  }
+
+  add(packet: SentPacket<Intent>): void {
+    if (this.#slots.length === 0) this.#base = packet.packetNumber;
+    while (this.end < packet.packetNumber) this.#slots.push(GONE);
+    this.#slots.push(packet);
+    this.largest = packet.packetNumber;
+    this.size++;
+    if (packet.ackEliciting) this.ackElicitingCount++;
+    else if (!packet.inFlight && ++this.#ackOnlyCount > MAX_UNSETTLED_ACK_ONLY) this.#dropOldestAckOnly();
+  }
+
+  /** The packet, when it is outstanding. */
+  get(packetNumber: number): SentPacket<Intent> | undefined {
+    const slot = this.#slots[packetNumber - this.#base];
+    return slot === undefined || slot === ACKED || slot === GONE ? undefined : slot;
+  }
+
+  /** Whether a number at or above `first` was acknowledged. */
+  wasAcked(packetNumber: number): boolean {
+    return this.#slots[packetNumber - this.#base] === ACKED;
+  }
+
+  /** Settles an outstanding packet. */
+  settle(packet: SentPacket<Intent>, acked: boolean): void {
+    this.#slots[packet.packetNumber - this.#base] = acked ? ACKED : GONE;
+    this.size--;
+    if (packet.ackEliciting) this.ackElicitingCount--;
+    else if (!packet.inFlight) this.#ackOnlyCount--;
+  }
+
+  /** Moves `first` up to the oldest outstanding packet. Call after settling. */
+  advance(): void {
+    const slots = this.#slots;
+    while (this.#head < slots.length && typeof slots[this.#head] === 'number') this.#head++;
+    if (this.#head === slots.length) {
+      this.#base += slots.length;
+      slots.length = 0;
+      this.#head = 0;
+    } else if (this.#head >= COMPACT_SLOTS && this.#head * 2 >= slots.length) {
+      slots.splice(0, this.#head);
+      this.#base += this.#head;
+      this.#head = 0;
+    }
+  }
+
+  /** Removes and returns all that is outstanding, oldest first. */
+  takeAll(): SentPacket<Intent>[] {
+    const taken: SentPacket<Intent>[] = [];
+    for (let i = this.#head; i < this.#slots.length; i++) {
+      const slot = this.#slots[i]!;
+      if (typeof slot === 'object') taken.push(slot);
+    }
+    this.#base += this.#slots.length;
+    this.#slots = [];
+    this.#head = 0;
+    this.size = 0;
+    this.ackElicitingCount = 0;
+    this.#ackOnlyCount = 0;
+    return taken;
+  }
+
+  /** Forgets the oldest packet when it is an ACK-only one; younger ones follow as it comes to be their turn. */
+  #dropOldestAckOnly(): void {
+    const oldest = this.get(this.first);
+    if (oldest === undefined || oldest.inFlight) return;
+    this.settle(oldest, false);
+    this.advance();
+  }
+}

@@ -1,0 +1,96 @@
+import { GRANULARITY_MS } from './rtt.ts';
+import { type SentPacket, SentPackets } from './sent-packets.ts';
+
+/** Packet number spaces (RFC 9000 §12.3). */
+export const PacketSpace = { INITIAL: 0, HANDSHAKE: 1, APPLICATION: 2 } as const;
+export type PacketSpace = 0 | 1 | 2;
+
+/** A packet is lost when one that was sent this many later was acknowledged (RFC 9002 §6.1.1). */
+const PACKET_THRESHOLD = 3;
+
+/** Sent packets of one space and what loss detection knows of them (RFC 9002 §6.1). */
+export class SpaceState<Intent> {
+  readonly space: PacketSpace;
+  readonly sent = new SentPackets<Intent>();
+  largestAcked = -1;
+  /** When an outstanding packet will be lost by time, if nothing else happens. */
+  lossTimeMs: number | undefined;
+  lastElicitingSentMs = 0;
+  /** Highest ECN-CE count that the peer reported. */
+  ecnCe = 0;
+  /** Packets with lower numbers were sent on an earlier path (RFC 9000 §9.4). */
+  #pathFrom = 0;
+  /** The run of lost packets with no acknowledged one between: send times of its first and last ack-eliciting packet. */
+  #lostFromMs: number | undefined;
+  #lostToMs = 0;
+
+  constructor(space: PacketSpace) {
+    this.space = space;
+  }
+
+  /** Takes out the packets that are lost at `now`, in ascending order, and sets the loss timer (RFC 9002 Appendix A.10). */
+  detectLost(now: number, lossDelayMs: number, firstSampleMs: number | undefined): SentPacket<Intent>[] {
+    const lost: SentPacket<Intent>[] = [];
+    const sent = this.sent;
+    this.lossTimeMs = undefined;
+    for (let number = sent.first; number <= this.largestAcked; number++) {
+      const packet = sent.get(number);
+      if (packet === undefined) {
+        if (sent.wasAcked(number)) this.resetLostSpan();
+        continue;
+      }
+      const lossAtMs = packet.sentAtMs + lossDelayMs;
+      if (lossAtMs <= now || this.largestAcked >= number + PACKET_THRESHOLD) {
+        sent.settle(packet, false);
+        this.#extendLostSpan(packet, firstSampleMs);
+        lost.push(packet);
+      } else if (this.lossTimeMs === undefined || lossAtMs < this.lossTimeMs) {
+        // Never in the past, however floats round.
+        this.lossTimeMs = Math.max(lossAtMs, now + GRANULARITY_MS / 1000);
+      }
+    }
+    sent.advance();
+    return lost;
+  }
+
+  /** RFC 9002 §7.6.2: both ends are ack-eliciting and were sent after the first RTT sample. */
+  #extendLostSpan(packet: SentPacket<Intent>, firstSampleMs: number | undefined): void {
+    if (!packet.ackEliciting || !this.ofThisPath(packet)) return;
+    if (firstSampleMs === undefined || packet.sentAtMs <= firstSampleMs) return;
+    this.#lostFromMs ??= packet.sentAtMs;
+    this.#lostToMs = packet.sentAtMs;
+  }
+
+  /** How far apart the ends of the present run of lost packets were sent, in milliseconds. */
+  lostSpanMs(): number {
+    return this.#lostFromMs === undefined ? 0 : this.#lostToMs - this.#lostFromMs;
+  }
+
+  resetLostSpan(): void {
+    this.#lostFromMs = undefined;
+  }
+
+  /** What is sent from here on goes over a new path. */
+  beginPath(): void {
+    this.#pathFrom = this.sent.largest + 1;
+    this.resetLostSpan();
+  }
+
+  ofThisPath(packet: SentPacket<Intent>): boolean {
+    return packet.packetNumber >= this.#pathFrom;
+  }
+
+  takeAll(): SentPacket<Intent>[] {
+    this.lossTimeMs = undefined;
+    this.resetLostSpan();
+    return this.sent.takeAll();
+  }
+
+  oldestEliciting(): SentPacket<Intent> | undefined {
+    for (let number = this.sent.first; number < this.sent.end; number++) {
+      const packet = this.sent.get(number);
+      if (packet?.ackEliciting) return packet;
+    }
+    return undefined;
+  }
+}

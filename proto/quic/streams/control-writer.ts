@@ -1,0 +1,157 @@
+import type { Writer } from '../../wire/index.ts';
+import type { ConnectionFlow } from './flow.ts';
+import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
+import { Queue } from './queue.ts';
+import { Control, type Stream } from './stream.ts';
+import type { Kind, StreamTable } from './table.ts';
+import { FrameType, writeFrame1, writeFrame2, writeFrame3 } from './wire.ts';
+
+/** Writes the stream-related frames that carry no octets: flow control, resets, stream limits. */
+export class ControlWriter {
+  readonly #table: StreamTable;
+  readonly #flow: ConnectionFlow;
+  /** Streams with bits in `controls`, once each. */
+  readonly #due = new Queue<Stream>();
+
+  constructor(table: StreamTable, flow: ConnectionFlow) {
+    this.#table = table;
+    this.#flow = flow;
+  }
+
+  /** Makes a frame of a stream due. */
+  add(stream: Stream, control: number): void {
+    stream.controls |= control;
+    if (stream.inControlQueue) return;
+    stream.inControlQueue = true;
+    this.#due.push(stream);
+  }
+
+  hasPending(): boolean {
+    return this.#connectionPending() || this.#nextStream() !== undefined;
+  }
+
+  #connectionPending(): boolean {
+    const { bidi, uni } = this.#table;
+    const flow = this.#flow;
+    return (
+      flow.maxDataDue ||
+      flow.blockedDue ||
+      bidi.maxStreamsDue ||
+      uni.maxStreamsDue ||
+      bidi.blockedDue ||
+      uni.blockedDue
+    );
+  }
+
+  /** The next stream with a frame that still matters; others leave the queue. */
+  #nextStream(): Stream | undefined {
+    for (let stream = this.#due.peek(); stream; stream = this.#due.peek()) {
+      stream.controls &= relevantControls(stream);
+      if (stream.controls !== 0) return stream;
+      this.#due.shift();
+      stream.inControlQueue = false;
+    }
+    return undefined;
+  }
+
+  /** Writes what is due and fits. Returns whether it wrote anything. */
+  write(writer: Writer, intents: StreamIntentSink): boolean {
+    const before = writer.offset;
+    if (this.#connectionPending()) this.#writeConnection(writer, intents);
+    for (let stream = this.#nextStream(); stream; stream = this.#nextStream()) {
+      this.#writeStream(stream, writer, intents);
+      // No room for one of them: the next packet has.
+      if (stream.controls !== 0) break;
+    }
+    return writer.offset > before;
+  }
+
+  #writeConnection(writer: Writer, intents: StreamIntentSink): void {
+    const flow = this.#flow;
+    if (flow.maxDataDue && writeFrame1(writer, FrameType.MAX_DATA, flow.localLimit)) {
+      flow.maxDataDue = false;
+      intents.push(controlIntent(Sent.MAX_DATA, 0, flow.localLimit));
+    }
+    if (flow.blockedDue && writeFrame1(writer, FrameType.DATA_BLOCKED, flow.peerLimit)) {
+      flow.blockedDue = false;
+      intents.push(controlIntent(Sent.DATA_BLOCKED, 0, flow.peerLimit));
+    }
+    this.#writeKind(this.#table.bidi, 0, writer, intents);
+    this.#writeKind(this.#table.uni, 1, writer, intents);
+  }
+
+  #writeKind(kind: Kind, which: 0 | 1, writer: Writer, intents: StreamIntentSink): void {
+    if (kind.maxStreamsDue && writeFrame1(writer, FrameType.MAX_STREAMS_BIDI + which, kind.peerAllowed)) {
+      kind.maxStreamsDue = false;
+      intents.push(controlIntent(Sent.MAX_STREAMS, which, kind.peerAllowed));
+    }
+    if (kind.blockedDue && writeFrame1(writer, FrameType.STREAMS_BLOCKED_BIDI + which, kind.allowed)) {
+      kind.blockedDue = false;
+      intents.push(controlIntent(Sent.STREAMS_BLOCKED, which, kind.allowed));
+    }
+  }
+
+  #writeStream(stream: Stream, writer: Writer, intents: StreamIntentSink): void {
+    const { id, send, recv } = stream;
+    const has = (control: number) => (stream.controls & control) !== 0;
+    const wrote = (control: number, what: Sent, limit: number) => {
+      stream.controls &= ~control;
+      intents.push(controlIntent(what, id, limit));
+    };
+    if (has(Control.RESET)) {
+      const size = send!.sentOctets;
+      if (writeFrame3(writer, FrameType.RESET_STREAM, id, send!.resetCode!, size)) {
+        wrote(Control.RESET, Sent.RESET_STREAM, size);
+      }
+    }
+    if (has(Control.STOP) && writeFrame2(writer, FrameType.STOP_SENDING, id, recv!.stopCode!)) {
+      wrote(Control.STOP, Sent.STOP_SENDING, 0);
+    }
+    if (has(Control.MAX_STREAM_DATA) && writeFrame2(writer, FrameType.MAX_STREAM_DATA, id, recv!.limit)) {
+      wrote(Control.MAX_STREAM_DATA, Sent.MAX_STREAM_DATA, recv!.limit);
+    }
+    const blocked = has(Control.STREAM_DATA_BLOCKED);
+    if (blocked && writeFrame2(writer, FrameType.STREAM_DATA_BLOCKED, id, send!.limit)) {
+      wrote(Control.STREAM_DATA_BLOCKED, Sent.STREAM_DATA_BLOCKED, send!.limit);
+    }
+  }
+
+  /** A packet with such a frame was lost: its present form becomes due, where it still matters (RFC 9000 §13.3). */
+  onLost(intent: StreamIntent): void {
+    const { what, start: limit } = intent;
+    const flow = this.#flow;
+    if (what === Sent.MAX_DATA) {
+      // A newer one is on its way, or due.
+      if (limit === flow.localLimit) flow.maxDataDue = true;
+    } else if (what === Sent.DATA_BLOCKED) {
+      if (limit === flow.peerLimit && flow.credit === 0) flow.blockedDue = true;
+    } else if (what === Sent.MAX_STREAMS || what === Sent.STREAMS_BLOCKED) {
+      const kind = intent.streamId === 0 ? this.#table.bidi : this.#table.uni;
+      if (what === Sent.MAX_STREAMS && limit === kind.peerAllowed) kind.maxStreamsDue = true;
+      if (what === Sent.STREAMS_BLOCKED && limit === kind.allowed && kind.wanted) kind.blockedDue = true;
+    } else {
+      const stream = this.#table.get(intent.streamId);
+      if (stream) this.#onStreamLost(stream, what, limit);
+    }
+  }
+
+  #onStreamLost(stream: Stream, what: Sent, limit: number): void {
+    if (what === Sent.RESET_STREAM) this.add(stream, Control.RESET);
+    else if (what === Sent.STOP_SENDING) this.add(stream, Control.STOP);
+    else if (what === Sent.MAX_STREAM_DATA) {
+      if (limit === stream.recv?.limit) this.add(stream, Control.MAX_STREAM_DATA);
+    } else if (limit === stream.send?.limit) this.add(stream, Control.STREAM_DATA_BLOCKED);
+  }
+}
+
+/** The frames that still mean something to the peer. */
+function relevantControls(stream: Stream): number {
+  const { send, recv } = stream;
+  let mask = 0;
+  if (send && !send.done && send.resetCode !== undefined) mask |= Control.RESET;
+  if (send?.blockedByStream) mask |= Control.STREAM_DATA_BLOCKED;
+  if (recv && !recv.done && !recv.sizeKnown) {
+    mask |= recv.stopCode === undefined ? Control.MAX_STREAM_DATA : Control.STOP;
+  }
+  return mask;
+}

@@ -1,0 +1,224 @@
+import { RangeSet } from '../ack/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import { FrameType } from './wire.ts';
+
+/**
+ * Received octets are copied into blocks of this many octets. However small and scattered the frames are, a stream keeps at
+ * most its window of them, plus one block.
+ */
+const BLOCK_OCTETS = 4096;
+/** Gaps that a stream's reassembly may have; a window of full packets, every second one lost, makes about 440 per MiB. */
+const MIN_GAPS = 1024;
+/** With larger windows, one gap per this many octets of window. */
+const OCTETS_PER_GAP = 1024;
+/** What one read gives when the caller names no bound, in octets. */
+const DEFAULT_READ_OCTETS = 65_536;
+const EMPTY = new Uint8Array(0);
+
+export interface StreamRead {
+  readonly data: Uint8Array;
+  readonly fin: boolean;
+}
+
+/** The receiving half of a stream (RFC 9000 §3.2): reassembly, final size, and its own flow control. */
+export class RecvStream {
+  readonly #streamId: number;
+  readonly #windowOctets: number;
+  readonly #blocks = new Map<number, Uint8Array>();
+  readonly #received = new RangeSet();
+  /** Octets the application has taken. */
+  #readOffset = 0;
+  /** One past the highest offset received. */
+  #highest = 0;
+  #finalSize: number | undefined;
+  /** MAX_STREAM_DATA that the peer has or is about to have. */
+  #limit: number;
+  /** We sent STOP_SENDING: octets are counted and dropped. */
+  #stopCode: number | undefined;
+  /** Octets given back to the connection's flow control. */
+  #credited = 0;
+  /** The end was read, or the peer's reset came, or nobody wants the rest: a terminal state. */
+  done = false;
+
+  constructor(streamId: number, windowOctets: number) {
+    this.#streamId = streamId;
+    this.#windowOctets = windowOctets;
+    this.#limit = windowOctets;
+  }
+
+  get highest(): number {
+    return this.#highest;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get stopCode(): number | undefined {
+    return this.#stopCode;
+  }
+
+  /** The peer will send nothing new: neither credit nor STOP_SENDING mean anything to it any more. */
+  get sizeKnown(): boolean {
+    return this.#finalSize !== undefined;
+  }
+
+  /** Octets or the end can be read. */
+  get readable(): boolean {
+    if (this.done || this.#stopCode !== undefined) return false;
+    return this.#contiguousEnd() > this.#readOffset || this.#finalSize === this.#readOffset;
+  }
+
+  /** How far the octets reach without a gap. */
+  #contiguousEnd(): number {
+    return this.#received.isEmpty || this.#received.startAt(0) > 0 ? 0 : this.#received.endAt(0);
+  }
+
+  /**
+   * By how much a frame that ends at `end` raises the highest offset: what it takes from the connection's flow control.
+   * Throws FLOW_CONTROL_ERROR above the stream's limit and FINAL_SIZE_ERROR where sizes disagree (RFC 9000 §4.1 and §4.5).
+   * Changes nothing.
+   */
+  growthTo(end: number, final: boolean, frameType: number): number {
+    if (end > this.#limit) {
+      throw new TransportError(
+        TransportErrorCode.FLOW_CONTROL_ERROR,
+        `stream ${this.#streamId} reaches ${end}, its limit is ${this.#limit}`,
+        frameType,
+      );
+    }
+    const size = this.#finalSize;
+    if (size !== undefined ? end > size || (final && end !== size) : final && end < this.#highest) {
+      throw new TransportError(
+        TransportErrorCode.FINAL_SIZE_ERROR,
+        `stream ${this.#streamId} ends at ${size ?? end}, a frame says otherwise (${end}, highest ${this.#highest})`,
+        frameType,
+      );
+    }
+    return Math.max(0, end - this.#highest);
+  }
+
+  /** Takes a STREAM frame's octets, after `growthTo` has agreed. They are copied. */
+  receive(offset: number, data: Uint8Array, fin: boolean): void {
+    const end = offset + data.length;
+    this.#highest = Math.max(this.#highest, end);
+    if (fin) this.#finalSize = end;
+    if (this.#stopCode !== undefined) {
+      // RFC 9000 §3.5: what was in flight is thrown away; once the size is known, all is.
+      this.done = this.#finalSize !== undefined;
+      return;
+    }
+    const from = Math.max(offset, this.#readOffset);
+    if (end <= from || !this.#received.add(offset, end)) return;
+    const maxGaps = Math.max(MIN_GAPS, this.#windowOctets / OCTETS_PER_GAP);
+    if (this.#received.length > maxGaps) {
+      throw new TransportError(
+        TransportErrorCode.INTERNAL_ERROR,
+        `stream ${this.#streamId} has more than ${maxGaps} gaps: send lost octets before new ones`,
+        FrameType.STREAM,
+      );
+    }
+    this.#store(from, data.subarray(from - offset));
+  }
+
+  #store(offset: number, data: Uint8Array): void {
+    let done = 0;
+    while (done < data.length) {
+      const at = offset + done;
+      const index = Math.floor(at / BLOCK_OCTETS);
+      const within = at - index * BLOCK_OCTETS;
+      const octets = Math.min(BLOCK_OCTETS - within, data.length - done);
+      let block = this.#blocks.get(index);
+      if (block === undefined) {
+        block = new Uint8Array(BLOCK_OCTETS);
+        this.#blocks.set(index, block);
+      }
+      block.set(octets === data.length ? data : data.subarray(done, done + octets), within);
+      done += octets;
+    }
+  }
+
+  /**
+   * Takes up to `maxOctets` in-order octets. The data is the caller's: a view of a block that is not written there again, or a
+   * copy joined from several. `undefined` when there is nothing.
+   */
+  read(maxOctets = DEFAULT_READ_OCTETS): StreamRead | undefined {
+    if (this.done || this.#stopCode !== undefined) return undefined;
+    const available = Math.min(maxOctets, this.#contiguousEnd() - this.#readOffset);
+    if (available <= 0 && this.#finalSize !== this.#readOffset) return undefined;
+    const data = available > 0 ? this.#take(available) : EMPTY;
+    const fin = this.#finalSize === this.#readOffset;
+    if (fin) {
+      this.done = true;
+      this.#blocks.clear();
+    }
+    return { data, fin };
+  }
+
+  #take(octets: number): Uint8Array {
+    const start = this.#readOffset;
+    const end = start + octets;
+    this.#readOffset = end;
+    const first = Math.floor(start / BLOCK_OCTETS);
+    if (end <= (first + 1) * BLOCK_OCTETS) return this.#takeFromBlock(first, start, end);
+    const joined = new Uint8Array(octets);
+    for (let at = start; at < end; ) {
+      const index = Math.floor(at / BLOCK_OCTETS);
+      const part = this.#takeFromBlock(index, at, Math.min(end, (index + 1) * BLOCK_OCTETS));
+      joined.set(part, at - start);
+      at += part.length;
+    }
+    return joined;
+  }
+
+  #takeFromBlock(index: number, start: number, end: number): Uint8Array {
+    const base = index * BLOCK_OCTETS;
+    const block = this.#blocks.get(index)!;
+    if (end === base + BLOCK_OCTETS) this.#blocks.delete(index);
+    return block.subarray(start - base, end - base);
+  }
+
+  /**
+   * RESET_STREAM, after `growthTo` has agreed. Returns false when it changes nothing: all octets came before it
+   * (RFC 9000 §3.2 lets the application still read them), or the stream is over, or was stopped by us.
+   */
+  reset(finalSize: number): boolean {
+    const complete = this.#finalSize !== undefined && this.#contiguousEnd() === this.#finalSize;
+    if (this.done || (complete && this.#stopCode === undefined)) return false;
+    this.#highest = finalSize;
+    this.#finalSize = finalSize;
+    this.#drop();
+    this.done = true;
+    return this.#stopCode === undefined;
+  }
+
+  /** Nobody wants the rest. Returns whether STOP_SENDING must be sent: not when the peer has sent all (RFC 9000 §3.5). */
+  stop(code: number): boolean {
+    if (this.done || this.#stopCode !== undefined) return false;
+    this.#stopCode = code;
+    this.#drop();
+    this.done = this.#finalSize !== undefined;
+    return !this.done;
+  }
+
+  #drop(): void {
+    this.#blocks.clear();
+    this.#received.clear();
+  }
+
+  /** Octets that were consumed or dropped since the last call: they go back to the connection's flow control. */
+  takeCredit(): number {
+    const upTo = this.done || this.#stopCode !== undefined ? this.#highest : this.#readOffset;
+    const credit = upTo - this.#credited;
+    this.#credited = upTo;
+    return credit;
+  }
+
+  /** A new MAX_STREAM_DATA is worth a frame: half of the window was read since the last one (RFC 9000 §4.2). */
+  raiseLimit(): boolean {
+    if (this.sizeKnown || this.#stopCode !== undefined) return false;
+    if (this.#limit - this.#readOffset > this.#windowOctets / 2) return false;
+    this.#limit = this.#readOffset + this.#windowOctets;
+    return true;
+  }
+}
