@@ -62,7 +62,7 @@ export async function runLocalService(): Promise<void> {
       fail(`Port ${flags.port} of ${flags.host} is in use: choose another --port.`);
     fail(`The local realtime service cannot start: ${error.message}`);
   });
-  logger.info({ url: service.url, port: service.port }, 'local realtime service listening');
+  logger.info({ url: service.url, port: service.port }, 'ready');
   const stop = () => {
     service.close().then(
       () => process.exit(0),

@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A self-signed certificate for localhost, PEM. */
+export function testCertificate(): { certificate: string; key: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-test-'));
+  try {
+    const arguments_ =
+      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1'.split(
+        ' ',
+      );
+    execFileSync('openssl', [...arguments_, '-keyout', join(folder, 'key'), '-out', join(folder, 'cert')], {
+      stdio: 'ignore',
+    });
+    return {
+      certificate: readFileSync(join(folder, 'cert'), 'utf8'),
+      key: readFileSync(join(folder, 'key'), 'utf8'),
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** A steady voice: PCM16 samples of a tone with a little vibrato, or silence at level 0. */
+export function tone(ms: number, level = 0.3, hz = 220): Int16Array {
+  const samples = new Int16Array((ms * 24_000) / 1000);
+  for (let i = 0; i < samples.length; i++) {
+    samples[i] = Math.round(Math.sin((2 * Math.PI * hz * i) / 24_000) * level * 32_767);
+  }
+  return samples;
+}
+
+/** Joins runs of samples. */
+export function joinSamples(...parts: readonly Int16Array[]): Int16Array {
+  const out = new Int16Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** Waits until `condition` holds; fails after `timeoutMs` with `what`. */
+export async function until(condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
