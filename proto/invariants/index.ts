@@ -1,0 +1,14 @@
+export {
+  HeaderForm,
+  isReservedVersion,
+  MAX_CID_OCTETS,
+  PacketHead,
+  VERSION_NEGOTIATION,
+} from './packet-head.ts';
+export {
+  buildProbe,
+  encodeVersionNegotiation,
+  PROBE_OCTETS,
+  parseVersionNegotiation,
+  type VersionNegotiation,
+} from './version-negotiation.ts';

@@ -1,0 +1,232 @@
+import { z } from 'zod';
+import { parseAddress } from '../spp/index.ts';
+import { fromHex, toHex } from '../wire/index.ts';
+import type { ServerIds } from './decoder.ts';
+import { configFaults, type QuicLbConfig } from './types.ts';
+
+/** Backends in one cluster: the forwarder's hash looks at each of them for every unroutable packet. */
+const MAX_BACKENDS = 1024;
+const SECRET_OCTETS = 32;
+
+const hex = (octets?: number) =>
+  z
+    .string('must be a string of hex digits')
+    .refine(
+      (text) => fromHex(text) !== undefined && (octets === undefined || text.length === octets * 2),
+      octets === undefined
+        ? 'must be hex of whole octets'
+        : `must be ${octets} octets as ${octets * 2} hex digits`,
+    );
+
+const address = z
+  .string('must be a string')
+  .refine(
+    (text) => parseAddress(text) !== undefined,
+    'must be an address and port such as 127.0.0.1:5001 or [::1]:5001',
+  );
+
+const ipAddress = z
+  .string('must be a string')
+  .refine(
+    (text) => parseAddress(`[${text}]:1`) !== undefined || parseAddress(`${text}:1`) !== undefined,
+    'must be an IP address',
+  );
+
+const quicLb = z.strictObject({
+  configRotation: z.int('must be a whole number'),
+  serverIdLength: z.int('must be a whole number of octets'),
+  nonceLength: z.int('must be a whole number of octets').default(8),
+  key: hex(16).optional(),
+  firstOctetEncodesLength: z.boolean('must be true or false').default(true),
+});
+
+const backend = z.strictObject({
+  name: z.string('must be a string').min(1, 'must not be empty').max(64, 'must have at most 64 characters'),
+  serverId: z.union(
+    [hex(), z.record(z.string(), hex())],
+    'must be hex, or an object of hex by config rotation',
+  ),
+  tunnel: address,
+});
+
+/** The shape of cluster.json, which forwarders and backends both read. */
+export const clusterFileSchema = z.strictObject({
+  quicLb: z
+    .array(quicLb, 'must be a list')
+    .min(1, 'must hold at least one configuration')
+    .max(7, 'has room for 7 rotations'),
+  routingKey: hex(SECRET_OCTETS),
+  statelessResetKey: hex(SECRET_OCTETS),
+  backends: z
+    .array(backend, 'must be a list')
+    .min(1, 'must name at least one backend')
+    .max(MAX_BACKENDS, `must name at most ${MAX_BACKENDS} backends`),
+  forwarders: z.array(ipAddress, 'must be a list').default([]),
+});
+
+/** What cluster.json holds, as it is written. */
+export type ClusterFile = z.input<typeof clusterFileSchema>;
+
+export interface ClusterBackend {
+  readonly name: string;
+  /** The server ID it issues CIDs with, that of the first configuration. */
+  readonly serverId: Uint8Array;
+  /** Its server ID by config rotation. */
+  readonly serverIds: ServerIds;
+  /** Where it listens for SPP. */
+  readonly tunnel: { readonly host: string; readonly port: number };
+}
+
+/** cluster.json, checked and decoded. */
+export interface ClusterConfig {
+  /** Backends issue CIDs of the first; all are decoded. */
+  readonly quicLb: readonly QuicLbConfig[];
+  readonly routingKey: Uint8Array;
+  readonly statelessResetKey: Uint8Array;
+  readonly backends: readonly ClusterBackend[];
+  /** Addresses that a backend's tunnel port accepts SPP from. */
+  readonly forwarders: readonly string[];
+}
+
+export type ClusterFileResult =
+  | { readonly ok: true; readonly value: ClusterConfig }
+  | { readonly ok: false; readonly faults: string[] };
+
+type Parsed = z.output<typeof clusterFileSchema>;
+
+const octets = (text: string): Uint8Array => fromHex(text) ?? new Uint8Array();
+
+function describe(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const key of path)
+    text += typeof key === 'number' ? `[${key}]` : `${text === '' ? '' : '.'}${String(key)}`;
+  return text === '' ? 'The file' : text;
+}
+
+function sentence(issue: z.core.$ZodIssue): string {
+  const where = describe(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    return `${where} has a key that means nothing here: ${issue.keys.join(', ')}.`;
+  }
+  if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {
+    return `${where} must be ${issue.expected === 'object' ? 'an object' : `of type ${issue.expected}`}.`;
+  }
+  return `${where} ${issue.message}.`;
+}
+
+function toConfig(parsed: Parsed['quicLb'][number]): QuicLbConfig {
+  const { key, ...rest } = parsed;
+  return key === undefined ? rest : { ...rest, key: octets(key) };
+}
+
+function serverIdsOf(parsed: Parsed['backends'][number], configs: readonly QuicLbConfig[]): ServerIds {
+  const ids = new Map<number, Uint8Array>();
+  for (const { configRotation } of configs) {
+    const text =
+      typeof parsed.serverId === 'string' ? parsed.serverId : parsed.serverId[String(configRotation)];
+    if (text !== undefined) ids.set(configRotation, octets(text));
+  }
+  return ids;
+}
+
+/** Faults of one configuration's server IDs: a wrong length, none at all, or one given twice. */
+function serverIdFaults(config: QuicLbConfig, backends: readonly ClusterBackend[]): string[] {
+  const faults: string[] = [];
+  const owners = new Map<string, string>();
+  for (const { name, serverIds } of backends) {
+    const serverId = serverIds.get(config.configRotation);
+    if (serverId === undefined) {
+      faults.push(`Backend ${name} has no serverId for config rotation ${config.configRotation}.`);
+      continue;
+    }
+    if (serverId.length !== config.serverIdLength) {
+      faults.push(
+        `Backend ${name} has a serverId of ${serverId.length} octets, but config rotation ${config.configRotation} says serverIdLength ${config.serverIdLength}.`,
+      );
+    }
+    const text = toHex(serverId);
+    const owner = owners.get(text);
+    if (owner !== undefined) faults.push(`Backends ${owner} and ${name} have the same serverId ${text}.`);
+    owners.set(text, name);
+  }
+  return faults;
+}
+
+/** The draft forbids one server ID in plaintext and in ciphertext: it would hand out known plaintext. */
+function mixedFaults(configs: readonly QuicLbConfig[], backends: readonly ClusterBackend[]): string[] {
+  const plain = new Set<string>();
+  for (const config of configs) {
+    if (config.key !== undefined) continue;
+    for (const { serverIds } of backends)
+      plain.add(toHex(serverIds.get(config.configRotation) ?? new Uint8Array()));
+  }
+  const faults: string[] = [];
+  for (const config of configs) {
+    if (config.key === undefined) continue;
+    for (const { name, serverIds } of backends) {
+      const text = toHex(serverIds.get(config.configRotation) ?? new Uint8Array());
+      if (text !== '' && plain.has(text)) {
+        faults.push(
+          `Backend ${name} uses the serverId ${text} both with a key (rotation ${config.configRotation}) and without: give each rotation its own, as in "serverId": {"0": "…", "1": "…"}.`,
+        );
+      }
+    }
+  }
+  return faults;
+}
+
+function repeated(values: readonly string[]): string[] {
+  return [...new Set(values.filter((value, i) => values.indexOf(value) !== i))];
+}
+
+function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
+  const faults: string[] = [];
+  value.quicLb.forEach((config, i) => {
+    for (const fault of configFaults(config)) faults.push(`quicLb[${i}]: ${fault}`);
+    faults.push(...serverIdFaults(config, value.backends));
+  });
+  for (const rotation of repeated(value.quicLb.map((config) => String(config.configRotation)))) {
+    faults.push(`Two entries of quicLb have the configRotation ${rotation}; give each its own.`);
+  }
+  for (const name of repeated(parsed.backends.map((entry) => entry.name))) {
+    faults.push(`Two backends have the name ${name}; give each its own.`);
+  }
+  for (const tunnel of repeated(parsed.backends.map((entry) => entry.tunnel))) {
+    faults.push(`Two backends have the tunnel address ${tunnel}; give each its own.`);
+  }
+  faults.push(...mixedFaults(value.quicLb, value.backends));
+  return faults;
+}
+
+/** Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault. */
+export function parseClusterFile(text: string): ClusterFileResult {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    return { ok: false, faults: [`The file is not JSON: ${(error as Error).message}.`] };
+  }
+  const result = clusterFileSchema.safeParse(json);
+  if (!result.success) return { ok: false, faults: result.error.issues.map(sentence) };
+  const parsed = result.data;
+  const configs = parsed.quicLb.map(toConfig);
+  const backends = parsed.backends.map((entry): ClusterBackend => {
+    const serverIds = serverIdsOf(entry, configs);
+    const serverId = serverIds.get((configs[0] as QuicLbConfig).configRotation) ?? new Uint8Array();
+    return {
+      name: entry.name,
+      serverId,
+      serverIds,
+      tunnel: parseAddress(entry.tunnel) as { host: string; port: number },
+    };
+  });
+  const value: ClusterConfig = {
+    quicLb: configs,
+    routingKey: octets(parsed.routingKey),
+    statelessResetKey: octets(parsed.statelessResetKey),
+    backends,
+    forwarders: parsed.forwarders,
+  };
+  const faults = [...new Set(crossFaults(value, parsed))];
+  return faults.length === 0 ? { ok: true, value } : { ok: false, faults };
+}

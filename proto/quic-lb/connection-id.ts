@@ -1,0 +1,140 @@
+import { CidCipher } from './cipher.ts';
+import { assertConfig, connectionIdLength, type QuicLbConfig, UNROUTABLE_ROTATION } from './types.ts';
+
+function build(
+  config: QuicLbConfig,
+  cipher: CidCipher,
+  serverId: Uint8Array,
+  nonce: Uint8Array,
+  low: number,
+) {
+  const length = connectionIdLength(config);
+  cipher.block.set(serverId, 0);
+  cipher.block.set(nonce, config.serverIdLength);
+  cipher.encryptBlock();
+  const connectionId = new Uint8Array(length);
+  const lowBits = config.firstOctetEncodesLength ? length - 1 : low & 0x1f;
+  connectionId[0] = (config.configRotation << 5) | lowBits;
+  connectionId.set(cipher.block, 1);
+  return connectionId;
+}
+
+function assertServerId(config: QuicLbConfig, serverId: Uint8Array): void {
+  if (serverId.length === config.serverIdLength) return;
+  throw new RangeError(
+    `server ID has ${serverId.length} octets, but the QUIC-LB configuration says ${config.serverIdLength}`,
+  );
+}
+
+/**
+ * Makes one CID. `randomBits` fills the low five bits of the first octet where the configuration does not put the
+ * length there. Throws `RangeError` for an unsound configuration or a server ID or nonce of the wrong length. A nonce
+ * must never be used twice with one key; `createConnectionIdGenerator` sees to that.
+ */
+export function encodeConnectionId(
+  config: QuicLbConfig,
+  serverId: Uint8Array,
+  nonce: Uint8Array,
+  randomBits = 0,
+): Uint8Array {
+  assertConfig(config);
+  assertServerId(config, serverId);
+  if (nonce.length !== config.nonceLength) {
+    throw new RangeError(
+      `nonce has ${nonce.length} octets, but the QUIC-LB configuration says ${config.nonceLength}`,
+    );
+  }
+  return build(config, new CidCipher(config), serverId, nonce, randomBits);
+}
+
+/**
+ * The server ID in a CID, or `undefined` when the CID is too short or of another config rotation. Octets after the
+ * nonce are a server's own and ignored. For single CIDs; packets are decoded with a `QuicLbDecoder`.
+ */
+export function decodeServerId(config: QuicLbConfig, connectionId: Uint8Array): Uint8Array | undefined {
+  assertConfig(config);
+  const length = connectionIdLength(config);
+  if (connectionId.length < length || (connectionId[0] as number) >> 5 !== config.configRotation)
+    return undefined;
+  const cipher = new CidCipher(config);
+  cipher.block.set(connectionId.subarray(1, length));
+  cipher.decryptServerId();
+  return cipher.block.slice(0, config.serverIdLength);
+}
+
+/** Makes the CIDs that a backend issues; fits QUIC's `ConnectionIdGenerator`. */
+export interface QuicLbGenerator {
+  /** Octets of every CID. */
+  readonly length: number;
+  generate(): Uint8Array;
+  /** Whether the nonces of this key are used up: CIDs are unroutable from then on, and a new configuration is due. */
+  readonly exhausted: boolean;
+}
+
+class Generator implements QuicLbGenerator {
+  readonly length: number;
+  readonly #config: QuicLbConfig;
+  readonly #serverId: Uint8Array;
+  readonly #random: (length: number) => Uint8Array;
+  readonly #cipher: CidCipher;
+  readonly #first: Uint8Array;
+  readonly #next: Uint8Array;
+  #exhausted = false;
+
+  constructor(config: QuicLbConfig, serverId: Uint8Array, random: (length: number) => Uint8Array) {
+    assertConfig(config);
+    assertServerId(config, serverId);
+    this.length = connectionIdLength(config);
+    this.#config = config;
+    this.#serverId = serverId.slice();
+    this.#random = random;
+    this.#cipher = new CidCipher(config);
+    this.#first = random(config.nonceLength).slice();
+    this.#next = this.#first.slice();
+  }
+
+  get exhausted(): boolean {
+    return this.#exhausted;
+  }
+
+  generate(): Uint8Array {
+    if (this.#exhausted) return this.#unroutable();
+    const low = this.#config.firstOctetEncodesLength ? 0 : (this.#random(1)[0] as number);
+    // Without a key the nonce is in plain sight and must not relate to earlier ones; with a key it must not repeat.
+    if (this.#config.key === undefined) {
+      return build(this.#config, this.#cipher, this.#serverId, this.#random(this.#config.nonceLength), low);
+    }
+    const connectionId = build(this.#config, this.#cipher, this.#serverId, this.#next, low);
+    this.#increment();
+    return connectionId;
+  }
+
+  #increment(): void {
+    for (let i = this.#next.length - 1; i >= 0; i--) {
+      const value = ((this.#next[i] as number) + 1) & 0xff;
+      this.#next[i] = value;
+      if (value !== 0) break;
+    }
+    this.#exhausted = this.#next.every((octet, i) => octet === this.#first[i]);
+  }
+
+  /** The draft's failover: rotation 0b111, its length in the first octet, the rest random. */
+  #unroutable(): Uint8Array {
+    const connectionId = this.#random(this.length).slice();
+    connectionId[0] = (UNROUTABLE_ROTATION << 5) | (this.length - 1);
+    return connectionId;
+  }
+}
+
+/**
+ * A generator for one backend. With a key, nonces count up from a random start and never repeat: when all are used it
+ * issues unroutable CIDs, as the draft asks. Without a key, every nonce is random. Throws `RangeError` like
+ * `encodeConnectionId`.
+ */
+export function createConnectionIdGenerator(
+  config: QuicLbConfig,
+  serverId: Uint8Array,
+  random: (length: number) => Uint8Array,
+): QuicLbGenerator {
+  return new Generator(config, serverId, random);
+}

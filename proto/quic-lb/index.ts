@@ -1,0 +1,28 @@
+export {
+  type ClusterBackend,
+  type ClusterConfig,
+  type ClusterFile,
+  type ClusterFileResult,
+  clusterFileSchema,
+  parseClusterFile,
+} from './cluster-file.ts';
+export {
+  createConnectionIdGenerator,
+  decodeServerId,
+  encodeConnectionId,
+  type QuicLbGenerator,
+} from './connection-id.ts';
+export {
+  QuicLbDecoder,
+  type ServerIds,
+  UNROUTABLE,
+  type UnroutableReason,
+  unroutableReason,
+} from './decoder.ts';
+export {
+  awsNlbConfig,
+  configFaults,
+  connectionIdLength,
+  type QuicLbConfig,
+  UNROUTABLE_ROTATION,
+} from './types.ts';
