@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { Alert, type TlsTrust } from '../../../proto/tls/index.ts';
+import { checkTrust, isIpAddress } from '../../../proto/tls/trust.ts';
+import {
+  intermediateCertificate,
+  keys,
+  leafChain,
+  makeCertificate,
+  NOW_MS,
+  rootCertificate,
+} from './certificates.ts';
+import { alertOf } from './loop.ts';
+
+const DAY_MS = 86_400_000;
+const ROOT: TlsTrust = { kind: 'ca', certificates: [rootCertificate] };
+const alert = (
+  trust: TlsTrust,
+  chain: readonly Uint8Array[],
+  name = 'example.test',
+  nowMs = NOW_MS,
+): number => alertOf(() => checkTrust(trust, chain, name, nowMs)).alert;
+
+describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
+  const leaf = leafChain('ecdsa').slice(0, 1);
+
+  test('through an intermediate is believed, in any order and with strangers among it', () => {
+    const stranger = makeCertificate({ subject: 'Stranger', key: keys.rsa, isCa: true });
+    checkTrust(ROOT, leafChain('ecdsa'), 'example.test', NOW_MS);
+    checkTrust(ROOT, [...leaf, stranger, rootCertificate, intermediateCertificate], 'example.test', NOW_MS);
+  });
+
+  test('needs the intermediate', () => {
+    expect(alert(ROOT, leaf)).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('may end at a trusted intermediate, or at the leaf itself', () => {
+    checkTrust({ kind: 'ca', certificates: [intermediateCertificate] }, leaf, 'example.test', NOW_MS);
+    checkTrust({ kind: 'ca', certificates: leaf }, leaf, 'example.test', NOW_MS);
+  });
+
+  test('must not pass through a certificate that is no CA', () => {
+    const issuer = { subject: 'Test Intermediate', key: keys.intermediate };
+    const notCa = makeCertificate({ ...issuer, issuer: { subject: 'Test Root', key: keys.root } });
+    expect(alert(ROOT, [...leaf, notCa])).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('must be signed by the issuer that it names', () => {
+    const forged = leafChain('ecdsa', { issuer: { subject: 'Test Intermediate', key: keys.otherEcdsa } });
+    expect(alert(ROOT, forged)).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('ends although certificates name each other in circles', () => {
+    const a = makeCertificate({
+      subject: 'A',
+      key: keys.ecdsa,
+      issuer: { subject: 'B', key: keys.otherEcdsa },
+      isCa: true,
+      dnsNames: ['example.test'],
+    });
+    const b = makeCertificate({
+      subject: 'B',
+      key: keys.otherEcdsa,
+      issuer: { subject: 'A', key: keys.ecdsa },
+      isCa: true,
+    });
+    expect(alert(ROOT, [a, b, a, b, a, b])).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('must be valid now, at every link', () => {
+    expect(alert(ROOT, leafChain('ecdsa'), 'example.test', NOW_MS + 30 * DAY_MS)).toBe(
+      Alert.CERTIFICATE_EXPIRED,
+    );
+    expect(alert(ROOT, leafChain('ecdsa'), 'example.test', NOW_MS - 2 * DAY_MS)).toBe(Alert.BAD_CERTIFICATE);
+    const outliving = leafChain('ecdsa', { days: 1000 });
+    expect(alert(ROOT, outliving, 'example.test', NOW_MS + 500 * DAY_MS)).toBe(Alert.CERTIFICATE_EXPIRED);
+  });
+
+  test('must be for the name or the address', () => {
+    expect(alert(ROOT, leafChain('ecdsa'), 'other.test')).toBe(Alert.BAD_CERTIFICATE);
+    expect(alert(ROOT, leafChain('ecdsa'), '127.0.0.1')).toBe(Alert.BAD_CERTIFICATE);
+    const named = leafChain('ecdsa', { subject: 'common.test', dnsNames: [] });
+    expect(alert(ROOT, named, 'common.test')).toBe(Alert.BAD_CERTIFICATE);
+    const addressed = leafChain('ecdsa', { ipAddresses: [[127, 0, 0, 1]] });
+    checkTrust(ROOT, addressed, '127.0.0.1', NOW_MS);
+    const wild = leafChain('ecdsa', { dnsNames: ['*.example.test'] });
+    checkTrust(ROOT, wild, 'a.example.test', NOW_MS);
+    expect(alert(ROOT, wild, 'a.b.example.test')).toBe(Alert.BAD_CERTIFICATE);
+  });
+
+  test('must be meant for servers, when it says what for (RFC 5280 §4.2.1.12)', () => {
+    const usage = (oid: string) => leafChain('ecdsa', { extendedKeyUsage: [oid] });
+    checkTrust(ROOT, usage('1.3.6.1.5.5.7.3.1'), 'example.test', NOW_MS);
+    expect(alert(ROOT, usage('1.3.6.1.5.5.7.3.2'))).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+});
+
+describe('a certificate that is known by its hash (W3C WebTransport, serverCertificateHashes)', () => {
+  const hashOf = (der: Uint8Array) => new Uint8Array(createHash('sha256').update(der).digest());
+  const pinned = (der: Uint8Array): TlsTrust => ({
+    kind: 'hashes',
+    sha256: [new Uint8Array(32), hashOf(der)],
+  });
+  const make = (days: number, key = keys.ecdsa) => makeCertificate({ subject: 'dev', key, days });
+
+  test('is believed for 14 days of validity, whatever the name', () => {
+    const der = make(14);
+    checkTrust(pinned(der), [der], 'anything.test', NOW_MS);
+  });
+
+  test('is refused for one day more', () => {
+    const der = make(15);
+    expect(alert(pinned(der), [der])).toBe(Alert.BAD_CERTIFICATE);
+  });
+
+  test('is refused with an RSA key', () => {
+    const der = make(10, keys.rsa);
+    expect(alert(pinned(der), [der])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
+  test('is refused when it is not valid now', () => {
+    const der = make(10);
+    expect(alert(pinned(der), [der], '', NOW_MS + 20 * DAY_MS)).toBe(Alert.CERTIFICATE_EXPIRED);
+    expect(alert(pinned(der), [der], '', NOW_MS - 2 * DAY_MS)).toBe(Alert.BAD_CERTIFICATE);
+  });
+
+  test('is refused with another hash', () => {
+    expect(alert(pinned(make(10)), [make(10, keys.otherEcdsa)])).toBe(Alert.BAD_CERTIFICATE);
+  });
+});
+
+test('names are told from addresses', () => {
+  for (const address of ['127.0.0.1', '::1', 'fe80::1']) expect(isIpAddress(address)).toBe(true);
+  for (const name of ['localhost', '1.2.3.example', 'a.1']) expect(isIpAddress(name)).toBe(false);
+});
