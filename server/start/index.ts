@@ -6,8 +6,8 @@ import { buildPage } from '../../browser/build.ts';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import { StartupError } from '../errors.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
-import { writeLocalFiles } from './cluster.ts';
-import { type PageConfig, servePage } from './page-server.ts';
+import { type LocalFiles, writeLocalFiles } from './cluster.ts';
+import { servePage } from './page-server.ts';
 import { type Colour, Part, status } from './part.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -93,12 +93,78 @@ function prepareCertificates(options: Options, directory: string): Certificates 
 
 const script = (path: string) => join(ROOT, path);
 
-/** Brings everything up in the order of need, prints one line for each, and leaves it running. */
+interface Ports {
+  readonly page: number;
+  readonly forwarder: number;
+  readonly firstTunnel: number;
+  readonly realtime: number;
+}
+
+/** The processes, in the order in which they are started: each needs those before it. */
+function planParts(
+  options: Options,
+  ports: Ports,
+  useOpenAi: boolean,
+  local: Certificates,
+  files: LocalFiles,
+): Part[][] {
+  const realtime = new Part({
+    name: 'realtime',
+    colour: 'cyan',
+    script: script('server/realtime/local/index.ts'),
+    args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
+    describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
+  });
+  const backends = files.backends.map(
+    (config, i) =>
+      new Part({
+        name: `backend-${i + 1}`,
+        colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
+        script: script('server/index.ts'),
+        args: ['--config', config],
+        describe: `tunnel on udp/${ports.firstTunnel + i}`,
+      }),
+  );
+  const forwarder = new Part({
+    name: 'forwarder',
+    colour: 'blue',
+    script: script('lb/index.ts'),
+    args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
+    describe: `keeps nothing, on udp/${ports.forwarder}`,
+  });
+  if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
+  return [useOpenAi ? [] : [realtime], backends, [forwarder]];
+}
+
+async function startParts(stages: readonly (readonly Part[])[]): Promise<readonly Part[]> {
+  const started: Part[] = [];
+  try {
+    for (const stage of stages) {
+      started.push(...stage);
+      await Promise.all(stage.map((part) => part.start()));
+    }
+    return started;
+  } catch (error) {
+    await stopParts(started);
+    throw error;
+  }
+}
+
+async function stopParts(parts: readonly Part[]): Promise<void> {
+  for (const part of parts) part.stop();
+  await Promise.all(parts.map((part) => part.stopped(STOP_GRACE_MS)));
+}
+
+/** Brings everything up, prints one line for each part and the page's address last, and leaves it running. */
 async function start(options: Options): Promise<readonly Part[]> {
-  const [pagePort, port, backendCount, tunnelPort, realtimePort] = (
-    ['page-port', 'port', 'backends', 'tunnel-port', 'realtime-port'] as const
-  ).map((name) => wholeNumber(options, name)) as [number, number, number, number, number];
-  const directory = options.directory;
+  const ports: Ports = {
+    page: wholeNumber(options, 'page-port'),
+    forwarder: wholeNumber(options, 'port'),
+    firstTunnel: wholeNumber(options, 'tunnel-port'),
+    realtime: wholeNumber(options, 'realtime-port'),
+  };
+  const backends = wholeNumber(options, 'backends');
+  const { directory, host, model } = options;
   const useOpenAi = Boolean(process.env[API_KEY_VARIABLE]);
   const local = prepareCertificates({ ...options, cert: undefined, key: undefined }, directory);
   const served = options.cert === undefined ? local : prepareCertificates(options, directory);
@@ -106,74 +172,26 @@ async function start(options: Options): Promise<readonly Part[]> {
 
   const pageRoot = script('dist/page');
   await buildPage(pageRoot);
-  const pageConfig = (): PageConfig => ({
-    url: `https://${options.host}:${port}/voice`,
+  // Before the processes: a port in use is then found before anything else has begun.
+  await servePage(pageRoot, ports.page, () => ({
+    url: `https://${host}:${ports.forwarder}/voice`,
     certificateHashes: served.hashes(),
     upstream: useOpenAi ? 'openai' : 'local',
-  });
-  // Before the processes: a port in use is then found before anything else has begun.
-  await servePage(pageRoot, pagePort, pageConfig);
-
+  }));
   const files = writeLocalFiles({
     directory,
-    pagePort,
-    backends: backendCount,
-    firstTunnelPort: tunnelPort,
+    pagePort: ports.page,
+    backends,
+    firstTunnelPort: ports.firstTunnel,
     certificate: served.certificate,
     key: served.key,
     upstream: useOpenAi
-      ? { kind: 'openai', model: options.model }
-      : { kind: 'local', baseUrl: `https://localhost:${realtimePort}/v1`, ca: local.certificate },
+      ? { kind: 'openai', model }
+      : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
-
-  const parts: Part[] = [];
-  const add = (part: Part) => {
-    parts.push(part);
-    return part.start();
-  };
-  try {
-    if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
-    else {
-      await add(
-        new Part({
-          name: 'realtime',
-          colour: 'cyan',
-          script: script('server/realtime/local/index.ts'),
-          args: ['--port', String(realtimePort), '--cert', local.certificate, '--key', local.key],
-          describe: `local realtime service on wss://localhost:${realtimePort} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
-        }),
-      );
-    }
-    await Promise.all(
-      files.backends.map((config, i) =>
-        add(
-          new Part({
-            name: `backend-${i + 1}`,
-            colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
-            script: script('server/index.ts'),
-            args: ['--config', config],
-            describe: `tunnel on udp/${tunnelPort + i}`,
-          }),
-        ),
-      ),
-    );
-    await add(
-      new Part({
-        name: 'forwarder',
-        colour: 'blue',
-        script: script('lb/index.ts'),
-        args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${port}`],
-        describe: `keeps nothing, on udp/${port}`,
-      }),
-    );
-  } catch (error) {
-    for (const part of parts) part.stop();
-    await Promise.all(parts.map((part) => part.stopped(STOP_GRACE_MS)));
-    throw error;
-  }
-  process.stdout.write(
-    `\n${styleText('bold', 'Parley is ready:')} open ${styleText(['bold', 'underline'], `http://localhost:${pagePort}`)} in Chrome. Ctrl-C ends it.\n`,
-  );
+  const parts = await startParts(planParts(options, ports, useOpenAi, local, files));
+  const url = styleText(['bold', 'underline'], `http://localhost:${ports.page}`);
+  process.stdout.write(`\n${styleText('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
   return parts;
 }
 
@@ -188,8 +206,7 @@ async function main(): Promise<void> {
   const stop = async () => {
     if (stopping) process.exit(130);
     stopping = true;
-    for (const part of parts) part.stop();
-    await Promise.all(parts.map((part) => part.stopped(STOP_GRACE_MS)));
+    await stopParts(parts);
     process.exit(0);
   };
   process.on('SIGINT', () => void stop());

@@ -1,0 +1,206 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import pino from 'pino';
+import { ensureDevelopmentCertificate } from '../../certs/index.ts';
+import type { ClusterFile } from '../../proto/quic-lb/index.ts';
+import type { BackendConfigInput } from '../../server/config.ts';
+import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const READY_TIMEOUT_MS = 20_000;
+
+/** A UDP port that was free a moment ago. */
+export function freeUdpPort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    socket.once('error', reject);
+    socket.bind(0, '127.0.0.1', () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(port));
+    });
+  });
+}
+
+/** A TCP port that was free a moment ago. */
+export function freeTcpPort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** A process of the system under test, as an operator would start it. */
+export class Process {
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+  readonly log: string[] = [];
+
+  constructor(script: string, args: readonly string[]) {
+    this.#args = ['--import', 'tsx', join(ROOT, script), ...args];
+  }
+
+  /** Fulfils once it logged that it is ready. */
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
+    this.#child = child;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`not ready in time:\n${this.log.join('\n')}`)),
+        READY_TIMEOUT_MS,
+      );
+      const onLine = (line: string) => {
+        this.log.push(line);
+        if (line.includes('"msg":"ready"')) {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
+      createInterface({ input: child.stdout! }).on('line', onLine);
+      createInterface({ input: child.stderr! }).on('line', onLine);
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer);
+        reject(new Error(`ended with ${signal ?? code}:\n${this.log.join('\n')}`));
+      });
+    });
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await exited;
+  }
+}
+
+export interface ClusterOptions {
+  readonly backends?: number;
+  readonly origins?: readonly string[];
+}
+
+/** Forwarder and backends as processes of their own, with the local realtime service in this one, so that it can be asked. */
+export interface TestCluster {
+  readonly forwarderPort: number;
+  readonly metricsPort: number;
+  readonly certificateHash: string;
+  readonly directory: string;
+  readonly realtime: RealtimeService;
+  readonly cluster: ClusterFile;
+  readonly forwarder: Process;
+  readonly backends: readonly Process[];
+  readonly backendMetricsPorts: readonly number[];
+  /** The forwarder's metrics in Prometheus' text form. */
+  forwarderMetrics(): Promise<string>;
+  close(): Promise<void>;
+}
+
+interface Files {
+  readonly cluster: ClusterFile;
+  readonly clusterPath: string;
+  readonly backendPaths: readonly string[];
+  readonly backendMetricsPorts: readonly number[];
+}
+
+async function writeFiles(
+  directory: string,
+  count: number,
+  certificate: { certificatePath: string; keyPath: string },
+  realtimePort: number,
+  origins: readonly string[],
+): Promise<Files> {
+  const hex = (octets: number) => randomBytes(octets).toString('hex');
+  const backends: ClusterFile['backends'] = [];
+  const backendMetricsPorts: number[] = [];
+  for (let i = 0; i < count; i++) {
+    backends.push({ name: `backend-${i + 1}`, serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` });
+    backendMetricsPorts.push(await freeTcpPort());
+  }
+  const cluster: ClusterFile = {
+    quicLb: [
+      { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
+    ],
+    routingKey: hex(32),
+    statelessResetKey: hex(32),
+    backends,
+    forwarders: ['127.0.0.1'],
+  };
+  const clusterPath = join(directory, 'cluster.json');
+  writeFileSync(clusterPath, JSON.stringify(cluster));
+  const backendPaths = backends.map(({ name }, i) => {
+    const config: BackendConfigInput = {
+      name,
+      cluster: clusterPath,
+      certificate: certificate.certificatePath,
+      key: certificate.keyPath,
+      upstream: {
+        kind: 'local',
+        baseUrl: `https://localhost:${realtimePort}/v1`,
+        ca: certificate.certificatePath,
+      },
+      origins: [...origins],
+      echoPath: '/echo',
+      metrics: `127.0.0.1:${backendMetricsPorts[i]}`,
+      drainSeconds: 1,
+      logLevel: 'debug',
+    };
+    const path = join(directory, `${name}.json`);
+    writeFileSync(path, JSON.stringify(config));
+    return path;
+  });
+  return { cluster, clusterPath, backendPaths, backendMetricsPorts };
+}
+
+export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const directory = mkdtempSync(join(tmpdir(), 'parley-'));
+  const certificate = ensureDevelopmentCertificate(directory);
+  const realtime = await startRealtimeService({
+    port: 0,
+    host: '127.0.0.1',
+    certificate: readFileSync(certificate.certificatePath, 'utf8'),
+    key: readFileSync(certificate.keyPath, 'utf8'),
+    logger: pino({ level: 'silent' }),
+  });
+  const origins = options.origins ?? ['*'];
+  const files = await writeFiles(directory, options.backends ?? 2, certificate, realtime.port, origins);
+  const forwarderPort = await freeUdpPort();
+  const metricsPort = await freeTcpPort();
+  const backends = files.backendPaths.map((path) => new Process('server/index.ts', ['--config', path]));
+  const forwarderArgs = ['--cluster', files.clusterPath, '--listen', `127.0.0.1:${forwarderPort}`];
+  const forwarder = new Process('lb/index.ts', [...forwarderArgs, '--metrics', `127.0.0.1:${metricsPort}`]);
+  const close = async () => {
+    await Promise.all([forwarder, ...backends].map((part) => part.kill()));
+    await realtime.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all(backends.map((backend) => backend.start()));
+    await forwarder.start();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    forwarderPort,
+    metricsPort,
+    certificateHash: certificate.sha256Hex,
+    directory,
+    realtime,
+    cluster: files.cluster,
+    forwarder,
+    backends,
+    backendMetricsPorts: files.backendMetricsPorts,
+    forwarderMetrics: async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
+    close,
+  };
+}
