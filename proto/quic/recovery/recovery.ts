@@ -43,7 +43,6 @@ export type DeadlineOutcome<Intent> =
 
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
 export class Recovery<Intent> {
-  readonly #role: 'client' | 'server';
   readonly #control: CongestionControl;
   readonly #spaces = [
     new SpaceState<Intent>(PacketSpace.INITIAL),
@@ -68,7 +67,6 @@ export class Recovery<Intent> {
   #firstSampleMs: number | undefined;
 
   constructor(options: RecoveryOptions) {
-    this.#role = options.role;
     this.#control = options.congestionControl ?? 'cubic';
     this.#maxDatagramOctets = options.maxDatagramOctets;
     // A client knows that the server validates it only later; a server needs no such thing (RFC 9002 §6.2.2.1).
