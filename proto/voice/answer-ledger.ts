@@ -15,6 +15,8 @@ export interface Truncation {
 interface Entry {
   sentSamples: number;
   playedSamples: number;
+  /** Samples that came for it and will never be sent, as the caller spoke over them. */
+  droppedSamples: number;
   /** The upstream has no more audio for it. */
   complete: boolean;
   /** Its playback was cleared: nothing more of it is sent. */
@@ -46,6 +48,7 @@ export class AnswerLedger {
       contentIndex,
       sentSamples: 0,
       playedSamples: 0,
+      droppedSamples: 0,
       complete: false,
       cleared: false,
       truncated: false,
@@ -56,6 +59,12 @@ export class AnswerLedger {
   sent(itemId: string, contentIndex: number, samples: number): void {
     const entry = this.#entries.get(keyOf(itemId, contentIndex));
     if (entry !== undefined) entry.sentSamples += samples;
+  }
+
+  /** Audio of it came from the upstream and is thrown away unsent. */
+  dropped(itemId: string, contentIndex: number, samples: number): void {
+    const entry = this.#entries.get(keyOf(itemId, contentIndex));
+    if (entry !== undefined) entry.droppedSamples += samples;
   }
 
   /** The upstream said that its audio is complete. */
@@ -76,7 +85,7 @@ export class AnswerLedger {
   bargeIn(): { readonly itemId: string; readonly contentIndex: number }[] {
     const cut: { itemId: string; contentIndex: number }[] = [];
     for (const entry of this.#entries.values()) {
-      if (entry.cleared || (entry.complete && entry.playedSamples >= entry.sentSamples)) continue;
+      if (entry.cleared || heardToTheEnd(entry)) continue;
       entry.cleared = true;
       cut.push({ itemId: entry.itemId, contentIndex: entry.contentIndex });
     }
@@ -93,7 +102,7 @@ export class AnswerLedger {
     // A page cannot have played what was never sent: the upstream refuses to truncate behind the end of the audio.
     entry.playedSamples = Math.max(entry.playedSamples, Math.min(message.playedSamples, entry.sentSamples));
     if (!message.cleared) return undefined;
-    if (entry.complete && entry.playedSamples >= entry.sentSamples) return undefined;
+    if (heardToTheEnd(entry)) return undefined;
     entry.cleared = true;
     entry.truncated = true;
     return {
@@ -102,6 +111,11 @@ export class AnswerLedger {
       audioEndMs: Math.floor(samplesToMs(entry.playedSamples)),
     };
   }
+}
+
+/** Whether the caller heard all that the upstream said, so that there is nothing to cut. */
+function heardToTheEnd(entry: Entry): boolean {
+  return entry.complete && entry.droppedSamples === 0 && entry.playedSamples >= entry.sentSamples;
 }
 
 function keyOf(itemId: string, contentIndex: number): string {

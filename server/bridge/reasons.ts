@@ -1,0 +1,34 @@
+import { type Message, SessionCloseCode } from '../../proto/voice/index.ts';
+import type { UpstreamEnd } from '../realtime/index.ts';
+
+/** Longest close reason: WT_CLOSE_SESSION allows 1024 octets. */
+const MAX_REASON_OCTETS = 1024;
+
+/** The close code that tells a page how the upstream ended. */
+export const CLOSE_CODE_OF_UPSTREAM_END: Record<UpstreamEnd['code'], SessionCloseCode> = {
+  upstream_unreachable: SessionCloseCode.UPSTREAM_UNREACHABLE,
+  upstream_refused: SessionCloseCode.UPSTREAM_REFUSED,
+  upstream_closed: SessionCloseCode.UPSTREAM_CLOSED,
+  upstream_time_limit: SessionCloseCode.UPSTREAM_TIME_LIMIT,
+};
+
+/** Cuts a reason to what a close may carry, between characters. */
+export function clipReason(reason: string): string {
+  const octets = Buffer.from(reason);
+  if (octets.length <= MAX_REASON_OCTETS) return reason;
+  const text = new TextDecoder().decode(octets.subarray(0, MAX_REASON_OCTETS - 3));
+  return `${text.replace(/\ufffd+$/u, '')}…`;
+}
+
+/** The sentence of any failure, for a log. */
+export function sentenceOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What `session.created` or `session.updated` says of interruption; the API's default is that speech interrupts. */
+export function interruptsResponse(event: Message): boolean {
+  const { session } = event as {
+    session?: { audio?: { input?: { turn_detection?: { interrupt_response?: unknown } | null } } };
+  };
+  return session?.audio?.input?.turn_detection?.interrupt_response !== false;
+}

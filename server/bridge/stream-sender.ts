@@ -1,0 +1,127 @@
+import type { WritableStream, WritableStreamDefaultWriter } from 'node:stream/web';
+import { StreamError } from '../webtransport/types.ts';
+
+/** One piece of a stream: octets, and how many samples of audio they are (0 for a header or a message). */
+interface Piece {
+  readonly octets: Uint8Array;
+  readonly samples: number;
+}
+
+/** Hears what becomes of the pieces. */
+export interface SenderListener {
+  /** A piece was handed to the transport. */
+  taken(octets: number, samples: number): void;
+  /** Pieces will never be sent. */
+  dropped(octets: number, samples: number): void;
+  /** The peer stopped the stream, or it broke; not after `abort`. */
+  failed?(error: unknown): void;
+}
+
+/**
+ * Writes a stream in order and as fast as its backpressure allows, without making the producer wait: what cannot be
+ * written yet is queued here and counted by the owner, who bounds it. Never throws or rejects.
+ */
+export class StreamSender {
+  readonly #open: () => Promise<WritableStream<Uint8Array>>;
+  readonly #listener: SenderListener;
+  readonly #queue: Piece[] = [];
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #running: Promise<void> | undefined;
+  #lastWrite: Promise<void> | undefined;
+  #ending = false;
+  #abortCode: number | undefined;
+  #over = false;
+
+  constructor(open: () => Promise<WritableStream<Uint8Array>>, listener: SenderListener) {
+    this.#open = open;
+    this.#listener = listener;
+  }
+
+  /** Whether it takes nothing more. */
+  get closed(): boolean {
+    return this.#ending || this.#over;
+  }
+
+  push(octets: Uint8Array, samples = 0): void {
+    if (this.closed) {
+      this.#listener.dropped(octets.length, samples);
+      return;
+    }
+    this.#queue.push({ octets, samples });
+    this.#run();
+  }
+
+  /** Ends the stream behind what is queued. */
+  end(): void {
+    if (this.closed) return;
+    this.#ending = true;
+    this.#run();
+  }
+
+  /** Resets the stream; what is queued is dropped. Does nothing once all of it, the end included, was handed over. */
+  abort(code: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#abortCode = code;
+    this.#dropQueue();
+    if (this.#writer !== undefined) abortQuietly(this.#writer, code);
+  }
+
+  /** Fulfils when everything that was pushed so far was handed over, or never will be. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  #run(): void {
+    this.#running ??= this.#write().finally(() => {
+      this.#running = undefined;
+      if (!this.#over && (this.#queue.length > 0 || this.#ending)) this.#run();
+    });
+  }
+
+  async #write(): Promise<void> {
+    try {
+      const writer = this.#writer ?? (await this.#start());
+      while (this.#queue.length > 0 && !this.#over) {
+        await writer.ready;
+        const piece = this.#over ? undefined : this.#queue.shift();
+        if (piece === undefined) break;
+        // Its failure is also that of `ready` and `close`, where it is handled.
+        this.#lastWrite = writer.write(piece.octets).catch(ignore);
+        this.#listener.taken(piece.octets.length, piece.samples);
+      }
+      if (this.#ending && this.#queue.length === 0 && !this.#over) {
+        // A stream that is being closed cannot be reset any more: wait until the transport has taken everything.
+        await this.#lastWrite;
+        if (this.#over) return;
+        await writer.close();
+        this.#over = true;
+      }
+    } catch (error) {
+      const aborted = this.#over;
+      this.#over = true;
+      this.#dropQueue();
+      if (!aborted) this.#listener.failed?.(error);
+    }
+  }
+
+  async #start(): Promise<WritableStreamDefaultWriter<Uint8Array>> {
+    const stream = await this.#open();
+    const writer = stream.getWriter();
+    writer.closed.catch(ignore);
+    this.#writer = writer;
+    if (this.#abortCode !== undefined) abortQuietly(writer, this.#abortCode);
+    return writer;
+  }
+
+  #dropQueue(): void {
+    for (const { octets, samples } of this.#queue.splice(0)) this.#listener.dropped(octets.length, samples);
+  }
+}
+
+function abortQuietly(writer: WritableStreamDefaultWriter<Uint8Array>, code: number): void {
+  writer.abort(new StreamError(code, 'the stream is not needed any more')).catch(ignore);
+}
+
+/** For promises whose failure is handled elsewhere. */
+export function ignore(): void {}
