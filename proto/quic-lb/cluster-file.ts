@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { parseAddress } from '../spp/index.ts';
-import { fromHex, toHex } from '../wire/index.ts';
+import { fromHex, parseAddress, toHex } from '../wire/index.ts';
 import type { ServerIds } from './decoder.ts';
 import { configFaults, type QuicLbConfig } from './types.ts';
 

@@ -1,2 +1,2 @@
-export { formatIp, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from './ip.ts';
+export { formatIp, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from '../wire/index.ts';
 export { decodeSpp, encodeSpp, SPP_HEADER_OCTETS, SPP_MAGIC, type SppHeader, writeSppHeader } from './spp.ts';

@@ -1,5 +1,4 @@
-import { concat, Reader } from '../wire/index.ts';
-import { formatIp, IP_OCTETS, parseIpInto } from './ip.ts';
+import { concat, formatIp, IP_OCTETS, parseIpInto, Reader } from '../wire/index.ts';
 
 /** First two octets of every SPP datagram. */
 export const SPP_MAGIC = 0x56ec;

@@ -1,5 +1,5 @@
 /**
- * IP addresses as SPP carries them: always 16 octets, an IPv4 address in its IPv4-mapped form (RFC 4291 §2.5.5.2).
+ * IP addresses as 16 octets, whatever their family: an IPv4 address in its IPv4-mapped form (RFC 4291 §2.5.5.2).
  * Free of Node, and of allocation where a packet passes (`parseIpInto`).
  */
 
