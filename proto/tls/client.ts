@@ -77,6 +77,7 @@ export class TlsClient extends HandshakeSession {
   readonly #cipherSuites: readonly CipherSuite[];
   readonly #groups: readonly NamedGroup[];
   readonly #random: Uint8Array;
+  readonly #sendsName: boolean;
   #state: State = 'serverHello';
   #shares: readonly KeyShare[];
   #retry: ServerHello | undefined;
@@ -92,6 +93,8 @@ export class TlsClient extends HandshakeSession {
     this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
     this.#groups = options.groups ?? DEFAULT_GROUPS;
     this.#random = options.random(RANDOM_LENGTH);
+    // RFC 6066 §3: no IP addresses in server_name.
+    this.#sendsName = options.serverName !== '' && !isIpAddress(options.serverName);
     const groups = options.keyShareGroups ?? this.#groups.slice(0, 1);
     this.#shares = groups.map((group) => generateKeyShare(group, options.random));
     this.#sendClientHello(undefined);
@@ -136,8 +139,7 @@ export class TlsClient extends HandshakeSession {
   #sendClientHello(cookie: Uint8Array | undefined): void {
     const { serverName, alpnProtocols, transportParameters } = this.#options;
     const hello = writeClientHello(this.#random, this.#cipherSuites, (w) => {
-      // RFC 6066 §3: no IP addresses in server_name.
-      if (serverName !== '' && !isIpAddress(serverName)) writeServerName(w, serverName);
+      if (this.#sendsName) writeServerName(w, serverName);
       extension(w, ExtensionType.SUPPORTED_VERSIONS, (e) => vector(e, 1, (list) => list.u16(TLS13)));
       writeCodeList(w, ExtensionType.SUPPORTED_GROUPS, this.#groups);
       writeCodeList(w, ExtensionType.SIGNATURE_ALGORITHMS, SIGNATURE_SCHEMES);
@@ -250,7 +252,11 @@ export class TlsClient extends HandshakeSession {
       OFFERED_EXTENSIONS,
       'EncryptedExtensions',
     );
-    if ((extensions.get(ExtensionType.SERVER_NAME)?.length ?? 0) > 0) {
+    const name = extensions.get(ExtensionType.SERVER_NAME);
+    if (name !== undefined && !this.#sendsName) {
+      fail(Alert.UNSUPPORTED_EXTENSION, 'EncryptedExtensions has server_name, which was not offered');
+    }
+    if (name !== undefined && name.length > 0) {
       fail(Alert.DECODE_ERROR, 'server_name in EncryptedExtensions is not empty');
     }
     // RFC 9001 §8.1.

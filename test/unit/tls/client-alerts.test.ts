@@ -11,7 +11,16 @@ import {
   writeServerHello,
 } from '../../../proto/tls/messages.ts';
 import { concat, Reader } from '../../../proto/wire/index.ts';
-import { alertOf, clientOptions, expectAgreement, type Meddle, run, serverOptions } from './loop.ts';
+import { keys, leafChain, makeCertificate } from './certificates.ts';
+import {
+  alertOf,
+  clientOptions,
+  expectAgreement,
+  type Meddle,
+  run,
+  serverOptions,
+  untouched,
+} from './loop.ts';
 
 const PROTOCOL_VIOLATION = 0x0a;
 const AES = CipherSuite.TLS_AES_128_GCM_SHA256;
@@ -208,6 +217,17 @@ describe("a server's flight that is refused", () => {
   for (const [name, type, replacement, alert] of cases) {
     test(name, () => expect(meddled(replacing(type, () => [replacement])).alert).toBe(alert));
   }
+
+  test('signed with another key than the certificate holds (RFC 8446 §4.4.3)', () => {
+    const certificates = [{ chain: leafChain('ecdsa'), privateKey: keys.otherEcdsa }];
+    expect(meddled(untouched, serverOptions({ certificates })).alert).toBe(Alert.DECRYPT_ERROR);
+  });
+
+  test('with a certificate that the client does not believe', () => {
+    const alone = makeCertificate({ subject: 'leaf', key: keys.ecdsa, dnsNames: ['example.test'] });
+    const certificates = [{ chain: [alone], privateKey: keys.ecdsa }];
+    expect(meddled(untouched, serverOptions({ certificates })).alert).toBe(Alert.UNKNOWN_CA);
+  });
 
   test('without its Certificate', () => {
     expect(meddled(replacing(HandshakeType.CERTIFICATE, () => [])).alert).toBe(Alert.UNEXPECTED_MESSAGE);

@@ -67,6 +67,13 @@ describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
     expect(alert(ROOT, [a, b, a, b, a, b])).toBe(Alert.UNKNOWN_CA);
   });
 
+  test('is not looked for among endless impostors', () => {
+    const impostor = makeCertificate({ subject: 'Test Intermediate', key: keys.otherEcdsa, isCa: true });
+    const crowd = (size: number) => [...leaf, ...Array(size).fill(impostor), intermediateCertificate];
+    checkTrust(ROOT, crowd(10), 'example.test', NOW_MS);
+    expect(alert(ROOT, crowd(40))).toBe(Alert.UNKNOWN_CA);
+  });
+
   test('must be valid now, at every link', () => {
     expect(alert(ROOT, leafChain('ecdsa'), 'example.test', NOW_MS + 30 * DAY_MS)).toBe(
       Alert.CERTIFICATE_EXPIRED,
