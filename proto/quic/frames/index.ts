@@ -1,0 +1,33 @@
+export { writeAck } from './ack.ts';
+export { writeConnectionClose } from './close.ts';
+export { writeNewConnectionId, writeRetireConnectionId } from './connection-id.ts';
+export { cryptoOverhead, writeCrypto, writeNewToken } from './crypto.ts';
+export { datagramOverhead, writeDatagram } from './datagram.ts';
+export { type DecodedFrames, decodeFrames } from './decode.ts';
+export {
+  type AckFrame,
+  type AckRange,
+  type ConnectionCloseFrame,
+  type CryptoFrame,
+  type DatagramFrame,
+  type EcnCounts,
+  type Frame,
+  type FramePacketType,
+  FrameType,
+  type NewConnectionIdFrame,
+  type ResetStreamFrame,
+  type StopSendingFrame,
+  type StreamFrame,
+} from './frame.ts';
+export {
+  writeDataBlocked,
+  writeMaxData,
+  writeMaxStreamData,
+  writeMaxStreams,
+  writeStreamDataBlocked,
+  writeStreamsBlocked,
+} from './limits.ts';
+export { PATH_DATA_OCTETS, writePathChallenge, writePathResponse } from './path.ts';
+export { streamOverhead, writeResetStream, writeStopSending, writeStream } from './stream.ts';
+export { type FrameRule, frameRule } from './table.ts';
+export { writeFrame, writeHandshakeDone, writePadding, writePing } from './write.ts';

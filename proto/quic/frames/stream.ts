@@ -1,0 +1,75 @@
+import { type Reader, varintLength, type Writer } from '../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import { FrameType, type ResetStreamFrame, type StopSendingFrame, type StreamFrame } from './frame.ts';
+import { endsBeyondWire, readClamped } from './values.ts';
+
+const OFF = 0x04;
+const LEN = 0x02;
+const FIN = 0x01;
+
+/** STREAM, types 0x08 to 0x0f (RFC 9000 §19.8). Without LEN it takes the rest of the packet. */
+export function readStream(reader: Reader, type: number): StreamFrame {
+  const streamId = reader.varint();
+  const offset = (type & OFF) === 0 ? 0 : reader.varint();
+  const data = (type & LEN) === 0 ? reader.rest() : reader.bytes(reader.varint());
+  if (endsBeyondWire(offset, data.length))
+    throw new TransportError(
+      TransportErrorCode.FRAME_ENCODING_ERROR,
+      'STREAM data ends beyond offset 2^62 - 1 (RFC 9000 §19.8)',
+      type,
+    );
+  return { type: 'stream', streamId, offset, data, fin: (type & FIN) !== 0 };
+}
+
+/**
+ * Octets of a STREAM frame before its data. With `length` the frame says how long its data is; without it must be the
+ * last of its packet.
+ */
+export function streamOverhead(streamId: number, offset: number, length?: number): number {
+  return (
+    1 +
+    varintLength(streamId) +
+    (offset === 0 ? 0 : varintLength(offset)) +
+    (length === undefined ? 0 : varintLength(length))
+  );
+}
+
+/** Writes a STREAM frame; `last` leaves its length out, and then nothing may follow in the packet. */
+export function writeStream(
+  writer: Writer,
+  streamId: number,
+  offset: number,
+  data: Uint8Array,
+  fin: boolean,
+  last = false,
+): void {
+  writer
+    .u8(FrameType.STREAM | (offset === 0 ? 0 : OFF) | (last ? 0 : LEN) | (fin ? FIN : 0))
+    .varint(streamId);
+  if (offset !== 0) writer.varint(offset);
+  if (!last) writer.varint(data.length);
+  writer.bytes(data);
+}
+
+/** RESET_STREAM (RFC 9000 §19.4). */
+export function readResetStream(reader: Reader): ResetStreamFrame {
+  return {
+    type: 'resetStream',
+    streamId: reader.varint(),
+    code: readClamped(reader),
+    finalSize: reader.varint(),
+  };
+}
+
+export function writeResetStream(writer: Writer, streamId: number, code: number, finalSize: number): void {
+  writer.u8(FrameType.RESET_STREAM).varint(streamId).varint(code).varint(finalSize);
+}
+
+/** STOP_SENDING (RFC 9000 §19.5). */
+export function readStopSending(reader: Reader): StopSendingFrame {
+  return { type: 'stopSending', streamId: reader.varint(), code: readClamped(reader) };
+}
+
+export function writeStopSending(writer: Writer, streamId: number, code: number): void {
+  writer.u8(FrameType.STOP_SENDING).varint(streamId).varint(code);
+}

@@ -1,0 +1,18 @@
+import { CipherSuite } from '../../tls/index.ts';
+
+/** Limits of use of one key, in packets (RFC 9001 §6.6, Appendix B). */
+export interface AeadLimits {
+  /** Packets that may be sealed with one key. */
+  readonly confidentiality: number;
+  /** Packets that may fail authentication within the connection, over all keys. */
+  readonly integrity: number;
+}
+
+/** Appendix B of RFC 9001 allows 2^23 and 2^52 packets when none is longer than 2^16 octets, which UDP holds to. */
+const AES_128_GCM: AeadLimits = { confidentiality: 2 ** 23, integrity: 2 ** 52 };
+/** More packets than packet numbers, so only integrity bounds it. */
+const CHACHA20_POLY1305: AeadLimits = { confidentiality: Number.MAX_SAFE_INTEGER, integrity: 2 ** 36 };
+
+export function aeadLimits(suite: CipherSuite): AeadLimits {
+  return suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? AES_128_GCM : CHACHA20_POLY1305;
+}

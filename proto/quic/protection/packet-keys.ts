@@ -1,0 +1,255 @@
+import { type CipherGCM, createCipheriv, createDecipheriv } from 'node:crypto';
+import { CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
+import { TransportError, TransportErrorCode, UsageError } from '../errors.ts';
+import { decodePacketNumber } from '../packet/packet-number.ts';
+import { createHeaderProtection, type HeaderProtection, SAMPLE_OCTETS } from './header-protection.ts';
+import { type AeadLimits, aeadLimits } from './limits.ts';
+
+/** Octets that an AEAD adds to a payload; the same for both ciphers (RFC 9001 §5.3). */
+export const TAG_OCTETS = 16;
+
+const IV_OCTETS = 12;
+/** Headers up to this length are unmasked in a buffer that is used again; longer ones (an Initial with a long token) get one of their own. */
+const SCRATCH_OCTETS = 128;
+const EMPTY = new Uint8Array(0);
+
+/** A packet whose protection was removed. `payload` is an array of its own. */
+export interface OpenedPacket {
+  readonly packetNumber: number;
+  readonly payload: Uint8Array;
+  /** Key Phase of a short header, 0 or 1; 0 for a long one. */
+  readonly keyPhase: 0 | 1;
+}
+
+/** A header without its protection. Overwritten by the next packet: it lives for one `open`. */
+interface Unmasked {
+  header: Uint8Array;
+  packetNumber: number;
+  first: number;
+}
+
+const scratch = new Uint8Array(SCRATCH_OCTETS);
+const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
+
+/** AEAD key and IV of one direction (RFC 9001 §5.3); the header key is apart, for it outlives key updates. */
+export class AeadKeys {
+  readonly suite: CipherSuite;
+  readonly limits: AeadLimits;
+  readonly #key: Uint8Array;
+  readonly #iv: Uint8Array;
+  readonly #ivView: DataView;
+  readonly #nonce: Uint8Array;
+  readonly #nonceView: DataView;
+
+  /** `secret` is a traffic secret of 32 octets (both suites use SHA-256). */
+  constructor(suite: CipherSuite, secret: Uint8Array) {
+    const aes = suite === CipherSuite.TLS_AES_128_GCM_SHA256;
+    this.suite = suite;
+    this.limits = aeadLimits(suite);
+    this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, aes ? 16 : 32);
+    this.#iv = Uint8Array.from(hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS));
+    this.#ivView = new DataView(this.#iv.buffer);
+    this.#nonce = Uint8Array.from(this.#iv);
+    this.#nonceView = new DataView(this.#nonce.buffer);
+  }
+
+  /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
+  #setNonce(packetNumber: number): void {
+    const high = Math.floor(packetNumber / 0x1_0000_0000);
+    this.#nonceView.setUint32(4, (this.#ivView.getUint32(4) ^ high) >>> 0);
+    this.#nonceView.setUint32(8, (this.#ivView.getUint32(8) ^ (packetNumber >>> 0)) >>> 0);
+  }
+
+  /** Encrypts `buffer[payloadStart, payloadEnd)` in place and puts the tag after it. */
+  encrypt(
+    buffer: Uint8Array,
+    start: number,
+    payloadStart: number,
+    payloadEnd: number,
+    packetNumber: number,
+  ): void {
+    this.#setNonce(packetNumber);
+    const cipher = this.#cipher();
+    cipher.setAAD(buffer.subarray(start, payloadStart), { plaintextLength: payloadEnd - payloadStart });
+    buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart);
+    cipher.final();
+    buffer.set(cipher.getAuthTag(), payloadEnd);
+  }
+
+  #cipher(): CipherGCM {
+    return this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
+      ? createCipheriv('aes-128-gcm', this.#key, this.#nonce)
+      : createCipheriv('chacha20-poly1305', this.#key, this.#nonce, { authTagLength: TAG_OCTETS });
+  }
+
+  /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
+  decrypt(
+    header: Uint8Array,
+    data: Uint8Array,
+    payloadStart: number,
+    end: number,
+    packetNumber: number,
+  ): Uint8Array | undefined {
+    const textEnd = end - TAG_OCTETS;
+    if (textEnd < payloadStart) return undefined;
+    this.#setNonce(packetNumber);
+    const decipher =
+      this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
+        ? createDecipheriv('aes-128-gcm', this.#key, this.#nonce, { authTagLength: TAG_OCTETS })
+        : createDecipheriv('chacha20-poly1305', this.#key, this.#nonce, { authTagLength: TAG_OCTETS });
+    decipher.setAuthTag(data.subarray(textEnd, end));
+    decipher.setAAD(header, { plaintextLength: textEnd - payloadStart });
+    const payload = decipher.update(data.subarray(payloadStart, textEnd));
+    try {
+      decipher.final();
+    } catch {
+      return undefined;
+    }
+    // Not a Buffer: its `slice` would be a view where callers mean a copy.
+    return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+  }
+}
+
+/** Header protection key of a traffic secret; it stays the same over key updates (RFC 9001 §6.1). */
+export function headerProtectionOf(suite: CipherSuite, secret: Uint8Array): HeaderProtection {
+  const length = suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? 16 : 32;
+  return createHeaderProtection(suite, hkdfExpandLabel(secret, 'quic hp', EMPTY, length));
+}
+
+/**
+ * Encrypts a packet that was written in the clear into `buffer`, from `start`: header, packet number at
+ * `packetNumberAt`, payload up to `payloadEnd`. Gives the end of the sealed packet, 16 octets after `payloadEnd`.
+ * `UsageError` when there is no room for the tag or the packet is too short for its sample (RFC 9001 §5.4.2).
+ */
+export function sealPacket(
+  aead: AeadKeys,
+  headerKey: HeaderProtection,
+  buffer: Uint8Array,
+  start: number,
+  packetNumberAt: number,
+  packetNumberLength: number,
+  payloadEnd: number,
+  packetNumber: number,
+): number {
+  if (payloadEnd - packetNumberAt < 4)
+    throw new UsageError('packet is too short for header protection: pad it');
+  const end = payloadEnd + TAG_OCTETS;
+  if (end > buffer.length)
+    throw new UsageError(`no room for the tag: need ${end} octets, have ${buffer.length}`);
+  aead.encrypt(buffer, start, packetNumberAt + packetNumberLength, payloadEnd, packetNumber);
+  const mask = headerKey.mask(buffer, packetNumberAt + 4);
+  const first = buffer[start]!;
+  buffer[start] = first ^ (mask[0]! & ((first & 0x80) !== 0 ? 0x0f : 0x1f));
+  for (let i = 0; i < packetNumberLength; i++) buffer[packetNumberAt + i]! ^= mask[1 + i]!;
+  return end;
+}
+
+/** Whether a packet is long enough for the header protection sample (RFC 9001 §5.4.2). */
+export function hasSample(packetNumberAt: number, end: number): boolean {
+  return packetNumberAt + 4 + SAMPLE_OCTETS <= end;
+}
+
+/** Removes header protection into a buffer beside `data`, which stays as it came. The result lives until the next call. */
+export function unmaskHeader(
+  headerKey: HeaderProtection,
+  data: Uint8Array,
+  start: number,
+  packetNumberAt: number,
+  expectedPacketNumber: number,
+): Unmasked {
+  const mask = headerKey.mask(data, packetNumberAt + 4);
+  const masked = data[start]!;
+  const first = masked ^ (mask[0]! & ((masked & 0x80) !== 0 ? 0x0f : 0x1f));
+  const length = (first & 0x03) + 1;
+  const total = packetNumberAt - start + length;
+  const buffer = total <= SCRATCH_OCTETS ? scratch : new Uint8Array(total);
+  buffer.set(data.subarray(start, packetNumberAt + length));
+  buffer[0] = first;
+  let truncated = 0;
+  for (let i = 0; i < length; i++) {
+    const octet = data[packetNumberAt + i]! ^ mask[1 + i]!;
+    buffer[total - length + i] = octet;
+    truncated = truncated * 256 + octet;
+  }
+  unmasked.header = buffer.subarray(0, total);
+  unmasked.first = first;
+  unmasked.packetNumber = decodePacketNumber(expectedPacketNumber, truncated, length);
+  return unmasked;
+}
+
+/**
+ * RFC 9000 §17.2, §17.3.1: reserved bits that are not zero, seen after both protections are off, are a PROTOCOL_VIOLATION.
+ */
+export function checkReservedBits(first: number): void {
+  const reserved = (first & 0x80) !== 0 ? first & 0x0c : first & 0x18;
+  if (reserved !== 0)
+    throw new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, 'reserved header bits are not zero');
+}
+
+/** Keys of one direction of the Initial, Handshake or 0-RTT packet number space: they never change. */
+export class PacketKeys {
+  readonly suite: CipherSuite;
+  readonly #aead: AeadKeys;
+  readonly #header: HeaderProtection;
+  #sealed = 0;
+  #rejected = 0;
+
+  constructor(suite: CipherSuite, secret: Uint8Array) {
+    this.suite = suite;
+    this.#aead = new AeadKeys(suite, secret);
+    this.#header = headerProtectionOf(suite, secret);
+  }
+
+  /** Packets that failed authentication with these keys. */
+  get rejected(): number {
+    return this.#rejected;
+  }
+
+  /** As `sealPacket`; throws `TransportError` AEAD_LIMIT_REACHED at the confidentiality limit (RFC 9001 §6.6). */
+  seal(
+    buffer: Uint8Array,
+    start: number,
+    packetNumberAt: number,
+    packetNumberLength: number,
+    payloadEnd: number,
+    packetNumber: number,
+  ): number {
+    if (this.#sealed >= this.#aead.limits.confidentiality)
+      throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many packets sealed with one key');
+    this.#sealed++;
+    return sealPacket(
+      this.#aead,
+      this.#header,
+      buffer,
+      start,
+      packetNumberAt,
+      packetNumberLength,
+      payloadEnd,
+      packetNumber,
+    );
+  }
+
+  /**
+   * Opens `data[start, end)`, which is not changed. `expected` is the largest packet number received in this space plus
+   * one (0 at first). `undefined` when the packet is too short or not authentic; throws `TransportError` for reserved
+   * bits in an authentic packet, and at the integrity limit (RFC 9001 §6.6).
+   */
+  open(
+    data: Uint8Array,
+    start: number,
+    packetNumberAt: number,
+    end: number,
+    expected: number,
+  ): OpenedPacket | undefined {
+    if (!hasSample(packetNumberAt, end)) return undefined;
+    const { header, packetNumber, first } = unmaskHeader(this.#header, data, start, packetNumberAt, expected);
+    const payload = this.#aead.decrypt(header, data, start + header.length, end, packetNumber);
+    if (payload === undefined) {
+      if (++this.#rejected >= this.#aead.limits.integrity)
+        throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many forged packets');
+      return undefined;
+    }
+    checkReservedBits(first);
+    return { packetNumber, payload, keyPhase: 0 };
+  }
+}
