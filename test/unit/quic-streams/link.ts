@@ -11,7 +11,9 @@ export function octetsOf(length: number, first = 0): Uint8Array {
 
 /** Octets of the stream `seed` at `offset`: tells streams and offsets apart. */
 export function pattern(seed: number, offset: number, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (seed * 31 + (offset + i) * 7 + ((offset + i) >> 8)) & 0xff);
+  const out = new Uint8Array(length);
+  for (let i = 0; i < length; i++) out[i] = seed * 31 + (offset + i) * 7 + ((offset + i) >> 8);
+  return out;
 }
 
 /** What is in a payload of stream frames; hands each one to `set` when given. */

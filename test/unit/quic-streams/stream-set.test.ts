@@ -142,7 +142,7 @@ describe('frames that contradict a stream', () => {
     events(server);
     // The credit of what nobody reads any more came back at once.
     server.onResetStream(12, 0, 3000);
-    expect(link.framesOf(server)).toContainEqual([0x10, 16_000]);
+    expect(link.framesOf(server)).toContainEqual([0x10, 22_000]);
     expect(server.openStreams).toBe(4);
   });
 
