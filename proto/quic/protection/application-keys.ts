@@ -1,6 +1,7 @@
 import { type CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import type { HeaderProtection } from './header-protection.ts';
+import type { AeadLimits } from './limits.ts';
 import {
   AeadKeys,
   checkReservedBits,
@@ -32,6 +33,7 @@ export interface OpenedApplicationPacket extends OpenedPacket {
  */
 export class ApplicationKeys {
   readonly suite: CipherSuite;
+  readonly #limits: AeadLimits | undefined;
   readonly #sendHeader: HeaderProtection;
   readonly #receiveHeader: HeaderProtection;
 
@@ -56,15 +58,17 @@ export class ApplicationKeys {
   #highest = -1;
   #rejected = 0;
 
-  constructor(suite: CipherSuite, sendSecret: Uint8Array, receiveSecret: Uint8Array) {
+  /** `limits` is for tests: the real ones are far away. */
+  constructor(suite: CipherSuite, sendSecret: Uint8Array, receiveSecret: Uint8Array, limits?: AeadLimits) {
     this.suite = suite;
+    this.#limits = limits;
     this.#sendHeader = headerProtectionOf(suite, sendSecret);
     this.#receiveHeader = headerProtectionOf(suite, receiveSecret);
     this.#sendSecret = sendSecret;
-    this.#send = new AeadKeys(suite, sendSecret);
-    this.#current = new AeadKeys(suite, receiveSecret);
+    this.#send = new AeadKeys(suite, sendSecret, this.#limits);
+    this.#current = new AeadKeys(suite, receiveSecret, this.#limits);
     this.#nextReceiveSecret = nextSecret(receiveSecret);
-    this.#next = new AeadKeys(suite, this.#nextReceiveSecret);
+    this.#next = new AeadKeys(suite, this.#nextReceiveSecret, this.#limits);
   }
 
   /** Key Phase bit for packets that are written now. */
@@ -202,12 +206,12 @@ export class ApplicationKeys {
     this.#highest = -1;
     this.#receiveGeneration++;
     this.#nextReceiveSecret = nextSecret(this.#nextReceiveSecret);
-    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret);
+    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret, this.#limits);
   }
 
   #updateSend(): void {
     this.#sendSecret = nextSecret(this.#sendSecret);
-    this.#send = new AeadKeys(this.suite, this.#sendSecret);
+    this.#send = new AeadKeys(this.suite, this.#sendSecret, this.#limits);
     this.#sendGeneration++;
     this.#sealed = 0;
     this.#firstSent = undefined;

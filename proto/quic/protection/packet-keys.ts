@@ -42,10 +42,10 @@ export class AeadKeys {
   readonly #nonceView: DataView;
 
   /** `secret` is a traffic secret of 32 octets (both suites use SHA-256). */
-  constructor(suite: CipherSuite, secret: Uint8Array) {
+  constructor(suite: CipherSuite, secret: Uint8Array, limits: AeadLimits = aeadLimits(suite)) {
     const aes = suite === CipherSuite.TLS_AES_128_GCM_SHA256;
     this.suite = suite;
-    this.limits = aeadLimits(suite);
+    this.limits = limits;
     this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, aes ? 16 : 32);
     this.#iv = Uint8Array.from(hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS));
     this.#ivView = new DataView(this.#iv.buffer);
@@ -194,9 +194,10 @@ export class PacketKeys {
   #sealed = 0;
   #rejected = 0;
 
-  constructor(suite: CipherSuite, secret: Uint8Array) {
+  /** `limits` is for tests: the real ones are far away. */
+  constructor(suite: CipherSuite, secret: Uint8Array, limits?: AeadLimits) {
     this.suite = suite;
-    this.#aead = new AeadKeys(suite, secret);
+    this.#aead = new AeadKeys(suite, secret, limits);
     this.#header = headerProtectionOf(suite, secret);
   }
 
