@@ -1,0 +1,362 @@
+import {
+  allowsDatagrams,
+  type Field,
+  Http3Connection,
+  Http3Error,
+  Http3ErrorCode,
+  type Http3Event,
+  headerValue,
+  type RequestHead,
+  type ResponseHead,
+  SettingId,
+  type Settings,
+} from '../http3/index.ts';
+import { type QuicEvent, type QuicTransport, type StreamDirection, UsageError } from '../quic/index.ts';
+import { offersWebTransport, PROTOCOL_TOKENS, STREAM_SIGNALS, webTransportSettings } from './codes.ts';
+import type { WebTransportEvent } from './events.ts';
+import { type OutgoingRequest, PlainRequests } from './plain-requests.ts';
+import type { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
+
+/** Name of the header by which draft -02 is asked for, and the one by which it is granted. */
+const DRAFT02_REQUEST = 'sec-webtransport-http3-draft02';
+const DRAFT02_RESPONSE = 'sec-webtransport-http3-draft';
+
+export interface WebTransportOptions {
+  /**
+   * Sessions at a time that a client of the drafts before -13 may have. More than one lets a session starve the others,
+   * as there is no flow control between them. Default 1.
+   */
+  readonly maxSessions?: number;
+}
+
+export interface SessionTarget {
+  readonly authority: string;
+  readonly path: string;
+  readonly origin?: string;
+  readonly headers?: readonly Field[];
+}
+
+/**
+ * WebTransport over one QUIC connection, either role (draft-ietf-webtrans-http3). Feed every QUIC event to `handleEvent`,
+ * then take events with `poll` until there is none. Nothing that the peer sends makes it throw.
+ */
+export class WebTransportConnection {
+  readonly #quic: QuicTransport;
+  readonly #http3: Http3Connection;
+  readonly #weAreServer: boolean;
+  readonly #maxSessions: number;
+  readonly #sessions: Sessions;
+  readonly #plain: PlainRequests;
+  readonly #events: WebTransportEvent[] = [];
+  /** Session requests that wait for the peer's SETTINGS; bounded by `maxSessions` on a server. */
+  readonly #waiting = new Map<number, RequestHead | SessionTarget>();
+  #goAwayReceived = false;
+
+  constructor(quic: QuicTransport, options: WebTransportOptions = {}) {
+    this.#quic = quic;
+    this.#weAreServer = quic.role === 'server';
+    this.#maxSessions = options.maxSessions ?? 1;
+    const settings = new Map(webTransportSettings(this.#maxSessions));
+    settings.set(SettingId.H3_DATAGRAM, 1).set(SettingId.H3_DATAGRAM_DRAFT04, 1);
+    if (this.#weAreServer) settings.set(SettingId.ENABLE_CONNECT_PROTOCOL, 1);
+    this.#http3 = new Http3Connection(quic, { settings, signals: STREAM_SIGNALS });
+    const emit = (event: WebTransportEvent) => void this.#events.push(event);
+    this.#sessions = new Sessions(quic, this.#http3, emit);
+    this.#plain = new PlainRequests(this.#http3, emit);
+  }
+
+  /** True once GOAWAY came: then `connectSession` and `request` throw. */
+  get goingAway(): boolean {
+    return this.#goAwayReceived;
+  }
+
+  /** Data streams that are being tracked, for metrics. */
+  get streamCount(): number {
+    return this.#sessions.streams.size;
+  }
+
+  poll(): WebTransportEvent | undefined {
+    return this.#events.shift();
+  }
+
+  /** Takes every event of the QUIC connection. */
+  handleEvent(event: QuicEvent): void {
+    if (event.type === 'closed') {
+      this.#http3.handleEvent(event);
+      this.#sessions.connectionLost();
+      this.#plain.connectionLost();
+      this.#events.push(event);
+      return;
+    }
+    if (this.#http3.closed) return;
+    try {
+      if (!this.#sessions.streams.handle(event)) this.#http3.handleEvent(event);
+      for (let told = this.#http3.poll(); told !== undefined; told = this.#http3.poll()) {
+        if (!this.#http3.closed) this.#told(told);
+      }
+    } catch (error) {
+      if (!(error instanceof Http3Error)) throw error;
+      this.#http3.fail(error.code, error.message);
+    }
+    if (event.type === 'streamsAvailable')
+      this.#events.push({ type: 'streamsAvailable', direction: event.direction });
+  }
+
+  #told(event: Http3Event): void {
+    switch (event.type) {
+      case 'settings':
+        this.#settings(event.settings);
+        return;
+      case 'request':
+        this.#request(event.streamId, event.request);
+        return;
+      case 'response':
+        this.#response(event.streamId, event.response);
+        return;
+      case 'data':
+        if (!this.#sessions.data(event.streamId, event.data)) this.#plain.data(event.streamId, event.data);
+        return;
+      case 'end':
+        if (!this.#sessions.ended(event.streamId)) this.#plain.end(event.streamId);
+        return;
+      case 'aborted':
+        this.#waiting.delete(event.streamId);
+        if (!this.#sessions.aborted(event.streamId, event.reason))
+          this.#plain.aborted(event.streamId, event.code, event.reason);
+        return;
+      case 'stopped':
+        if (!this.#sessions.stopped(event.streamId, event.code)) this.#plain.stopped(event.streamId);
+        return;
+      case 'signalStream':
+        this.#sessions.streams.incoming(event.streamId, event.direction, event.finished);
+        return;
+      case 'datagram':
+        this.#sessions.datagram(event.streamId, event.data);
+        return;
+      default:
+        this.#goAway(event.id);
+    }
+  }
+
+  /** The peer's SETTINGS decide over the sessions that waited for them (draft-ietf-webtrans-http3 §3.1). */
+  #settings(settings: Settings): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const [sessionId, request] of waiting) {
+      const session = this.#sessions.get(sessionId);
+      if (session === undefined) continue;
+      if ('method' in request) this.#ask(session, request);
+      else if (this.#offered(settings)) this.#sendConnect(session, request);
+      else {
+        const reason =
+          'the server offers no WebTransport that we speak; check that it runs HTTP/3 with WebTransport';
+        this.#sessions.reject(sessionId, 0, reason);
+      }
+    }
+  }
+
+  #offered(settings: Settings): boolean {
+    return offersWebTransport(settings) && allowsDatagrams(settings);
+  }
+
+  #request(streamId: number, request: RequestHead): void {
+    if (request.protocol === undefined && request.method !== 'CONNECT') {
+      this.#plain.begin(streamId, request);
+      return;
+    }
+    // RFC 9220 §3: a protocol that we do not speak.
+    if (request.protocol === undefined || !PROTOCOL_TOKENS.has(request.protocol)) {
+      this.#plain.refuse(streamId, 501);
+      this.#sessions.refused(streamId);
+      return;
+    }
+    const allowed = request.protocol === 'webtransport' ? this.#maxSessions : 1;
+    if (this.#sessions.liveCount >= allowed) {
+      // draft-ietf-webtrans-http3 §5.1: another connection may carry it.
+      this.#http3.abort(streamId, Http3ErrorCode.H3_REQUEST_REJECTED);
+      this.#sessions.refused(streamId);
+      return;
+    }
+    const draft02 = headerValue(request.headers, DRAFT02_REQUEST) === '1';
+    const session = this.#sessions.add(streamId, draft02);
+    if (this.#http3.peerSettings === undefined) this.#waiting.set(streamId, request);
+    else this.#ask(session, request);
+  }
+
+  /** Hands a session request to the owner, now that the client's SETTINGS are known. */
+  #ask(session: Session, request: RequestHead): void {
+    const { id: sessionId } = session;
+    if (!allowsDatagrams(this.#http3.peerSettings) || request.scheme !== 'https') {
+      // draft-ietf-webtrans-http3 §3.1: without the settings, or the scheme, the request is malformed.
+      this.#sessions.forget(sessionId);
+      this.#http3.abort(sessionId, Http3ErrorCode.H3_MESSAGE_ERROR);
+      return;
+    }
+    session.state = 'asked';
+    const { path, authority, headers } = request;
+    const origin = headerValue(headers, 'origin');
+    this.#events.push({ type: 'sessionRequested', sessionId, path, authority, origin, headers });
+  }
+
+  #response(streamId: number, response: ResponseHead): void {
+    const { status, headers } = response;
+    if (this.#plain.response(streamId, status, headers)) return;
+    const session = this.#sessions.get(streamId);
+    if (session?.state !== 'asked') return;
+    if (status >= 200 && status < 300) {
+      this.#events.push({ type: 'sessionEstablished', sessionId: streamId, headers });
+      this.#sessions.open(session);
+    } else this.#sessions.reject(streamId, status, `the server answered with status ${status}`);
+  }
+
+  #goAway(id: number): void {
+    this.#goAwayReceived = true;
+    this.#events.push({ type: 'goAway' });
+    if (!this.#weAreServer) {
+      for (const sessionId of [...this.#waiting.keys()]) if (sessionId >= id) this.#waiting.delete(sessionId);
+      this.#plain.goAway(id);
+      this.#sessions.goAway(id);
+    }
+    this.#sessions.drainAll();
+  }
+
+  /** Server: accepts a session that was asked for. Does nothing when it is gone. */
+  acceptSession(sessionId: number, headers: readonly Field[] = []): void {
+    const session = this.#sessions.get(sessionId);
+    if (!this.#weAreServer || session?.state !== 'asked') return;
+    const fields: Field[] = [[':status', '200']];
+    if (session.draft02) fields.push([DRAFT02_RESPONSE, 'draft02']);
+    this.#http3.sendHeaders(sessionId, [...fields, ...headers]);
+    this.#sessions.open(session);
+  }
+
+  /** Server: answers with a status that refuses, such as 403, 404 or 429. Does nothing when the session is gone. */
+  rejectSession(sessionId: number, status: number, headers: readonly Field[] = []): void {
+    const session = this.#sessions.get(sessionId);
+    if (!this.#weAreServer || session?.state !== 'asked') return;
+    this.#http3.sendHeaders(sessionId, [[':status', String(status)], ...headers], true);
+    this.#http3.stopReading(sessionId, Http3ErrorCode.H3_NO_ERROR);
+    this.#sessions.forget(sessionId);
+  }
+
+  /** Server: answers a plain request; Content-Length is added. Does nothing when the client has given up. */
+  respond(
+    streamId: number,
+    status: number,
+    headers: readonly Field[] = [],
+    body: Uint8Array = new Uint8Array(0),
+  ): void {
+    this.#plain.respond(streamId, status, headers, body);
+  }
+
+  /**
+   * Client: asks for a session; its ID comes at once, the CONNECT leaves when the server's SETTINGS are there.
+   * Throws `UsageError` when the connection takes no more requests.
+   */
+  connectSession(target: SessionTarget): number {
+    this.#mayRequest();
+    const sessionId = this.#http3.reserveRequest('CONNECT');
+    const session = this.#sessions.add(sessionId, true);
+    const settings = this.#http3.peerSettings;
+    if (settings === undefined) this.#waiting.set(sessionId, target);
+    else if (this.#offered(settings)) this.#sendConnect(session, target);
+    else this.#sessions.reject(sessionId, 0, 'the server offers no WebTransport that we speak');
+    return sessionId;
+  }
+
+  #sendConnect(session: Session, target: SessionTarget): void {
+    session.state = 'asked';
+    const fields: Field[] = [
+      [':method', 'CONNECT'],
+      [':protocol', 'webtransport'],
+      [':scheme', 'https'],
+      [':authority', target.authority],
+      [':path', target.path],
+      [DRAFT02_REQUEST, '1'],
+    ];
+    if (target.origin !== undefined) fields.push(['origin', target.origin]);
+    this.#http3.sendHeaders(session.id, [...fields, ...(target.headers ?? [])]);
+  }
+
+  /** Client: sends a plain request; gives its stream ID. Throws `UsageError` as `connectSession` does. */
+  request(request: OutgoingRequest): number {
+    this.#mayRequest();
+    return this.#plain.send(request);
+  }
+
+  #mayRequest(): void {
+    if (this.#weAreServer) throw new UsageError('only a client sends requests');
+    if (this.#http3.closed) throw new UsageError('the connection is closed; open a new one');
+    if (this.#goAwayReceived) throw new UsageError('the server sent GOAWAY; open a new connection');
+  }
+
+  /** A new stream of an open session, `undefined` while there is none to have: then wait for `streamsAvailable`. */
+  openStream(sessionId: number, direction: StreamDirection): number | undefined {
+    if (this.#sessions.get(sessionId)?.state !== 'open') return undefined;
+    const streamId = this.#http3.openStream(direction);
+    if (streamId !== undefined) this.#sessions.streams.outgoing(streamId, direction, sessionId);
+    return streamId;
+  }
+
+  /** Takes all of `data`, which must not change after. Does nothing on a stream that is gone. */
+  writeStream(streamId: number, data: Uint8Array, fin = false): void {
+    this.#sessions.streams.write(streamId, data, fin);
+  }
+
+  /** Octets written and not sent yet, the stream's head of a few octets included. */
+  streamBufferedOctets(streamId: number): number {
+    return this.#sessions.streams.bufferedOctets(streamId);
+  }
+
+  readStream(
+    streamId: number,
+    maxOctets?: number,
+  ): { readonly data: Uint8Array; readonly fin: boolean } | undefined {
+    return this.#sessions.streams.read(streamId, maxOctets);
+  }
+
+  /** Resets our half with an application code, 0 to 2^32 - 1. */
+  resetStream(streamId: number, code: number): void {
+    this.#sessions.streams.reset(streamId, code);
+  }
+
+  /** Asks the peer to stop sending, with an application code; nothing more is read. */
+  stopSending(streamId: number, code: number): void {
+    this.#sessions.streams.stop(streamId, code);
+  }
+
+  setStreamPriority(streamId: number, priority: number): void {
+    this.#sessions.streams.prioritise(streamId, priority);
+  }
+
+  /** False when the session is not open, the datagram is too large, or the queue is full. */
+  sendDatagram(sessionId: number, data: Uint8Array): boolean {
+    return this.#sessions.get(sessionId)?.state === 'open' && this.#http3.sendDatagram(sessionId, data);
+  }
+
+  maxDatagramOctets(sessionId: number): number {
+    return this.#http3.maxDatagramOctets(sessionId);
+  }
+
+  /** Ends a session; `reason` is cut to 1024 octets of UTF-8. `sessionClosed` follows at once. */
+  closeSession(sessionId: number, code = 0, reason = ''): void {
+    this.#waiting.delete(sessionId);
+    this.#sessions.close(sessionId, code, reason);
+  }
+
+  /** Tells the peer to wind the session up (WT_DRAIN_SESSION). */
+  drainSession(sessionId: number): void {
+    this.#sessions.drain(sessionId);
+  }
+
+  /** Takes no more requests on this connection; what is there goes on (RFC 9114 §5.2). */
+  goAway(): void {
+    this.#http3.goAway();
+  }
+
+  /** Figures of the connection beneath. */
+  get quic(): QuicTransport {
+    return this.#quic;
+  }
+}

@@ -1,0 +1,4 @@
+export { fromHttpCode, toHttpCode, WebTransportErrorCode } from './codes.ts';
+export { type SessionTarget, WebTransportConnection, type WebTransportOptions } from './connection.ts';
+export type { WebTransportEvent } from './events.ts';
+export type { OutgoingRequest } from './plain-requests.ts';

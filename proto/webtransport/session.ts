@@ -1,0 +1,78 @@
+import { type Capsule, CapsuleParser } from '../http3/index.ts';
+import { MAX_CLOSE_OCTETS } from './close-capsule.ts';
+import { CapsuleType } from './codes.ts';
+
+/** Octets of a datagram that comes as a capsule. */
+const MAX_DATAGRAM_CAPSULE_OCTETS = 65_535;
+/** Octets of a capsule that ends the session by being there. */
+const MAX_PROHIBITED_OCTETS = 16;
+
+/**
+ * - `waiting`: client, the server's SETTINGS have not come; server, the client's have not
+ * - `asked`: the CONNECT is out (client) or handed to the owner (server), and unanswered
+ * - `open`
+ * - `closed`: only the ends of the CONNECT stream are awaited
+ */
+export type SessionState = 'waiting' | 'asked' | 'open' | 'closed';
+
+/** One session: its state and the capsules of its CONNECT stream. */
+export class Session {
+  readonly id: number;
+  /** The client spoke of draft -02, and wants to be answered so. */
+  readonly draft02: boolean;
+  state: SessionState = 'waiting';
+  /** A close capsule came: nothing may follow it. */
+  closeReceived = false;
+  drainTold = false;
+  readonly #capsules = new CapsuleParser(wantedOctets);
+  /** Capsules sent ahead of our answer, which must not be looked at yet (draft-ietf-webtrans-http3 §3.2). */
+  readonly #early: Uint8Array[] = [];
+  earlyOctets = 0;
+  /** The peer ended the CONNECT stream before our answer. */
+  earlyEnd = false;
+
+  constructor(id: number, draft02: boolean) {
+    this.id = id;
+    this.draft02 = draft02;
+  }
+
+  /** Data streams and datagrams that name it wait. */
+  get pending(): boolean {
+    return this.state === 'waiting' || this.state === 'asked';
+  }
+
+  holdEarly(data: Uint8Array): void {
+    this.#early.push(data.slice());
+    this.earlyOctets += data.length;
+  }
+
+  takeEarly(): Uint8Array[] {
+    this.earlyOctets = 0;
+    return this.#early.splice(0);
+  }
+
+  /** Throws `CapsuleError`. */
+  capsules(data: Uint8Array): Capsule[] {
+    return this.#capsules.push(data);
+  }
+
+  get betweenCapsules(): boolean {
+    return this.#capsules.atBoundary;
+  }
+}
+
+function wantedOctets(type: number): number | undefined {
+  switch (type) {
+    case CapsuleType.CLOSE_SESSION:
+      return MAX_CLOSE_OCTETS;
+    case CapsuleType.DRAIN_SESSION:
+      return 0;
+    case CapsuleType.DATAGRAM:
+      return MAX_DATAGRAM_CAPSULE_OCTETS;
+    case CapsuleType.MAX_STREAM_DATA:
+    case CapsuleType.STREAM_DATA_BLOCKED:
+      return MAX_PROHIBITED_OCTETS;
+    default:
+      return undefined;
+  }
+}
