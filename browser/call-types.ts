@@ -1,0 +1,103 @@
+import type {
+  BehindMessage,
+  ErrorMessage,
+  ForwarderChangedMessage,
+  Message,
+  PathChangedMessage,
+  ReadyMessage,
+  StatsMessage,
+} from '../proto/voice/index.ts';
+import type { AnswerCounters, Position } from './answer-log.ts';
+import type { WorkletUrls } from './audio-engine.ts';
+import type { CallError } from './errors.ts';
+
+/** How to call. Only `url` is needed. */
+export interface CallOptions {
+  /** Where the backend listens: `https://host:port/voice`. */
+  readonly url: string;
+  /** SHA-256 of certificates to trust instead of a certificate authority, as 64 hex digits each. */
+  readonly certificateHashes?: readonly string[];
+  /** Signed token, sent as the query parameter `token`. */
+  readonly token?: string;
+  /** Begin muted: the microphone is opened, and nothing of it is taken. */
+  readonly muted?: boolean;
+  /** More constraints for `getUserMedia`, such as `deviceId`; echo cancellation and its kin are on. */
+  readonly microphone?: MediaTrackConstraints;
+  /** Where the bundled worklets lie; by default `worklets/` beside this module. */
+  readonly worklets?: WorkletUrls;
+  /** Longest wait for the connection, and then for the backend's first message, in ms each. Default 10 000. */
+  readonly timeoutMs?: number;
+}
+
+/** `connecting` until the backend is ready, `ending` while the last words are delivered, then `ended`. */
+export type CallState = 'connecting' | 'ready' | 'ending' | 'ended';
+
+/** How a call ended; `error` is there when nobody hung up. */
+export interface CallEnd {
+  readonly error: CallError | undefined;
+}
+
+/** What a call tells. */
+export interface CallEvents {
+  state: CallState;
+  ready: ReadyMessage;
+  /** An event of the Realtime API, as it came. */
+  event: Message;
+  /** Root mean square of the last 20 ms of the microphone, 0 to 1; 0 when muted. */
+  microphoneLevel: number;
+  /** The same of the last 50 ms of the answer, as it is heard. */
+  answerLevel: number;
+  muted: boolean;
+  /** Playback was stopped because the caller spoke; how far each answer was heard. */
+  cleared: readonly Position[];
+  stats: StatsMessage;
+  pathChanged: PathChangedMessage;
+  forwarderChanged: ForwarderChangedMessage;
+  /** The backend will end soon. */
+  draining: undefined;
+  /** The backend's upstream is slow; 0 when it caught up. */
+  behind: BehindMessage;
+  /** A fault that the backend reports; the session may go on. */
+  serverError: ErrorMessage;
+  ended: CallEnd;
+}
+
+/** Figures of a call at one moment. Durations in ms, audio in samples at 24 kHz. */
+export interface CallStats {
+  readonly state: CallState;
+  readonly muted: boolean;
+  /** From `connect` to the WebTransport session. */
+  readonly sessionMs: number | undefined;
+  /** From `connect` to the backend's `parley.ready`. */
+  readonly readyMs: number | undefined;
+  /** Duration of the QUIC handshake as the backend saw it. */
+  readonly handshakeMs: number | undefined;
+  readonly backend: string | undefined;
+  readonly serverId: string | undefined;
+  readonly microphone: {
+    readonly samples: number;
+    /** FNV-1a, 64 bits, over the PCM16 octets that left the worklet, as hex. */
+    readonly hash: string;
+    readonly sentSamples: number;
+    /** Audio that waits in the page for the network. */
+    readonly bufferedMs: number;
+    readonly stretches: number;
+    /** Rate of the browser's audio engine; when not 24 000, the worklet converts. */
+    readonly contextRate: number | undefined;
+  };
+  readonly playback: {
+    /** Answer audio that came and still has to be heard. */
+    readonly bufferedMs: number;
+    readonly underruns: number;
+    readonly playing: boolean;
+    readonly contextRate: number | undefined;
+  };
+  readonly pathChanges: number;
+  readonly forwarderChanges: number;
+  /** Microphone audio that waits in the backend for a slow upstream. */
+  readonly behindMs: number;
+  /** The last figures of the connection, as the backend reports them each second. */
+  readonly transport: StatsMessage | undefined;
+}
+
+export type { AnswerCounters, Position };

@@ -1,0 +1,57 @@
+import { encodeMessage, type Message, MessageDecoder } from '../proto/voice/index.ts';
+import { CallError } from './errors.ts';
+
+/** Octets of events that may wait for the network: 16 of the longest messages. */
+export const MAX_WAITING_OCTETS = 16 << 20;
+/** Sent before audio, which is at 0. Browsers without sendOrder (Chromium) share fairly instead. */
+export const CONTROL_SEND_ORDER = 1;
+
+/** The control stream: messages both ways, in order. */
+export class ControlStream {
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #readable: ReadableStream<Uint8Array>;
+  #waitingOctets = 0;
+
+  constructor(stream: {
+    readonly readable: ReadableStream<Uint8Array>;
+    readonly writable: WritableStream<Uint8Array>;
+  }) {
+    this.#writer = stream.writable.getWriter();
+    this.#writer.closed.catch(() => undefined);
+    this.#readable = stream.readable;
+  }
+
+  /** Sends a message. Throws `CallError` when too much waits; a broken connection shows in `messages`. */
+  send(message: { readonly type: string }): void {
+    const octets = encodeMessage(message);
+    if (this.#waitingOctets + octets.length > MAX_WAITING_OCTETS) {
+      throw new CallError(
+        'queue_full',
+        `The network took no events for too long: ${MAX_WAITING_OCTETS} octets wait.`,
+        'Check the network, then press Talk to call again.',
+      );
+    }
+    this.#waitingOctets += octets.length;
+    const sent = () => {
+      this.#waitingOctets -= octets.length;
+    };
+    this.#writer.write(octets).then(sent, sent);
+  }
+
+  /** Fulfils when everything sent so far was taken by the transport. */
+  async flushed(): Promise<void> {
+    await this.#writer.ready.catch(() => undefined);
+  }
+
+  /** Messages as they come; ends with the stream, throws `VoiceProtocolError` on a malformed one. */
+  async *messages(): AsyncGenerator<Message> {
+    const reader = this.#readable.getReader();
+    const decoder = new MessageDecoder();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      decoder.push(value);
+      for (let message = decoder.next(); message !== undefined; message = decoder.next()) yield message;
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import { SessionCloseCode, VoiceProtocolError } from '../proto/voice/index.ts';
+
+/** Every way in which a call can fail. The names never change their meaning. */
+export type CallErrorCode =
+  /** The browser has no WebTransport. */
+  | 'no_webtransport'
+  /** The page is not a secure context, so the browser gives it neither microphone nor WebTransport. */
+  | 'insecure_page'
+  /** The caller, or a policy, refused the microphone. */
+  | 'microphone_denied'
+  /** No microphone is there. */
+  | 'microphone_missing'
+  /** The microphone is there and gives no sound, or was taken away in the call. */
+  | 'microphone_lost'
+  /** The browser could not start its audio engine. */
+  | 'audio_failed'
+  /** The options given to `connect` are wrong. */
+  | 'bad_options'
+  /** The backend could not be reached, or refused the session. */
+  | 'unreachable'
+  /** The backend did not answer in time. */
+  | 'timeout'
+  /** The connection was there and was lost. */
+  | 'connection_lost'
+  /** The backend closed the session; `closeCode` says why. */
+  | 'closed_by_server'
+  /** The backend sent something that the voice protocol does not allow. */
+  | 'protocol'
+  /** A queue in the page is full: the network took nothing for too long. */
+  | 'queue_full'
+  /** The call was hung up before it was ready. */
+  | 'hung_up';
+
+/** Why a call failed: `message` says what happened, `advice` what the person can do. Both are whole sentences. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  readonly code: CallErrorCode;
+  readonly advice: string;
+  /** Whether calling again may help. */
+  readonly retry: boolean;
+  /** Close code of the session, where the backend closed it. */
+  readonly closeCode: number | undefined;
+
+  constructor(
+    code: CallErrorCode,
+    message: string,
+    advice: string,
+    options: { readonly retry?: boolean; readonly closeCode?: number; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.advice = advice;
+    this.retry = options.retry ?? true;
+    this.closeCode = options.closeCode;
+  }
+}
+
+/** The error's name, for `DOMException` and `Error` alike. */
+function nameOf(error: unknown): string {
+  return error instanceof Error || error instanceof DOMException ? error.name : '';
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error || error instanceof DOMException ? error.message : String(error);
+}
+
+/** What `getUserMedia` threw, for a person. */
+export function microphoneError(error: unknown): CallError {
+  const name = nameOf(error);
+  const options = { cause: error };
+  if (name === 'NotAllowedError' || name === 'SecurityError') {
+    return new CallError(
+      'microphone_denied',
+      'This page may not use the microphone.',
+      'Allow the microphone in the address bar (or in the system settings), then press Talk again.',
+      options,
+    );
+  }
+  if (name === 'NotFoundError' || name === 'OverconstrainedError') {
+    return new CallError(
+      'microphone_missing',
+      'No microphone was found.',
+      'Plug one in or switch it on, then press Talk again.',
+      options,
+    );
+  }
+  if (name === 'NotReadableError' || name === 'AbortError') {
+    return new CallError(
+      'microphone_lost',
+      'The microphone is there, but gives no sound to this page.',
+      'Close other programs that use it, then press Talk again.',
+      options,
+    );
+  }
+  return audioError(error);
+}
+
+/** What the audio engine threw, for a person. */
+export function audioError(error: unknown): CallError {
+  return new CallError(
+    'audio_failed',
+    `The browser could not start its audio: ${textOf(error)}.`,
+    'Reload the page; if that does not help, restart the browser.',
+    { cause: error },
+  );
+}
+
+/** The session was never established. Browsers do not tell a page why, so the advice names the usual reasons. */
+export function unreachableError(url: string, error: unknown): CallError {
+  return new CallError(
+    'unreachable',
+    `The voice server at ${hostOf(url)} could not be reached.`,
+    'Check that it runs and that the network lets UDP through. If its certificate was renewed, reload the page.',
+    { cause: error },
+  );
+}
+
+export function timeoutError(url: string, seconds: number, waitedFor: string): CallError {
+  return new CallError(
+    'timeout',
+    `The voice server at ${hostOf(url)} gave no ${waitedFor} within ${seconds} seconds.`,
+    'Check that it runs and that the network lets UDP through, then try again.',
+  );
+}
+
+export function lostError(error: unknown): CallError {
+  return new CallError(
+    'connection_lost',
+    'The connection to the voice server was lost.',
+    'Check the network, then press Talk to call again.',
+    { cause: error },
+  );
+}
+
+export function protocolError(error: VoiceProtocolError): CallError {
+  return new CallError(
+    'protocol',
+    `The voice server sent something this page does not understand: ${error.message}.`,
+    'Reload the page, so that both are of the same version.',
+    { cause: error, retry: false, closeCode: error.closeCode },
+  );
+}
+
+const CALL_AGAIN = 'Press Talk to call again.';
+const RELOAD = 'Reload the page, so that page and server are of the same version.';
+
+/** What a close code means to a person: what happened, what to do, and whether to call again. */
+const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, string, boolean]>> = {
+  [SessionCloseCode.NORMAL]: ['The voice server ended the call.', CALL_AGAIN, true],
+  [SessionCloseCode.INTERNAL]: ['The voice server had a fault and ended the call.', CALL_AGAIN, true],
+  [SessionCloseCode.MALFORMED]: ['The voice server did not understand this page.', RELOAD, false],
+  [SessionCloseCode.UNSUPPORTED]: ['The voice server speaks another version of the protocol.', RELOAD, false],
+  [SessionCloseCode.MESSAGE_TOO_LARGE]: ['This page sent a message that is too long.', RELOAD, false],
+  [SessionCloseCode.HELLO_TIMEOUT]: ['This page took too long to say hello.', CALL_AGAIN, true],
+  [SessionCloseCode.MICROPHONE_BROKEN]: ['A part of the microphone audio was missing.', CALL_AGAIN, true],
+  [SessionCloseCode.TOO_MANY_STREAMS]: [
+    'This page opened more streams than the server allows.',
+    RELOAD,
+    false,
+  ],
+  [SessionCloseCode.SESSION_TIME_LIMIT]: ["The call reached the server's time limit.", CALL_AGAIN, true],
+  [SessionCloseCode.UPSTREAM_UNREACHABLE]: [
+    'The voice server could not reach the speech model.',
+    'Wait a moment, then press Talk to call again.',
+    true,
+  ],
+  [SessionCloseCode.UPSTREAM_REFUSED]: [
+    'The speech model refused the voice server.',
+    'Its operator must check the API key, the model and the quota.',
+    false,
+  ],
+  [SessionCloseCode.UPSTREAM_CLOSED]: ['The speech model ended the conversation.', CALL_AGAIN, true],
+  [SessionCloseCode.UPSTREAM_TIME_LIMIT]: [
+    'The conversation reached the time limit of the speech model.',
+    CALL_AGAIN,
+    true,
+  ],
+  [SessionCloseCode.QUEUE_FULL]: ['More was waiting than the voice server can hold.', CALL_AGAIN, true],
+  [SessionCloseCode.SHUTTING_DOWN]: ['The voice server is shutting down.', CALL_AGAIN, true],
+};
+
+/** The backend closed the session: its code as a sentence, with the reason it gave. */
+export function closedByServerError(closeCode: number, reason: string): CallError {
+  const known = CLOSE_SENTENCES[closeCode as SessionCloseCode] as
+    | readonly [string, string, boolean]
+    | undefined;
+  const [sentence, advice, retry] = known ?? [
+    `The voice server ended the call (code ${closeCode}).`,
+    CALL_AGAIN,
+    true,
+  ];
+  const message = reason === '' ? sentence : `${sentence} It said: ${reason.replace(/\.?$/, '.')}`;
+  return new CallError('closed_by_server', message, advice, { retry, closeCode });
+}
+
+/** Anything that broke a running call, as a `CallError`. */
+export function toCallError(error: unknown): CallError {
+  if (error instanceof CallError) return error;
+  if (error instanceof VoiceProtocolError) return protocolError(error);
+  return lostError(error);
+}
+
+function hostOf(url: string): string {
+  try {
+    return new URL(url).host;
+  } catch {
+    return url;
+  }
+}

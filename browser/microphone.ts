@@ -1,0 +1,55 @@
+import type { MicrophoneCommand, MicrophoneReport } from './worklets/messages.ts';
+
+/** What the microphone worklet tells, in order: opened, chunks, closed, opened, … */
+export interface MicrophoneListener {
+  opened(): void;
+  samples(samples: Int16Array, level: number): void;
+  closed(): void;
+}
+
+/** The page's side of the microphone worklet. A sample is either before or after `close`, never lost between. */
+export class Microphone {
+  readonly #port: MessagePort;
+  readonly #listener: MicrophoneListener;
+  #open = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(port: MessagePort, listener: MicrophoneListener) {
+    this.#port = port;
+    this.#listener = listener;
+    port.onmessage = (event: MessageEvent<MicrophoneReport>) => this.#take(event.data);
+  }
+
+  open(): void {
+    if (this.#open) return;
+    this.#open = true;
+    this.#command({ type: 'open' });
+  }
+
+  /** Stops taking samples; fulfils when the last of them has come. */
+  close(): Promise<void> {
+    if (!this.#open) return Promise.resolve();
+    this.#open = false;
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#command({ type: 'close' });
+    });
+  }
+
+  #command(command: MicrophoneCommand): void {
+    this.#port.postMessage(command);
+  }
+
+  #take(report: MicrophoneReport): void {
+    if (report.type === 'chunk') {
+      this.#listener.samples(report.samples, report.level);
+      return;
+    }
+    if (report.type === 'opened') {
+      this.#listener.opened();
+      return;
+    }
+    this.#listener.closed();
+    this.#waiting.shift()?.();
+  }
+}

@@ -1,0 +1,231 @@
+import {
+  type AnswerCounters,
+  type Call,
+  type CallEnd,
+  CallError,
+  type CallStats,
+  connect,
+} from '../index.ts';
+import { element, setText } from './dom.ts';
+import { duration, loudness, ms } from './format.ts';
+import { Panel } from './panel.ts';
+import { Ribbon } from './ribbon.ts';
+import { type Entry, Timeline } from './timeline.ts';
+import { Transcript } from './transcript.ts';
+
+/** How often figures are refreshed, in ms. */
+const REFRESH_MS = 250;
+
+/** What the page server says in /config.json. */
+interface PageConfig {
+  readonly url: string;
+  readonly certificateHashes?: readonly string[];
+  readonly token?: string;
+  readonly upstream?: string;
+}
+
+type PageState = 'idle' | 'connecting' | 'ready' | 'ending' | 'error';
+
+const STATUS: Readonly<Record<PageState, string>> = {
+  idle: 'Press Talk and speak.',
+  connecting: 'Connecting. Speak already: your first words are kept.',
+  ready: 'Listening. Speak over an answer to stop it.',
+  ending: 'Delivering your last words.',
+  error: 'The call did not go on.',
+};
+const CONNECTION: Readonly<Record<PageState, string>> = {
+  idle: 'Not connected',
+  connecting: 'Connecting',
+  ready: 'In call',
+  ending: 'Hanging up',
+  error: 'Not connected',
+};
+const BUTTON: Readonly<Record<PageState, string>> = {
+  idle: 'Talk',
+  connecting: 'Cancel',
+  ready: 'Hang up',
+  ending: 'Ending',
+  error: 'Talk',
+};
+
+const talk = element<HTMLButtonElement>('talk');
+const mute = element<HTMLButtonElement>('mute');
+const microphoneMeter = element<HTMLMeterElement>('level-microphone');
+const answerMeter = element<HTMLMeterElement>('level-answer');
+const ribbon = new Ribbon(element<HTMLCanvasElement>('ribbon'));
+const transcript = new Transcript();
+const timeline = new Timeline();
+const panel = new Panel();
+let call: Call | undefined;
+let state: PageState = 'idle';
+
+function show(next: PageState): void {
+  state = next;
+  document.body.dataset.state = next;
+  setText(element('status'), STATUS[next]);
+  setText(element('connection'), CONNECTION[next]);
+  setText(element('talk-label'), BUTTON[next]);
+  talk.disabled = next === 'ending';
+  mute.disabled = next !== 'ready' && next !== 'connecting';
+}
+
+function showFault(error: CallError | undefined): void {
+  element('fault').hidden = error === undefined;
+  setText(element('fault-message'), error?.message ?? '');
+  setText(element('fault-advice'), error?.advice ?? '');
+}
+
+/** The page's settings, fetched at each call: certificates of development are renewed while a page is open. */
+async function loadConfig(): Promise<PageConfig> {
+  try {
+    const response = await fetch('/config.json', { cache: 'no-store' });
+    if (!response.ok) throw new Error(`the page server answered ${response.status}`);
+    return (await response.json()) as PageConfig;
+  } catch (error) {
+    throw new CallError(
+      'bad_options',
+      'The page could not read its settings (/config.json).',
+      'Check that the page server runs, then press Talk again.',
+      { cause: error },
+    );
+  }
+}
+
+async function beginCall(): Promise<void> {
+  show('connecting');
+  showFault(undefined);
+  transcript.clear();
+  timeline.clear();
+  panel.clear();
+  setMuteLabel(false);
+  let config: PageConfig;
+  try {
+    config = await configReady;
+  } catch (error) {
+    configReady = loadConfig();
+    configReady.catch(() => undefined);
+    endCall({ error: error as CallError });
+    return;
+  }
+  const { url, certificateHashes, token } = config;
+  call = connect({ url, ...(certificateHashes && { certificateHashes }), ...(token && { token }) });
+  ribbon.start();
+  listen(call);
+}
+
+function listen(current: Call): void {
+  current.on('state', (next) => {
+    if (next !== 'ended') show(next);
+  });
+  current.on('ready', (ready) => {
+    panel.upstream(ready.upstream);
+    timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}`);
+  });
+  current.on('event', (event) => transcript.take(event));
+  current.on('microphoneLevel', (level) => {
+    ribbon.you(level);
+    microphoneMeter.value = loudness(level);
+    talk.style.setProperty('--level', loudness(level).toFixed(3));
+  });
+  current.on('answerLevel', (level) => {
+    ribbon.answer(level);
+    answerMeter.value = loudness(level);
+  });
+  current.on('muted', setMuteLabel);
+  current.on('cleared', (positions) => {
+    for (const { itemId, playedMs } of positions) transcript.interrupted(itemId, playedMs);
+  });
+  listenToNetwork(current);
+  current.on('ended', endCall);
+}
+
+function listenToNetwork(current: Call): void {
+  const changed = (text: string) => {
+    timeline.add('change', text);
+    ribbon.mark();
+    setText(element('status'), text);
+  };
+  current.on('pathChanged', () => changed('Your address changed — the call went on'));
+  current.on('forwarderChanged', () => changed('Another forwarder carries the call — it went on'));
+  current.on('draining', () => timeline.add('change', 'The backend will shut down soon'));
+  current.on('behind', ({ bufferedMs }) => {
+    if (bufferedMs === 0) timeline.add('good', 'The speech model caught up');
+    else timeline.add('change', `The speech model is ${duration(bufferedMs)} behind; nothing is lost`);
+  });
+  current.on('serverError', ({ message }) => timeline.add('bad', message));
+}
+
+function endCall({ error }: CallEnd): void {
+  ribbon.stop();
+  microphoneMeter.value = 0;
+  answerMeter.value = 0;
+  talk.style.removeProperty('--level');
+  if (call !== undefined) panel.show(call.stats);
+  show(error === undefined ? 'idle' : 'error');
+  showFault(error);
+  if (error !== undefined) timeline.add('bad', error.message);
+  else timeline.add('plain', 'Call ended');
+  // A certificate that was renewed meanwhile is the usual reason for a failure that calling again mends.
+  configReady = loadConfig();
+  configReady.catch(() => undefined);
+}
+
+function setMuteLabel(muted: boolean): void {
+  mute.setAttribute('aria-pressed', String(muted));
+  setText(mute, muted ? 'Unmute' : 'Mute');
+}
+
+talk.addEventListener('click', () => {
+  if (state === 'idle' || state === 'error') void beginCall();
+  else void call?.hangUp();
+});
+mute.addEventListener('click', () => {
+  if (call?.muted) call.unmute();
+  else call?.mute();
+});
+setInterval(() => {
+  if (call !== undefined && state !== 'idle' && state !== 'error') panel.show(call.stats);
+}, REFRESH_MS);
+
+let configReady = loadConfig();
+configReady.catch(() => undefined);
+
+/** For tests and for the curious: the call and its counters, which stay readable after it ended. */
+interface ParleyPage {
+  readonly call: Call | undefined;
+  readonly state: PageState;
+  readonly microphone: { readonly samples: number; readonly hash: string } | undefined;
+  readonly answers: readonly AnswerCounters[];
+  readonly stats: CallStats | undefined;
+  readonly timeline: readonly Entry[];
+}
+
+declare global {
+  interface Window {
+    readonly parley: ParleyPage;
+  }
+}
+
+Object.defineProperty(window, 'parley', {
+  value: {
+    get call() {
+      return call;
+    },
+    get state() {
+      return state;
+    },
+    get microphone() {
+      return call?.stats.microphone;
+    },
+    get answers() {
+      return call?.answers ?? [];
+    },
+    get stats() {
+      return call?.stats;
+    },
+    get timeline() {
+      return timeline.entries;
+    },
+  } satisfies ParleyPage,
+});
+show('idle');

@@ -1,0 +1,112 @@
+import type { Message } from '../../proto/voice/index.ts';
+import { element, make } from './dom.ts';
+
+/** Turns that stay on the page; the oldest goes first. */
+const MAX_TURNS = 200;
+
+type Speaker = 'you' | 'answer';
+
+interface Turn {
+  readonly item: HTMLElement;
+  readonly words: HTMLElement;
+  text: string;
+}
+
+const text = (message: Message, field: string): string => {
+  const value = message[field];
+  return typeof value === 'string' ? value : '';
+};
+
+/** Writes down both sides of the conversation from the events of the Realtime API. */
+export class Transcript {
+  readonly #list = element<HTMLOListElement>('transcript');
+  readonly #empty = element('transcript-empty');
+  readonly #turns = new Map<string, Turn>();
+
+  clear(): void {
+    this.#turns.clear();
+    this.#list.replaceChildren();
+    this.#empty.hidden = false;
+  }
+
+  take(event: Message): void {
+    const itemId = text(event, 'item_id');
+    switch (event.type) {
+      case 'input_audio_buffer.speech_started':
+        // The caller's turn keeps its place: its words are known only after the answer has begun.
+        this.#turn(itemId, 'you').item.dataset.pending = 'true';
+        break;
+      case 'conversation.item.input_audio_transcription.delta':
+        this.#append(itemId, 'you', text(event, 'delta'));
+        break;
+      case 'conversation.item.input_audio_transcription.completed':
+        this.#settle(itemId, 'you', text(event, 'transcript'));
+        break;
+      case 'conversation.item.input_audio_transcription.failed':
+        this.#settle(itemId, 'you', '(not transcribed)');
+        break;
+      case 'response.output_audio_transcript.delta':
+      case 'response.output_text.delta':
+        this.#append(itemId, 'answer', text(event, 'delta'));
+        break;
+      case 'response.output_audio_transcript.done':
+        this.#settle(itemId, 'answer', text(event, 'transcript'));
+        break;
+      case 'response.output_text.done':
+        this.#settle(itemId, 'answer', text(event, 'text'));
+        break;
+    }
+  }
+
+  /** The caller spoke over this answer after so many ms of it. */
+  interrupted(itemId: string, playedMs: number): void {
+    const turn = this.#turns.get(itemId);
+    if (turn === undefined || turn.item.querySelector('.cut') !== null) return;
+    turn.item.append(make('p', 'cut', `You spoke after ${(playedMs / 1000).toFixed(1)} s of it`));
+  }
+
+  #append(itemId: string, speaker: Speaker, delta: string): void {
+    const turn = this.#turn(itemId, speaker);
+    this.#write(turn, turn.text + delta);
+  }
+
+  #settle(itemId: string, speaker: Speaker, whole: string): void {
+    const turn = this.#turn(itemId, speaker);
+    if (whole !== '') this.#write(turn, whole);
+    delete turn.item.dataset.pending;
+  }
+
+  #write(turn: Turn, words: string): void {
+    turn.text = words;
+    turn.words.textContent = words;
+    delete turn.item.dataset.pending;
+    this.#scroll();
+  }
+
+  #turn(itemId: string, speaker: Speaker): Turn {
+    const known = this.#turns.get(itemId);
+    if (known !== undefined) return known;
+    const item = make('li', `turn turn-${speaker}`);
+    const words = make('p', 'words');
+    item.append(make('p', 'speaker', speaker === 'you' ? 'You' : 'Answer'), words);
+    const turn: Turn = { item, words, text: '' };
+    this.#turns.set(itemId, turn);
+    this.#list.append(item);
+    this.#empty.hidden = true;
+    this.#forgetOldest();
+    this.#scroll();
+    return turn;
+  }
+
+  #forgetOldest(): void {
+    if (this.#turns.size <= MAX_TURNS) return;
+    const oldest = this.#turns.entries().next().value;
+    if (oldest === undefined) return;
+    oldest[1].item.remove();
+    this.#turns.delete(oldest[0]);
+  }
+
+  #scroll(): void {
+    this.#list.scrollTop = this.#list.scrollHeight;
+  }
+}

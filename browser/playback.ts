@@ -1,0 +1,171 @@
+import { type AnswerHeader, octetsToInt16, SAMPLE_RATE, samplesToMs } from '../proto/voice/index.ts';
+import { type AnswerCounters, AnswerLog, type AnswerRecord, type Position } from './answer-log.ts';
+import type { Played } from './audio/playback-queue.ts';
+import type { PlaybackCommand, PlaybackReport } from './worklets/messages.ts';
+
+/** Answer audio the page takes ahead of playback: 30 minutes, 86 MB. Beyond it the page stops reading, and QUIC waits. */
+export const MAX_AHEAD_SAMPLES = 30 * 60 * SAMPLE_RATE;
+
+/** What playback tells the call. */
+export interface PlaybackListener {
+  /** Answer `position` is at; about every 50 ms while one plays. */
+  progress(position: Position): void;
+  /** An answer was heard to its end. */
+  finished(position: Position): void;
+  level(level: number): void;
+}
+
+/**
+ * The page's side of playback: hands answers to the worklet as they come and keeps the record of what was heard.
+ * Before the audio engine is up (the caller may still be asked for the microphone), commands wait in order.
+ */
+export class Playback {
+  readonly #log = new AnswerLog();
+  readonly #listener: PlaybackListener;
+  readonly #early: [PlaybackCommand, Transferable[]][] = [];
+  readonly #clears = new Map<number, () => void>();
+  #port: MessagePort | undefined;
+  #nextClear = 0;
+  #underruns = 0;
+  #playing = false;
+  #room: (() => void)[] = [];
+  #closed = false;
+
+  constructor(listener: PlaybackListener) {
+    this.#listener = listener;
+  }
+
+  /** Joins the worklet, once there is one. */
+  attach(port: MessagePort): void {
+    this.#port = port;
+    port.onmessage = (event: MessageEvent<PlaybackReport>) => this.#take(event.data);
+    for (const [command, transfer] of this.#early.splice(0)) port.postMessage(command, transfer);
+  }
+
+  get counters(): AnswerCounters[] {
+    return this.#log.counters;
+  }
+
+  /** Answer audio that came and still has to be heard, in ms. */
+  get bufferedMs(): number {
+    return samplesToMs(this.#log.waitingSamples);
+  }
+
+  /** Times that an answer ran dry before its end and went on later. */
+  get underruns(): number {
+    return this.#underruns;
+  }
+
+  get playing(): boolean {
+    return this.#playing;
+  }
+
+  begin(header: AnswerHeader): AnswerRecord {
+    const record = this.#log.begin(header);
+    if (!record.cleared) this.#command({ type: 'begin', key: record.key });
+    return record;
+  }
+
+  /** Audio of an answer: whole samples, as octets. What comes after a clear is counted and not played. */
+  push(record: AnswerRecord, octets: Uint8Array): void {
+    if (octets.length === 0) return;
+    record.received(octets);
+    if (record.cleared) return;
+    const samples = new Int16Array(octetsToInt16(octets));
+    this.#command({ type: 'samples', key: record.key, samples }, [samples.buffer]);
+  }
+
+  /** Its stream ended: `complete` with a FIN, not so with a reset. */
+  end(record: AnswerRecord, complete: boolean): void {
+    record.complete = complete;
+    if (!record.cleared) this.#command({ type: 'end', key: record.key });
+  }
+
+  /**
+   * Barge-in: stops an item, or everything, at once. Fulfils with how far each one was heard; a named item that never
+   * came is at 0.
+   */
+  async clear(itemId?: string): Promise<Position[]> {
+    const stopped = this.#log.clear(itemId);
+    this.#makeRoom();
+    await Promise.all(stopped.map((record) => this.#stop(record.key)));
+    if (stopped.length > 0 || itemId === undefined) return stopped.map((record) => record.position);
+    const known = this.#log.ofItem(itemId);
+    return [known?.position ?? { itemId, contentIndex: 0, playedSamples: 0, playedMs: 0 }];
+  }
+
+  /** Fulfils when there is room for more: this is where a long answer holds the network back. */
+  async room(): Promise<void> {
+    while (!this.#closed && this.#log.waitingSamples >= MAX_AHEAD_SAMPLES) {
+      await new Promise<void>((resolve) => this.#room.push(resolve));
+    }
+  }
+
+  /** The call is over: nobody waits any longer. */
+  close(): void {
+    this.#closed = true;
+    this.#playing = false;
+    this.#makeRoom();
+    for (const resolve of this.#clears.values()) resolve();
+    this.#clears.clear();
+  }
+
+  #stop(key: number): Promise<void> {
+    if (this.#closed || this.#port === undefined) {
+      // Nothing was heard yet: what waits for the worklet is simply not given to it.
+      const kept = this.#early.filter(([command]) => !('key' in command) || command.key !== key);
+      this.#early.splice(0, this.#early.length, ...kept);
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const id = this.#nextClear++;
+      this.#clears.set(id, resolve);
+      this.#command({ type: 'clear', id, key });
+    });
+  }
+
+  #command(command: PlaybackCommand, transfer: Transferable[] = []): void {
+    if (this.#port === undefined) this.#early.push([command, transfer]);
+    else this.#port.postMessage(command, transfer);
+  }
+
+  #take(report: PlaybackReport): void {
+    switch (report.type) {
+      case 'progress':
+        this.#progress(report);
+        break;
+      case 'finished':
+        for (const played of report.answers) {
+          const record = this.#note(played);
+          if (record !== undefined) this.#listener.finished(record.position);
+        }
+        break;
+      case 'cleared':
+        for (const played of report.answers) this.#note(played);
+        this.#clears.get(report.id)?.();
+        this.#clears.delete(report.id);
+        break;
+    }
+    this.#makeRoom();
+  }
+
+  #progress(report: PlaybackReport & { type: 'progress' }): void {
+    this.#underruns = report.underruns;
+    this.#playing = report.current !== undefined;
+    this.#listener.level(report.level);
+    if (report.current === undefined) return;
+    const record = this.#note(report.current);
+    if (record !== undefined) this.#listener.progress(record.position);
+  }
+
+  #note(played: Played): AnswerRecord | undefined {
+    const record = this.#log.get(played.key);
+    record?.played(played);
+    return record;
+  }
+
+  #makeRoom(): void {
+    if (this.#room.length === 0 || (!this.#closed && this.#log.waitingSamples >= MAX_AHEAD_SAMPLES)) return;
+    for (const resolve of this.#room.splice(0)) resolve();
+  }
+}

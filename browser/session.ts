@@ -1,0 +1,111 @@
+import { fromHex } from '../proto/wire/index.ts';
+import { CallError, timeoutError, unreachableError } from './errors.ts';
+
+/** Octets of a SHA-256 hash. */
+const HASH_OCTETS = 32;
+
+/** Says in a sentence why this browser, on this page, cannot make a call; nothing when it can. */
+export function unsupported(): CallError | undefined {
+  if (!globalThis.isSecureContext) {
+    return new CallError(
+      'insecure_page',
+      'Browsers give microphone and WebTransport only to secure pages.',
+      'Open this page over https, or as http://localhost.',
+      { retry: false },
+    );
+  }
+  if (typeof WebTransport === 'undefined') {
+    return new CallError(
+      'no_webtransport',
+      'This browser has no WebTransport, which carries the call.',
+      'Use Chrome or Edge 97, Firefox 125, Safari 26.4, or anything newer.',
+      { retry: false },
+    );
+  }
+  if (typeof AudioWorkletNode === 'undefined' || navigator.mediaDevices === undefined) {
+    return new CallError(
+      'audio_failed',
+      'This browser gives pages no microphone or no AudioWorklet.',
+      'Use a current Chrome, Edge, Firefox or Safari.',
+      { retry: false },
+    );
+  }
+  return undefined;
+}
+
+/** Where to dial: the URL, checked, with the token in its query. */
+export function sessionUrl(url: string, token: string | undefined): string {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw badOption(`"${url}" is not a URL`);
+  }
+  if (parsed.protocol !== 'https:') throw badOption(`"${url}" does not begin with https://`);
+  if (token !== undefined) parsed.searchParams.set('token', token);
+  return parsed.href;
+}
+
+/** Hex hashes as WebTransport wants them. Colons between octets, as openssl prints them, are allowed. */
+export function certificateHashes(hashes: readonly string[]): WebTransportHash[] {
+  return hashes.map((hash) => {
+    const value = fromHex(hash.replaceAll(':', ''));
+    if (value?.length !== HASH_OCTETS) {
+      throw badOption(`the certificate hash "${hash}" is not 64 hex digits of a SHA-256`);
+    }
+    return { algorithm: 'sha-256', value: value as BufferSource };
+  });
+}
+
+/** Dials. Rejects with a `CallError` when the session is refused, unreachable or takes longer than `timeoutMs`. */
+export async function openSession(
+  url: string,
+  hashes: readonly string[] | undefined,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<WebTransport> {
+  const options: WebTransportOptions = { congestionControl: 'low-latency' };
+  // With hashes given, only they count: an empty list would refuse every certificate.
+  if (hashes !== undefined && hashes.length > 0) options.serverCertificateHashes = certificateHashes(hashes);
+  let transport: WebTransport;
+  try {
+    transport = new WebTransport(url, options);
+  } catch (error) {
+    throw unreachableError(url, error);
+  }
+  // Reported through `ready` until the session stands, by the call afterwards.
+  transport.closed.catch(() => undefined);
+  const close = () => transport.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    await within(timeoutMs, transport.ready, () => timeoutError(url, timeoutMs / 1000, 'answer'));
+    return transport;
+  } catch (error) {
+    transport.close();
+    throw error instanceof CallError ? error : unreachableError(url, error);
+  }
+}
+
+/** `promise`, or what `error` makes when it takes longer than `ms`. */
+export async function within<T>(ms: number, promise: Promise<T>, error: () => Error): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(error()), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function badOption(message: string): CallError {
+  return new CallError(
+    'bad_options',
+    `The page is not set up rightly: ${message}.`,
+    'Tell whoever runs it.',
+    {
+      retry: false,
+    },
+  );
+}
