@@ -3,6 +3,7 @@ import { equalOctets } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { plain } from './hkdf.ts';
 import type { TlsTrust } from './options.ts';
+import { inspectCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 /** W3C WebTransport, "verify a certificate hash": total validity of at most two weeks. */
@@ -13,6 +14,10 @@ const MAX_INTERMEDIATES = 6;
 const MAX_SIGNATURE_CHECKS = 32;
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const ANY_EXTENDED_KEY_USAGE = '2.5.29.37.0';
+/** Critical extensions whose meaning is followed here or by OpenSSL: basicConstraints, keyUsage, subjectAltName, extKeyUsage. */
+const UNDERSTOOD_EXTENSIONS: readonly string[] = ['551d13', '551d0f', '551d11', '551d25'];
+/** Signatures by MD5 or SHA-1: md5WithRSA, sha1WithRSA, ecdsa-with-SHA1. */
+const WEAK_SIGNATURES: readonly string[] = ['2a864886f70d010104', '2a864886f70d010105', '2a8648ce3d0401'];
 
 /** Parses a DER certificate of the peer. */
 export function parseCertificate(der: Uint8Array): X509Certificate {
@@ -67,6 +72,9 @@ function checkHashes(hashes: readonly Uint8Array[], chain: readonly Uint8Array[]
     fail(Alert.BAD_CERTIFICATE, 'the certificate has none of the expected hashes');
   }
   const leaf = parseCertificate(der);
+  if (inspectCertificate(der).version !== 3) {
+    fail(Alert.UNSUPPORTED_CERTIFICATE, 'a certificate that is known by its hash must be X.509v3');
+  }
   if (leaf.publicKey.asymmetricKeyType?.startsWith('rsa') !== false) {
     fail(Alert.UNSUPPORTED_CERTIFICATE, 'a certificate that is known by its hash must not have an RSA key');
   }
@@ -88,6 +96,12 @@ function checkChain(
   checkValidity(leaf, nowEpochMs, 'the certificate');
   checkName(leaf, serverName);
   checkPurpose(leaf);
+  if (!isUnderstood(leaf)) {
+    fail(
+      Alert.UNSUPPORTED_CERTIFICATE,
+      'the certificate has a critical extension or a signature we do not accept',
+    );
+  }
   const search = new ChainSearch(roots.map(parseCertificate), others, nowEpochMs);
   if (!search.reachesRoot(leaf)) search.failUnreached();
 }
@@ -111,6 +125,15 @@ function checkPurpose(leaf: X509Certificate): void {
   }
 }
 
+/** RFC 5280 §4.2: what is critical and not understood (such as name constraints) rules a certificate out. */
+function isUnderstood(certificate: X509Certificate): boolean {
+  const { criticalExtensions, signatureAlgorithm } = inspectCertificate(certificate.raw);
+  return (
+    criticalExtensions.every((id) => UNDERSTOOD_EXTENSIONS.includes(id)) &&
+    !WEAK_SIGNATURES.includes(signatureAlgorithm)
+  );
+}
+
 /** Looks for a path from a certificate to a root, depth first, with bounds on depth and on signature checks. */
 class ChainSearch {
   readonly #roots: readonly X509Certificate[];
@@ -132,25 +155,32 @@ class ChainSearch {
   reachesRoot(certificate: X509Certificate, depth = 0): boolean {
     // A certificate that is trusted itself needs no issuer; so development certificates work without a CA.
     if (this.#roots.some((root) => equalOctets(root.raw, certificate.raw))) return true;
-    for (const root of this.#roots) if (this.#issued(certificate, root)) return true;
+    for (const root of this.#roots) if (this.#issued(certificate, root, depth)) return true;
     if (depth >= MAX_INTERMEDIATES) return false;
     for (const candidate of this.#intermediates) {
-      if (candidate !== certificate && this.#issued(certificate, candidate)) {
+      if (
+        candidate !== certificate &&
+        isUnderstood(candidate) &&
+        this.#issued(certificate, candidate, depth)
+      ) {
         if (this.reachesRoot(candidate, depth + 1)) return true;
       }
     }
     return false;
   }
 
-  /** Whether `issuer` is a CA, valid now, whose key signed `certificate`. */
-  #issued(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  /** Whether `issuer` is a CA, valid now, whose key signed `certificate`, `depth` certificates above the leaf. */
+  #issued(certificate: X509Certificate, issuer: X509Certificate, depth: number): boolean {
     // `checkIssued` compares names, key identifiers and key usage; `ca` is basicConstraints.
     if (!issuer.ca || !certificate.checkIssued(issuer)) return false;
     if (++this.#checks > MAX_SIGNATURE_CHECKS) return false;
     if (!certificate.verify(issuer.publicKey)) return false;
+    // RFC 5280 §4.2.1.9: pathLenConstraint counts the CAs between this one and the leaf.
+    const { pathLength } = inspectCertificate(issuer.raw);
+    if (pathLength !== undefined && depth > pathLength) return false;
     const { fromMs, toMs } = validity(issuer);
     if (this.#nowEpochMs >= fromMs && this.#nowEpochMs <= toMs) return true;
-    this.#expired = issuer.subject;
+    this.#expired = issuer.subject.replaceAll('\n', ', ');
     return false;
   }
 

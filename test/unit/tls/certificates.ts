@@ -16,6 +16,11 @@ export interface CertificateSpec {
   readonly fromMs?: number;
   readonly days?: number;
   readonly extendedKeyUsage?: readonly string[];
+  readonly pathLength?: number;
+  /** An extension of this identifier, critical, with an empty sequence in it. */
+  readonly criticalExtension?: string;
+  /** Names SHA-1 as the hash of the signature. */
+  readonly isWeak?: boolean;
 }
 
 /** The instant that test certificates are made for. */
@@ -58,6 +63,8 @@ function algorithm(key: KeyObject): { id: Uint8Array; hash: string | null } {
   return { id: sequence(oid('1.2.840.10045.4.3.2')), hash: 'sha256' };
 }
 
+const WEAK = { id: sequence(oid('1.2.840.10045.4.1')), hash: 'sha1' };
+
 function extensions(spec: CertificateSpec): Uint8Array {
   const list: Uint8Array[] = [];
   const names = [
@@ -65,7 +72,11 @@ function extensions(spec: CertificateSpec): Uint8Array {
     ...(spec.ipAddresses ?? []).map((ip) => der(0x87, Uint8Array.from(ip))),
   ];
   if (names.length > 0) list.push(sequence(oid('2.5.29.17'), der(0x04, sequence(...names))));
-  const ca = spec.isCa === true ? sequence(der(0x01, Uint8Array.of(0xff))) : sequence();
+  const limit = spec.pathLength === undefined ? [] : [der(0x02, Uint8Array.of(spec.pathLength))];
+  const ca = spec.isCa === true ? sequence(der(0x01, Uint8Array.of(0xff)), ...limit) : sequence();
+  if (spec.criticalExtension !== undefined) {
+    list.push(sequence(oid(spec.criticalExtension), der(0x01, Uint8Array.of(0xff)), der(0x04, sequence())));
+  }
   list.push(sequence(oid('2.5.29.19'), der(0x01, Uint8Array.of(0xff)), der(0x04, ca)));
   if (spec.extendedKeyUsage !== undefined) {
     list.push(sequence(oid('2.5.29.37'), der(0x04, sequence(...spec.extendedKeyUsage.map(oid)))));
@@ -76,7 +87,7 @@ function extensions(spec: CertificateSpec): Uint8Array {
 /** A certificate in DER. */
 export function makeCertificate(spec: CertificateSpec): Uint8Array {
   const issuer = spec.issuer ?? spec;
-  const { id, hash } = algorithm(issuer.key);
+  const { id, hash } = spec.isWeak === true ? WEAK : algorithm(issuer.key);
   const fromMs = spec.fromMs ?? NOW_MS - DAY_MS;
   const spki = createPublicKey(spec.key).export({ format: 'der', type: 'spki' });
   const tbs = sequence(

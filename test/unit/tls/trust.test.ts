@@ -95,6 +95,32 @@ describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
     expect(alert(ROOT, wild, 'a.b.example.test')).toBe(Alert.BAD_CERTIFICATE);
   });
 
+  test('must keep to the path length of each CA (RFC 5280 §4.2.1.9)', () => {
+    const limited = (pathLength: number) => {
+      const root = makeCertificate({ subject: 'Test Root', key: keys.root, isCa: true, pathLength });
+      return { kind: 'ca' as const, certificates: [root] };
+    };
+    checkTrust(limited(1), leafChain('ecdsa'), 'example.test', NOW_MS);
+    expect(alert(limited(0), leafChain('ecdsa'))).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('must have no critical extension that is not understood (RFC 5280 §4.2)', () => {
+    const odd = leafChain('ecdsa', { criticalExtension: '1.2.3.4' });
+    expect(alert(ROOT, odd)).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+    const constrained = makeCertificate({
+      subject: 'Test Intermediate',
+      key: keys.intermediate,
+      issuer: { subject: 'Test Root', key: keys.root },
+      isCa: true,
+      criticalExtension: '2.5.29.30',
+    });
+    expect(alert(ROOT, [...leaf, constrained])).toBe(Alert.UNKNOWN_CA);
+  });
+
+  test('must not rest on SHA-1', () => {
+    expect(alert(ROOT, leafChain('ecdsa', { isWeak: true }))).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
   test('must be meant for servers, when it says what for (RFC 5280 §4.2.1.12)', () => {
     const usage = (oid: string) => leafChain('ecdsa', { extendedKeyUsage: [oid] });
     checkTrust(ROOT, usage('1.3.6.1.5.5.7.3.1'), 'example.test', NOW_MS);
