@@ -1,7 +1,13 @@
-import type { QuicConnection, QuicEvent } from '../../proto/quic/index.ts';
+import type { CloseReason, Path, QuicEvent, QuicTransport } from '../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { Session } from './session.ts';
 import type { NetworkChange, SessionRequest, WebTransportSession } from './types.ts';
+
+/** What is asked of a QUIC connection here; `QuicConnection` has it. */
+export interface HostedConnection extends QuicTransport {
+  readonly path: Path;
+  readonly closed: boolean;
+}
 
 /** A plain HTTP/3 request. */
 export interface PlainRequest {
@@ -31,12 +37,12 @@ type EventOf<Type extends WebTransportEvent['type']> = Extract<WebTransportEvent
 /** Turns the events of one QUIC connection into W3C-shaped sessions and answers to plain requests. */
 export class WebTransportHost {
   readonly #machine: WebTransportConnection;
-  readonly #quic: QuicConnection;
+  readonly #quic: HostedConnection;
   readonly #handlers: HostHandlers;
   readonly #wake: () => void;
   readonly #sessions = new Map<number, Session>();
 
-  constructor(quic: QuicConnection, handlers: HostHandlers, wake: () => void) {
+  constructor(quic: HostedConnection, handlers: HostHandlers, wake: () => void) {
     this.#quic = quic;
     this.#handlers = handlers;
     this.#wake = wake;
@@ -61,9 +67,18 @@ export class WebTransportHost {
     } else if (event.type === 'forwarderChanged') {
       this.#networkChanged({ type: 'forwarder', via: event.via });
     }
+    if (event.type === 'closed') this.#connectionClosed(event.reason);
     this.#machine.handleEvent(event);
     for (let next = this.#machine.poll(); next !== undefined; next = this.#machine.poll())
       this.#dispatch(next);
+  }
+
+  /** Before the machine sees it, which would only say that the sessions were lost, not why. */
+  #connectionClosed(reason: CloseReason): void {
+    const detail = 'reason' in reason && reason.reason !== '' ? `: ${reason.reason}` : '';
+    for (const session of this.#sessions.values())
+      session.end(new Error(`the connection ended (${reason.kind})${detail}`));
+    this.#sessions.clear();
   }
 
   #networkChanged(change: NetworkChange): void {
@@ -89,11 +104,6 @@ export class WebTransportHost {
         break;
       case 'request':
         this.#answer(event);
-        break;
-      case 'closed':
-        for (const session of this.#sessions.values())
-          session.end(new Error(`the connection ended: ${event.reason.kind}`));
-        this.#sessions.clear();
         break;
       default:
         this.#dispatchStream(event);

@@ -1,5 +1,5 @@
 import { ReadableStream, type ReadableStreamDefaultController, WritableStream } from 'node:stream/web';
-import type { QuicConnection, QuicStats, StreamDirection } from '../../proto/quic/index.ts';
+import type { QuicStats, QuicTransport, StreamDirection } from '../../proto/quic/index.ts';
 import { type StreamOwner, StreamReader, StreamWriter } from './streams.ts';
 import {
   type BidirectionalStream,
@@ -29,7 +29,7 @@ export class Session implements WebTransportSession {
   readonly id: number;
 
   readonly #owner: StreamOwner;
-  readonly #quic: QuicConnection;
+  readonly #quic: QuicTransport;
   readonly #readers = new Map<number, StreamReader>();
   readonly #writers = new Map<number, StreamWriter>();
   readonly #listeners = new Set<(change: NetworkChange) => void>();
@@ -43,7 +43,7 @@ export class Session implements WebTransportSession {
   constructor(
     id: number,
     request: SessionRequest,
-    quic: QuicConnection,
+    quic: QuicTransport,
     owner: Pick<StreamOwner, 'machine' | 'wake'>,
   ) {
     this.id = id;

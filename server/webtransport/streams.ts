@@ -108,15 +108,14 @@ export class StreamWriter {
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
+        // `abort` below waits for a write or close that is under way; a reset must not.
+        controller.signal.addEventListener('abort', () => this.#reset(controller.signal.reason), {
+          once: true,
+        });
       },
       write: (chunk) => this.#write(chunk),
       close: () => this.#close(),
-      abort: (reason) => {
-        if (this.#done) return;
-        this.#finish();
-        owner.machine.resetStream(streamId, codeOf(reason));
-        owner.wake();
-      },
+      abort: (reason) => this.#reset(reason),
     });
   }
 
@@ -150,6 +149,14 @@ export class StreamWriter {
         this.#drained = resolve;
       });
     }
+  }
+
+  #reset(reason: unknown): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#finished?.();
+    this.#owner.machine.resetStream(this.#streamId, codeOf(reason));
+    this.#owner.wake();
   }
 
   /** Fulfils when the peer has acknowledged everything, as the W3C's `close()` does. */

@@ -30,7 +30,7 @@ export class NodeClient {
     });
     let client: NodeClient | undefined;
     const driver = new EndpointDriver(endpoint, [socket], (item) => {
-      if (item.type === 'event') client?.#take(item.event);
+      if (item.type === 'event' && client !== undefined) client.#take(item.event);
     });
     const connection = endpoint.connect(
       {

@@ -30,12 +30,14 @@ async function write() {
 }
 await Promise.all([read(), write()]);
 
-console.log(
-  JSON.stringify({
-    length,
-    sent: hex(await crypto.subtle.digest('SHA-256', sent)),
-    received: hex(await crypto.subtle.digest('SHA-256', received)),
-  }),
+await Deno.stdout.write(
+  new TextEncoder().encode(
+    JSON.stringify({
+      length,
+      sent: hex(await crypto.subtle.digest('SHA-256', sent)),
+      received: hex(await crypto.subtle.digest('SHA-256', received)),
+    }),
+  ),
 );
 session.close({ closeCode: 0, reason: 'done' });
 Deno.exit(0);

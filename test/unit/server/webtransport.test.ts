@@ -1,0 +1,241 @@
+import type { ReadableStream } from 'node:stream/web';
+import { describe, expect, it } from 'vitest';
+import type { Path } from '../../../proto/quic/index.ts';
+import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
+import {
+  type SessionDecision,
+  StreamError,
+  WebTransportHost,
+  type WebTransportSession,
+} from '../../../server/webtransport/index.ts';
+import { type MemoryQuic, memoryQuicPair, settle } from '../../support/memory-quic.ts';
+
+const PATH: Path = { local: { host: '127.0.0.1', port: 1 }, remote: { host: '127.0.0.1', port: 2 } };
+const text = (octets: Uint8Array) => new TextDecoder().decode(octets);
+const octets = (value: string) => new TextEncoder().encode(value);
+
+async function readAll(readable: ReadableStream<Uint8Array>): Promise<string> {
+  let all = '';
+  for await (const chunk of readable) all += text(chunk);
+  return all;
+}
+
+/** A host on a server's end of a pair, and our client's machine on the other. */
+class World {
+  readonly client: WebTransportConnection;
+  readonly events: WebTransportEvent[] = [];
+  readonly host: WebTransportHost;
+  readonly session: Promise<WebTransportSession>;
+  readonly #ends: Parameters<typeof settle>[0];
+
+  constructor(decide?: () => SessionDecision | Promise<SessionDecision>) {
+    const pair = memoryQuicPair({ maxStreams: 3 });
+    let accepted!: (session: WebTransportSession) => void;
+    this.session = new Promise((resolve) => {
+      accepted = resolve;
+    });
+    const quic = Object.assign(pair.server, { path: PATH, closed: false }) as MemoryQuic & {
+      path: Path;
+      closed: boolean;
+    };
+    const answer = (request: { path: string }) => ({
+      status: 200,
+      contentType: 'text/plain',
+      body: `at ${request.path}`,
+    });
+    this.host = new WebTransportHost(
+      quic,
+      { decide: decide ?? (() => ({ accept: accepted })), answer },
+      () => {},
+    );
+    this.client = new WebTransportConnection(pair.client);
+    this.#ends = [
+      { quic: pair.server, handleEvent: (event) => this.host.handle(event) },
+      {
+        quic: pair.client,
+        handleEvent: (event) => {
+          this.client.handleEvent(event);
+          for (let next = this.client.poll(); next; next = this.client.poll()) this.events.push(next);
+        },
+      },
+    ];
+    pair.client.start();
+    pair.server.start();
+  }
+
+  /** Lets everything that can happen happen. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) {
+      settle(this.#ends);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  event<Type extends WebTransportEvent['type']>(
+    type: Type,
+  ): Extract<WebTransportEvent, { type: Type }> | undefined {
+    return this.events.find((event) => event.type === type) as
+      | Extract<WebTransportEvent, { type: Type }>
+      | undefined;
+  }
+}
+
+async function openSession(): Promise<{ world: World; session: WebTransportSession; id: number }> {
+  const world = new World();
+  const id = world.client.connectSession({
+    authority: 'localhost',
+    path: '/voice?lang=en',
+    origin: 'http://localhost:8080',
+  });
+  await world.settle();
+  return { world, session: await world.session, id };
+}
+
+describe('a session shaped as the W3C does', () => {
+  it('tells what the client asked for', async () => {
+    const { world, session } = await openSession();
+    expect(world.event('sessionEstablished')).toBeDefined();
+    expect(session.request.path).toBe('/voice');
+    expect(session.request.query.get('lang')).toBe('en');
+    expect(session.request.origin).toBe('http://localhost:8080');
+    expect(session.request.remoteAddress).toEqual(PATH.remote);
+  });
+
+  it('gives what a client writes to a unidirectional stream, then its end', async () => {
+    const { world, session, id } = await openSession();
+    const streamId = world.client.openStream(id, 'unidirectional')!;
+    world.client.writeStream(streamId, octets('hello '));
+    world.client.writeStream(streamId, octets('world'), true);
+    await world.settle();
+    const { value } = await session.incomingUnidirectionalStreams.getReader().read();
+    const all = readAll(value!);
+    await world.settle();
+    expect(await all).toBe('hello world');
+  });
+
+  it('carries both directions of a bidirectional stream', async () => {
+    const { world, session, id } = await openSession();
+    const streamId = world.client.openStream(id, 'bidirectional')!;
+    world.client.writeStream(streamId, octets('ping'), true);
+    await world.settle();
+    const { value: stream } = await session.incomingBidirectionalStreams.getReader().read();
+    const piped = stream!.readable.pipeTo(stream!.writable);
+    await world.settle();
+    await piped;
+    const answer = world.client.readStream(streamId)!;
+    expect(text(answer.data)).toBe('ping');
+  });
+
+  it('puts the code of a StreamError on the wire when a stream is aborted or cancelled', async () => {
+    const { world, session, id } = await openSession();
+    const writable = await session.createUnidirectionalStream();
+    const writer = writable.getWriter();
+    await writer.write(octets('begun'));
+    await world.settle();
+    await writer.abort(new StreamError(7, 'enough'));
+    const streamId = world.client.openStream(id, 'unidirectional')!;
+    world.client.writeStream(streamId, octets('unwanted'));
+    await world.settle();
+    const { value } = await session.incomingUnidirectionalStreams.getReader().read();
+    await value!.cancel(new StreamError(9, 'not this'));
+    await world.settle();
+    expect(world.event('streamReset')?.code).toBe(7);
+    expect(world.event('streamStopped')?.code).toBe(9);
+  });
+
+  it('fails reads and writes with the code that the client sent', async () => {
+    const { world, session, id } = await openSession();
+    const streamId = world.client.openStream(id, 'bidirectional')!;
+    world.client.writeStream(streamId, octets('x'));
+    await world.settle();
+    const { value: stream } = await session.incomingBidirectionalStreams.getReader().read();
+    const reader = stream!.readable.getReader();
+    await reader.read();
+    const next = expect(reader.read()).rejects.toMatchObject({ streamErrorCode: 3 });
+    world.client.resetStream(streamId, 3);
+    world.client.stopSending(streamId, 4);
+    await world.settle();
+    await next;
+    await expect(stream!.writable.getWriter().write(octets('y'))).rejects.toMatchObject({
+      streamErrorCode: 4,
+    });
+  });
+
+  it('closes cleanly with code and reason, in both directions', async () => {
+    const first = await openSession();
+    first.world.client.closeSession(first.id, 42, 'goodbye');
+    await first.world.settle();
+    expect(await first.session.closed).toEqual({ closeCode: 42, reason: 'goodbye' });
+    const second = await openSession();
+    second.session.close({ closeCode: 5, reason: 'enough' });
+    await second.world.settle();
+    expect(second.world.event('sessionClosed')).toMatchObject({ code: 5, reason: 'enough', clean: true });
+  });
+
+  it('rejects `closed` and every pending read when the connection is lost', async () => {
+    const { world, session } = await openSession();
+    const pending = expect(session.incomingUnidirectionalStreams.getReader().read()).rejects.toThrow(
+      'idle-timeout',
+    );
+    world.host.handle({ type: 'closed', reason: { kind: 'idle-timeout' } });
+    await expect(session.closed).rejects.toThrow('idle-timeout');
+    await pending;
+    await expect(session.createUnidirectionalStream()).rejects.toThrow();
+  });
+
+  it('tells its listeners of a new path and a new forwarder', async () => {
+    const { world, session } = await openSession();
+    const changes: unknown[] = [];
+    const stop = session.onNetworkChange((change) => changes.push(change));
+    const moved = { local: PATH.local, remote: { host: '127.0.0.1', port: 99 } };
+    world.host.handle({ type: 'pathChanged', path: moved, previous: PATH, validated: true });
+    world.host.handle({ type: 'forwarderChanged', via: { host: '127.0.0.1', port: 5 } });
+    stop();
+    world.host.handle({ type: 'forwarderChanged', via: undefined });
+    expect(changes).toEqual([
+      { type: 'path', remote: moved.remote, previous: PATH.remote, validated: true },
+      { type: 'forwarder', via: { host: '127.0.0.1', port: 5 } },
+    ]);
+  });
+
+  it('carries datagrams both ways', async () => {
+    const { world, session, id } = await openSession();
+    world.client.sendDatagram(id, octets('up'));
+    await world.settle();
+    const { value } = await session.datagrams.readable.getReader().read();
+    expect(text(value!)).toBe('up');
+    await session.datagrams.writable.getWriter().write(octets('down'));
+    await world.settle();
+    expect(text(world.event('datagram')!.data)).toBe('down');
+  });
+
+  it('tells the client to finish when it drains', async () => {
+    const { world, session } = await openSession();
+    session.drain();
+    await world.settle();
+    expect(world.event('sessionDraining')).toBeDefined();
+  });
+});
+
+describe('a host', () => {
+  it('refuses a session with the status that was decided, and 500 when the decision failed', async () => {
+    for (const [decide, status] of [
+      [() => ({ refuse: 404 }), 404],
+      [() => Promise.reject(new Error('broken')), 500],
+    ] as const) {
+      const world = new World(decide);
+      world.client.connectSession({ authority: 'localhost', path: '/' });
+      await world.settle();
+      expect(world.event('sessionRejected')?.status).toBe(status);
+    }
+  });
+
+  it('answers plain requests', async () => {
+    const world = new World();
+    world.client.request({ method: 'GET', authority: 'localhost', path: '/healthz' });
+    await world.settle();
+    const response = world.event('response')!;
+    expect(response.status).toBe(200);
+    expect(text(response.body)).toBe('at /healthz');
+  });
+});
