@@ -17,6 +17,8 @@ import { ignore } from './stream-sender.ts';
 const MIN_APPEND_OCTETS = msToSamples(20) * OCTETS_PER_SAMPLE;
 const MAX_APPEND_OCTETS = msToSamples(100) * OCTETS_PER_SAMPLE;
 
+const SETTLE_POLL_MS = 10;
+
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 interface Stretch {
@@ -95,6 +97,16 @@ export class Microphone {
     }
     this.#order.offer(decoder.header, { reader, first });
     await this.#pump();
+  }
+
+  /** Waits until every stream that has come was read to its end, or `timeoutMs` passed. */
+  async settled(timeoutMs: number): Promise<void> {
+    const end = performance.now() + timeoutMs;
+    while (this.#readers.size > 0 && !this.#stopped && performance.now() < end) {
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, SETTLE_POLL_MS);
+      });
+    }
   }
 
   /** Stops reading for good. */

@@ -36,6 +36,8 @@ const ANSWER_SEND_ORDER = -1;
 const STATS_INTERVAL_MS = 1000;
 /** How long the last message may take to leave before the session is closed. */
 const FAREWELL_MS = 300;
+/** How long microphone streams may take to end after the control stream did. */
+const LAST_WORDS_MS = 2000;
 /** Base64 of 24 kHz PCM16, per ms of audio. */
 const UPSTREAM_OCTETS_PER_MS = 64;
 
@@ -173,6 +175,8 @@ class VoiceSession {
     const control = new Control(stream, this.#limits.maxControlOctets, (octets) => this.#pageQueue(octets));
     this.#control = control;
     await control.read((message) => this.#fromPage(message));
+    // The last words may still be on their way on other streams.
+    await this.#microphone.settled(LAST_WORDS_MS);
     this.#finish(SessionCloseCode.NORMAL, 'The page ended the call.');
   }
 

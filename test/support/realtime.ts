@@ -1,26 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createDevelopmentCertificate } from '../../certs/index.ts';
 
-/** A self-signed certificate for localhost, PEM. */
+/** A certificate for localhost, PEM. */
 export function testCertificate(): { certificate: string; key: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'parley-test-'));
-  try {
-    const arguments_ =
-      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1'.split(
-        ' ',
-      );
-    execFileSync('openssl', [...arguments_, '-keyout', join(folder, 'key'), '-out', join(folder, 'cert')], {
-      stdio: 'ignore',
-    });
-    return {
-      certificate: readFileSync(join(folder, 'cert'), 'utf8'),
-      key: readFileSync(join(folder, 'key'), 'utf8'),
-    };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const { certificatePem, keyPem } = createDevelopmentCertificate({ now: Date.now() });
+  return { certificate: certificatePem, key: keyPem };
 }
 
 /** A steady voice: PCM16 samples of a tone with a little vibrato, or silence at level 0. */
