@@ -118,7 +118,7 @@ test('a cookie comes back in the second ClientHello (RFC 8446 §4.2.2)', () => {
   client.receive('initial', retry([VERSION, [44, cookie]]));
   const event = client.poll();
   const second = event?.type === 'send' ? Buffer.from(event.data) : Buffer.alloc(0);
-  expect(second.includes(concat([u16(44), u16(5), cookie]))).toBe(true);
+  expect(second.includes(Buffer.from(concat([u16(44), u16(5), cookie])))).toBe(true);
 });
 
 /** Replaces the server's message of `type`. */

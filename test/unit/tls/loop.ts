@@ -37,12 +37,14 @@ export function clientOptions(options: Partial<TlsClientOptions> = {}): TlsClien
   };
 }
 
-const identities = Object.fromEntries(
-  (['ecdsa', 'rsa', 'ed25519'] as const).map((name) => [
-    name,
-    { chain: leafChain(name), privateKey: keys[name] },
-  ]),
-) as Record<KeyName, TlsCertificate>;
+const identity = (name: KeyName): TlsCertificate => ({ chain: leafChain(name), privateKey: keys[name] });
+
+// Made once, for ECDSA signatures differ each time: a run with the same options gives the same octets.
+const identities: Readonly<Record<KeyName, TlsCertificate>> = {
+  ecdsa: identity('ecdsa'),
+  rsa: identity('rsa'),
+  ed25519: identity('ed25519'),
+};
 
 export function serverOptions(
   options: Partial<TlsServerOptions> = {},
