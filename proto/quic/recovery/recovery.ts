@@ -202,7 +202,7 @@ export class Recovery<Intent> {
     this.#congestion.onCongestion(newestMs, now);
     // RFC 9002 §7.6.1, with the peer's max_ack_delay whatever the space.
     const durationMs = 3 * (this.#rtt.probeTimeoutMs + this.#peerMaxAckDelayMs);
-    if (state.lostSpanMs() > durationMs) {
+    if (state.lostSpanMs > durationMs) {
       this.#congestion.onPersistentCongestion();
       this.#rtt.restartMin();
       state.resetLostSpan();

@@ -20,9 +20,10 @@ export class SpaceState<Intent> {
   ecnCe = 0;
   /** Packets with lower numbers were sent on an earlier path (RFC 9000 §9.4). */
   #pathFrom = 0;
-  /** The run of lost packets with no acknowledged one between: send times of its first and last ack-eliciting packet. */
+  /** When the first ack-eliciting packet of the present run of lost packets was sent; an acknowledged one ends the run. */
   #lostFromMs: number | undefined;
-  #lostToMs = 0;
+  /** The longest run that the last `detectLost` met, in milliseconds from its first packet to its last. */
+  lostSpanMs = 0;
 
   constructor(space: PacketSpace) {
     this.space = space;
@@ -33,6 +34,7 @@ export class SpaceState<Intent> {
     const lost: SentPacket<Intent>[] = [];
     const sent = this.sent;
     this.lossTimeMs = undefined;
+    this.lostSpanMs = 0;
     for (let number = sent.first; number <= this.largestAcked; number++) {
       const packet = sent.get(number);
       if (packet === undefined) {
@@ -58,12 +60,7 @@ export class SpaceState<Intent> {
     if (!packet.ackEliciting || !this.ofThisPath(packet)) return;
     if (firstSampleMs === undefined || packet.sentAtMs <= firstSampleMs) return;
     this.#lostFromMs ??= packet.sentAtMs;
-    this.#lostToMs = packet.sentAtMs;
-  }
-
-  /** How far apart the ends of the present run of lost packets were sent, in milliseconds. */
-  lostSpanMs(): number {
-    return this.#lostFromMs === undefined ? 0 : this.#lostToMs - this.#lostFromMs;
+    this.lostSpanMs = Math.max(this.lostSpanMs, packet.sentAtMs - this.#lostFromMs);
   }
 
   resetLostSpan(): void {
