@@ -251,27 +251,34 @@ export class Call {
   #takeOwn(message: ServerMessage): void {
     switch (message.type) {
       case 'parley.ready':
-        return this.#becomeReady(message);
+        this.#becomeReady(message);
+        break;
       case 'parley.playback.clear':
         void this.#clear(message.itemId);
-        return;
+        break;
       case 'parley.path_changed':
         this.#pathChanges = message.changes;
-        return this.#events.emit('pathChanged', message);
+        this.#events.emit('pathChanged', message);
+        break;
       case 'parley.forwarder_changed':
         this.#forwarderChanges = message.changes;
-        return this.#events.emit('forwarderChanged', message);
+        this.#events.emit('forwarderChanged', message);
+        break;
       case 'parley.draining':
-        return this.#events.emit('draining', undefined);
+        this.#events.emit('draining', undefined);
+        break;
       case 'parley.behind':
         this.#behindMs = message.bufferedMs;
-        return this.#events.emit('behind', message);
+        this.#events.emit('behind', message);
+        break;
       case 'parley.stats':
         this.#stats = message;
         this.#pathChanges = Math.max(this.#pathChanges, message.pathChanges);
-        return this.#events.emit('stats', message);
+        this.#events.emit('stats', message);
+        break;
       case 'parley.error':
-        return this.#events.emit('serverError', message);
+        this.#events.emit('serverError', message);
+        break;
     }
   }
 

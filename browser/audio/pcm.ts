@@ -8,9 +8,7 @@ export const VOICE_RATE = 24_000;
 
 /** One float sample (-1 to 1, clipped beyond) as a signed 16-bit integer. */
 export function toPcm16(value: number): number {
-  const scaled = Math.round(value * 32_768);
-  if (scaled > 32_767) return 32_767;
-  return scaled < -32_768 ? -32_768 : scaled;
+  return Math.max(-32_768, Math.min(32_767, Math.round(value * 32_768)));
 }
 
 /**

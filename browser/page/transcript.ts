@@ -19,7 +19,7 @@ const text = (message: Message, field: string): string => {
 
 /** Writes down both sides of the conversation from the events of the Realtime API. */
 export class Transcript {
-  readonly #list = element<HTMLOListElement>('transcript');
+  readonly #list = element('transcript');
   readonly #empty = element('transcript-empty');
   readonly #turns = new Map<string, Turn>();
 
@@ -86,7 +86,7 @@ export class Transcript {
   #turn(itemId: string, speaker: Speaker): Turn {
     const known = this.#turns.get(itemId);
     if (known !== undefined) return known;
-    const item = make('li', `turn turn-${speaker}`);
+    const item = make('div', `turn turn-${speaker}`);
     const words = make('p', 'words');
     item.append(make('p', 'speaker', speaker === 'you' ? 'You' : 'Answer'), words);
     const turn: Turn = { item, words, text: '' };

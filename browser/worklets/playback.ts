@@ -75,14 +75,17 @@ class PlaybackProcessor extends AudioWorkletProcessor {
   #obey(command: PlaybackCommand): void {
     switch (command.type) {
       case 'begin':
-        return this.#queue.begin(command.key);
+        this.#queue.begin(command.key);
+        break;
       case 'samples':
         this.#queue.push(command.key, command.samples);
-        return;
+        break;
       case 'end':
-        return this.#queue.end(command.key);
+        this.#queue.end(command.key);
+        break;
       case 'clear':
-        return this.#post({ type: 'cleared', id: command.id, answers: this.#queue.clear(command.key) });
+        this.#post({ type: 'cleared', id: command.id, answers: this.#queue.clear(command.key) });
+        break;
     }
   }
 
