@@ -102,7 +102,8 @@ function describe(path: readonly PropertyKey[]): string {
   return text === '' ? 'The file' : text;
 }
 
-function sentence(issue: z.core.$ZodIssue): string {
+/** One issue of a zod check as a sentence that names the place in the file. */
+export function faultSentence(issue: z.core.$ZodIssue): string {
   const where = describe(issue.path);
   if (issue.code === 'unrecognized_keys') {
     return `${where} has a key that means nothing here: ${issue.keys.join(', ')}.`;
@@ -206,7 +207,7 @@ export function parseClusterFile(text: string): ClusterFileResult {
     return { ok: false, faults: [`The file is not JSON: ${(error as Error).message}.`] };
   }
   const result = clusterFileSchema.safeParse(json);
-  if (!result.success) return { ok: false, faults: result.error.issues.map(sentence) };
+  if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
   const parsed = result.data;
   const configs = parsed.quicLb.map(toConfig);
   const backends = parsed.backends.map((entry): ClusterBackend => {

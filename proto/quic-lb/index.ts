@@ -4,6 +4,7 @@ export {
   type ClusterFile,
   type ClusterFileResult,
   clusterFileSchema,
+  faultSentence,
   parseClusterFile,
 } from './cluster-file.ts';
 export {

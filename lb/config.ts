@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { type ClusterConfig, faultSentence, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { type Address, isIpv6, parseAddress } from './address.ts';
+import { StartupError } from './errors.ts';
+
+const address = z
+  .string('must be a string')
+  .refine(
+    (text) => parseAddress(text) !== undefined,
+    'must be an IP address and port such as 0.0.0.0:4433 or [::]:4433',
+  )
+  .transform((text) => parseAddress(text) as Address);
+
+const addresses = z.preprocess(
+  (value) => (typeof value === 'string' ? [value] : value),
+  z.array(address, 'must be an address or a list of addresses').min(1, 'must name at least one address'),
+);
+
+const probe = z.strictObject({
+  intervalMs: z.number('must be a number of milliseconds').min(10, 'must be at least 10').default(500),
+  silentAfter: z.int('must be a whole number of probes').min(1, 'must be at least 1').default(3),
+  deadAfter: z.int('must be a whole number of probes').min(2, 'must be at least 2').default(12),
+});
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const schema = z.strictObject({
+  /** Path of cluster.json. */
+  cluster: z.string('must be a path').default('cluster.json'),
+  /** Where clients come, one address per family. */
+  listen: addresses.default([{ host: '0.0.0.0', port: 4433 }]),
+  /** Where backends are talked to; the listening sockets when absent. */
+  tunnel: addresses.optional(),
+  metrics: address.optional(),
+  probe: probe.prefault({}),
+  logLevel: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+  /** Milliseconds between lines of counters at level debug. */
+  statsIntervalMs: z
+    .number('must be a number of milliseconds')
+    .min(100, 'must be at least 100')
+    .default(10_000),
+});
+
+/** A forwarder's own settings, as they are written. */
+export type ForwarderConfigInput = z.input<typeof schema>;
+/** A forwarder's own settings, checked. */
+export type ForwarderConfig = z.output<typeof schema>;
+
+export type ConfigResult =
+  | { readonly ok: true; readonly value: ForwarderConfig }
+  | { readonly ok: false; readonly faults: string[] };
+
+function onePerFamily(name: string, list: readonly Address[] | undefined): string[] {
+  if (list === undefined) return [];
+  const ipv6 = list.filter(({ host }) => isIpv6(host)).length;
+  return ipv6 > 1 || list.length - ipv6 > 1
+    ? [`${name} may hold one IPv4 address and one IPv6 address, not more.`]
+    : [];
+}
+
+/** Checks settings; one sentence per fault. */
+export function parseForwarderConfig(input: unknown): ConfigResult {
+  const result = schema.safeParse(input);
+  if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
+  const { listen, tunnel, probe: rules } = result.data;
+  const faults = [...onePerFamily('listen', listen), ...onePerFamily('tunnel', tunnel)];
+  // Callers of a backend that is called dead lose their calls: that must not be decided in haste.
+  if (rules.deadAfter < rules.silentAfter * 2) {
+    faults.push(
+      `probe.deadAfter is ${rules.deadAfter}, but must be at least twice probe.silentAfter (${rules.silentAfter}): calls on a dead backend are ended.`,
+    );
+  }
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, value: result.data };
+}
+
+function read(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new StartupError(`${what}: there is no file ${path}.`);
+    throw new StartupError(`${what}: ${path} cannot be read: ${message}.`);
+  }
+}
+
+/** Reads cluster.json. Throws `StartupError`, one sentence per fault. */
+export function readClusterFile(path: string): ClusterConfig {
+  const result = parseClusterFile(read(path, 'cluster file'));
+  if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
+  return result.value;
+}
+
+/** Settings from a file (if any) with `flags` over them, not yet checked. Throws `StartupError` for a file that is none. */
+export function readSettings(
+  path: string | undefined,
+  flags: Partial<ForwarderConfigInput>,
+): Partial<ForwarderConfigInput> {
+  if (path === undefined) return flags;
+  let settings: unknown;
+  try {
+    settings = JSON.parse(read(path, 'configuration'));
+  } catch (error) {
+    if (error instanceof StartupError) throw error;
+    throw new StartupError(`${path}: The file is not JSON: ${(error as Error).message}.`);
+  }
+  if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
+    throw new StartupError(`${path}: The file must hold an object.`);
+  }
+  return { ...settings, ...flags };
+}

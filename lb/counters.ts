@@ -1,0 +1,59 @@
+import type { UnroutableReason } from '../proto/quic-lb/index.ts';
+import { CLIENT_DROPS, type ClientDrop } from './route.ts';
+
+/** Why a packet on the tunnel side goes nowhere. */
+export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badClient', 'strayAnswer'] as const;
+export type BackendDrop = (typeof BACKEND_DROPS)[number];
+
+export const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort', 'length', 'serverId'];
+
+const zeros = <Key extends string>(keys: readonly Key[]): Record<Key, number> =>
+  Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;
+
+/** Counts of one backend, in packets unless named otherwise. They outlive a reload. */
+export interface BackendCounters {
+  /** Sent to it because the CID names it. */
+  byCid: number;
+  /** Sent to it by the hash, by why the CID is unroutable. */
+  readonly byHash: Record<UnroutableReason, number>;
+  /** Sent to it in place of a dead backend. */
+  forDead: number;
+  /** Named by the CID while it was dead. */
+  whileDead: number;
+  /** Sent to clients on its behalf. */
+  toClients: number;
+  toClientsOctets: number;
+  toBackendOctets: number;
+  probesSent: number;
+  probesAnswered: number;
+}
+
+/** All that the forwarder counts: one number per branch that a packet can take. */
+export class Counters {
+  readonly droppedFromClients: Record<ClientDrop, number> = zeros(CLIENT_DROPS);
+  readonly droppedFromBackends: Record<BackendDrop, number> = zeros(BACKEND_DROPS);
+  fromClients = 0;
+  sendErrors = 0;
+  reloads = 0;
+  reloadFaults = 0;
+  readonly backends = new Map<string, BackendCounters>();
+
+  backend(name: string): BackendCounters {
+    let counters = this.backends.get(name);
+    if (counters === undefined) {
+      counters = {
+        byCid: 0,
+        byHash: zeros(UNROUTABLE_REASONS),
+        forDead: 0,
+        whileDead: 0,
+        toClients: 0,
+        toClientsOctets: 0,
+        toBackendOctets: 0,
+        probesSent: 0,
+        probesAnswered: 0,
+      };
+      this.backends.set(name, counters);
+    }
+    return counters;
+  }
+}

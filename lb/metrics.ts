@@ -1,0 +1,161 @@
+import { createServer, type Server } from 'node:http';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { type Address, formatAddress } from './address.ts';
+import type { BackendCounters, Counters } from './counters.ts';
+import { StartupError } from './errors.ts';
+import { BACKEND_STATES, type BackendState } from './route.ts';
+
+const PREFIX = 'parley_forwarder_';
+
+/** What the metrics are read from. */
+export interface MetricsSource {
+  readonly counters: Counters;
+  states(): ReadonlyMap<string, BackendState>;
+}
+
+type Labels = Record<string, string>;
+type Sample = readonly [labels: Labels, value: number];
+
+function counter(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: string[],
+  read: () => Iterable<Sample>,
+): void {
+  new Counter({
+    name: PREFIX + name,
+    help,
+    labelNames,
+    registers: [registry],
+    // Packets count into plain numbers; prom-client sees them only when it is asked.
+    collect() {
+      this.reset();
+      for (const [labels, value] of read()) this.inc(labels, value);
+    },
+  });
+}
+
+function* perBackend(counters: Counters, read: (backend: BackendCounters) => number): Iterable<Sample> {
+  for (const [backend, counts] of counters.backends) yield [{ backend }, read(counts)];
+}
+
+function* byHash(counters: Counters): Iterable<Sample> {
+  for (const [backend, { byHash: reasons }] of counters.backends) {
+    for (const [reason, value] of Object.entries(reasons)) yield [{ backend, reason }, value];
+  }
+}
+
+function* drops(counters: Counters): Iterable<Sample> {
+  for (const [reason, value] of Object.entries(counters.droppedFromClients)) {
+    yield [{ from: 'client', reason }, value];
+  }
+  for (const [reason, value] of Object.entries(counters.droppedFromBackends)) {
+    yield [{ from: 'backend', reason }, value];
+  }
+}
+
+function* probes(counters: Counters): Iterable<Sample> {
+  for (const [backend, { probesSent, probesAnswered }] of counters.backends) {
+    yield [{ backend, result: 'sent' }, probesSent];
+    yield [{ backend, result: 'answered' }, probesAnswered];
+  }
+}
+
+/** A registry that reads a forwarder's counters when it is collected. */
+export function createRegistry({ counters, states }: MetricsSource): Registry {
+  const registry = new Registry();
+  const backend = (name: string, help: string, read: (counts: BackendCounters) => number) =>
+    counter(registry, name, help, ['backend'], () => perBackend(counters, read));
+  const total = (name: string, help: string, read: () => number) =>
+    counter(registry, name, help, [], () => [[{}, read()]]);
+
+  total('client_packets_total', 'Packets that came from clients', () => counters.fromClients);
+  backend('routed_packets_total', 'Packets sent to the backend that their CID names', (c) => c.byCid);
+  counter(
+    registry,
+    'unroutable_packets_total',
+    'Packets whose CID names no backend, by the one the hash chose',
+    ['backend', 'reason'],
+    () => byHash(counters),
+  );
+  backend(
+    'dead_owner_packets_total',
+    'Packets whose CID names a dead backend, by that one',
+    (c) => c.whileDead,
+  );
+  backend(
+    'stand_in_packets_total',
+    'Packets sent to a living backend in place of a dead one, by the living',
+    (c) => c.forDead,
+  );
+  backend(
+    'returned_packets_total',
+    'Packets sent to clients, by the backend they came from',
+    (c) => c.toClients,
+  );
+  backend('returned_octets_total', 'UDP payload sent to clients, without SPP', (c) => c.toClientsOctets);
+  backend('forwarded_octets_total', 'UDP payload sent to backends, without SPP', (c) => c.toBackendOctets);
+  counter(
+    registry,
+    'dropped_packets_total',
+    'Packets dropped, by the side they came from and why',
+    ['from', 'reason'],
+    () => drops(counters),
+  );
+  counter(registry, 'probes_total', 'Health probes', ['backend', 'result'], () => probes(counters));
+  total('send_errors_total', 'Packets that the kernel refused to send', () => counters.sendErrors);
+  total('reloads_total', 'Cluster files taken up while running', () => counters.reloads);
+  total('reload_faults_total', 'Cluster files refused while running', () => counters.reloadFaults);
+  new Gauge({
+    name: `${PREFIX}backend_state`,
+    help: '1 for the state that probes find the backend in',
+    labelNames: ['backend', 'state'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [name, current] of states()) {
+        for (const state of BACKEND_STATES) this.set({ backend: name, state }, state === current ? 1 : 0);
+      }
+    },
+  });
+  return registry;
+}
+
+/** The metrics port: `/metrics` for Prometheus, `/healthz` which is 200 while any backend takes new connections. */
+export async function serveMetrics(
+  address: Address,
+  source: MetricsSource,
+): Promise<{ readonly address: Address; close(): Promise<void> }> {
+  const registry = createRegistry(source);
+  const server: Server = createServer((request, response) => {
+    const path = request.url?.split('?')[0];
+    if (path === '/metrics') {
+      registry.metrics().then(
+        (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
+        (error: Error) => response.writeHead(500).end(error.message),
+      );
+    } else if (path === '/healthz') {
+      const healthy = [...source.states().values()].includes('taking new');
+      response.writeHead(healthy ? 200 : 503).end(healthy ? 'ok\n' : 'no backend takes new connections\n');
+    } else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be opened (${error.message})`;
+      reject(new StartupError(`tcp ${formatAddress(address)} ${why}; choose another with --metrics.`));
+    });
+    server.listen(address.port, address.host, resolve);
+  });
+  const bound = server.address();
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+  return {
+    address: { host: address.host, port },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

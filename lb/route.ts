@@ -1,0 +1,121 @@
+import { HeaderForm, PacketHead } from '../proto/invariants/index.ts';
+import {
+  type ClusterConfig,
+  QuicLbDecoder,
+  type UnroutableReason,
+  unroutableReason,
+} from '../proto/quic-lb/index.ts';
+import type { Address } from './address.ts';
+import { Rendezvous } from './rendezvous.ts';
+
+/** What probes say of a backend. */
+export const BACKEND_STATES = ['taking new', 'silent', 'dead'] as const;
+export type BackendState = (typeof BACKEND_STATES)[number];
+
+/** Why a packet of a client goes nowhere. */
+export const CLIENT_DROPS = ['empty', 'truncated', 'tooShort', 'versionNegotiation', 'noBackend'] as const;
+export type ClientDrop = (typeof CLIENT_DROPS)[number];
+
+/** Where a packet goes. Decisions are made once per table and handed out again, so that routing allocates nothing. */
+export type Decision =
+  /** Its CID names this backend. */
+  | { readonly action: 'cid'; readonly backend: number }
+  /** Its CID names none: the hash of the client's address decided. */
+  | { readonly action: 'hash'; readonly backend: number; readonly reason: UnroutableReason }
+  /** Its CID names `owner`, which is dead: a living backend will answer with a Stateless Reset. */
+  | { readonly action: 'dead'; readonly backend: number; readonly owner: number }
+  | { readonly action: 'drop'; readonly reason: ClientDrop };
+
+/**
+ * Smallest short header packet of QUIC v1 and v2: a header octet, then at least 20 of CID, packet number, payload and
+ * tag (RFC 9000 §10.3 counts likewise). What is smaller belongs to no connection and is not even worth a reset.
+ */
+export const MIN_SHORT_PACKET_OCTETS = 21;
+
+const DROPS = Object.fromEntries(
+  CLIENT_DROPS.map((reason) => [reason, Object.freeze({ action: 'drop', reason })]),
+) as Readonly<Record<ClientDrop, Decision>>;
+
+/** Everything that routing depends on: the cluster, and what probes say of its backends. */
+export class RoutingTable {
+  readonly decoder: QuicLbDecoder;
+  readonly rendezvous: Rendezvous;
+  readonly states: BackendState[];
+  /** 1 for each backend that takes new connections, and 1 for each that is not dead. */
+  readonly takingNew: Uint8Array;
+  readonly living: Uint8Array;
+  readonly #byCid: readonly Decision[];
+  readonly #byHash: readonly Map<UnroutableReason, Decision>[];
+  readonly head = new PacketHead();
+
+  constructor(cluster: ClusterConfig) {
+    const { backends } = cluster;
+    this.decoder = new QuicLbDecoder(
+      cluster.quicLb,
+      backends.map((backend) => backend.serverIds),
+    );
+    // By name: a backend that changes its address, or its server ID as configurations rotate, keeps its clients.
+    const identities = backends.map((backend) => backend.name);
+    this.rendezvous = new Rendezvous(cluster.routingKey, identities);
+    this.states = backends.map(() => 'taking new');
+    this.takingNew = new Uint8Array(backends.length).fill(1);
+    this.living = new Uint8Array(backends.length).fill(1);
+    this.#byCid = backends.map((_, backend) => Object.freeze({ action: 'cid', backend }));
+    this.#byHash = backends.map(() => new Map<UnroutableReason, Decision>());
+  }
+
+  setState(backend: number, state: BackendState): void {
+    this.states[backend] = state;
+    this.takingNew[backend] = state === 'taking new' ? 1 : 0;
+    this.living[backend] = state === 'dead' ? 0 : 1;
+  }
+
+  byCid(backend: number): Decision {
+    return this.#byCid[backend] as Decision;
+  }
+
+  byHash(backend: number, reason: UnroutableReason): Decision {
+    const decisions = this.#byHash[backend] as Map<UnroutableReason, Decision>;
+    let decision = decisions.get(reason);
+    if (decision === undefined) {
+      decision = Object.freeze({ action: 'hash', backend, reason });
+      decisions.set(reason, decision);
+    }
+    return decision;
+  }
+}
+
+function routeToLiving(owner: number, source: Address, table: RoutingTable): Decision {
+  let backend = table.rendezvous.pick(source, table.takingNew);
+  if (backend < 0) backend = table.rendezvous.pick(source, table.living);
+  // With nobody alive to answer, the owner is as good as any: it may come back.
+  return backend < 0 ? table.byCid(owner) : { action: 'dead', backend, owner };
+}
+
+function routeUnroutable(reason: UnroutableReason, source: Address, table: RoutingTable): Decision {
+  const backend = table.rendezvous.pick(source, table.takingNew);
+  return backend < 0 ? DROPS.noBackend : table.byHash(backend, reason);
+}
+
+/**
+ * Decides where one datagram from a client goes, by what RFC 8999 lets every version show of it and nothing else.
+ *
+ * A routable CID decides, in long and short headers alike, whatever the backend's health. A client's first CID is its
+ * own invention: too short, of an unknown rotation or of a length that its first octet denies, it is unroutable and
+ * the hash decides. One that by accident decodes to a backend is routable, as the draft has it, and harmless: all
+ * packets of that flight carry the same CID and meet the same backend. Pure but for the table's scratch space.
+ */
+export function route(packet: Uint8Array, source: Address, table: RoutingTable): Decision {
+  const { head } = table;
+  const form = head.parse(packet);
+  if (form === HeaderForm.empty) return DROPS.empty;
+  if (form === HeaderForm.truncated) return DROPS.truncated;
+  const isLong = form === HeaderForm.long;
+  if (!isLong && packet.length < MIN_SHORT_PACKET_OCTETS) return DROPS.tooShort;
+  // Only servers send Version Negotiation (RFC 8999 §6), and no server is on this side.
+  if (isLong && head.version === 0) return DROPS.versionNegotiation;
+  const backend = table.decoder.decode(packet, head.dcidOffset, head.dcidLength, isLong);
+  if (backend < 0) return routeUnroutable(unroutableReason(backend), source, table);
+  if (table.living[backend] === 0) return routeToLiving(backend, source, table);
+  return table.byCid(backend);
+}

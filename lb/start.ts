@@ -1,0 +1,177 @@
+import { existsSync, type FSWatcher, watch } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import pino, { type Logger } from 'pino';
+import type { ClusterConfig } from '../proto/quic-lb/index.ts';
+import { type Address, formatAddress } from './address.ts';
+import {
+  type ForwarderConfig,
+  type ForwarderConfigInput,
+  parseForwarderConfig,
+  readClusterFile,
+} from './config.ts';
+import type { Counters } from './counters.ts';
+import { StartupError } from './errors.ts';
+import { Forwarding } from './forwarder.ts';
+import { serveMetrics } from './metrics.ts';
+import type { BackendState } from './route.ts';
+
+/** An editor writes a file in several steps: wait for the last. */
+const RELOAD_DELAY_MS = 100;
+
+/** A running forwarder. */
+export interface Forwarder {
+  /** Where clients reach it. */
+  readonly listening: readonly Address[];
+  /** Where its metrics are, if anywhere. */
+  readonly metrics: Address | undefined;
+  readonly counters: Counters;
+  states(): ReadonlyMap<string, BackendState>;
+  /** Reads the cluster file again; a file with a fault changes nothing. Returns whether it was taken up. */
+  reload(): boolean;
+  /** Takes up this cluster at once, as a reload would. */
+  use(cluster: ClusterConfig): void;
+  close(): Promise<void>;
+}
+
+export interface StartOptions extends Omit<ForwarderConfigInput, 'cluster'> {
+  /** Path of cluster.json, or what it holds. */
+  readonly cluster: string | ClusterConfig;
+  readonly logger?: Logger;
+  /** Follow changes of the cluster file; on by default where a path is given. */
+  readonly watch?: boolean;
+}
+
+function checked(options: StartOptions): ForwarderConfig {
+  const { cluster, logger: _logger, watch: _watch, ...settings } = options;
+  const result = parseForwarderConfig(typeof cluster === 'string' ? { ...settings, cluster } : settings);
+  if (!result.ok) throw new StartupError(result.faults.join('\n'));
+  return result.value;
+}
+
+class RunningForwarder implements Forwarder {
+  readonly #forwarding: Forwarding;
+  readonly #logger: Logger;
+  readonly #path: string | undefined;
+  #watcher: FSWatcher | undefined;
+  #reloadTimer: NodeJS.Timeout | undefined;
+  #statsTimer: NodeJS.Timeout | undefined;
+  #metricsServer: { readonly address: Address; close(): Promise<void> } | undefined;
+
+  constructor(forwarding: Forwarding, logger: Logger, path: string | undefined) {
+    this.#forwarding = forwarding;
+    this.#logger = logger;
+    this.#path = path;
+  }
+
+  get listening(): readonly Address[] {
+    return this.#forwarding.listening;
+  }
+
+  get metrics(): Address | undefined {
+    return this.#metricsServer?.address;
+  }
+
+  get counters(): Counters {
+    return this.#forwarding.counters;
+  }
+
+  states(): ReadonlyMap<string, BackendState> {
+    return this.#forwarding.states();
+  }
+
+  async start(config: ForwarderConfig, cluster: ClusterConfig, follow: boolean): Promise<void> {
+    await this.#forwarding.start(cluster);
+    try {
+      if (config.metrics !== undefined) this.#metricsServer = await serveMetrics(config.metrics, this);
+    } catch (error) {
+      await this.#forwarding.close();
+      throw error;
+    }
+    if (follow && this.#path !== undefined) this.#follow(this.#path);
+    this.#statsTimer = setInterval(() => this.#logStats(), config.statsIntervalMs);
+    this.#statsTimer.unref();
+  }
+
+  reload(): boolean {
+    if (this.#path === undefined) return false;
+    try {
+      this.use(readClusterFile(this.#path));
+      return true;
+    } catch (error) {
+      this.counters.reloadFaults++;
+      const faults = (error as Error).message.split('\n');
+      this.#logger.error({ faults }, `cluster file refused, the old one stays: ${faults[0]}`);
+      return false;
+    }
+  }
+
+  use(cluster: ClusterConfig): void {
+    this.#forwarding.use(cluster);
+    this.counters.reloads++;
+    const backends = cluster.backends.map(({ name }) => name);
+    this.#logger.info(
+      { backends, rotations: cluster.quicLb.map((c) => c.configRotation) },
+      'cluster file taken up',
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#watcher?.close();
+    clearTimeout(this.#reloadTimer);
+    clearInterval(this.#statsTimer);
+    await Promise.all([this.#forwarding.close(), this.#metricsServer?.close()]);
+  }
+
+  /** Watches the directory: a file that is replaced by a rename is another file, and a watch on the old one sees nothing more. */
+  #follow(path: string): void {
+    const name = basename(path);
+    this.#watcher = watch(dirname(path), (_event, changed) => {
+      if (changed !== null && changed !== name) return;
+      clearTimeout(this.#reloadTimer);
+      this.#reloadTimer = setTimeout(() => {
+        if (existsSync(path)) this.reload();
+      }, RELOAD_DELAY_MS);
+    });
+    this.#watcher.on('error', (error) =>
+      this.#logger.warn({ error }, 'cluster file is no longer watched; send SIGHUP to reload it'),
+    );
+  }
+
+  #logStats(): void {
+    if (!this.#logger.isLevelEnabled('debug')) return;
+    const { backends, ...totals } = this.counters;
+    this.#logger.debug(
+      {
+        ...totals,
+        backends: Object.fromEntries(backends),
+        states: Object.fromEntries(this.states()),
+        lastBad: this.#forwarding.lastBadPacket(),
+      },
+      'counters',
+    );
+  }
+}
+
+/**
+ * Starts a forwarder in this process. Rejects with `StartupError`, one sentence per fault, when the settings or the
+ * cluster file have a fault or an address is in use.
+ */
+export async function startForwarder(options: StartOptions): Promise<Forwarder> {
+  const config = checked(options);
+  const logger = options.logger ?? pino({ name: 'forwarder', level: config.logLevel });
+  const path = typeof options.cluster === 'string' ? resolve(options.cluster) : undefined;
+  const cluster = typeof options.cluster === 'string' ? readClusterFile(options.cluster) : options.cluster;
+  const { listen, tunnel, probe } = config;
+  const forwarding = new Forwarding({ listen, tunnel, probe, logger });
+  const running = new RunningForwarder(forwarding, logger, path);
+  await running.start(config, cluster, options.watch ?? true);
+  logger.info(
+    {
+      listen: running.listening.map(formatAddress),
+      metrics: running.metrics && formatAddress(running.metrics),
+      backends: cluster.backends.map(({ name }) => name),
+    },
+    'ready',
+  );
+  return running;
+}
