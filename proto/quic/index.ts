@@ -1,7 +1,7 @@
 export { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './connection/config.ts';
-export type { QuicConnection } from './connection/connection.ts';
+export { QuicConnection } from './connection/connection.ts';
 export type { DropReason, QuicObserver, SpaceName } from './connection/observer.ts';
-export type { QuicEndpoint } from './endpoint/endpoint.ts';
+export { QuicEndpoint } from './endpoint/endpoint.ts';
 export type {
   ConnectOptions,
   EndpointEvent,

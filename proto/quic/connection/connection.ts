@@ -1,34 +1,208 @@
 import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
+import { TAG_OCTETS } from '../protection/index.ts';
+import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
+import { migrate } from './migration.ts';
+import { asTransportError, receiveDatagram } from './receive.ts';
+import type { ConnectionState } from './state.ts';
+import { handleDeadline, nextDeadline } from './timers.ts';
+import { transmitDatagram } from './transmit.ts';
 
-/** Signatures for neighbours; the implementation replaces this file. */
-export declare class QuicConnection implements QuicTransport {
+/** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
+const DATAGRAM_OVERHEAD_OCTETS = 1 + 20 + 4 + TAG_OCTETS + 3;
+
+/**
+ * One QUIC connection, client or server, as a state machine: datagrams and times in, datagrams, a deadline and events
+ * out (RFC 9000, 9001, 9002, 9221). Made by a `QuicEndpoint`, which also delivers its datagrams and polls its events.
+ */
+export class QuicConnection implements QuicTransport {
   readonly role: 'client' | 'server';
   /** A slot for the owner; the engine never looks at it. */
   context: unknown;
+  readonly #state: ConnectionState;
+  readonly #onActive: () => void;
+
+  /** `onActive` is called whenever the owner should look for datagrams and events again. */
+  constructor(state: ConnectionState, onActive: () => void) {
+    this.role = state.role;
+    this.#state = state;
+    this.#onActive = onActive;
+  }
+
   /** The path in use: what is sent goes there. */
-  get path(): Path;
+  get path(): Path {
+    return this.#state.paths.active.path;
+  }
+
   /** The forwarder that the peer's latest packet came through. */
-  get via(): Address | undefined;
-  get closed(): boolean;
-  receive(datagram: Datagram, now: number): void;
-  transmit(now: number): Datagram | undefined;
-  deadline(): number | undefined;
-  onDeadline(now: number): void;
-  poll(): QuicEvent | undefined;
-  openStream(direction: StreamDirection): number | undefined;
-  writeStream(streamId: number, data: Uint8Array, fin?: boolean): void;
-  streamBufferedOctets(streamId: number): number;
-  readStream(streamId: number, maxOctets?: number): { readonly data: Uint8Array; readonly fin: boolean } | undefined;
-  resetStream(streamId: number, code: number): void;
-  stopSending(streamId: number, code: number): void;
-  setStreamPriority(streamId: number, priority: number): void;
-  sendDatagram(data: Uint8Array): boolean;
-  maxDatagramOctets(): number;
-  close(code: number, reason: string): void;
-  /** Client: moves to another local address (RFC 9000 §9). */
-  migrate(local: Address, now: number): boolean;
-  /** Starts a key update when one may start (RFC 9001 §6.1). */
-  updateKeys(): boolean;
-  stats(): QuicStats;
+  get via(): Address | undefined {
+    return this.#state.paths.active.via;
+  }
+
+  /** Whether it has ended; the `closed` event may still wait to be polled, a CONNECTION_CLOSE to be sent. */
+  get closed(): boolean {
+    return !this.#state.close.isOpen;
+  }
+
+  /** Whether nothing is left to do for it: it may be forgotten once its events are polled. */
+  get finished(): boolean {
+    return this.#state.close.phase === 'closed';
+  }
+
+  /** The CID that the peer's latest packet was sent to belongs to this one; for logs. */
+  get localConnectionId(): Uint8Array {
+    return this.#state.localSourceId;
+  }
+
+  /** Takes one datagram. Never throws, whatever it holds. */
+  receive(datagram: Datagram, now: number): void {
+    receiveDatagram(this.#state, datagram, now);
+    this.#onActive();
+  }
+
+  /** The next datagram to send, `undefined` when there is none now. Call until then. */
+  transmit(now: number): Datagram | undefined {
+    try {
+      return transmitDatagram(this.#state, now);
+    } catch (error) {
+      // A key that is used up (RFC 9001 §6.6), or a fault of ours: the connection ends, the process goes on.
+      this.#state.fail(asTransportError(error), now);
+      this.#onActive();
+      return undefined;
+    }
+  }
+
+  /** When to call `onDeadline` next, in the clock of `now`; `undefined` when nothing is scheduled. */
+  deadline(): number | undefined {
+    return nextDeadline(this.#state);
+  }
+
+  onDeadline(now: number): void {
+    handleDeadline(this.#state, now);
+    this.#onActive();
+  }
+
+  poll(): QuicEvent | undefined {
+    return this.#state.events.poll(this.#state.streams);
+  }
+
+  /** A datagram that no connection owns ends with this peer's reset token: the peer has lost the connection. */
+  onStatelessReset(now: number): void {
+    this.#state.end({ kind: 'stateless-reset' }, now);
+    this.#onActive();
+  }
+
+  openStream(direction: StreamDirection): number | undefined {
+    const { close, writable, streams } = this.#state;
+    return close.isOpen && writable ? streams.openStream(direction) : undefined;
+  }
+
+  writeStream(streamId: number, data: Uint8Array, fin = false): void {
+    if (!this.#state.close.isOpen) return;
+    this.#state.streams.writeStream(streamId, data, fin);
+    this.#onActive();
+  }
+
+  streamBufferedOctets(streamId: number): number {
+    return this.#state.streams.streamBufferedOctets(streamId);
+  }
+
+  readStream(
+    streamId: number,
+    maxOctets?: number,
+  ): { readonly data: Uint8Array; readonly fin: boolean } | undefined {
+    const taken = this.#state.streams.readStream(streamId, maxOctets);
+    if (taken !== undefined) this.#onActive();
+    return taken;
+  }
+
+  resetStream(streamId: number, code: number): void {
+    if (!this.#state.close.isOpen) return;
+    this.#state.streams.resetStream(streamId, code);
+    this.#onActive();
+  }
+
+  stopSending(streamId: number, code: number): void {
+    if (!this.#state.close.isOpen) return;
+    this.#state.streams.stopSending(streamId, code);
+    this.#onActive();
+  }
+
+  setStreamPriority(streamId: number, priority: number): void {
+    this.#state.streams.setStreamPriority(streamId, priority);
+  }
+
+  sendDatagram(data: Uint8Array): boolean {
+    if (!this.#state.close.isOpen || !this.#state.writable) return false;
+    if (data.length > this.maxDatagramOctets()) return false;
+    if (!this.#state.datagramsOut.push(data)) return false;
+    this.#onActive();
+    return true;
+  }
+
+  maxDatagramOctets(): number {
+    const offered = this.#state.peerParameters?.maxDatagramFrameSize ?? 0;
+    const frameRoom = this.#state.datagramSize - DATAGRAM_OVERHEAD_OCTETS;
+    return offered === 0 ? 0 : Math.max(0, Math.min(frameRoom, offered - 3));
+  }
+
+  close(code: number, reason: string): void {
+    if (!this.#state.close.isOpen) return;
+    this.#state.close.startClosing(
+      { application: true, code, frameType: 0, reason },
+      { kind: 'application', by: 'local', code, reason },
+    );
+    this.#state.announceClosed();
+    this.#onActive();
+  }
+
+  /**
+   * Client: moves to another local address (RFC 9000 §9.2). False when it may not: handshake not confirmed, forbidden by
+   * the server, or no spare CID.
+   */
+  migrate(local: Address, now: number): boolean {
+    const moved = migrate(this.#state, local, now);
+    if (moved) this.#onActive();
+    return moved;
+  }
+
+  /** Starts a key update (RFC 9001 §6.1); false while the last one is not done or the handshake not confirmed. */
+  updateKeys(): boolean {
+    if (!this.#state.confirmed || !this.#state.close.isOpen) return false;
+    const updated = this.#state.keys.application?.update() ?? false;
+    if (updated) this.#state.packetsThisPhase = 0;
+    return updated;
+  }
+
+  /** Sends a PING, to learn whether the peer is there or to keep the connection. */
+  ping(): void {
+    if (!this.#state.close.isOpen) return;
+    const { keys, spaces } = this.#state;
+    if (keys.application === undefined) return;
+    spaces[PacketSpace.APPLICATION].pingDue = true;
+    this.#onActive();
+  }
+
+  /** Issues new CIDs and has the peer leave the old ones, after a change of the load balancer's configuration. */
+  rotateConnectionIds(): void {
+    if (!this.#state.complete || !this.#state.close.isOpen) return;
+    this.#state.localIds.rotate();
+    this.#onActive();
+  }
+
+  stats(): QuicStats {
+    const { recovery, counters, handshakeMs } = this.#state;
+    return {
+      handshakeMs,
+      latestRttMs: recovery.rtt.latestMs,
+      smoothedRttMs: recovery.rtt.smoothedMs,
+      minRttMs: recovery.rtt.minMs,
+      rttVarMs: recovery.rtt.varMs,
+      congestionWindowOctets: recovery.congestionWindowOctets,
+      bytesInFlight: recovery.bytesInFlight,
+      ptoCount: recovery.ptoCount,
+      packetsLost: recovery.packetsLost,
+      ...counters,
+    };
+  }
 }

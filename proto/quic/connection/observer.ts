@@ -26,13 +26,19 @@ export type DropReason =
 
 /** Sees what a connection does: for qlog and metrics. Must not call back into the engine. */
 export interface QuicObserver {
-  packetSent?(space: SpaceName, packetNumber: number, octets: number, path: Path, now: number): void;
-  packetReceived?(space: SpaceName, packetNumber: number, octets: number, path: Path, now: number): void;
-  packetDropped?(reason: DropReason, octets: number, now: number): void;
-  packetLost?(space: SpaceName, packetNumber: number, octets: number, now: number): void;
+  readonly packetSent?:
+    | ((space: SpaceName, packetNumber: number, octets: number, path: Path, now: number) => void)
+    | undefined;
+  readonly packetReceived?:
+    | ((space: SpaceName, packetNumber: number, octets: number, path: Path, now: number) => void)
+    | undefined;
+  readonly packetDropped?: ((reason: DropReason, octets: number, now: number) => void) | undefined;
+  readonly packetLost?:
+    | ((space: SpaceName, packetNumber: number, octets: number, now: number) => void)
+    | undefined;
   /** A line of SSLKEYLOGFILE, for decrypting captures. */
-  keyLog?(line: string): void;
-  closed?(reason: CloseReason, now: number): void;
+  readonly keyLog?: ((line: string) => void) | undefined;
+  readonly closed?: ((reason: CloseReason, now: number) => void) | undefined;
 }
 
 export const NO_OBSERVER: QuicObserver = Object.freeze({});

@@ -1,18 +1,341 @@
-import type { QuicConnection } from '../connection/connection.ts';
-import type { Datagram } from '../types.ts';
+import type { TransportConfig } from '../connection/config.ts';
+import { QuicConnection } from '../connection/connection.ts';
+import { createClient, createServer, transportConfig } from '../connection/create.ts';
+import { type DropReason, NO_OBSERVER, type QuicObserver } from '../connection/observer.ts';
+import type { ConnectionState } from '../connection/state.ts';
+import { UsageError } from '../errors.ts';
+import {
+  type LongPacket,
+  MIN_RESET_OCTETS,
+  type ParsedPacket,
+  parsePacket,
+  RESET_TOKEN_OCTETS,
+} from '../packet/index.ts';
+import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
+import { Acceptor, type Verdict } from './acceptor.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { DeadlineHeap } from './deadline-heap.ts';
+import { ConnectionEntry, type EntryHost } from './entry.ts';
 import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } from './options.ts';
+import { StatelessSender } from './stateless.ts';
+import { WorkQueue } from './work-queue.ts';
 
-/** Signatures for neighbours; the implementation replaces this file. */
-export declare class QuicEndpoint {
+/** A version that nobody speaks comes in a datagram of at least this many octets, or is not answered (RFC 9000 §6.1). */
+const MIN_NEGOTIATED_OCTETS = 1200;
+const UNKNOWN_ADDRESS: Address = Object.freeze({ host: '0.0.0.0', port: 0 });
+
+/**
+ * Many connections over one socket: leads datagrams to them by CID, takes newcomers, and answers what belongs to none by
+ * Version Negotiation, Retry or Stateless Reset. The same five calls as a connection; work is done only for connections
+ * that something happened to.
+ */
+export class QuicEndpoint {
   /** False stops new connections and Version Negotiation: draining. */
   acceptNew: boolean;
-  constructor(options: EndpointOptions);
-  connect(options: ConnectOptions, now: number): QuicConnection;
-  receive(datagram: Datagram, now: number): void;
-  transmit(now: number): Datagram | undefined;
-  deadline(): number | undefined;
-  onDeadline(now: number): void;
-  poll(): EndpointEvent | undefined;
-  connections(): Iterable<QuicConnection>;
-  stats(): EndpointStats;
+  readonly #options: EndpointOptions;
+  readonly #random: RandomSource;
+  readonly #generator: ConnectionIdGenerator;
+  readonly #config: TransportConfig;
+  readonly #observer: QuicObserver;
+  readonly #table: ConnectionTable;
+  readonly #acceptor: Acceptor | undefined;
+  readonly #stateless: StatelessSender;
+  readonly #deadlines = new DeadlineHeap<ConnectionEntry>();
+  readonly #entries = new Set<ConnectionEntry>();
+  readonly #toSend = new WorkQueue<ConnectionEntry>();
+  readonly #toPoll = new WorkQueue<ConnectionEntry>();
+  readonly #incoming = new WorkQueue<QuicConnection>();
+  readonly #dropped: Partial<Record<DropReason, number>> = {};
+  readonly #host: EntryHost;
+  #halfOpen = 0;
+  #datagramsReceived = 0;
+  #datagramsSent = 0;
+  #accepted = 0;
+
+  /** Throws `UsageError` for options that cannot work. */
+  constructor(options: EndpointOptions) {
+    const { random, connectionIdGenerator, statelessResetKey, server } = options;
+    if (connectionIdGenerator.length < 1 || connectionIdGenerator.length > 20)
+      throw new UsageError(
+        `connection IDs of ${connectionIdGenerator.length} octets; they must have 1 to 20`,
+      );
+    this.#options = options;
+    this.#random = random;
+    this.#generator = connectionIdGenerator;
+    this.#config = transportConfig(options.transport);
+    this.#observer = this.#counting(options.observer ?? NO_OBSERVER);
+    this.#table = new ConnectionTable(connectionIdGenerator, statelessResetKey ?? random(32), random);
+    this.#stateless = new StatelessSender(random);
+    this.#acceptor = server && new Acceptor(server, random, () => connectionIdGenerator.generate());
+    this.acceptNew = options.acceptNew ?? true;
+    this.#host = {
+      issueConnectionId: (entry) => this.#table.issue(entry),
+      releaseConnectionId: (id) => this.#table.remove(id),
+      watchToken: (token, entry) => this.#table.watchToken(token, entry),
+      unwatchToken: (token) => this.#table.unwatchToken(token),
+      onHandshakeDone: (entry) => this.#onHandshakeDone(entry),
+    };
+  }
+
+  /** An observer that also counts what connections drop. */
+  #counting(observer: QuicObserver): QuicObserver {
+    return {
+      ...bound(observer),
+      packetDropped: (reason, octets, now) => {
+        this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
+        observer.packetDropped?.(reason, octets, now);
+      },
+    };
+  }
+
+  /**
+   * Dials. Take the connection's first flight with `transmit`. Throws `UsageError` for a configuration that cannot work.
+   */
+  connect(options: ConnectOptions, now: number): QuicConnection {
+    const entry = new ConnectionEntry(this.#host);
+    const { remote, local = UNKNOWN_ADDRESS, serverName, alpnProtocols, trust } = options;
+    const observer = options.observer === undefined ? this.#observer : this.#counting(options.observer);
+    const state = createClient({
+      config:
+        options.transport === undefined
+          ? this.#config
+          : transportConfig(this.#options.transport, options.transport),
+      random: this.#random,
+      observer,
+      owner: entry,
+      path: { local, remote },
+      via: undefined,
+      localId: this.#table.issue(entry),
+      now,
+      tls: {
+        serverName,
+        alpnProtocols,
+        trust,
+        nowEpochMs: options.wallClockEpochMs ?? this.#options.wallClockEpochMs ?? 0,
+        cipherSuites: options.cipherSuites,
+        groups: options.groups,
+        keyShareGroups: options.keyShareGroups,
+        keyLog: options.keyLog ?? observer.keyLog,
+      },
+    });
+    return this.#adopt(entry, state);
+  }
+
+  #adopt(entry: ConnectionEntry, state: ConnectionState): QuicConnection {
+    entry.connection = new QuicConnection(state, () => this.#activate(entry));
+    this.#entries.add(entry);
+    this.#activate(entry);
+    return entry.connection;
+  }
+
+  #activate(entry: ConnectionEntry): void {
+    if (!entry.inSendQueue) {
+      entry.inSendQueue = true;
+      this.#toSend.push(entry);
+    }
+    if (!entry.inPollQueue) {
+      entry.inPollQueue = true;
+      this.#toPoll.push(entry);
+    }
+  }
+
+  /** Takes one datagram from the socket. Never throws, whatever it holds. */
+  receive(datagram: Datagram, now: number): void {
+    this.#datagramsReceived += 1;
+    const { data } = datagram;
+    if (data.length === 0) return this.#drop('too-short', 0, now);
+    const packet = parsePacket(data, 0, this.#generator.length);
+    if (packet.type === 'drop')
+      return this.#drop(packet.reason === 'truncated' ? 'too-short' : 'malformed-header', data.length, now);
+    const entry = this.#table.find(packet.destinationConnectionId);
+    if (entry !== undefined && packet.type !== 'unknownVersion')
+      return entry.connection.receive(datagram, now);
+    this.#receiveStray(datagram, packet, now);
+  }
+
+  /** A datagram that no connection owns. */
+  #receiveStray(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+    const octets = datagram.data.length;
+    switch (packet.type) {
+      case 'unknownVersion':
+        return this.#negotiate(datagram, packet, now);
+      case 'oneRtt':
+        return this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
+      case 'initial':
+        if (this.#acceptor === undefined || !this.acceptNew) return this.#drop('not-accepting', octets, now);
+        return this.#receiveFirst(datagram, packet, this.#acceptor, now);
+      default:
+        return this.#drop('unknown-connection', octets, now);
+    }
+  }
+
+  /** RFC 9000 §6.1; it is also how forwarders ask whether this backend lives. */
+  #negotiate(
+    datagram: Datagram,
+    ids: { destinationConnectionId: Uint8Array; sourceConnectionId: Uint8Array },
+    now: number,
+  ): void {
+    const octets = datagram.data.length;
+    if (this.#acceptor === undefined || !this.acceptNew) return this.#drop('not-accepting', octets, now);
+    if (octets < MIN_NEGOTIATED_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
+      this.#drop('unsupported-version', octets, now);
+  }
+
+  /** A short header of an unknown CID: the peer's Stateless Reset, or a packet that deserves one of ours. */
+  #receiveUnknownShort(datagram: Datagram, connectionId: Uint8Array, now: number): void {
+    const { data } = datagram;
+    if (data.length >= MIN_RESET_OCTETS) {
+      const entry = this.#table.findByToken(data.subarray(data.length - RESET_TOKEN_OCTETS));
+      if (entry !== undefined) return entry.connection.onStatelessReset(now);
+    }
+    this.#stateless.statelessReset(datagram, this.#table.resetToken(connectionId), now);
+    this.#drop('unknown-connection', data.length, now);
+  }
+
+  #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
+    const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
+    const verdict = acceptor.decide(datagram, packet, load, now);
+    if (verdict.type === 'drop') return this.#drop(verdict.reason, datagram.data.length, now);
+    if (verdict.type === 'accept') return this.#accept(datagram, packet, verdict, now);
+    if (!this.#stateless.retry(datagram, verdict.packet)) this.#drop('limit', datagram.data.length, now);
+  }
+
+  #accept(
+    datagram: Datagram,
+    packet: LongPacket,
+    verdict: Extract<Verdict, { type: 'accept' }>,
+    now: number,
+  ): void {
+    const entry = new ConnectionEntry(this.#host);
+    const { tls } = this.#options.server!;
+    const state = createServer({
+      config: this.#config,
+      random: this.#random,
+      observer: this.#observer,
+      owner: entry,
+      path: datagram.path,
+      via: datagram.via,
+      localId: this.#table.issue(entry),
+      now,
+      keys: verdict.keys,
+      clientSourceId: packet.sourceConnectionId.slice(),
+      originalDestination: verdict.originalDestination,
+      retrySourceId: verdict.retrySourceId,
+      tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
+    });
+    entry.initialDestination = packet.destinationConnectionId.slice();
+    this.#table.add(entry.initialDestination, entry);
+    entry.halfOpen = true;
+    this.#halfOpen += 1;
+    this.#accepted += 1;
+    this.#incoming.push(this.#adopt(entry, state));
+    entry.connection.receive(datagram, now);
+  }
+
+  #onHandshakeDone(entry: ConnectionEntry): void {
+    if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
+    entry.initialDestination = undefined;
+    if (entry.halfOpen) this.#halfOpen -= 1;
+    entry.halfOpen = false;
+  }
+
+  /** The next datagram for the socket, `undefined` when there is none now. Connections take turns. */
+  transmit(now: number): Datagram | undefined {
+    const datagram = this.#stateless.take() ?? this.#transmitNext(now);
+    if (datagram !== undefined) this.#datagramsSent += 1;
+    return datagram;
+  }
+
+  #transmitNext(now: number): Datagram | undefined {
+    for (let entry = this.#toSend.shift(); entry !== undefined; entry = this.#toSend.shift()) {
+      const datagram = entry.connection.transmit(now);
+      if (datagram !== undefined) {
+        this.#toSend.push(entry);
+        return datagram;
+      }
+      entry.inSendQueue = false;
+      this.#settle(entry);
+    }
+    return undefined;
+  }
+
+  /** Nothing to send for now: note when to look again, or forget it. */
+  #settle(entry: ConnectionEntry): void {
+    if (!entry.connection.finished) {
+      this.#deadlines.schedule(entry, entry.connection.deadline());
+      return;
+    }
+    this.#deadlines.remove(entry);
+    this.#onHandshakeDone(entry);
+    this.#entries.delete(entry);
+  }
+
+  /** When to call `onDeadline` next; `undefined` when nothing is scheduled. */
+  deadline(): number | undefined {
+    this.#toSend.forEach((entry) => {
+      this.#deadlines.schedule(entry, entry.connection.deadline());
+    });
+    return this.#deadlines.earliest?.scheduledAt;
+  }
+
+  /** Does what is due. Then call `transmit` and `poll`. */
+  onDeadline(now: number): void {
+    for (
+      let entry = this.#deadlines.earliest;
+      entry !== undefined && entry.scheduledAt <= now;
+      entry = this.#deadlines.earliest
+    ) {
+      // Out of the heap until it has sent: what it schedules next is known then.
+      this.#deadlines.remove(entry);
+      entry.connection.onDeadline(now);
+    }
+  }
+
+  /** The next event, `undefined` when there is none now. */
+  poll(): EndpointEvent | undefined {
+    const connection = this.#incoming.shift();
+    if (connection !== undefined) return { type: 'incoming', connection };
+    for (let entry = this.#toPoll.first; entry !== undefined; entry = this.#toPoll.first) {
+      const event = entry.connection.poll();
+      if (event !== undefined) return { type: 'event', connection: entry.connection, event };
+      entry.inPollQueue = false;
+      this.#toPoll.shift();
+    }
+    return undefined;
+  }
+
+  /** All connections that are not forgotten yet, closing ones among them. */
+  *connections(): Iterable<QuicConnection> {
+    for (const entry of this.#entries) yield entry.connection;
+  }
+
+  stats(): EndpointStats {
+    return {
+      connections: this.#entries.size,
+      halfOpen: this.#halfOpen,
+      datagramsReceived: this.#datagramsReceived,
+      datagramsSent: this.#datagramsSent,
+      connectionsAccepted: this.#accepted,
+      versionNegotiationsSent: this.#stateless.versionNegotiations,
+      retriesSent: this.#stateless.retries,
+      statelessResetsSent: this.#stateless.resets,
+      dropped: { ...this.#dropped },
+    };
+  }
+
+  #drop(reason: DropReason, octets: number, now: number): void {
+    this.#observer.packetDropped?.(reason, octets, now);
+  }
+}
+
+/** The observer's calls as functions of their own, whether it is a class or a plain object. */
+function bound(observer: QuicObserver): QuicObserver {
+  const { packetSent, packetReceived, packetLost, keyLog, closed } = observer;
+  return {
+    packetSent: packetSent?.bind(observer),
+    packetReceived: packetReceived?.bind(observer),
+    packetLost: packetLost?.bind(observer),
+    keyLog: keyLog?.bind(observer),
+    closed: closed?.bind(observer),
+  };
 }

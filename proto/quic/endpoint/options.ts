@@ -1,4 +1,4 @@
-import type { CipherSuite, TlsCertificate, TlsTrust } from '../../tls/index.ts';
+import type { CipherSuite, NamedGroup, TlsCertificate, TlsTrust } from '../../tls/index.ts';
 import type { TransportConfig } from '../connection/config.ts';
 import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
@@ -9,7 +9,7 @@ export interface ServerTlsOptions {
   readonly certificates: readonly TlsCertificate[];
   readonly alpnProtocols: readonly string[];
   readonly cipherSuites?: readonly CipherSuite[];
-  readonly groups?: readonly number[];
+  readonly groups?: readonly NamedGroup[];
   /** Lines of SSLKEYLOGFILE. */
   readonly keyLog?: (line: string) => void;
 }
@@ -50,8 +50,8 @@ export interface ConnectOptions {
   readonly alpnProtocols: readonly string[];
   readonly trust: TlsTrust;
   readonly cipherSuites?: readonly CipherSuite[];
-  readonly groups?: readonly number[];
-  readonly keyShareGroups?: readonly number[];
+  readonly groups?: readonly NamedGroup[];
+  readonly keyShareGroups?: readonly NamedGroup[];
   readonly keyLog?: (line: string) => void;
   readonly transport?: Partial<TransportConfig>;
   readonly observer?: QuicObserver;

@@ -1,0 +1,100 @@
+import type { AckFrame } from '../frames/index.ts';
+import type { SentPacket } from '../recovery/index.ts';
+import type { ConnectionState, Intent, SpaceState } from './state.ts';
+
+/** ACK delays of the peer beyond this make no sense; it keeps a hostile exponent from overflowing. */
+const MAX_ACK_DELAY_MS = 60_000;
+const DEFAULT_ACK_DELAY_EXPONENT = 3;
+
+/** Handles an ACK of the peer, which came in a packet of key generation `generation` (0 outside 1-RTT). */
+export function onAckFrame(
+  state: ConnectionState,
+  space: SpaceState,
+  frame: AckFrame,
+  generation: number,
+  now: number,
+): void {
+  const largest = frame.ranges[0]!.largest;
+  const exponent =
+    space.name === 'application'
+      ? (state.peerParameters?.ackDelayExponent ?? DEFAULT_ACK_DELAY_EXPONENT)
+      : DEFAULT_ACK_DELAY_EXPONENT;
+  const outcome = state.recovery.onAckReceived(
+    space.id,
+    {
+      largestAcknowledged: largest,
+      ackDelayMs: Math.min(MAX_ACK_DELAY_MS, (frame.delay * 2 ** exponent) / 1000),
+      ranges: frame.ranges,
+      ecnCe: frame.ecn?.ce,
+    },
+    now,
+  );
+  if (space.name === 'application') state.keys.application?.acknowledged(largest, generation);
+  // RFC 9001 §4.1.2: a client may take an acknowledged 1-RTT packet for confirmation; HANDSHAKE_DONE is what we wait for.
+  if (space.name === 'handshake') state.recovery.setPeerCompletedAddressValidation();
+  space.largestAcked = Math.max(space.largestAcked, largest);
+  for (const packet of outcome.acked) onPacketAcked(state, space, packet);
+  onPacketsLost(state, space, outcome.lost, now);
+}
+
+function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Intent>): void {
+  for (const intent of packet.intents) {
+    switch (intent.kind) {
+      case 'stream-set':
+        state.streams.onDelivered(intent);
+        break;
+      case 'ack':
+        space.ack.onAckDelivered(intent.largest);
+        break;
+      case 'crypto':
+        space.cryptoOut.acked(intent.offset, intent.length);
+        break;
+      case 'retireConnectionId':
+        state.remoteIds.acked(intent.sequence);
+        break;
+      case 'handshakeDone':
+        state.handshakeDoneDue = false;
+        state.handshakeDoneAcked = true;
+        break;
+      case 'newConnectionId':
+        break;
+    }
+  }
+}
+
+/** Brings back what lost packets meant. */
+export function onPacketsLost(
+  state: ConnectionState,
+  space: SpaceState,
+  lost: readonly SentPacket<Intent>[],
+  now: number,
+): void {
+  for (const packet of lost) {
+    state.observer.packetLost?.(space.name, packet.packetNumber, packet.octets, now);
+    for (const intent of packet.intents) requeue(state, space, intent);
+  }
+}
+
+/** Queues again what an intent stands for, unless it has become pointless. */
+export function requeue(state: ConnectionState, space: SpaceState, intent: Intent): void {
+  switch (intent.kind) {
+    case 'stream-set':
+      state.streams.onLost(intent);
+      break;
+    case 'crypto':
+      space.cryptoOut.lost(intent.offset, intent.length);
+      break;
+    case 'handshakeDone':
+      state.handshakeDoneDue = !state.handshakeDoneAcked;
+      break;
+    case 'newConnectionId':
+      state.localIds.lost(intent.sequence);
+      break;
+    case 'retireConnectionId':
+      state.remoteIds.lost(intent.sequence);
+      break;
+    case 'ack':
+      // The ranges are still unreported: the next ACK names them.
+      break;
+  }
+}

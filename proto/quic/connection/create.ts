@@ -1,0 +1,131 @@
+import { TlsClient, type TlsClientOptions, TlsServer, type TlsServerOptions } from '../../tls/index.ts';
+import { UsageError } from '../errors.ts';
+import { encodeTransportParameters, type TransportParameters } from '../transport-parameters.ts';
+import type { Address, Path, RandomSource } from '../types.ts';
+import { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './config.ts';
+import { pumpTls } from './handshake.ts';
+import { ConnectionKeys } from './keys.ts';
+import { type ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
+import type { QuicObserver } from './observer.ts';
+import { RemoteConnectionIds, type ResetTokenWatch } from './remote-connection-ids.ts';
+import { ConnectionState } from './state.ts';
+
+/** Octets of the Destination CID that a client makes up; at least 8 (RFC 9000 §7.2). */
+const INITIAL_DESTINATION_OCTETS = 8;
+
+interface CommonSetup {
+  readonly config: TransportConfig;
+  readonly random: RandomSource;
+  readonly observer: QuicObserver;
+  readonly owner: ConnectionIdRegistry & ResetTokenWatch;
+  readonly path: Path;
+  readonly via: Address | undefined;
+  /** Our first CID, already mapped to the connection. */
+  readonly localId: { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
+  readonly now: number;
+}
+
+export interface ClientSetup extends CommonSetup {
+  readonly tls: Omit<TlsClientOptions, 'random' | 'transportParameters'>;
+}
+
+export interface ServerSetup extends CommonSetup {
+  readonly tls: Omit<TlsServerOptions, 'random' | 'transportParameters'>;
+  /** Keys that opened the client's first packet. */
+  readonly keys: ConnectionKeys;
+  readonly clientSourceId: Uint8Array;
+  /** The Destination CID of the client's very first packet, before any Retry. */
+  readonly originalDestination: Uint8Array;
+  /** The Source CID of the Retry that the client's token names; its address is then proved. */
+  readonly retrySourceId: Uint8Array | undefined;
+}
+
+/** The defaults with what the owner set, checked. Throws `UsageError` for what cannot work. */
+export function transportConfig(...given: (Partial<TransportConfig> | undefined)[]): TransportConfig {
+  const config: TransportConfig = Object.assign({}, DEFAULT_TRANSPORT_CONFIG, ...given);
+  if (config.datagramSize < 1200 || config.datagramSize > 16_383)
+    throw new UsageError(`datagramSize is ${config.datagramSize}; it must be 1200 to 16383 octets`);
+  if (config.activeConnectionIdLimit < 2)
+    throw new UsageError(
+      `activeConnectionIdLimit is ${config.activeConnectionIdLimit}; it must be at least 2`,
+    );
+  if (!(config.maxAckDelayMs >= 0 && config.maxAckDelayMs < 2 ** 14))
+    throw new UsageError(`maxAckDelayMs is ${config.maxAckDelayMs}; it must be 0 to 16383 ms`);
+  return config;
+}
+
+function localParameters(config: TransportConfig, sourceId: Uint8Array): Partial<TransportParameters> {
+  return {
+    maxIdleTimeoutMs: config.maxIdleTimeoutMs,
+    initialMaxData: config.initialMaxData,
+    initialMaxStreamDataBidiLocal: config.initialMaxStreamData,
+    initialMaxStreamDataBidiRemote: config.initialMaxStreamData,
+    initialMaxStreamDataUni: config.initialMaxStreamData,
+    initialMaxStreamsBidi: config.initialMaxStreamsBidi,
+    initialMaxStreamsUni: config.initialMaxStreamsUni,
+    maxAckDelayMs: config.maxAckDelayMs,
+    maxDatagramFrameSize: config.maxDatagramFrameSize,
+    activeConnectionIdLimit: config.activeConnectionIdLimit,
+    disableActiveMigration: config.disableActiveMigration,
+    initialSourceConnectionId: sourceId,
+  };
+}
+
+/** A client's connection, its first flight ready to be sent. */
+export function createClient(setup: ClientSetup): ConnectionState {
+  const { config, random, owner, localId, now } = setup;
+  const destination = random(INITIAL_DESTINATION_OCTETS);
+  const keys = new ConnectionKeys('client');
+  keys.setInitial(destination);
+  const state = new ConnectionState({
+    role: 'client',
+    config,
+    random,
+    observer: setup.observer,
+    registry: owner,
+    path: setup.path,
+    via: setup.via,
+    pathValidated: true,
+    localIds: new LocalConnectionIds(owner, localId),
+    remoteIds: new RemoteConnectionIds(destination, config.activeConnectionIdLimit, owner),
+    keys,
+    originalDestination: destination,
+    localSourceId: localId.connectionId,
+    now,
+  });
+  const transportParameters = encodeTransportParameters(localParameters(config, localId.connectionId));
+  state.tls = new TlsClient({ ...setup.tls, random, transportParameters });
+  pumpTls(state, now);
+  return state;
+}
+
+/** A server's connection for a client whose first packet was authentic. That packet is still to be delivered. */
+export function createServer(setup: ServerSetup): ConnectionState {
+  const { config, random, owner, localId, retrySourceId, originalDestination } = setup;
+  const state = new ConnectionState({
+    role: 'server',
+    config,
+    random,
+    observer: setup.observer,
+    registry: owner,
+    path: setup.path,
+    via: setup.via,
+    pathValidated: retrySourceId !== undefined,
+    localIds: new LocalConnectionIds(owner, localId),
+    remoteIds: new RemoteConnectionIds(setup.clientSourceId, config.activeConnectionIdLimit, owner),
+    keys: setup.keys,
+    originalDestination,
+    localSourceId: localId.connectionId,
+    now: setup.now,
+  });
+  state.peerSourceId = setup.clientSourceId;
+  state.retrySourceId = retrySourceId;
+  const transportParameters = encodeTransportParameters({
+    ...localParameters(config, localId.connectionId),
+    originalDestinationConnectionId: originalDestination,
+    retrySourceConnectionId: retrySourceId,
+    statelessResetToken: localId.resetToken,
+  });
+  state.tls = new TlsServer({ ...setup.tls, random, transportParameters });
+  return state;
+}

@@ -1,0 +1,174 @@
+import { Writer } from '../../wire/index.ts';
+import {
+  finishPacket,
+  type PacketSealer,
+  packetNumberLength,
+  writeLongHeader,
+  writeShortHeader,
+} from '../packet/index.ts';
+import { TAG_OCTETS } from '../protection/index.ts';
+import type { Payload } from './packet-builder.ts';
+import type { ConnectionState, SpaceState } from './state.ts';
+
+/** UDP payload that a datagram with an Initial must have (RFC 9000 §14.1). */
+export const MIN_INITIAL_DATAGRAM_OCTETS = 1200;
+/** Room for frames below which no packet is begun. */
+const MIN_PAYLOAD_ROOM = 16;
+/** Header protection needs four octets from the packet number on (RFC 9001 §5.4.2). */
+const MIN_SAMPLED_OCTETS = 4;
+
+export interface DraftedPacket {
+  readonly space: SpaceState;
+  readonly packetNumber: number;
+  readonly payload: Payload;
+  /** Octets of the packet with its tag; set by `seal`. */
+  octets: number;
+  inFlight: boolean;
+  readonly start: number;
+  readonly packetNumberAt: number;
+  readonly numberLength: 1 | 2 | 3 | 4;
+  payloadEnd: number;
+}
+
+/** Datagrams are built here and copied out: one buffer serves all connections, as nothing outlives `take`. */
+const scratch = new Uint8Array(65_536);
+
+/**
+ * One datagram being written: packets of several spaces one after the other, in the clear, then filled up and sealed
+ * when it is known which one is the last (RFC 9000 §12.2).
+ */
+export class DatagramDraft {
+  readonly #state: ConnectionState;
+  readonly #room: number;
+  readonly #packets: DraftedPacket[] = [];
+  #writer: Writer;
+  #open: DraftedPacket | undefined;
+  #end = 0;
+
+  constructor(state: ConnectionState, room: number) {
+    this.#state = state;
+    this.#room = room;
+    this.#writer = new Writer(scratch.subarray(0, room));
+  }
+
+  hasKeys(space: SpaceState): boolean {
+    const { keys } = this.#state;
+    if (space.name === 'initial') return keys.initial !== undefined;
+    return space.name === 'handshake' ? keys.handshake !== undefined : keys.application !== undefined;
+  }
+
+  /** Where frames of the begun packet go; what remains leaves room for the tag. */
+  get writer(): Writer {
+    return this.#writer;
+  }
+
+  /** Begins a packet; `undefined` when there is no room for one. */
+  begin(space: SpaceState): Payload | undefined {
+    const { remoteIds, localSourceId, retryToken, keys } = this.#state;
+    const token = space.name === 'initial' ? retryToken : NO_TOKEN;
+    const destination = remoteIds.current;
+    const header = 1 + 4 + 2 + destination.length + localSourceId.length + 8 + token.length + 2 + 4;
+    if (this.#room - this.#end < header + TAG_OCTETS + MIN_PAYLOAD_ROOM) return undefined;
+    const start = this.#end;
+    const writer = new Writer(scratch.subarray(0, this.#room - TAG_OCTETS));
+    writer.offset = start;
+    const packetNumber = space.nextPacketNumber;
+    const numberLength = packetNumberLength(
+      packetNumber,
+      space.largestAcked < 0 ? undefined : space.largestAcked,
+    );
+    const packetNumberAt =
+      space.name === 'application'
+        ? writeShortHeader(writer, destination, keys.application!.keyPhase, packetNumber, numberLength)
+        : writeLongHeader(
+            writer,
+            {
+              type: space.name,
+              destinationConnectionId: destination,
+              sourceConnectionId: localSourceId,
+              token,
+            },
+            packetNumber,
+            numberLength,
+          );
+    const payload: Payload = { intents: [], ackEliciting: false, fillDatagram: false };
+    this.#writer = writer;
+    this.#open = {
+      space,
+      packetNumber,
+      payload,
+      octets: 0,
+      inFlight: false,
+      start,
+      packetNumberAt,
+      numberLength,
+      payloadEnd: writer.offset,
+    };
+    return payload;
+  }
+
+  /** Ends the begun packet; one without frames is taken back. */
+  end(): void {
+    const packet = this.#open;
+    this.#open = undefined;
+    if (packet === undefined || this.#writer.offset === packet.payloadEnd) return;
+    packet.payloadEnd = this.#writer.offset;
+    packet.inFlight = packet.payload.ackEliciting;
+    const missing = MIN_SAMPLED_OCTETS - (packet.payloadEnd - packet.packetNumberAt);
+    if (missing > 0) pad(packet, missing);
+    packet.space.nextPacketNumber += 1;
+    this.#packets.push(packet);
+    this.#end = packet.payloadEnd + TAG_OCTETS;
+  }
+
+  /** Fills the datagram up where that is due and protects its packets. */
+  seal(): readonly DraftedPacket[] {
+    const last = this.#packets[this.#packets.length - 1];
+    if (last === undefined) return [];
+    const missing = Math.min(this.#room, this.#fillTo()) - this.#end;
+    if (missing > 0) {
+      pad(last, missing);
+      last.inFlight = true;
+      this.#end += missing;
+    }
+    for (const packet of this.#packets) this.#protect(packet);
+    return this.#packets;
+  }
+
+  /** Octets that the datagram must have. */
+  #fillTo(): number {
+    for (const { space, payload } of this.#packets) {
+      // RFC 9000 §14.1: all Initials of a client, those of a server that ask for an acknowledgement.
+      if (space.name === 'initial' && (this.#state.isClient || payload.ackEliciting))
+        return MIN_INITIAL_DATAGRAM_OCTETS;
+      if (payload.fillDatagram) return MIN_INITIAL_DATAGRAM_OCTETS;
+    }
+    return 0;
+  }
+
+  #protect(packet: DraftedPacket): void {
+    const writer = new Writer(scratch.subarray(0, this.#room));
+    writer.offset = packet.payloadEnd;
+    const { start, packetNumberAt, numberLength, packetNumber } = packet;
+    finishPacket(writer, this.#sealer(packet.space), start, packetNumberAt, numberLength, packetNumber);
+    packet.octets = writer.offset - start;
+  }
+
+  #sealer(space: SpaceState): PacketSealer {
+    const { keys } = this.#state;
+    if (space.name === 'application') return keys.application!;
+    return space.name === 'initial' ? keys.initial!.send : keys.handshake!.send;
+  }
+
+  /** The finished datagram, in octets of its own. */
+  take(): Uint8Array {
+    return scratch.slice(0, this.#end);
+  }
+}
+
+const NO_TOKEN = new Uint8Array(0);
+
+function pad(packet: DraftedPacket, octets: number): void {
+  scratch.fill(0, packet.payloadEnd, packet.payloadEnd + octets);
+  packet.payloadEnd += octets;
+}

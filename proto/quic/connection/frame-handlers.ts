@@ -1,0 +1,153 @@
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import type { ConnectionCloseFrame, DatagramFrame, Frame } from '../frames/index.ts';
+import type { StreamDirection } from '../types.ts';
+import { onAckFrame } from './acks.ts';
+import { onCryptoFrame, onHandshakeConfirmed } from './handshake.ts';
+import { onPathResponse } from './migration.ts';
+import type { PathState } from './paths.ts';
+import type { ConnectionState, SpaceState } from './state.ts';
+
+/** The packet whose frames are handled. */
+export interface PacketContext {
+  readonly space: SpaceState;
+  readonly packetNumber: number;
+  /** Key generation of a 1-RTT packet, else 0. */
+  readonly generation: number;
+  readonly destination: Uint8Array;
+  /** The path it came by. */
+  readonly path: PathState;
+  readonly now: number;
+}
+
+const direction = (bidirectional: boolean): StreamDirection =>
+  bidirectional ? 'bidirectional' : 'unidirectional';
+
+/** Handles one frame; it was allowed in its packet (RFC 9000 §12.4). Throws `TransportError` or `TlsAlertError`. */
+export function handleFrame(state: ConnectionState, frame: Frame, packet: PacketContext): void {
+  switch (frame.type) {
+    case 'stream':
+      return state.streams.onStream(frame.streamId, frame.offset, frame.data, frame.fin);
+    case 'ack':
+      return onAckFrame(state, packet.space, frame, packet.generation, packet.now);
+    case 'padding':
+    case 'ping':
+      return;
+    case 'crypto':
+      return onCryptoFrame(state, packet.space, frame.offset, frame.data, packet.now);
+    case 'datagram':
+      return onDatagram(state, frame);
+    case 'connectionClose':
+      return onConnectionClose(state, frame, packet.now);
+    case 'newConnectionId':
+    case 'retireConnectionId':
+    case 'pathChallenge':
+    case 'pathResponse':
+      return handlePathFrame(state, frame, packet);
+    case 'handshakeDone':
+      // RFC 9001 §4.1.2: nothing confirms a handshake that is not complete.
+      if (state.complete) onHandshakeConfirmed(state, packet.now);
+      return;
+    case 'newToken':
+      // Tokens for later connections are not kept: a redial shows its address by its first round trip.
+      return;
+    default:
+      return handleFlowFrame(state, frame);
+  }
+}
+
+function handlePathFrame(
+  state: ConnectionState,
+  frame: Extract<
+    Frame,
+    { type: 'newConnectionId' | 'retireConnectionId' | 'pathChallenge' | 'pathResponse' }
+  >,
+  packet: PacketContext,
+): void {
+  switch (frame.type) {
+    case 'newConnectionId':
+      state.remoteIds.receive(
+        frame.sequence,
+        frame.retirePriorTo,
+        frame.connectionId,
+        frame.statelessResetToken,
+      );
+      return;
+    case 'retireConnectionId':
+      state.localIds.retire(
+        frame.sequence,
+        packet.destination,
+        packet.now + LINGER_PTOS * state.recovery.ptoMs(),
+      );
+      return;
+    case 'pathChallenge':
+      packet.path.onChallenge(frame.data);
+      return;
+    case 'pathResponse':
+      return onPathResponse(state, frame.data, packet.now);
+  }
+}
+
+/** A retired CID still reaches us this many probe timeouts, for packets that were on their way. */
+const LINGER_PTOS = 3;
+
+type FlowFrame = Extract<
+  Frame,
+  {
+    type:
+      | 'resetStream'
+      | 'stopSending'
+      | 'maxData'
+      | 'maxStreamData'
+      | 'maxStreams'
+      | 'dataBlocked'
+      | 'streamDataBlocked'
+      | 'streamsBlocked';
+  }
+>;
+
+function handleFlowFrame(state: ConnectionState, frame: FlowFrame): void {
+  const { streams } = state;
+  switch (frame.type) {
+    case 'resetStream':
+      return streams.onResetStream(frame.streamId, frame.code, frame.finalSize);
+    case 'stopSending':
+      return streams.onStopSending(frame.streamId, frame.code);
+    case 'maxData':
+      return streams.onMaxData(frame.maximum);
+    case 'maxStreamData':
+      return streams.onMaxStreamData(frame.streamId, frame.maximum);
+    case 'maxStreams':
+      return streams.onMaxStreams(direction(frame.bidirectional), frame.maximum);
+    case 'dataBlocked':
+      return streams.onDataBlocked(frame.limit);
+    case 'streamDataBlocked':
+      return streams.onStreamDataBlocked(frame.streamId, frame.limit);
+    case 'streamsBlocked':
+      return streams.onStreamsBlocked(direction(frame.bidirectional), frame.limit);
+  }
+}
+
+function onDatagram(state: ConnectionState, frame: DatagramFrame): void {
+  // RFC 9221 §3: more than we offered, or any when we offered none.
+  if (frame.frameOctets > state.config.maxDatagramFrameSize)
+    throw new TransportError(
+      TransportErrorCode.PROTOCOL_VIOLATION,
+      `DATAGRAM frame of ${frame.frameOctets} octets, we take ${state.config.maxDatagramFrameSize}`,
+      0x30,
+    );
+  state.events.pushDatagram(frame.data.slice());
+}
+
+function onConnectionClose(state: ConnectionState, frame: ConnectionCloseFrame, now: number): void {
+  const { code, reason } = frame;
+  // The reason is the peer's text: it goes into logs, so it is kept short.
+  const text = reason.slice(0, MAX_REASON_CHARACTERS);
+  state.close.startDraining(
+    frame.application
+      ? { kind: 'application', by: 'peer', code, reason: text }
+      : { kind: 'transport', by: 'peer', code, frameType: frame.frameType, reason: text },
+  );
+  state.announceClosed(now);
+}
+
+const MAX_REASON_CHARACTERS = 1024;

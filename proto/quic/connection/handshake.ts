@@ -1,0 +1,144 @@
+import type { CryptoLevel, TlsEvent } from '../../tls/index.ts';
+import { equalOctets } from '../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import { PacketSpace } from '../recovery/index.ts';
+import { decodeTransportParameters } from '../transport-parameters.ts';
+import type { ConnectionState, SpaceState } from './state.ts';
+
+function spaceOf(state: ConnectionState, level: CryptoLevel): SpaceState {
+  if (level === 'initial') return state.spaces[0];
+  return level === 'handshake' ? state.spaces[1] : state.spaces[2];
+}
+
+/** Gives TLS the handshake octets of a CRYPTO frame and does what it says. */
+export function onCryptoFrame(
+  state: ConnectionState,
+  space: SpaceState,
+  offset: number,
+  data: Uint8Array,
+  now: number,
+): void {
+  const level: CryptoLevel = space.name;
+  for (const piece of space.cryptoIn.receive(offset, data)) state.tls!.receive(level, piece);
+  pumpTls(state, now);
+}
+
+/** Carries out everything TLS has to say. */
+export function pumpTls(state: ConnectionState, now: number): void {
+  for (let event = state.tls!.poll(); event !== undefined; event = state.tls!.poll())
+    onTlsEvent(state, event, now);
+  announceWritable(state);
+}
+
+function onTlsEvent(state: ConnectionState, event: TlsEvent, now: number): void {
+  switch (event.type) {
+    case 'send':
+      spaceOf(state, event.level).cryptoOut.write(event.data);
+      return;
+    case 'secrets':
+      if (event.level === 'handshake') {
+        state.keys.setHandshake(event.cipherSuite, event.clientSecret, event.serverSecret);
+        state.recovery.setHandshakeKeys();
+      } else state.keys.setApplication(event.cipherSuite, event.clientSecret, event.serverSecret);
+      return;
+    case 'transportParameters':
+      onPeerParameters(state, event.data);
+      return;
+    case 'complete':
+      onComplete(state, event.alpn, event.serverName, now);
+      return;
+  }
+}
+
+function parameterError(reason: string): TransportError {
+  return new TransportError(TransportErrorCode.TRANSPORT_PARAMETER_ERROR, reason);
+}
+
+function mustEqual(name: string, got: Uint8Array | undefined, wanted: Uint8Array | undefined): void {
+  if (got === undefined && wanted === undefined) return;
+  if (got === undefined || wanted === undefined || !equalOctets(got, wanted))
+    throw parameterError(`${name} is not the connection ID that was used (RFC 9000 §7.3)`);
+}
+
+function onPeerParameters(state: ConnectionState, data: Uint8Array): void {
+  const parameters = decodeTransportParameters(data, state.isClient ? 'server' : 'client');
+  mustEqual('initial_source_connection_id', parameters.initialSourceConnectionId, state.peerSourceId);
+  if (state.isClient) {
+    mustEqual(
+      'original_destination_connection_id',
+      parameters.originalDestinationConnectionId,
+      state.originalDestination,
+    );
+    mustEqual('retry_source_connection_id', parameters.retrySourceConnectionId, state.retrySourceId);
+    if (parameters.statelessResetToken) state.remoteIds.setFirstToken(parameters.statelessResetToken);
+  }
+  state.peerParameters = parameters;
+  state.streams.setPeerLimits({
+    initialMaxData: parameters.initialMaxData,
+    initialMaxStreamDataBidiLocal: parameters.initialMaxStreamDataBidiLocal,
+    initialMaxStreamDataBidiRemote: parameters.initialMaxStreamDataBidiRemote,
+    initialMaxStreamDataUni: parameters.initialMaxStreamDataUni,
+    initialMaxStreamsBidi: parameters.initialMaxStreamsBidi,
+    initialMaxStreamsUni: parameters.initialMaxStreamsUni,
+  });
+  state.recovery.setPeerMaxAckDelay(parameters.maxAckDelayMs);
+  const size = Math.min(state.config.datagramSize, parameters.maxUdpPayloadSize);
+  state.datagramSize = size;
+  state.recovery.setMaxDatagramOctets(size);
+}
+
+/**
+ * Streams may be written once the peer's limits are known and there are keys to send with: on a server before the
+ * client's Finished (0.5-RTT), on a client when the handshake is complete and so the server is authenticated.
+ */
+function announceWritable(state: ConnectionState): void {
+  if (state.writable || state.keys.application === undefined || state.peerParameters === undefined) return;
+  if (state.isClient && !state.complete) return;
+  state.writable = true;
+  state.events.push({ type: 'writable' });
+}
+
+function onComplete(state: ConnectionState, alpn: string, serverName: string | undefined, now: number): void {
+  if (state.peerParameters === undefined)
+    throw new TransportError(
+      TransportErrorCode.CRYPTO_ERROR + MISSING_EXTENSION,
+      'peer sent no quic_transport_parameters (RFC 9001 §8.2)',
+    );
+  state.complete = true;
+  state.handshakeMs = now - state.createdAt;
+  announceWritable(state);
+  state.events.push({ type: 'connected', alpn, serverName, handshakeMs: state.handshakeMs });
+  state.localIds.issueUpTo(state.peerParameters.activeConnectionIdLimit);
+  if (!state.isClient) {
+    // RFC 9001 §4.1.2: a server confirms at once and tells the client, which also acknowledges its Finished.
+    state.handshakeDoneDue = true;
+    onHandshakeConfirmed(state, now);
+  }
+}
+
+/** TLS alert missing_extension (RFC 8446 §6). */
+const MISSING_EXTENSION = 109;
+
+/** HANDSHAKE_DONE at a client, completion at a server: the Handshake keys have done their work (RFC 9001 §4.9.2). */
+export function onHandshakeConfirmed(state: ConnectionState, now: number): void {
+  if (state.confirmed) return;
+  state.confirmed = true;
+  state.recovery.setPeerCompletedAddressValidation();
+  state.recovery.setHandshakeConfirmed(now);
+  discardInitial(state, now);
+  if (!state.keys.handshakeDiscarded) {
+    state.keys.discardHandshake();
+    state.recovery.discardSpace(PacketSpace.HANDSHAKE, now);
+    state.spaces[1].probes = 0;
+  }
+  state.events.push({ type: 'handshakeConfirmed' });
+  if (!state.isClient) state.registry.handshakeDone();
+}
+
+/** RFC 9001 §4.9.1: a client on its first Handshake packet sent, a server on its first one received. */
+export function discardInitial(state: ConnectionState, now: number): void {
+  if (state.keys.initialDiscarded) return;
+  state.keys.discardInitial();
+  state.recovery.discardSpace(PacketSpace.INITIAL, now);
+  state.spaces[0].probes = 0;
+}

@@ -1,0 +1,147 @@
+import { equalOctets } from '../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+
+/** A CID of ours with the token that resets it. */
+export interface IssuedConnectionId {
+  readonly sequence: number;
+  readonly connectionId: Uint8Array;
+  readonly resetToken: Uint8Array;
+}
+
+/** Where a connection gets its CIDs from and says which ones are to reach it: its endpoint. */
+export interface ConnectionIdRegistry {
+  /** A fresh CID, already mapped to the connection. */
+  issue(): { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
+  /** The CID no longer maps to the connection. */
+  release(connectionId: Uint8Array): void;
+  /** The handshake is confirmed: the CID that the client made up for its first packets is needed no more. */
+  handshakeDone(): void;
+}
+
+/** CIDs that we keep active at the peer at most, whatever it would take. Bounds the endpoint's table. */
+export const MAX_ISSUED_CONNECTION_IDS = 8;
+/** Retired CIDs that still reach the connection for a while, since packets with them may be on their way. */
+export const MAX_LINGERING_CONNECTION_IDS = 8;
+
+/** The CIDs that the peer puts in packets to us: issued up to its limit, retired when it says so (RFC 9000 §5.1). */
+export class LocalConnectionIds {
+  readonly #registry: ConnectionIdRegistry;
+  readonly #active = new Map<number, IssuedConnectionId>();
+  readonly #lingering: { readonly connectionId: Uint8Array; readonly until: number }[] = [];
+  /** Sequence numbers whose NEW_CONNECTION_ID is still to be sent. */
+  readonly #pending: number[] = [];
+  #nextSequence = 1;
+  #limit = 1;
+  #retirePriorTo = 0;
+
+  constructor(registry: ConnectionIdRegistry, first: Omit<IssuedConnectionId, 'sequence'>) {
+    this.#registry = registry;
+    this.#active.set(0, { sequence: 0, ...first });
+  }
+
+  /** The peer's active_connection_id_limit is known: issue up to it. */
+  issueUpTo(peerLimit: number): void {
+    this.#limit = Math.min(peerLimit, MAX_ISSUED_CONNECTION_IDS);
+    this.#fill();
+  }
+
+  #fill(): void {
+    while (this.#active.size < this.#limit) {
+      const sequence = this.#nextSequence++;
+      this.#active.set(sequence, { sequence, ...this.#registry.issue() });
+      this.#pending.push(sequence);
+    }
+  }
+
+  /** Asks the peer to leave every CID it has and gives it new ones, for a new configuration of the load balancer. */
+  rotate(): void {
+    this.#retirePriorTo = this.#nextSequence;
+    const room = this.#limit;
+    for (let i = 0; i < room; i++) {
+      const sequence = this.#nextSequence++;
+      this.#active.set(sequence, { sequence, ...this.#registry.issue() });
+      this.#pending.push(sequence);
+    }
+  }
+
+  get retirePriorTo(): number {
+    return this.#retirePriorTo;
+  }
+
+  /** The next NEW_CONNECTION_ID to send; `taken` removes it from the queue. */
+  peekPending(): IssuedConnectionId | undefined {
+    while (this.#pending.length > 0) {
+      const issued = this.#active.get(this.#pending[0]!);
+      if (issued) return issued;
+      this.#pending.shift();
+    }
+    return undefined;
+  }
+
+  taken(): void {
+    this.#pending.shift();
+  }
+
+  /** A NEW_CONNECTION_ID was lost: send it again unless the peer retired it meanwhile. */
+  lost(sequence: number): void {
+    if (this.#active.has(sequence) && !this.#pending.includes(sequence)) this.#pending.push(sequence);
+  }
+
+  /**
+   * RETIRE_CONNECTION_ID from the peer, in a packet sent to `usedId` (RFC 9000 §19.16). Throws PROTOCOL_VIOLATION for a
+   * number never issued or the CID that carried it.
+   */
+  retire(sequence: number, usedId: Uint8Array, lingerUntil: number): void {
+    if (sequence >= this.#nextSequence)
+      throw new TransportError(
+        TransportErrorCode.PROTOCOL_VIOLATION,
+        `RETIRE_CONNECTION_ID for ${sequence}, only ${this.#nextSequence} were issued`,
+        0x19,
+      );
+    const issued = this.#active.get(sequence);
+    if (issued === undefined) return;
+    if (equalOctets(issued.connectionId, usedId))
+      throw new TransportError(
+        TransportErrorCode.PROTOCOL_VIOLATION,
+        'RETIRE_CONNECTION_ID names the CID of its own packet',
+        0x19,
+      );
+    this.#active.delete(sequence);
+    if (this.#lingering.length >= MAX_LINGERING_CONNECTION_IDS) this.#dropLingering();
+    this.#lingering.push({ connectionId: issued.connectionId, until: lingerUntil });
+    this.#fill();
+  }
+
+  #dropLingering(): void {
+    const oldest = this.#lingering.shift();
+    if (oldest) this.#registry.release(oldest.connectionId);
+  }
+
+  /** Lets go of retired CIDs whose time is over; gives the time of the next one. */
+  expireLingering(now: number): void {
+    while (this.#lingering.length > 0 && this.#lingering[0]!.until <= now) this.#dropLingering();
+  }
+
+  get lingeringDeadline(): number | undefined {
+    return this.#lingering[0]?.until;
+  }
+
+  /** Sequence number of one of our active CIDs; `undefined` for any other octets. */
+  sequenceOf(connectionId: Uint8Array): number | undefined {
+    for (const issued of this.#active.values())
+      if (equalOctets(issued.connectionId, connectionId)) return issued.sequence;
+    return undefined;
+  }
+
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
+  /** The connection is over: none of its CIDs reaches it any more. */
+  releaseAll(): void {
+    for (const issued of this.#active.values()) this.#registry.release(issued.connectionId);
+    this.#active.clear();
+    this.#pending.length = 0;
+    while (this.#lingering.length > 0) this.#dropLingering();
+  }
+}

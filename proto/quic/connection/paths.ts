@@ -1,0 +1,188 @@
+import { equalOctets } from '../../wire/index.ts';
+import { type Address, type Path, type RandomSource, sameAddress, samePath } from '../types.ts';
+
+/** What an unvalidated address may be sent, as a multiple of what came from it (RFC 9000 §8.1). */
+export const AMPLIFICATION_FACTOR = 3;
+/** Paths of a connection that are known at a time: the one in use, the one before, and two being probed. */
+export const MAX_PATHS = 4;
+/** PATH_CHALLENGEs that wait for their answer on one path; the oldest go first when a peer floods them. */
+export const MAX_PENDING_RESPONSES = 4;
+/** PATH_CHALLENGEs of ours on one path that may still be answered. */
+export const MAX_OUTSTANDING_CHALLENGES = 8;
+const CHALLENGE_OCTETS = 8;
+
+/** What is known of one network path (RFC 9000 §8, §9). */
+export class PathState {
+  readonly path: Path;
+  /** The forwarder that the latest packet of this path came through. */
+  via: Address | undefined;
+  validated: boolean;
+  /** The peer's address needs no proof here: only our own is new. */
+  unlimited = false;
+  octetsReceived = 0;
+  octetsSent = 0;
+  /** Payloads of PATH_CHALLENGEs to answer here. */
+  readonly responses: Uint8Array[] = [];
+  /** A PATH_CHALLENGE is to be sent. */
+  challengeDue = false;
+  readonly #outstanding: Uint8Array[] = [];
+  /** When the next PATH_CHALLENGE goes, unless one was answered. */
+  #retryAt: number | undefined;
+  #retryAfterMs = 0;
+  /** When validation is given up (RFC 9000 §8.2.4). */
+  #giveUpAt: number | undefined;
+
+  constructor(path: Path, via: Address | undefined, validated: boolean) {
+    this.path = path;
+    this.via = via;
+    this.validated = validated;
+  }
+
+  /** Octets that may be sent here now; without a limit once the address is proved. */
+  get allowance(): number {
+    return this.validated || this.unlimited
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, AMPLIFICATION_FACTOR * this.octetsReceived - this.octetsSent);
+  }
+
+  get isValidating(): boolean {
+    return this.#giveUpAt !== undefined;
+  }
+
+  startValidation(now: number, ptoMs: number, giveUpMs: number): void {
+    this.challengeDue = true;
+    this.#retryAfterMs = ptoMs;
+    this.#retryAt = undefined;
+    this.#giveUpAt = now + giveUpMs;
+  }
+
+  /** The payload of a PATH_CHALLENGE that is sent now. */
+  takeChallenge(random: RandomSource, now: number): Uint8Array {
+    const data = random(CHALLENGE_OCTETS);
+    if (this.#outstanding.length >= MAX_OUTSTANDING_CHALLENGES) this.#outstanding.shift();
+    this.#outstanding.push(data);
+    this.challengeDue = false;
+    this.#retryAt = now + this.#retryAfterMs;
+    this.#retryAfterMs *= 2;
+    return data;
+  }
+
+  /** A PATH_RESPONSE came; true when it answers a challenge of this path. */
+  onResponse(data: Uint8Array): boolean {
+    if (!this.#outstanding.some((sent) => equalOctets(sent, data))) return false;
+    this.stopValidation();
+    this.validated = true;
+    return true;
+  }
+
+  stopValidation(): void {
+    this.#outstanding.length = 0;
+    this.challengeDue = false;
+    this.#retryAt = undefined;
+    this.#giveUpAt = undefined;
+  }
+
+  onChallenge(data: Uint8Array): void {
+    if (this.responses.length >= MAX_PENDING_RESPONSES) this.responses.shift();
+    this.responses.push(data.slice());
+  }
+
+  deadline(): number | undefined {
+    if (this.#giveUpAt === undefined) return undefined;
+    return this.#retryAt === undefined ? this.#giveUpAt : Math.min(this.#retryAt, this.#giveUpAt);
+  }
+
+  /** True when validation failed at `now`; else a due repetition is marked. */
+  onDeadline(now: number): boolean {
+    if (this.#giveUpAt === undefined) return false;
+    if (now >= this.#giveUpAt) {
+      this.stopValidation();
+      return true;
+    }
+    if (this.#retryAt !== undefined && now >= this.#retryAt) {
+      this.#retryAt = undefined;
+      this.challengeDue = true;
+    }
+    return false;
+  }
+
+  /** Something is to be sent here even when it is not the path in use. */
+  get hasProbes(): boolean {
+    return this.challengeDue || this.responses.length > 0;
+  }
+}
+
+/** The paths of a connection: one in use, a few known besides. */
+export class PathTable {
+  active: PathState;
+  /** Where to go back to when a new path fails (RFC 9000 §9.3.2). */
+  fallback: PathState | undefined;
+  readonly #others: PathState[] = [];
+
+  constructor(active: PathState) {
+    this.active = active;
+  }
+
+  /** Ignores the local address where ours is a wildcard: a client may not know which one its socket has. */
+  find(path: Path): PathState | undefined {
+    if (samePath(this.active.path, path)) return this.active;
+    return this.#others.find((state) => samePath(state.path, path));
+  }
+
+  /** A path that was not known before; the least needed one makes room. */
+  add(path: Path, via: Address | undefined): PathState {
+    const state = new PathState(path, via, false);
+    this.#keep(state);
+    return state;
+  }
+
+  #keep(state: PathState): void {
+    if (this.#others.length >= MAX_PATHS - 1) {
+      const at = this.#others.findIndex((other) => other !== this.fallback);
+      this.#others.splice(at < 0 ? 0 : at, 1);
+    }
+    this.#others.push(state);
+  }
+
+  /** Makes `state` the path in use; the one before becomes the fallback when it was proved. */
+  activate(state: PathState): PathState {
+    const previous = this.active;
+    const at = this.#others.indexOf(state);
+    if (at >= 0) this.#others.splice(at, 1);
+    if (previous.validated) this.fallback = previous;
+    this.active = state;
+    this.#keep(previous);
+    return previous;
+  }
+
+  remove(state: PathState): void {
+    const at = this.#others.indexOf(state);
+    if (at >= 0) this.#others.splice(at, 1);
+    if (this.fallback === state) this.fallback = undefined;
+  }
+
+  /** All known paths but the one in use. */
+  get others(): readonly PathState[] {
+    return this.#others;
+  }
+
+  /** The path, in use or not, whose PATH_CHALLENGE this answers (RFC 9000 §8.2.3: on whichever path it came). */
+  onResponse(data: Uint8Array): PathState | undefined {
+    if (this.active.onResponse(data)) return this.active;
+    return this.#others.find((state) => state.onResponse(data));
+  }
+
+  deadline(): number | undefined {
+    let earliest = this.active.deadline();
+    for (const state of this.#others) {
+      const at = state.deadline();
+      if (at !== undefined && (earliest === undefined || at < earliest)) earliest = at;
+    }
+    return earliest;
+  }
+}
+
+/** Whether only the port differs, as after a NAT forgot us: the same network, so what was measured holds (RFC 9000 §9.4). */
+export function onlyPortChanged(a: Path, b: Path): boolean {
+  return a.remote.host === b.remote.host && sameAddress(a.local, b.local);
+}

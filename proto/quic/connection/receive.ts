@@ -1,0 +1,262 @@
+import { TlsAlertError } from '../../tls/index.ts';
+import { equalOctets, WireError } from '../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import { decodeFrames } from '../frames/index.ts';
+import { type LongPacket, type ParsedPacket, parsePacket, type ShortPacket } from '../packet/index.ts';
+import type { OpenedPacket } from '../protection/index.ts';
+import { type Address, type Datagram, sameAddress, samePath } from '../types.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
+import { handleFrame } from './frame-handlers.ts';
+import { discardInitial } from './handshake.ts';
+import { followPeer } from './migration.ts';
+import type { PathState } from './paths.ts';
+import { onRetry, onVersionNegotiation } from './retry.ts';
+import type { ConnectionState, SpaceState } from './state.ts';
+import { onPacketReceivedTimers, startCloseTimer } from './timers.ts';
+
+type Protected = (LongPacket & { type: 'initial' | 'handshake' }) | ShortPacket;
+type Usable = Exclude<ParsedPacket, { type: 'drop' | 'unknownVersion' }>;
+
+/** Handles a datagram of the peer: all its packets. Nothing in it can make this throw. */
+export function receiveDatagram(state: ConnectionState, datagram: Datagram, now: number): void {
+  const { data } = datagram;
+  state.counters.octetsReceived += data.length;
+  const known = state.paths.find(datagram.path);
+  if (known !== undefined) known.octetsReceived += data.length;
+  if (state.close.phase === 'closing') state.close.onPacketWhileClosing();
+  if (!state.close.isOpen) {
+    startCloseTimer(state, now);
+    return state.drop('connection-closed', data.length, now);
+  }
+  const keysBefore = keyCount(state);
+  receivePackets(state, datagram, data, now);
+  if (keyCount(state) !== keysBefore && !state.undecrypted.isEmpty) {
+    for (const kept of state.undecrypted.takeAll())
+      receivePackets(state, { data: kept.data, path: kept.path, ...via(kept.via) }, kept.data, now);
+  }
+  const limited = state.paths.active.allowance <= 0;
+  state.amplificationLimited = limited;
+  state.recovery.setAmplificationLimited(limited, now);
+}
+
+const via = (address: Address | undefined): { via?: Address } =>
+  address === undefined ? {} : { via: address };
+
+/** Grows with every step that opens more packets. */
+function keyCount(state: ConnectionState): number {
+  const { keys } = state;
+  return (keys.handshake ? 1 : 0) + (keys.application ? 1 : 0) + (state.complete ? 1 : 0);
+}
+
+function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8Array, now: number): void {
+  let at = 0;
+  let destination: Uint8Array | undefined;
+  while (at < data.length && state.close.isOpen) {
+    const header = parsePacket(data, at, state.localSourceId.length);
+    if (header.type === 'drop') return state.drop('malformed-header', data.length - at, now);
+    if (header.type === 'unknownVersion') return state.drop('unsupported-version', data.length - at, now);
+    const end = header.end;
+    destination ??= header.destinationConnectionId;
+    // RFC 9000 §12.2: what is coalesced belongs to one connection and one CID.
+    if (!equalOctets(destination, header.destinationConnectionId))
+      state.drop('wrong-connection-id', end - at, now);
+    else receiveGuarded(state, datagram, header, now);
+    at = end;
+  }
+}
+
+/** The one boundary where an error of the peer becomes a close. */
+function receiveGuarded(state: ConnectionState, datagram: Datagram, header: Usable, now: number): void {
+  try {
+    receivePacket(state, datagram, header, now);
+  } catch (error) {
+    state.fail(asTransportError(error), now);
+    startCloseTimer(state, now);
+  }
+}
+
+export function asTransportError(error: unknown): TransportError {
+  if (error instanceof TransportError) return error;
+  if (error instanceof TlsAlertError)
+    return new TransportError(error.transportErrorCode, error.message, 0x06);
+  if (error instanceof WireError)
+    return new TransportError(TransportErrorCode.FRAME_ENCODING_ERROR, error.message);
+  // A fault of ours: the connection ends, the process and its other connections go on.
+  const reason = error instanceof Error ? error.message : 'unknown';
+  return new TransportError(TransportErrorCode.INTERNAL_ERROR, `internal error: ${reason}`);
+}
+
+function receivePacket(state: ConnectionState, datagram: Datagram, header: Usable, now: number): void {
+  switch (header.type) {
+    case 'versionNegotiation':
+      return onVersionNegotiation(state, header, now);
+    case 'retry':
+      return onRetry(state, header, datagram.data, now);
+    case 'zeroRtt':
+      // We never accept early data, so a 0-RTT packet has no keys and never will.
+      return state.drop('keys-unavailable', header.end - header.start, now);
+    case 'initial':
+    case 'handshake':
+      return receiveProtected(state, datagram, header as Protected, now);
+    case 'oneRtt':
+      return receiveProtected(state, datagram, header, now);
+  }
+}
+
+function spaceOf(state: ConnectionState, type: Protected['type']): SpaceState {
+  if (type === 'initial') return state.spaces[0];
+  return type === 'handshake' ? state.spaces[1] : state.spaces[2];
+}
+
+function receiveProtected(state: ConnectionState, datagram: Datagram, header: Protected, now: number): void {
+  const octets = header.end - header.start;
+  const refusal = refuse(state, datagram, header);
+  if (refusal !== undefined) return state.drop(refusal, octets, now);
+  const space = spaceOf(state, header.type);
+  const keys = readyKeys(state, header.type);
+  if (keys === 'discarded') return state.drop('keys-discarded', octets, now);
+  if (keys === 'missing') {
+    const packet = datagram.data.subarray(header.start, header.end);
+    if (!state.undecrypted.push(packet, datagram.path, datagram.via)) state.drop('buffer-full', octets, now);
+    return;
+  }
+  const expected = space.ack.largestReceived + 1;
+  const opened = keys.open(datagram.data, header.start, header.packetNumberAt, header.end, expected);
+  if (opened === undefined) return onUndecryptable(state, datagram, octets, now);
+  if (space.ack.isDuplicate(opened.packetNumber)) return state.drop('duplicate', octets, now);
+  processPacket(state, datagram, header, space, opened, now);
+}
+
+/** Reasons to drop a packet before it is opened. */
+function refuse(
+  state: ConnectionState,
+  datagram: Datagram,
+  header: Protected,
+): 'small-initial' | 'wrong-address' | 'wrong-connection-id' | undefined {
+  // RFC 9000 §14.1: a server drops Initials in datagrams that are too small.
+  if (header.type === 'initial' && !state.isClient && datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS)
+    return 'small-initial';
+  const active = state.paths.active.path;
+  if (state.isClient) {
+    // RFC 9000 §9: a server does not move; what comes from elsewhere is not its.
+    if (!sameAddress(datagram.path.remote, active.remote)) return 'wrong-address';
+  } else if (!state.complete && !samePath(datagram.path, active)) return 'wrong-address';
+  // RFC 9000 §7.2: the peer keeps the Source CID of its first packet.
+  if (header.type !== 'oneRtt' && state.peerSourceId !== undefined)
+    if (!equalOctets(header.sourceConnectionId, state.peerSourceId)) return 'wrong-connection-id';
+  return undefined;
+}
+
+interface Opener {
+  open(
+    data: Uint8Array,
+    start: number,
+    packetNumberAt: number,
+    end: number,
+    expected: number,
+  ): OpenedPacket | undefined;
+}
+
+function readyKeys(state: ConnectionState, type: Protected['type']): Opener | 'missing' | 'discarded' {
+  const { keys } = state;
+  if (type === 'initial') return keys.initial?.receive ?? 'discarded';
+  if (type === 'handshake')
+    return keys.handshake?.receive ?? (keys.handshakeDiscarded ? 'discarded' : 'missing');
+  // RFC 9001 §5.7: a server does not process 1-RTT packets before the handshake is complete.
+  if (keys.application === undefined || (!state.isClient && !state.complete)) return 'missing';
+  return keys.application;
+}
+
+function onUndecryptable(state: ConnectionState, datagram: Datagram, octets: number, now: number): void {
+  if (state.remoteIds.isStatelessReset(datagram.data)) return state.end({ kind: 'stateless-reset' }, now);
+  state.drop('undecryptable', octets, now);
+}
+
+function processPacket(
+  state: ConnectionState,
+  datagram: Datagram,
+  header: Protected,
+  space: SpaceState,
+  opened: OpenedPacket,
+  now: number,
+): void {
+  const octets = header.end - header.start;
+  onAuthentic(state, header, datagram);
+  state.counters.packetsReceived += 1;
+  state.observer.packetReceived?.(space.name, opened.packetNumber, octets, datagram.path, now);
+  onPacketReceivedTimers(state, now);
+  const { frames, ackEliciting, probing } = decodeFrames(
+    opened.payload,
+    header.type,
+    state.isClient ? 'server' : 'client',
+  );
+  const path = pathOf(state, datagram);
+  const packet = {
+    space,
+    packetNumber: opened.packetNumber,
+    generation: generationOf(opened),
+    destination: header.destinationConnectionId,
+    path,
+    now,
+  };
+  for (const frame of frames) {
+    handleFrame(state, frame, packet);
+    if (!state.close.isOpen) return startCloseTimer(state, now);
+  }
+  space.ack.onPacketReceived(opened.packetNumber, ackEliciting, now);
+  if (header.type === 'handshake' && !state.isClient) {
+    path.validated = true;
+    discardInitial(state, now);
+  }
+  followPath(state, datagram, header, space, opened.packetNumber, path, probing, now);
+}
+
+function generationOf(opened: OpenedPacket): number {
+  return 'generation' in opened && typeof opened.generation === 'number' ? opened.generation : 0;
+}
+
+/** The first authentic packet of a server names the CID that the client shall use (RFC 9000 §7.2). */
+function onAuthentic(state: ConnectionState, header: Protected, datagram: Datagram): void {
+  void datagram;
+  if (header.type === 'oneRtt' || state.peerSourceId !== undefined) return;
+  state.peerSourceId = header.sourceConnectionId.slice();
+  if (state.isClient) state.remoteIds.replaceFirst(state.peerSourceId);
+}
+
+/** The known path that the datagram came by, or a new one. */
+function pathOf(state: ConnectionState, datagram: Datagram): PathState {
+  const known = state.paths.find(datagram.path);
+  if (known !== undefined) return known;
+  // A client's socket may name its own address differently from what `connect` was told; that is no new path.
+  if (state.isClient) return state.paths.active;
+  const added = state.paths.add(datagram.path, datagram.via);
+  added.octetsReceived += datagram.data.length;
+  return added;
+}
+
+function followPath(
+  state: ConnectionState,
+  datagram: Datagram,
+  header: Protected,
+  space: SpaceState,
+  packetNumber: number,
+  path: PathState,
+  probing: boolean,
+  now: number,
+): void {
+  const newest = packetNumber === space.ack.largestReceived;
+  if (newest && space.name === 'application' && !probing && !state.isClient && path !== state.paths.active) {
+    const sequence = state.localIds.sequenceOf(header.destinationConnectionId);
+    followPeer(state, path, sequence !== state.peerUsesSequence, now);
+  }
+  if (newest && header.type === 'oneRtt')
+    state.peerUsesSequence =
+      state.localIds.sequenceOf(header.destinationConnectionId) ?? state.peerUsesSequence;
+  if (!newest || sameVia(path.via, datagram.via)) return;
+  path.via = datagram.via;
+  if (path === state.paths.active) state.events.push({ type: 'forwarderChanged', via: datagram.via });
+}
+
+function sameVia(a: Address | undefined, b: Address | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameAddress(a, b);
+}

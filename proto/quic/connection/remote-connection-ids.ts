@@ -1,0 +1,184 @@
+import { timingSafeEqual } from 'node:crypto';
+import { equalOctets } from '../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+
+/** Octets of a stateless reset token (RFC 9000 §10.3). */
+export const RESET_TOKEN_OCTETS = 16;
+/** The shortest datagram that can be a Stateless Reset: one that could be a short header packet (RFC 9000 §10.3). */
+export const MIN_STATELESS_RESET_OCTETS = 21;
+
+/** Who looks for the reset tokens of CIDs in use among datagrams that reach no connection: the endpoint. */
+export interface ResetTokenWatch {
+  watch(token: Uint8Array): void;
+  unwatch(token: Uint8Array): void;
+}
+
+interface RemoteConnectionId {
+  readonly sequence: number;
+  readonly connectionId: Uint8Array;
+  resetToken: Uint8Array | undefined;
+}
+
+const violation = (reason: string): TransportError =>
+  new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, reason, 0x18);
+
+/**
+ * The CIDs that the peer gave us to put in packets to it. What it makes us retire is bounded: a peer that retires
+ * faster than it acknowledges RETIRE_CONNECTION_ID is closed, not remembered (RFC 9000 §5.1.2, CVE-2024-1410).
+ */
+export class RemoteConnectionIds {
+  readonly #watch: ResetTokenWatch;
+  readonly #limit: number;
+  /** CIDs retired and not yet acknowledged by the peer; twice the limit that we offer is what the RFC asks for. */
+  readonly #maxRetiring: number;
+  #active: RemoteConnectionId[];
+  /** Retired, RETIRE_CONNECTION_ID to be sent. */
+  readonly #pendingRetire: number[] = [];
+  /** Retired, RETIRE_CONNECTION_ID sent and not acknowledged. */
+  readonly #unackedRetire = new Set<number>();
+  #retirePriorTo = 0;
+  #current: RemoteConnectionId;
+
+  constructor(first: Uint8Array, activeConnectionIdLimit: number, watch: ResetTokenWatch) {
+    this.#watch = watch;
+    this.#limit = activeConnectionIdLimit;
+    this.#maxRetiring = Math.max(2 * activeConnectionIdLimit, 8);
+    this.#current = { sequence: 0, connectionId: first, resetToken: undefined };
+    this.#active = [this.#current];
+  }
+
+  get current(): Uint8Array {
+    return this.#current.connectionId;
+  }
+
+  get currentSequence(): number {
+    return this.#current.sequence;
+  }
+
+  /** The peer chose another first CID: a server's Source CID, or the one in a Retry (RFC 9000 §7.2). */
+  replaceFirst(connectionId: Uint8Array): void {
+    this.#current = { sequence: 0, connectionId, resetToken: undefined };
+    this.#active = [this.#current];
+  }
+
+  /** stateless_reset_token of the transport parameters belongs to the handshake's CID. */
+  setFirstToken(token: Uint8Array): void {
+    const first = this.#active.find((id) => id.sequence === 0);
+    if (first === undefined) return;
+    first.resetToken = token.slice();
+    if (first === this.#current) this.#watch.watch(first.resetToken);
+  }
+
+  /** NEW_CONNECTION_ID (RFC 9000 §19.15). Throws what the section names; true when the current CID had to change. */
+  receive(sequence: number, retirePriorTo: number, connectionId: Uint8Array, token: Uint8Array): boolean {
+    if (this.#current.connectionId.length === 0)
+      throw violation('NEW_CONNECTION_ID from a peer that chose an empty CID');
+    if (retirePriorTo > sequence)
+      throw new TransportError(
+        TransportErrorCode.FRAME_ENCODING_ERROR,
+        `NEW_CONNECTION_ID ${sequence} retires prior to ${retirePriorTo}`,
+        0x18,
+      );
+    const known = this.#known(sequence, connectionId);
+    if (known) return false;
+    if (sequence < this.#retirePriorTo) this.#retire(sequence);
+    else this.#active.push({ sequence, connectionId: connectionId.slice(), resetToken: token.slice() });
+    const changed = this.#applyRetirePriorTo(retirePriorTo);
+    if (this.#active.length > this.#limit)
+      throw new TransportError(
+        TransportErrorCode.CONNECTION_ID_LIMIT_ERROR,
+        `peer gave ${this.#active.length} CIDs, the limit is ${this.#limit}`,
+        0x18,
+      );
+    return changed;
+  }
+
+  #known(sequence: number, connectionId: Uint8Array): boolean {
+    for (const id of this.#active) {
+      const sameId = equalOctets(id.connectionId, connectionId);
+      if (id.sequence === sequence && sameId) return true;
+      if (id.sequence === sequence || sameId) throw violation('NEW_CONNECTION_ID contradicts an earlier one');
+    }
+    return this.#unackedRetire.has(sequence) || this.#pendingRetire.includes(sequence);
+  }
+
+  #applyRetirePriorTo(retirePriorTo: number): boolean {
+    if (retirePriorTo <= this.#retirePriorTo) return false;
+    this.#retirePriorTo = retirePriorTo;
+    const kept: RemoteConnectionId[] = [];
+    for (const id of this.#active) {
+      if (id.sequence < retirePriorTo) this.#retire(id.sequence);
+      else kept.push(id);
+    }
+    this.#active = kept;
+    if (this.#current.sequence >= retirePriorTo) return false;
+    this.#use(kept[0]!);
+    return true;
+  }
+
+  /** Tokens are looked for only while their CID is in use (RFC 9000 §10.3.1). */
+  #use(next: RemoteConnectionId): void {
+    if (this.#current.resetToken) this.#watch.unwatch(this.#current.resetToken);
+    this.#current = next;
+    if (next.resetToken) this.#watch.watch(next.resetToken);
+  }
+
+  /** The connection is over: its tokens are looked for no more. */
+  releaseAll(): void {
+    if (this.#current.resetToken) this.#watch.unwatch(this.#current.resetToken);
+    this.#current = { ...this.#current, resetToken: undefined };
+    this.#active = [this.#current];
+    this.#pendingRetire.length = 0;
+  }
+
+  #retire(sequence: number): void {
+    if (this.#pendingRetire.length + this.#unackedRetire.size >= this.#maxRetiring)
+      throw new TransportError(
+        TransportErrorCode.CONNECTION_ID_LIMIT_ERROR,
+        `more than ${this.#maxRetiring} retired CIDs wait for the peer's acknowledgement`,
+        0x18,
+      );
+    this.#pendingRetire.push(sequence);
+  }
+
+  get hasSpare(): boolean {
+    return this.#active.length > 1;
+  }
+
+  /** Leaves the current CID for a spare one, as a new path wants (RFC 9000 §9.5). False when there is none. */
+  useSpare(): boolean {
+    const spare =
+      this.#active.find((id) => id.sequence > this.#current.sequence) ??
+      this.#active.find((id) => id !== this.#current);
+    if (spare === undefined) return false;
+    const left = this.#current;
+    this.#retire(left.sequence);
+    this.#active = this.#active.filter((id) => id !== left);
+    this.#use(spare);
+    return true;
+  }
+
+  peekRetire(): number | undefined {
+    return this.#pendingRetire[0];
+  }
+
+  taken(): void {
+    const sequence = this.#pendingRetire.shift();
+    if (sequence !== undefined) this.#unackedRetire.add(sequence);
+  }
+
+  acked(sequence: number): void {
+    this.#unackedRetire.delete(sequence);
+  }
+
+  lost(sequence: number): void {
+    if (this.#unackedRetire.delete(sequence)) this.#pendingRetire.push(sequence);
+  }
+
+  /** Whether the datagram ends with the reset token of the CID in use, compared in constant time (RFC 9000 §10.3.1). */
+  isStatelessReset(datagram: Uint8Array): boolean {
+    const token = this.#current.resetToken;
+    if (token === undefined || datagram.length < MIN_STATELESS_RESET_OCTETS) return false;
+    return timingSafeEqual(token, datagram.subarray(datagram.length - RESET_TOKEN_OCTETS));
+  }
+}

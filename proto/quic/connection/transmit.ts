@@ -1,0 +1,179 @@
+import type { Writer } from '../../wire/index.ts';
+import { TransportErrorCode } from '../errors.ts';
+import { writeConnectionClose } from '../frames/index.ts';
+import type { Datagram } from '../types.ts';
+import { DatagramDraft, MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
+import { discardInitial } from './handshake.ts';
+import {
+  hasElicitingWork,
+  type Payload,
+  writeAckFrame,
+  writeElicitingFrames,
+  writePathFrames,
+} from './packet-builder.ts';
+import type { PathState } from './paths.ts';
+import type { ConnectionState, SpaceState } from './state.ts';
+import { onPacketSentTimers, startCloseTimer } from './timers.ts';
+
+/** Less than this is not worth a packet: a short header with the longest CID, a tag and a small frame. */
+const MIN_SEND_OCTETS = 64;
+
+/** The next datagram to send, or `undefined`. */
+export function transmitDatagram(state: ConnectionState, now: number): Datagram | undefined {
+  if (state.close.phase === 'closing') return transmitClose(state, now);
+  if (!state.close.isOpen) {
+    startCloseTimer(state, now);
+    return undefined;
+  }
+  state.pacedUntil = undefined;
+  maybeUpdateKeys(state, now);
+  return transmitProbe(state, now) ?? transmitOnActivePath(state, now);
+}
+
+/** Updates keys when one has protected enough packets (RFC 9001 §6.6). */
+function maybeUpdateKeys(state: ConnectionState, now: number): void {
+  const keys = state.keys.application;
+  if (keys === undefined || !state.confirmed) return;
+  if ((keys.updateDue || state.packetsThisPhase >= state.config.keyUpdatePackets) && keys.update())
+    state.packetsThisPhase = 0;
+  if (keys.hasPrevious) state.dropPreviousKeysAt ??= now + 3 * state.recovery.ptoMs();
+}
+
+/** PATH_CHALLENGE and PATH_RESPONSE for paths that are not in use. */
+function transmitProbe(state: ConnectionState, now: number): Datagram | undefined {
+  if (!state.complete) return undefined;
+  for (const path of state.paths.others) {
+    if (!path.hasProbes) continue;
+    const room = Math.min(state.datagramSize, path.allowance);
+    if (room < MIN_SEND_OCTETS) continue;
+    const draft = new DatagramDraft(state, room);
+    const payload = draft.begin(state.spaces[2])!;
+    writePathFrames(state, path, draft.writer, payload, now);
+    draft.end();
+    return finish(state, path, draft, now);
+  }
+  return undefined;
+}
+
+function transmitOnActivePath(state: ConnectionState, now: number): Datagram | undefined {
+  const path = state.paths.active;
+  const room = Math.min(state.datagramSize, path.allowance);
+  // Before the handshake is done whole datagrams are sent or none: an Initial may have to fill one (RFC 9000 §14.1).
+  if (room < (state.complete ? MIN_SEND_OCTETS : Math.min(state.datagramSize, MIN_INITIAL_DATAGRAM_OCTETS))) {
+    state.recovery.setAmplificationLimited(true, now);
+    state.amplificationLimited = true;
+    return undefined;
+  }
+  const draft = new DatagramDraft(state, room);
+  for (const space of state.spaces) writePacket(state, space, draft, room, now);
+  return finish(state, path, draft, now);
+}
+
+function writePacket(
+  state: ConnectionState,
+  space: SpaceState,
+  draft: DatagramDraft,
+  room: number,
+  now: number,
+): void {
+  if (!draft.hasKeys(space)) return;
+  const eliciting = hasElicitingWork(state, space) && mayElicit(state, space, room, now);
+  if (!eliciting && !space.ack.due(now)) return;
+  const payload = draft.begin(space);
+  if (payload === undefined) return;
+  writeAckFrame(state, space, draft.writer, payload, now);
+  if (eliciting) writeElicitingFrames(state, space, draft.writer, payload, now);
+  draft.end();
+}
+
+/** Whether congestion control and the pacer let a full packet go; probes ask neither (RFC 9002 §7.5, §7.7). */
+function mayElicit(state: ConnectionState, space: SpaceState, room: number, now: number): boolean {
+  if (space.probes > 0) return true;
+  if (!state.recovery.canSend(room)) return false;
+  const at = state.recovery.paceAt(room, now);
+  if (at <= now) return true;
+  state.pacedUntil = at;
+  return false;
+}
+
+/** Fills, seals and accounts for what was written; `undefined` when that is nothing. */
+function finish(
+  state: ConnectionState,
+  path: PathState,
+  draft: DatagramDraft,
+  now: number,
+): Datagram | undefined {
+  const packets = draft.seal();
+  if (packets.length === 0) return undefined;
+  const data = draft.take();
+  let sentHandshake = false;
+  for (const { space, packetNumber, octets, inFlight, payload } of packets) {
+    state.recovery.onPacketSent(space.id, {
+      packetNumber,
+      sentAtMs: now,
+      octets,
+      ackEliciting: payload.ackEliciting,
+      inFlight,
+      intents: payload.intents,
+    });
+    if (payload.ackEliciting) {
+      space.ackOnlySent = 0;
+      if (space.probes > 0) space.probes -= 1;
+    } else space.ackOnlySent += 1;
+    if (space.name === 'handshake') sentHandshake = true;
+    if (space.name === 'application') state.packetsThisPhase += 1;
+    onPacketSentTimers(state, payload.ackEliciting, now);
+    state.counters.packetsSent += 1;
+    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now);
+  }
+  if (sentHandshake && state.isClient) discardInitial(state, now);
+  return toDatagram(state, path, data);
+}
+
+function toDatagram(state: ConnectionState, path: PathState, data: Uint8Array): Datagram {
+  path.octetsSent += data.length;
+  state.counters.octetsSent += data.length;
+  return path.via === undefined ? { data, path: path.path } : { data, path: path.path, via: path.via };
+}
+
+/** CONNECTION_CLOSE at every level that the peer may have keys for (RFC 9000 §10.2.3). */
+function transmitClose(state: ConnectionState, now: number): Datagram | undefined {
+  startCloseTimer(state, now);
+  const frame = state.close.frame;
+  if (!state.close.sendDue || frame === undefined) return undefined;
+  state.close.sendDue = false;
+  const path = state.paths.active;
+  const room = Math.min(state.datagramSize, path.allowance);
+  if (room < MIN_SEND_OCTETS) return undefined;
+  const draft = new DatagramDraft(state, room);
+  for (const space of state.spaces) {
+    if (!draft.hasKeys(space)) continue;
+    // A server's 1-RTT packets are of no use before the client can read them, unless there is nothing else.
+    const payload: Payload | undefined = draft.begin(space);
+    if (payload === undefined) continue;
+    const early = space.name !== 'application';
+    const shown =
+      early && frame.application
+        ? { application: false, code: TransportErrorCode.APPLICATION_ERROR, frameType: 0, reason: '' }
+        : frame;
+    writeCloseWithin(draft.writer, shown);
+    draft.end();
+  }
+  const packets = draft.seal();
+  if (packets.length === 0) return undefined;
+  for (const { space, packetNumber, octets } of packets) {
+    state.counters.packetsSent += 1;
+    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now);
+  }
+  return toDatagram(state, path, draft.take());
+}
+
+/** Octets of a close reason that are sent at most, so that the packets of all levels fit into one datagram. */
+const MAX_SENT_REASON_OCTETS = 256;
+
+function writeCloseWithin(
+  writer: Writer,
+  frame: { application: boolean; code: number; frameType: number; reason: string },
+): void {
+  writeConnectionClose(writer, frame, Math.min(writer.remaining, MAX_SENT_REASON_OCTETS));
+}

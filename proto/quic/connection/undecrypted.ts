@@ -1,0 +1,43 @@
+import type { Address, Path } from '../types.ts';
+
+/** Packets kept until their keys come: a server's flight or a client's first 1-RTT packets, reordered. */
+export const MAX_UNDECRYPTED_PACKETS = 16;
+/** Octets of them. */
+export const MAX_UNDECRYPTED_OCTETS = 32 * 1024;
+
+export interface UndecryptedPacket {
+  readonly data: Uint8Array;
+  readonly path: Path;
+  readonly via: Address | undefined;
+}
+
+/** Packets that came before the keys that open them (RFC 9001 §5.7). */
+export class UndecryptedBuffer {
+  #packets: UndecryptedPacket[] = [];
+  #octets = 0;
+
+  /** Keeps a copy; false when there is no room. */
+  push(data: Uint8Array, path: Path, via: Address | undefined): boolean {
+    if (this.#packets.length >= MAX_UNDECRYPTED_PACKETS) return false;
+    if (this.#octets + data.length > MAX_UNDECRYPTED_OCTETS) return false;
+    this.#packets.push({ data: data.slice(), path, via });
+    this.#octets += data.length;
+    return true;
+  }
+
+  get isEmpty(): boolean {
+    return this.#packets.length === 0;
+  }
+
+  /** Takes all of them, to be tried again; those still without keys come back by `push`. */
+  takeAll(): readonly UndecryptedPacket[] {
+    const packets = this.#packets;
+    this.clear();
+    return packets;
+  }
+
+  clear(): void {
+    this.#packets = [];
+    this.#octets = 0;
+  }
+}

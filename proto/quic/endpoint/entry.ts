@@ -1,0 +1,53 @@
+import type { QuicConnection } from '../connection/connection.ts';
+import type { ConnectionIdRegistry } from '../connection/local-connection-ids.ts';
+import type { ResetTokenWatch } from '../connection/remote-connection-ids.ts';
+import type { Scheduled } from './deadline-heap.ts';
+
+/** What an entry needs of its endpoint. */
+export interface EntryHost {
+  issueConnectionId(entry: ConnectionEntry): { connectionId: Uint8Array; resetToken: Uint8Array };
+  releaseConnectionId(connectionId: Uint8Array): void;
+  watchToken(token: Uint8Array, entry: ConnectionEntry): void;
+  unwatchToken(token: Uint8Array): void;
+  onHandshakeDone(entry: ConnectionEntry): void;
+}
+
+/** A connection's place in its endpoint: its CIDs, its deadline, and whether it waits to be looked at. */
+export class ConnectionEntry implements Scheduled, ConnectionIdRegistry, ResetTokenWatch {
+  scheduledAt = 0;
+  heapSlot = -1;
+  /** In the list of those that may have something to send. */
+  inSendQueue = false;
+  /** In the list of those that may have events. */
+  inPollQueue = false;
+  /** Taken from a client whose handshake is not done. */
+  halfOpen = false;
+  /** The CID that a client made up for its first packets, while it leads here. */
+  initialDestination: Uint8Array | undefined;
+  connection!: QuicConnection;
+  readonly #host: EntryHost;
+
+  constructor(host: EntryHost) {
+    this.#host = host;
+  }
+
+  issue(): { connectionId: Uint8Array; resetToken: Uint8Array } {
+    return this.#host.issueConnectionId(this);
+  }
+
+  release(connectionId: Uint8Array): void {
+    this.#host.releaseConnectionId(connectionId);
+  }
+
+  handshakeDone(): void {
+    this.#host.onHandshakeDone(this);
+  }
+
+  watch(token: Uint8Array): void {
+    this.#host.watchToken(token, this);
+  }
+
+  unwatch(token: Uint8Array): void {
+    this.#host.unwatchToken(token);
+  }
+}
