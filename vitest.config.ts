@@ -4,6 +4,11 @@ const project = (name: string, include: string[], testTimeout = 10_000) => ({
   test: { name, include, testTimeout, hookTimeout: 60_000 },
 });
 
+/** Tests with processes and browsers of their own: one file at a time, after the others, so that they have the machine. */
+const alone = (name: string, include: string[], groupOrder: number) => ({
+  test: { name, include, testTimeout: 90_000, hookTimeout: 60_000, maxWorkers: 1, sequence: { groupOrder } },
+});
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/plain-reporter.ts'],
@@ -12,8 +17,8 @@ export default defineConfig({
       project('routing', ['test/routing/**/*.test.ts'], 30_000),
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
-      project('interop', ['test/interop/**/*.test.ts'], 60_000),
-      project('e2e', ['test/e2e/**/*.test.ts'], 90_000),
+      alone('interop', ['test/interop/**/*.test.ts'], 1),
+      alone('e2e', ['test/e2e/**/*.test.ts'], 2),
     ],
   },
 });

@@ -115,8 +115,8 @@ export class WebTransportHost {
       if (event.type === 'streamReadable') session.streamReadable(event.streamId);
       else if (event.type === 'streamWritable') session.streamWritable(event.streamId);
       else if (event.type === 'streamFinished') session.streamFinished(event.streamId);
-      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code);
-      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code);
+      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code ?? 0);
+      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code ?? 0);
     }
   }
 

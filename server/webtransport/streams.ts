@@ -15,6 +15,9 @@ export interface StreamOwner {
   forget(streamId: number, half: 'reader' | 'writer'): void;
 }
 
+/** The standard's controller has a signal, and so has Node's; only the types of Node 20 lack it. */
+type AbortableController = WritableStreamDefaultController & { readonly signal: AbortSignal };
+
 /** The code in what a user gave to `abort` or `cancel`; 0 for anything but a `StreamError`. */
 function codeOf(reason: unknown): number {
   return reason instanceof StreamError ? reason.streamErrorCode : 0;
@@ -109,9 +112,8 @@ export class StreamWriter {
       start: (controller) => {
         this.#controller = controller;
         // `abort` below waits for a write or close that is under way; a reset must not.
-        controller.signal.addEventListener('abort', () => this.#reset(controller.signal.reason), {
-          once: true,
-        });
+        const { signal } = controller as AbortableController;
+        signal.addEventListener('abort', () => this.#reset(signal.reason), { once: true });
       },
       write: (chunk) => this.#write(chunk),
       close: () => this.#close(),

@@ -1,0 +1,157 @@
+import type { Browser, Page } from 'playwright-core';
+import type { SessionAudit } from '../../server/realtime/local/index.ts';
+import { launchChromium, openPage, type ServedPage, serveDemoPage } from './chromium.ts';
+import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
+import { createRelay, type Relay, type RelayOptions } from './relay.ts';
+import { speakToWav } from './speech.ts';
+
+/** What the page says of itself through `window.parley`; the types of the page are not visible here. */
+export interface PageReport {
+  readonly state: string;
+  readonly microphone:
+    | { readonly samples: number; readonly hash: string; readonly bufferedMs: number }
+    | undefined;
+  readonly answers: readonly {
+    readonly itemId: string;
+    readonly receivedSamples: number;
+    readonly receivedHash: string;
+    readonly playedSamples: number;
+    readonly playedHash: string;
+    readonly complete: boolean;
+    readonly cleared: boolean;
+    readonly finished: boolean;
+  }[];
+  readonly stats:
+    | {
+        readonly backend: string;
+        readonly serverId: string;
+        readonly pathChanges: number;
+        readonly forwarderChanges: number;
+      }
+    | undefined;
+  readonly timeline: readonly { readonly text: string }[];
+}
+
+export interface SceneOptions extends ClusterOptions {
+  /** What the caller says. */
+  readonly text: string;
+  readonly relay?: Omit<RelayOptions, 'target'>;
+}
+
+/** A caller in the real page in Chromium, behind a relay, in front of a forwarder and backends: everything a call needs. */
+export class Scene {
+  readonly cluster: TestCluster;
+  readonly relay: Relay;
+  readonly #served: ServedPage;
+  readonly #browser: Browser;
+  readonly #consoles = new Map<Page, string[]>();
+
+  private constructor(cluster: TestCluster, relay: Relay, served: ServedPage, browser: Browser) {
+    this.cluster = cluster;
+    this.relay = relay;
+    this.#served = served;
+    this.#browser = browser;
+  }
+
+  static async open(options: SceneOptions): Promise<Scene> {
+    const cluster = await startCluster(options);
+    const relay = await createRelay({ ...options.relay, target: { port: cluster.forwarderPort } });
+    const served = await serveDemoPage(relay.port, cluster.certificateHash);
+    const browser = await launchChromium(speakToWav(cluster.directory, options.text));
+    return new Scene(cluster, relay, served, browser);
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close();
+    this.#served.close();
+    await this.relay.close();
+    await this.cluster.close();
+  }
+
+  /** Opens the page without calling. */
+  async openPage(): Promise<Page> {
+    const { page, console } = await openPage(this.#browser, this.#served.url);
+    this.#consoles.set(page, console);
+    return page;
+  }
+
+  /** Opens the page and presses Talk; fulfils when the backend is ready. */
+  async call(): Promise<Page> {
+    const page = await this.openPage();
+    await page.click('#talk');
+    await this.until(page, 'the call is ready', (report) => report.stats?.backend !== undefined);
+    return page;
+  }
+
+  async report(page: Page): Promise<PageReport> {
+    const text = await page.evaluate(`JSON.stringify({
+      state: window.parley.state, microphone: window.parley.microphone, answers: window.parley.answers,
+      stats: window.parley.stats, timeline: window.parley.timeline })`);
+    return JSON.parse(text as string) as PageReport;
+  }
+
+  /** Waits until what the page reports fulfils `condition`. Fails with all that is known of the page. */
+  async until(
+    page: Page,
+    what: string,
+    condition: (report: PageReport) => boolean,
+    timeoutMs = 40_000,
+  ): Promise<PageReport> {
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const report = await this.report(page);
+      if (condition(report)) return report;
+      if (Date.now() > end || report.state === 'error') {
+        const told = (this.#consoles.get(page) ?? []).join('\n');
+        throw new Error(
+          `in vain: ${what}\n${JSON.stringify(report, null, 1)}\nconsole:\n${told}\n${this.#logs()}`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Waits until the caller is that far into the microphone's file, in ms. */
+  async spoken(page: Page, ms: number): Promise<void> {
+    await this.until(
+      page,
+      `${ms} ms were taken from the microphone`,
+      (report) => (report.microphone?.samples ?? 0) >= ms * 24,
+    );
+  }
+
+  /** Waits until an answer was heard to its end, hangs up, and gives both sides' accounts. */
+  async finish(page: Page): Promise<{ report: PageReport; upstream: SessionAudit }> {
+    const heard = (report: PageReport) =>
+      report.answers.length > 0 && report.answers.every(({ finished }) => finished);
+    await this.until(page, 'an answer was heard to its end', heard);
+    await page.click('#talk');
+    const report = await this.until(page, 'the call ended', ({ state }) => state === 'idle');
+    const match = () =>
+      this.cluster.realtime.audit().find((audit) => audit.microphoneHash === report.microphone?.hash);
+    const end = Date.now() + 5000;
+    while (match() === undefined && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    const upstream = match() ?? this.#upstreamOf(report);
+    return { report, upstream };
+  }
+
+  /** By the answers, so that a failing comparison of microphones shows both figures. */
+  #upstreamOf(report: PageReport): SessionAudit {
+    const ids = new Set(report.answers.map(({ itemId }) => itemId));
+    const found = this.cluster.realtime
+      .audit()
+      .find((audit) => audit.answers.some(({ itemId }) => ids.has(itemId)));
+    if (found === undefined)
+      throw new Error(`the local realtime service knows no such call: ${JSON.stringify(report)}`);
+    return found;
+  }
+
+  #logs(): string {
+    const { forwarder, backends } = this.cluster;
+    const parts = [
+      ['forwarder', forwarder] as const,
+      ...backends.map((backend, i) => [`backend-${i + 1}`, backend] as const),
+    ];
+    return parts.map(([name, { log }]) => `${name}:\n${log.slice(-15).join('\n')}`).join('\n');
+  }
+}
