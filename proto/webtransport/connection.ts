@@ -15,7 +15,7 @@ import { type QuicEvent, type QuicTransport, type StreamDirection, UsageError } 
 import { offersWebTransport, PROTOCOL_TOKENS, STREAM_SIGNALS, webTransportSettings } from './codes.ts';
 import type { WebTransportEvent } from './events.ts';
 import { type OutgoingRequest, PlainRequests } from './plain-requests.ts';
-import type { Session } from './session.ts';
+import type { Session, SessionTarget } from './session.ts';
 import { Sessions } from './sessions.ts';
 
 /** Name of the header by which draft -02 is asked for, and the one by which it is granted. */
@@ -30,13 +30,6 @@ export interface WebTransportOptions {
   readonly maxSessions?: number;
 }
 
-export interface SessionTarget {
-  readonly authority: string;
-  readonly path: string;
-  readonly origin?: string;
-  readonly headers?: readonly Field[];
-}
-
 /**
  * WebTransport over one QUIC connection, either role (draft-ietf-webtrans-http3). Feed every QUIC event to `handleEvent`,
  * then take events with `poll` until there is none. Nothing that the peer sends makes it throw.
@@ -49,8 +42,6 @@ export class WebTransportConnection {
   readonly #sessions: Sessions;
   readonly #plain: PlainRequests;
   readonly #events: WebTransportEvent[] = [];
-  /** Session requests that wait for the peer's SETTINGS; bounded by `maxSessions` on a server. */
-  readonly #waiting = new Map<number, RequestHead | SessionTarget>();
   #goAwayReceived = false;
 
   constructor(quic: QuicTransport, options: WebTransportOptions = {}) {
@@ -121,7 +112,6 @@ export class WebTransportConnection {
         if (!this.#sessions.ended(event.streamId)) this.#plain.end(event.streamId);
         return;
       case 'aborted':
-        this.#waiting.delete(event.streamId);
         if (!this.#sessions.aborted(event.streamId, event.reason))
           this.#plain.aborted(event.streamId, event.code, event.reason);
         return;
@@ -141,17 +131,16 @@ export class WebTransportConnection {
 
   /** The peer's SETTINGS decide over the sessions that waited for them (draft-ietf-webtrans-http3 §3.1). */
   #settings(settings: Settings): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const [sessionId, request] of waiting) {
-      const session = this.#sessions.get(sessionId);
-      if (session === undefined) continue;
+    for (const session of this.#sessions.waiting()) {
+      const { request } = session;
+      session.request = undefined;
+      if (request === undefined) continue;
       if ('method' in request) this.#ask(session, request);
       else if (this.#offered(settings)) this.#sendConnect(session, request);
       else {
         const reason =
           'the server offers no WebTransport that we speak; check that it runs HTTP/3 with WebTransport';
-        this.#sessions.reject(sessionId, 0, reason);
+        this.#sessions.reject(session.id, 0, reason);
       }
     }
   }
@@ -180,7 +169,7 @@ export class WebTransportConnection {
     }
     const draft02 = headerValue(request.headers, DRAFT02_REQUEST) === '1';
     const session = this.#sessions.add(streamId, draft02);
-    if (this.#http3.peerSettings === undefined) this.#waiting.set(streamId, request);
+    if (this.#http3.peerSettings === undefined) session.request = request;
     else this.#ask(session, request);
   }
 
@@ -214,7 +203,6 @@ export class WebTransportConnection {
     this.#goAwayReceived = true;
     this.#events.push({ type: 'goAway' });
     if (!this.#weAreServer) {
-      for (const sessionId of [...this.#waiting.keys()]) if (sessionId >= id) this.#waiting.delete(sessionId);
       this.#plain.goAway(id);
       this.#sessions.goAway(id);
     }
@@ -259,7 +247,7 @@ export class WebTransportConnection {
     const sessionId = this.#http3.reserveRequest('CONNECT');
     const session = this.#sessions.add(sessionId, true);
     const settings = this.#http3.peerSettings;
-    if (settings === undefined) this.#waiting.set(sessionId, target);
+    if (settings === undefined) session.request = target;
     else if (this.#offered(settings)) this.#sendConnect(session, target);
     else this.#sessions.reject(sessionId, 0, 'the server offers no WebTransport that we speak');
     return sessionId;
@@ -341,7 +329,6 @@ export class WebTransportConnection {
 
   /** Ends a session; `reason` is cut to 1024 octets of UTF-8. `sessionClosed` follows at once. */
   closeSession(sessionId: number, code = 0, reason = ''): void {
-    this.#waiting.delete(sessionId);
     this.#sessions.close(sessionId, code, reason);
   }
 

@@ -1,4 +1,5 @@
 export { fromHttpCode, toHttpCode, WebTransportErrorCode } from './codes.ts';
-export { type SessionTarget, WebTransportConnection, type WebTransportOptions } from './connection.ts';
+export { WebTransportConnection, type WebTransportOptions } from './connection.ts';
 export type { WebTransportEvent } from './events.ts';
 export type { OutgoingRequest } from './plain-requests.ts';
+export type { SessionTarget } from './session.ts';

@@ -1,4 +1,4 @@
-import { type Capsule, CapsuleParser } from '../http3/index.ts';
+import { type Capsule, CapsuleParser, type Field, type RequestHead } from '../http3/index.ts';
 import { MAX_CLOSE_OCTETS } from './close-capsule.ts';
 import { CapsuleType } from './codes.ts';
 
@@ -15,12 +15,22 @@ const MAX_PROHIBITED_OCTETS = 16;
  */
 export type SessionState = 'waiting' | 'asked' | 'open' | 'closed';
 
+/** What a client asks a session of. */
+export interface SessionTarget {
+  readonly authority: string;
+  readonly path: string;
+  readonly origin?: string;
+  readonly headers?: readonly Field[];
+}
+
 /** One session: its state and the capsules of its CONNECT stream. */
 export class Session {
   readonly id: number;
   /** The client spoke of draft -02, and wants to be answered so. */
   readonly draft02: boolean;
   state: SessionState = 'waiting';
+  /** While `waiting`: what to do when the peer's SETTINGS come. */
+  request: RequestHead | SessionTarget | undefined;
   /** A close capsule came: nothing may follow it. */
   closeReceived = false;
   drainTold = false;

@@ -56,6 +56,11 @@ export class Sessions implements StreamHost {
     return this.#sessions.get(sessionId);
   }
 
+  /** Sessions that wait for the peer's SETTINGS. */
+  waiting(): Session[] {
+    return [...this.#sessions.values()].filter((session) => session.state === 'waiting');
+  }
+
   /** Sessions that are not over. */
   get liveCount(): number {
     let count = 0;
@@ -295,5 +300,7 @@ export class Sessions implements StreamHost {
       this.#sessions.delete(session.id);
       if (session.state !== 'closed') this.#over(session, 0, 'the connection was lost', false);
     }
+    this.streams.clear();
+    this.#datagrams.length = 0;
   }
 }

@@ -148,6 +148,12 @@ export class DataStreams {
     }
   }
 
+  /** The connection is gone, and all streams with it. */
+  clear(): void {
+    this.#streams.clear();
+    this.#buffered = 0;
+  }
+
   /** Takes a QUIC event about one of these streams; false when it is about none. Throws `Http3Error`. */
   handle(event: QuicEvent): boolean {
     if (!('streamId' in event)) return false;
