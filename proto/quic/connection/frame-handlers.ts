@@ -26,23 +26,29 @@ const direction = (bidirectional: boolean): StreamDirection =>
 export function handleFrame(state: ConnectionState, frame: Frame, packet: PacketContext): void {
   switch (frame.type) {
     case 'stream':
-      return state.streams.onStream(frame.streamId, frame.offset, frame.data, frame.fin);
+      state.streams.onStream(frame.streamId, frame.offset, frame.data, frame.fin);
+      return;
     case 'ack':
-      return onAckFrame(state, packet.space, frame, packet.generation, packet.now);
+      onAckFrame(state, packet.space, frame, packet.generation, packet.now);
+      return;
     case 'padding':
     case 'ping':
       return;
     case 'crypto':
-      return onCryptoFrame(state, packet.space, frame.offset, frame.data, packet.now);
+      onCryptoFrame(state, packet.space, frame.offset, frame.data, packet.now);
+      return;
     case 'datagram':
-      return onDatagram(state, frame);
+      onDatagram(state, frame);
+      return;
     case 'connectionClose':
-      return onConnectionClose(state, frame, packet.now);
+      onConnectionClose(state, frame, packet.now);
+      return;
     case 'newConnectionId':
     case 'retireConnectionId':
     case 'pathChallenge':
     case 'pathResponse':
-      return handlePathFrame(state, frame, packet);
+      handlePathFrame(state, frame, packet);
+      return;
     case 'handshakeDone':
       // RFC 9001 §4.1.2: nothing confirms a handshake that is not complete.
       if (state.complete) onHandshakeConfirmed(state, packet.now);
@@ -51,7 +57,8 @@ export function handleFrame(state: ConnectionState, frame: Frame, packet: Packet
       // Tokens for later connections are not kept: a redial shows its address by its first round trip.
       return;
     default:
-      return handleFlowFrame(state, frame);
+      handleFlowFrame(state, frame);
+      return;
   }
 }
 
@@ -83,7 +90,8 @@ function handlePathFrame(
       packet.path.onChallenge(frame.data);
       return;
     case 'pathResponse':
-      return onPathResponse(state, frame.data, packet.now);
+      onPathResponse(state, frame.data, packet.now);
+      return;
   }
 }
 
@@ -109,21 +117,29 @@ function handleFlowFrame(state: ConnectionState, frame: FlowFrame): void {
   const { streams } = state;
   switch (frame.type) {
     case 'resetStream':
-      return streams.onResetStream(frame.streamId, frame.code, frame.finalSize);
+      streams.onResetStream(frame.streamId, frame.code, frame.finalSize);
+      return;
     case 'stopSending':
-      return streams.onStopSending(frame.streamId, frame.code);
+      streams.onStopSending(frame.streamId, frame.code);
+      return;
     case 'maxData':
-      return streams.onMaxData(frame.maximum);
+      streams.onMaxData(frame.maximum);
+      return;
     case 'maxStreamData':
-      return streams.onMaxStreamData(frame.streamId, frame.maximum);
+      streams.onMaxStreamData(frame.streamId, frame.maximum);
+      return;
     case 'maxStreams':
-      return streams.onMaxStreams(direction(frame.bidirectional), frame.maximum);
+      streams.onMaxStreams(direction(frame.bidirectional), frame.maximum);
+      return;
     case 'dataBlocked':
-      return streams.onDataBlocked(frame.limit);
+      streams.onDataBlocked(frame.limit);
+      return;
     case 'streamDataBlocked':
-      return streams.onStreamDataBlocked(frame.streamId, frame.limit);
+      streams.onStreamDataBlocked(frame.streamId, frame.limit);
+      return;
     case 'streamsBlocked':
-      return streams.onStreamsBlocked(direction(frame.bidirectional), frame.limit);
+      streams.onStreamsBlocked(direction(frame.bidirectional), frame.limit);
+      return;
   }
 }
 

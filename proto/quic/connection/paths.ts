@@ -139,7 +139,7 @@ export class PathTable {
   #keep(state: PathState): void {
     if (this.#others.length >= MAX_PATHS - 1) {
       const at = this.#others.findIndex((other) => other !== this.fallback);
-      this.#others.splice(at < 0 ? 0 : at, 1);
+      this.#others.splice(Math.max(0, at), 1);
     }
     this.#others.push(state);
   }

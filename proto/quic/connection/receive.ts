@@ -26,7 +26,8 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
   if (state.close.phase === 'closing') state.close.onPacketWhileClosing();
   if (!state.close.isOpen) {
     startCloseTimer(state, now);
-    return state.drop('connection-closed', data.length, now);
+    state.drop('connection-closed', data.length, now);
+    return;
   }
   const keysBefore = keyCount(state);
   receivePackets(state, datagram, data, now);
@@ -53,8 +54,14 @@ function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8A
   let destination: Uint8Array | undefined;
   while (at < data.length && state.close.isOpen) {
     const header = parsePacket(data, at, state.localSourceId.length);
-    if (header.type === 'drop') return state.drop('malformed-header', data.length - at, now);
-    if (header.type === 'unknownVersion') return state.drop('unsupported-version', data.length - at, now);
+    if (header.type === 'drop') {
+      state.drop('malformed-header', data.length - at, now);
+      return;
+    }
+    if (header.type === 'unknownVersion') {
+      state.drop('unsupported-version', data.length - at, now);
+      return;
+    }
     const end = header.end;
     destination ??= header.destinationConnectionId;
     // RFC 9000 §12.2: what is coalesced belongs to one connection and one CID.
@@ -89,17 +96,22 @@ export function asTransportError(error: unknown): TransportError {
 function receivePacket(state: ConnectionState, datagram: Datagram, header: Usable, now: number): void {
   switch (header.type) {
     case 'versionNegotiation':
-      return onVersionNegotiation(state, header, now);
+      onVersionNegotiation(state, header, now);
+      return;
     case 'retry':
-      return onRetry(state, header, datagram.data, now);
+      onRetry(state, header, datagram.data, now);
+      return;
     case 'zeroRtt':
       // We never accept early data, so a 0-RTT packet has no keys and never will.
-      return state.drop('keys-unavailable', header.end - header.start, now);
+      state.drop('keys-unavailable', header.end - header.start, now);
+      return;
     case 'initial':
     case 'handshake':
-      return receiveProtected(state, datagram, header as Protected, now);
+      receiveProtected(state, datagram, header as Protected, now);
+      return;
     case 'oneRtt':
-      return receiveProtected(state, datagram, header, now);
+      receiveProtected(state, datagram, header, now);
+      return;
   }
 }
 
@@ -111,10 +123,16 @@ function spaceOf(state: ConnectionState, type: Protected['type']): SpaceState {
 function receiveProtected(state: ConnectionState, datagram: Datagram, header: Protected, now: number): void {
   const octets = header.end - header.start;
   const refusal = refuse(state, datagram, header);
-  if (refusal !== undefined) return state.drop(refusal, octets, now);
+  if (refusal !== undefined) {
+    state.drop(refusal, octets, now);
+    return;
+  }
   const space = spaceOf(state, header.type);
   const keys = readyKeys(state, header.type);
-  if (keys === 'discarded') return state.drop('keys-discarded', octets, now);
+  if (keys === 'discarded') {
+    state.drop('keys-discarded', octets, now);
+    return;
+  }
   if (keys === 'missing') {
     const packet = datagram.data.subarray(header.start, header.end);
     if (!state.undecrypted.push(packet, datagram.path, datagram.via)) state.drop('buffer-full', octets, now);
@@ -122,8 +140,14 @@ function receiveProtected(state: ConnectionState, datagram: Datagram, header: Pr
   }
   const expected = space.ack.largestReceived + 1;
   const opened = keys.open(datagram.data, header.start, header.packetNumberAt, header.end, expected);
-  if (opened === undefined) return onUndecryptable(state, datagram, octets, now);
-  if (space.ack.isDuplicate(opened.packetNumber)) return state.drop('duplicate', octets, now);
+  if (opened === undefined) {
+    onUndecryptable(state, datagram, octets, now);
+    return;
+  }
+  if (space.ack.isDuplicate(opened.packetNumber)) {
+    state.drop('duplicate', octets, now);
+    return;
+  }
   processPacket(state, datagram, header, space, opened, now);
 }
 
@@ -168,7 +192,10 @@ function readyKeys(state: ConnectionState, type: Protected['type']): Opener | 'm
 }
 
 function onUndecryptable(state: ConnectionState, datagram: Datagram, octets: number, now: number): void {
-  if (state.remoteIds.isStatelessReset(datagram.data)) return state.end({ kind: 'stateless-reset' }, now);
+  if (state.remoteIds.isStatelessReset(datagram.data)) {
+    state.end({ kind: 'stateless-reset' }, now);
+    return;
+  }
   state.drop('undecryptable', octets, now);
 }
 
@@ -201,7 +228,10 @@ function processPacket(
   };
   for (const frame of frames) {
     handleFrame(state, frame, packet);
-    if (!state.close.isOpen) return startCloseTimer(state, now);
+    if (!state.close.isOpen) {
+      startCloseTimer(state, now);
+      return;
+    }
   }
   space.ack.onPacketReceived(opened.packetNumber, ackEliciting, now);
   if (header.type === 'handshake' && !state.isClient) {

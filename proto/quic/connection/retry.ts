@@ -8,11 +8,19 @@ import type { ConnectionState } from './state.ts';
 export function onRetry(state: ConnectionState, header: RetryPacket, data: Uint8Array, now: number): void {
   const octets = header.end - header.start;
   const first = state.isClient && state.peerSourceId === undefined && state.retrySourceId === undefined;
-  if (!first || header.token.length === 0) return state.drop('bad-retry', octets, now);
-  if (equalOctets(header.sourceConnectionId, state.originalDestination))
-    return state.drop('bad-retry', octets, now);
+  if (!first || header.token.length === 0) {
+    state.drop('bad-retry', octets, now);
+    return;
+  }
+  if (equalOctets(header.sourceConnectionId, state.originalDestination)) {
+    state.drop('bad-retry', octets, now);
+    return;
+  }
   const packet = data.subarray(header.start, header.end);
-  if (!verifyRetry(packet, state.originalDestination)) return state.drop('bad-retry', octets, now);
+  if (!verifyRetry(packet, state.originalDestination)) {
+    state.drop('bad-retry', octets, now);
+    return;
+  }
   state.retrySourceId = header.sourceConnectionId.slice();
   state.retryToken = header.token.slice();
   state.remoteIds.replaceFirst(state.retrySourceId);
@@ -34,7 +42,9 @@ export function onVersionNegotiation(
   const ours =
     equalOctets(header.sourceConnectionId, state.originalDestination) &&
     equalOctets(header.destinationConnectionId, state.localSourceId);
-  if (!first || !ours || header.versions.includes(VERSION_1))
-    return state.drop('malformed-header', octets, now);
+  if (!first || !ours || header.versions.includes(VERSION_1)) {
+    state.drop('malformed-header', octets, now);
+    return;
+  }
   state.end({ kind: 'version-mismatch', offered: header.versions }, now);
 }

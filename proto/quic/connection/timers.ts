@@ -89,8 +89,14 @@ export function handleDeadline(state: ConnectionState, now: number): void {
     if (due(close.deadline, now) && close.reason) state.end(close.reason, now);
     return;
   }
-  if (due(idleDeadline(state), now)) return state.end({ kind: 'idle-timeout' }, now);
-  if (due(handshakeDeadline(state), now)) return state.end({ kind: 'handshake-timeout' }, now);
+  if (due(idleDeadline(state), now)) {
+    state.end({ kind: 'idle-timeout' }, now);
+    return;
+  }
+  if (due(handshakeDeadline(state), now)) {
+    state.end({ kind: 'handshake-timeout' }, now);
+    return;
+  }
   if (due(state.pacedUntil, now)) state.pacedUntil = undefined;
   if (due(keepAliveDeadline(state), now)) state.spaces[2].pingDue = true;
   state.localIds.expireLingering(now);

@@ -143,13 +143,20 @@ export class QuicEndpoint {
   receive(datagram: Datagram, now: number): void {
     this.#datagramsReceived += 1;
     const { data } = datagram;
-    if (data.length === 0) return this.#drop('too-short', 0, now);
+    if (data.length === 0) {
+      this.#drop('too-short', 0, now);
+      return;
+    }
     const packet = parsePacket(data, 0, this.#generator.length);
-    if (packet.type === 'drop')
-      return this.#drop(packet.reason === 'truncated' ? 'too-short' : 'malformed-header', data.length, now);
+    if (packet.type === 'drop') {
+      this.#drop(packet.reason === 'truncated' ? 'too-short' : 'malformed-header', data.length, now);
+      return;
+    }
     const entry = this.#table.find(packet.destinationConnectionId);
-    if (entry !== undefined && packet.type !== 'unknownVersion')
-      return entry.connection.receive(datagram, now);
+    if (entry !== undefined && packet.type !== 'unknownVersion') {
+      entry.connection.receive(datagram, now);
+      return;
+    }
     this.#receiveStray(datagram, packet, now);
   }
 
@@ -158,14 +165,21 @@ export class QuicEndpoint {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
-        return this.#negotiate(datagram, packet, now);
+        this.#negotiate(datagram, packet, now);
+        return;
       case 'oneRtt':
-        return this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
+        this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
+        return;
       case 'initial':
-        if (this.#acceptor === undefined || !this.acceptNew) return this.#drop('not-accepting', octets, now);
-        return this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        if (this.#acceptor === undefined || !this.acceptNew) {
+          this.#drop('not-accepting', octets, now);
+          return;
+        }
+        this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        return;
       default:
-        return this.#drop('unknown-connection', octets, now);
+        this.#drop('unknown-connection', octets, now);
+        return;
     }
   }
 
@@ -176,7 +190,10 @@ export class QuicEndpoint {
     now: number,
   ): void {
     const octets = datagram.data.length;
-    if (this.#acceptor === undefined || !this.acceptNew) return this.#drop('not-accepting', octets, now);
+    if (this.#acceptor === undefined || !this.acceptNew) {
+      this.#drop('not-accepting', octets, now);
+      return;
+    }
     if (octets < MIN_NEGOTIATED_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
       this.#drop('unsupported-version', octets, now);
   }
@@ -186,7 +203,10 @@ export class QuicEndpoint {
     const { data } = datagram;
     if (data.length >= MIN_RESET_OCTETS) {
       const entry = this.#table.findByToken(data.subarray(data.length - RESET_TOKEN_OCTETS));
-      if (entry !== undefined) return entry.connection.onStatelessReset(now);
+      if (entry !== undefined) {
+        entry.connection.onStatelessReset(now);
+        return;
+      }
     }
     this.#stateless.statelessReset(datagram, this.#table.resetToken(connectionId), now);
     this.#drop('unknown-connection', data.length, now);
@@ -195,8 +215,14 @@ export class QuicEndpoint {
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
     const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
     const verdict = acceptor.decide(datagram, packet, load, now);
-    if (verdict.type === 'drop') return this.#drop(verdict.reason, datagram.data.length, now);
-    if (verdict.type === 'accept') return this.#accept(datagram, packet, verdict, now);
+    if (verdict.type === 'drop') {
+      this.#drop(verdict.reason, datagram.data.length, now);
+      return;
+    }
+    if (verdict.type === 'accept') {
+      this.#accept(datagram, packet, verdict, now);
+      return;
+    }
     if (!this.#stateless.retry(datagram, verdict.packet)) this.#drop('limit', datagram.data.length, now);
   }
 
