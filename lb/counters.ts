@@ -2,7 +2,7 @@ import type { UnroutableReason } from '../proto/quic-lb/index.ts';
 import { CLIENT_DROPS, type ClientDrop } from './route.ts';
 
 /** Why a packet on the tunnel side goes nowhere. */
-export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badClient', 'strayAnswer'] as const;
+export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badClient'] as const;
 export type BackendDrop = (typeof BACKEND_DROPS)[number];
 
 export const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort', 'length', 'serverId'];

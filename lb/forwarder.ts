@@ -244,11 +244,8 @@ export class Forwarding {
   }
 
   #probeAnswered(backend: Backend, payload: Uint8Array): void {
-    if (!backend.health.answered(payload)) {
-      // A Stateless Reset to the probe of life, or something that nobody asked for: `heard` is all it says.
-      if (payload.length === 0) this.#dropFromBackend('strayAnswer', payload);
-      return;
-    }
+    // Anything else, such as the Stateless Reset to a probe of life, says no more than that the backend was heard.
+    if (!backend.health.answered(payload)) return;
     backend.counters.probesAnswered++;
     this.#updateState(backend);
   }

@@ -63,7 +63,8 @@ function* probes(counters: Counters): Iterable<Sample> {
 }
 
 /** A registry that reads a forwarder's counters when it is collected. */
-export function createRegistry({ counters, states }: MetricsSource): Registry {
+export function createRegistry(source: MetricsSource): Registry {
+  const { counters } = source;
   const registry = new Registry();
   const backend = (name: string, help: string, read: (counts: BackendCounters) => number) =>
     counter(registry, name, help, ['backend'], () => perBackend(counters, read));
@@ -114,7 +115,7 @@ export function createRegistry({ counters, states }: MetricsSource): Registry {
     registers: [registry],
     collect() {
       this.reset();
-      for (const [name, current] of states()) {
+      for (const [name, current] of source.states()) {
         for (const state of BACKEND_STATES) this.set({ backend: name, state }, state === current ? 1 : 0);
       }
     },

@@ -37,8 +37,8 @@ export class SipHash {
     v[3] = key[3] ^ 0x646f_7261;
     v[4] = key[0] ^ 0x6e65_7261;
     v[5] = key[1] ^ 0x6c79_6765;
-    v[6] = key[2] ^ 0x7465_6462;
-    v[7] = key[3] ^ 0x7479_7465;
+    v[6] = key[2] ^ 0x7974_6573;
+    v[7] = key[3] ^ 0x7465_6462;
     const whole = data.length - (data.length % 8);
     for (let at = 0; at < whole; at += 8) this.#word(word(data, at, 4), word(data, at + 4, 4));
     const rest = data.length - whole;

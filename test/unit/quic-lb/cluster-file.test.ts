@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest';
+import { parseClusterFile } from '../../../proto/quic-lb/index.ts';
+
+const KEY = '8f95f09245765f80256934e50c66207f';
+const good = () => ({
+  quicLb: [
+    { configRotation: 0, serverIdLength: 2, nonceLength: 8, key: KEY, firstOctetEncodesLength: true },
+  ] as object[],
+  routingKey: '11'.repeat(32),
+  statelessResetKey: '22'.repeat(32),
+  backends: [
+    { name: 'backend-1', serverId: '0001', tunnel: '127.0.0.1:5001' },
+    { name: 'backend-2', serverId: '0002', tunnel: '[::1]:5002' },
+  ] as object[],
+  forwarders: ['127.0.0.1', '::1'],
+});
+
+type File = ReturnType<typeof good>;
+const faultsOf = (file: unknown) => {
+  const result = parseClusterFile(JSON.stringify(file));
+  return result.ok ? [] : result.faults;
+};
+
+describe('cluster.json', () => {
+  test('is decoded to octets and addresses', () => {
+    const result = parseClusterFile(JSON.stringify(good()));
+    if (!result.ok) throw new Error(result.faults.join());
+    const { value } = result;
+    expect(value.quicLb[0]?.key).toHaveLength(16);
+    expect(value.routingKey).toHaveLength(32);
+    expect(value.backends[1]).toMatchObject({
+      name: 'backend-2',
+      serverId: Uint8Array.of(0, 2),
+      tunnel: { host: '::1', port: 5002 },
+    });
+    expect(value.forwarders).toEqual(['127.0.0.1', '::1']);
+  });
+
+  test('nonce length and the first octet’s use have defaults', () => {
+    const result = parseClusterFile(
+      JSON.stringify({ ...good(), quicLb: [{ configRotation: 1, serverIdLength: 2 }] }),
+    );
+    expect(result.ok && result.value.quicLb[0]).toEqual({
+      configRotation: 1,
+      serverIdLength: 2,
+      nonceLength: 8,
+      firstOctetEncodesLength: true,
+    });
+  });
+
+  test('a backend may have a server ID for each rotation', () => {
+    const file = good();
+    file.quicLb.push({ configRotation: 3, serverIdLength: 1, nonceLength: 4 });
+    file.backends = [{ name: 'a', serverId: { 0: '0001', 3: '07' }, tunnel: '127.0.0.1:5001' }];
+    const result = parseClusterFile(JSON.stringify(file));
+    expect(result.ok && result.value.backends[0]?.serverIds.get(3)).toEqual(Uint8Array.of(7));
+    expect(result.ok && result.value.backends[0]?.serverId).toEqual(Uint8Array.of(0, 1));
+  });
+
+  test('text that is not JSON is one sentence', () => {
+    const result = parseClusterFile('{');
+    expect(result.ok).toBe(false);
+    expect(!result.ok && result.faults[0]).toMatch(/^The file is not JSON: .*\.$/);
+  });
+
+  const change = (edit: (file: File) => void): File => {
+    const file = good();
+    edit(file);
+    return file;
+  };
+  const configWith = (changes: object) =>
+    change((file) => {
+      file.quicLb = [{ ...file.quicLb[0], ...changes }];
+    });
+  const backendWith = (changes: object) =>
+    change((file) => {
+      file.backends[0] = { ...file.backends[0], ...changes };
+    });
+
+  test.each([
+    [
+      configWith({ configRotation: 7 }),
+      'quicLb[0]: configRotation is 7, but must be 0 to 6 (7 is reserved for unroutable CIDs).',
+    ],
+    [configWith({ nonceLength: 3 }), 'quicLb[0]: nonceLength is 3, but must be at least 4 octets.'],
+    [
+      configWith({ nonceLength: 18 }),
+      'quicLb[0]: serverIdLength and nonceLength make 20 octets, but a CID holds at most 19 of them.',
+    ],
+    [configWith({ key: 'abcd' }), 'quicLb[0].key must be 16 octets as 32 hex digits.'],
+    [configWith({ keys: 1 }), 'quicLb[0] has a key that means nothing here: keys.'],
+    [configWith({ serverIdLength: undefined }), 'quicLb[0].serverIdLength must be a whole number of octets.'],
+    [{ ...good(), routingKey: '11' }, 'routingKey must be 32 octets as 64 hex digits.'],
+    [{ ...good(), backends: [] }, 'backends must name at least one backend.'],
+    [{ ...good(), quicLb: [] }, 'quicLb must hold at least one configuration.'],
+    [{ ...good(), forwarders: ['lb.example'] }, 'forwarders[0] must be an IP address.'],
+    [[], 'The file must be an object.'],
+    [
+      backendWith({ serverId: '01' }),
+      'Backend backend-1 has a serverId of 1 octets, but config rotation 0 says serverIdLength 2.',
+    ],
+    [backendWith({ serverId: { 1: '0001' } }), 'Backend backend-1 has no serverId for config rotation 0.'],
+    [backendWith({ serverId: '0002' }), 'Backends backend-1 and backend-2 have the same serverId 0002.'],
+    [
+      backendWith({ serverId: 'xyz' }),
+      'backends[0].serverId must be hex of whole octets.',
+    ],
+    [backendWith({ name: 'backend-2' }), 'Two backends have the name backend-2; give each its own.'],
+    [
+      backendWith({ tunnel: '[::1]:5002' }),
+      'Two backends have the tunnel address [::1]:5002; give each its own.',
+    ],
+    [
+      backendWith({ tunnel: 'host:1' }),
+      'backends[0].tunnel must be an address and port such as 127.0.0.1:5001 or [::1]:5001.',
+    ],
+  ])('fault %#: one clear sentence', (file, sentence) => {
+    expect(faultsOf(file)).toEqual([sentence]);
+  });
+
+  test('two configurations of one rotation are refused', () => {
+    const file = change((f) => f.quicLb.push(f.quicLb[0] as object));
+    expect(faultsOf(file)).toContain('Two entries of quicLb have the configRotation 0; give each its own.');
+  });
+
+  test('one server ID both in plaintext and encrypted is refused, as the draft forbids it', () => {
+    const file = change((f) => f.quicLb.push({ configRotation: 1, serverIdLength: 2 }));
+    expect(faultsOf(file)[0]).toMatch(
+      /^Backend backend-1 uses the serverId 0001 both with a key \(rotation 0\) and without/,
+    );
+  });
+});
