@@ -24,6 +24,8 @@ import { openSession, sessionUrl, unsupported, within } from './session.ts';
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How often the page says where playback is while an answer plays. */
 const POSITION_INTERVAL_MS = 500;
+/** How long the session's close code is waited for after a stream of it broke. */
+const CLOSE_CODE_MS = 2000;
 /** Longest time that hanging up waits for the last words to be delivered. */
 const HANG_UP_MS = 2000;
 
@@ -162,7 +164,7 @@ export class Call {
       return;
     }
     this.#setState('ending');
-    this.#playback.clear();
+    void this.#playback.clear();
     await within(HANG_UP_MS, this.#deliverRest(), () => new Error('late')).catch(() => undefined);
     this.#end(undefined);
   }
@@ -229,10 +231,7 @@ export class Call {
 
   #watchClose(transport: WebTransport): void {
     transport.closed.then(
-      ({ closeCode, reason }) => {
-        const hungUp = this.#state === 'ending' && closeCode === SessionCloseCode.NORMAL;
-        this.#end(hungUp ? undefined : closedByServerError(closeCode ?? 0, reason ?? ''));
-      },
+      ({ closeCode, reason }) => this.#end(closedByServerError(closeCode ?? 0, reason ?? '')),
       (error) => this.#end(lostError(error)),
     );
   }
@@ -246,6 +245,7 @@ export class Call {
       if (own !== undefined) this.#takeOwn(own);
       else if (!message.type.startsWith('parley.')) this.#events.emit('event', message);
     }
+    this.#fail(new Error('the control stream ended'));
   }
 
   #takeOwn(message: ServerMessage): void {
@@ -333,12 +333,13 @@ export class Call {
 
   /** A stream broke. When the whole session is going, its close code says more than the stream's error: wait for it. */
   #fail(error: unknown): void {
-    if (error instanceof VoiceProtocolError || error instanceof CallError) {
+    const transport = this.#transport;
+    if (error instanceof VoiceProtocolError || error instanceof CallError || transport === undefined) {
       this.#end(toCallError(error));
       return;
     }
-    this.#transport?.closed.catch(() => undefined).finally(() => this.#end(lostError(error)));
-    if (this.#transport === undefined) this.#end(toCallError(error));
+    const closed = within(CLOSE_CODE_MS, transport.closed, () => lostError(error));
+    closed.catch((reason) => this.#end(reason instanceof CallError ? reason : lostError(error)));
   }
 
   #setState(state: CallState): void {
@@ -348,13 +349,14 @@ export class Call {
 
   #end(error: CallError | undefined): void {
     if (this.#state === 'ended') return;
-    const hungUpEarly = error?.code === 'hung_up';
+    // Who hung up is not told that the line broke while the last words were on their way.
+    const wanted = this.#state === 'ending' || error?.code === 'hung_up';
     this.#closeTransport(error);
     this.#abort.abort();
     this.#playback.close();
     this.#engine?.close();
     if (error !== undefined) this.#settleReady.reject(error);
-    const end: CallEnd = { error: hungUpEarly ? undefined : error };
+    const end: CallEnd = { error: wanted ? undefined : error };
     this.#setState('ended');
     this.#events.emit('ended', end);
     this.#settleEnded(end);

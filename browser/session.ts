@@ -83,6 +83,8 @@ export async function openSession(
   } catch (error) {
     transport.close();
     throw error instanceof CallError ? error : unreachableError(url, error);
+  } finally {
+    signal.removeEventListener('abort', close);
   }
 }
 

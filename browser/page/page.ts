@@ -16,6 +16,9 @@ import { Transcript } from './transcript.ts';
 /** How often figures are refreshed, in ms. */
 const REFRESH_MS = 250;
 
+/** How long news of the network stands in the status line, in ms. */
+const NEWS_MS = 6000;
+
 /** What the page server says in /config.json. */
 interface PageConfig {
   readonly url: string;
@@ -31,7 +34,7 @@ const STATUS: Readonly<Record<PageState, string>> = {
   connecting: 'Connecting. Speak already: your first words are kept.',
   ready: 'Listening. Speak over an answer to stop it.',
   ending: 'Delivering your last words.',
-  error: 'The call did not go on.',
+  error: 'The call failed. What to do is said below.',
 };
 const CONNECTION: Readonly<Record<PageState, string>> = {
   idle: 'Not connected',
@@ -144,6 +147,9 @@ function listenToNetwork(current: Call): void {
     timeline.add('change', text);
     ribbon.mark();
     setText(element('status'), text);
+    setTimeout(() => {
+      if (element('status').textContent === text) setText(element('status'), STATUS[state]);
+    }, NEWS_MS);
   };
   current.on('pathChanged', () => changed('Your address changed — the call went on'));
   current.on('forwarderChanged', () => changed('Another forwarder carries the call — it went on'));
