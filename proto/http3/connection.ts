@@ -382,7 +382,8 @@ export class Http3Connection {
 
   #write(streamId: number, octets: Uint8Array, fin: boolean): void {
     const message = this.#messages.get(streamId);
-    if (this.#closed || message === undefined || message.sendDone) return;
+    if (this.#closed || message === undefined || message.sendDone || message.endSent) return;
+    message.endSent = fin;
     if (!this.#requestIds.hold(streamId, octets, fin)) this.#quic.writeStream(streamId, octets, fin);
   }
 

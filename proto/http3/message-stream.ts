@@ -38,6 +38,8 @@ export class MessageStream implements FramePolicy {
   announced = false;
   receiveDone = false;
   sendDone = false;
+  /** We ended our half; the peer has yet to acknowledge it. */
+  endSent = false;
   readonly #weAreServer: boolean;
   readonly #method: string;
   readonly #signalType: number | undefined;
