@@ -127,12 +127,12 @@ function listen(current: Call): void {
   current.on('event', (event) => transcript.take(event));
   current.on('microphoneLevel', (level) => {
     ribbon.you(level);
-    microphoneMeter.value = loudness(level);
+    showLevel(microphoneMeter, level);
     talk.style.setProperty('--level', loudness(level).toFixed(3));
   });
   current.on('answerLevel', (level) => {
     ribbon.answer(level);
-    answerMeter.value = loudness(level);
+    showLevel(answerMeter, level);
   });
   current.on('muted', setMuteLabel);
   current.on('cleared', (positions) => {
@@ -163,8 +163,8 @@ function listenToNetwork(current: Call): void {
 
 function endCall({ error }: CallEnd): void {
   ribbon.stop();
-  microphoneMeter.value = 0;
-  answerMeter.value = 0;
+  showLevel(microphoneMeter, 0);
+  showLevel(answerMeter, 0);
   talk.style.removeProperty('--level');
   if (call !== undefined) panel.show(call.stats);
   show(error === undefined ? 'idle' : 'error');
@@ -174,6 +174,12 @@ function endCall({ error }: CallEnd): void {
   // A certificate that was renewed meanwhile is the usual reason for a failure that calling again mends.
   configReady = loadConfig();
   configReady.catch(() => undefined);
+}
+
+function showLevel(meter: HTMLMeterElement, level: number): void {
+  const share = loudness(level);
+  meter.value = share;
+  meter.style.setProperty('--share', share.toFixed(3));
 }
 
 function setMuteLabel(muted: boolean): void {
