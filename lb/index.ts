@@ -6,7 +6,7 @@ import { parseAddress } from './address.ts';
 import { type ForwarderConfigInput, readClusterFile, readSettings } from './config.ts';
 import { explainPacket } from './dry-run.ts';
 import { StartupError } from './errors.ts';
-import { startForwarder } from './start.ts';
+import { type Forwarder, startForwarder } from './start.ts';
 
 export { StartupError } from './errors.ts';
 export { type Forwarder, type StartOptions, startForwarder } from './start.ts';
@@ -74,8 +74,10 @@ async function main(): Promise<void> {
     process.stdout.write(dryRun(values['dry-run'], values.source, settings.cluster));
     return;
   }
-  const forwarder = await startForwarder(settings);
+  // Before the start: a signal that comes meanwhile would end the process by default, SIGHUP too.
+  let forwarder: Forwarder | undefined;
   const stop = () => {
+    if (forwarder === undefined) process.exit(0);
     forwarder.close().then(
       () => process.exit(0),
       () => process.exit(1),
@@ -83,7 +85,8 @@ async function main(): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => forwarder.reload());
+  process.on('SIGHUP', () => forwarder?.reload());
+  forwarder = await startForwarder(settings);
 }
 
 const isMain =

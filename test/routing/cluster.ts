@@ -7,25 +7,28 @@ import {
 } from '../../proto/quic-lb/index.ts';
 import { concat } from '../../proto/wire/index.ts';
 
-/** A cluster with all three CID algorithms, by rotation: 0 plaintext, 1 single pass, 2 four passes. */
+const KEY = '8f95f09245765f80256934e50c66207f';
+
+/** A cluster file with all three CID algorithms, by rotation: 0 plaintext, 1 single pass, 2 four passes. */
+export function threeAlgorithmsText(tunnels: readonly string[]): string {
+  return JSON.stringify({
+    quicLb: [
+      { configRotation: 0, serverIdLength: 2, nonceLength: 8 },
+      { configRotation: 1, serverIdLength: 8, nonceLength: 8, key: KEY },
+      { configRotation: 2, serverIdLength: 3, nonceLength: 4, key: KEY, firstOctetEncodesLength: false },
+    ],
+    routingKey: '11'.repeat(32),
+    statelessResetKey: '22'.repeat(32),
+    backends: tunnels.map((tunnel, i) => ({
+      name: `backend-${i + 1}`,
+      serverId: { 0: `000${i + 1}`, 1: `aaaaaaaaaaaaaa0${i + 1}`, 2: `bbbb0${i + 1}` },
+      tunnel,
+    })),
+  });
+}
+
 export function threeAlgorithms(tunnels: readonly string[]): ClusterConfig {
-  const key = '8f95f09245765f80256934e50c66207f';
-  const result = parseClusterFile(
-    JSON.stringify({
-      quicLb: [
-        { configRotation: 0, serverIdLength: 2, nonceLength: 8 },
-        { configRotation: 1, serverIdLength: 8, nonceLength: 8, key },
-        { configRotation: 2, serverIdLength: 3, nonceLength: 4, key, firstOctetEncodesLength: false },
-      ],
-      routingKey: '11'.repeat(32),
-      statelessResetKey: '22'.repeat(32),
-      backends: tunnels.map((tunnel, i) => ({
-        name: `backend-${i + 1}`,
-        serverId: { 0: `000${i + 1}`, 1: `aaaaaaaaaaaaaa0${i + 1}`, 2: `bbbb0${i + 1}` },
-        tunnel,
-      })),
-    }),
-  );
+  const result = parseClusterFile(threeAlgorithmsText(tunnels));
   if (!result.ok) throw new Error(result.faults.join('\n'));
   return result.value;
 }

@@ -1,0 +1,129 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { issue, longPacket, shortPacket, threeAlgorithms, threeAlgorithmsText } from './cluster.ts';
+import { FakeBackend, FakeClient, udp, until } from './fakes.ts';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const COMMAND = ['--import', 'tsx', join(ROOT, 'lb/index.ts')];
+const run = promisify(execFile);
+
+let directory: string;
+let path: string;
+let all: FakeBackend[];
+let client: FakeClient;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'parley-lb-'));
+  path = join(directory, 'cluster.json');
+  all = [await FakeBackend.open(), await FakeBackend.open()];
+  for (const backend of all) backend.echoes = true;
+  client = await FakeClient.open();
+  writeFileSync(path, threeAlgorithmsText(all.map(({ tunnel }) => tunnel)));
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) await end(child, 'SIGKILL');
+  for (const thing of [...all, client]) thing.close();
+  rmSync(directory, { recursive: true });
+});
+
+const cluster = () => threeAlgorithms(all.map(({ tunnel }) => tunnel));
+
+async function freePort(): Promise<number> {
+  const socket = await udp();
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+/** Starts a forwarder as an operator would, and waits until it says that it is ready. */
+async function start(port: number): Promise<{ child: ChildProcess; lines: string[] }> {
+  const child = spawn(process.execPath, [...COMMAND, '--cluster', path, '--listen', `127.0.0.1:${port}`], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  const lines: string[] = [];
+  createInterface({ input: child.stdout! }).on('line', (line) => lines.push(line));
+  await until(() => lines.some((line) => line.includes('"msg":"ready"')), 'the forwarder to be ready');
+  return { child, lines };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  const [code] = (await exited) as [number | null];
+  return code;
+}
+
+async function refusal(args: string[]): Promise<string> {
+  const failed = await run(process.execPath, [...COMMAND, ...args], { cwd: ROOT }).then(
+    () => undefined,
+    (error: { code: number; stderr: string }) => error,
+  );
+  expect(failed?.code).toBe(1);
+  return failed?.stderr ?? '';
+}
+
+describe('the forwarder as a process', () => {
+  test('killed and started again, it routes the same call to the same backend and back', async () => {
+    const port = await freePort();
+    const at = { host: '127.0.0.1', port };
+    const packet = shortPacket(issue(cluster(), 1, 1));
+    const { child: first } = await start(port);
+    client.send(longPacket(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)), at);
+    await until(() => client.received.length === 1, 'the handshake');
+    const hashed = all.findIndex(({ received }) => received.length === 1);
+    client.send(packet, at);
+    await until(() => client.received.length === 2, 'the call');
+    await end(first, 'SIGKILL');
+
+    await start(port);
+    client.send(packet, at);
+    client.send(longPacket(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)), at);
+    await until(() => client.received.length === 4, 'the call after the restart');
+    expect(all[1]!.received.length).toBe(hashed === 1 ? 4 : 2);
+    expect(all[0]!.received.length).toBe(hashed === 1 ? 0 : 2);
+  });
+
+  test('SIGHUP reads the cluster file again, SIGTERM ends it with code 0', async () => {
+    const port = await freePort();
+    writeFileSync(path, threeAlgorithmsText([all[0]!.tunnel]));
+    const { child, lines } = await start(port);
+    writeFileSync(path, threeAlgorithmsText(all.map(({ tunnel }) => tunnel)));
+    child.kill('SIGHUP');
+    await until(() => lines.some((line) => line.includes('cluster file taken up')), 'the reload');
+    client.send(shortPacket(issue(cluster(), 1, 0)), { host: '127.0.0.1', port });
+    await until(() => all[1]!.received.length === 1, 'a packet at the new backend');
+    expect(await end(child, 'SIGTERM')).toBe(0);
+  });
+
+  test('a port in use, a bad cluster file and a bad flag are each one clear sentence', async () => {
+    const port = client.port;
+    expect(await refusal(['--cluster', path, '--listen', `127.0.0.1:${port}`])).toBe(
+      `udp 127.0.0.1:${port} is in use by another process; stop it or choose another with --listen.\n`,
+    );
+    expect(await refusal(['--cluster', path, '--listen', 'nowhere'])).toBe(
+      'listen[0] must be an IP address and port such as 0.0.0.0:4433 or [::]:4433.\n',
+    );
+    writeFileSync(path, '{}');
+    expect(await refusal(['--cluster', path])).toContain(`${path}: quicLb must be a list.`);
+  });
+
+  test('a dry run says where a packet goes', async () => {
+    const hex = Buffer.from(shortPacket(issue(cluster(), 1, 2))).toString('hex');
+    const { stdout } = await run(process.execPath, [...COMMAND, '--cluster', path, '--dry-run', hex], {
+      cwd: ROOT,
+    });
+    expect(stdout).toContain(`routable: to backend-2 at ${all[1]!.tunnel}, which its CID names`);
+  });
+});
