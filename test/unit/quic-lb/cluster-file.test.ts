@@ -101,10 +101,7 @@ describe('cluster.json', () => {
     ],
     [backendWith({ serverId: { 1: '0001' } }), 'Backend backend-1 has no serverId for config rotation 0.'],
     [backendWith({ serverId: '0002' }), 'Backends backend-1 and backend-2 have the same serverId 0002.'],
-    [
-      backendWith({ serverId: 'xyz' }),
-      'backends[0].serverId must be hex of whole octets.',
-    ],
+    [backendWith({ serverId: 'xyz' }), 'backends[0].serverId must be hex of whole octets.'],
     [backendWith({ name: 'backend-2' }), 'Two backends have the name backend-2; give each its own.'],
     [
       backendWith({ tunnel: '[::1]:5002' }),
