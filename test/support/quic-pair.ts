@@ -40,6 +40,8 @@ export interface PairOptions {
   ) => Uint8Array | undefined;
 }
 
+const keyOf = (address: Address): string => `${address.host} ${address.port}`;
+
 interface InFlight {
   readonly at: number;
   readonly order: number;
@@ -65,6 +67,8 @@ export class QuicPair {
   onEvent: (connection: QuicConnection, event: QuicEvent) => void = () => {};
   /** The client's address as the server sees it, by the local address of the client. */
   readonly #translation = new Map<string, Address>();
+  /** Local addresses that the client has sent from: anything else leads nowhere. */
+  readonly #inside = new Set<string>();
   readonly #options: PairOptions;
   readonly #numbers: () => number;
   readonly #network: InFlight[] = [];
@@ -137,11 +141,11 @@ export class QuicPair {
 
   /** From now on the network gives the client at `local` another outside address; the old one leads nowhere. */
   translate(local: Address, outside: Address): void {
-    this.#translation.set(`${local.host} ${local.port}`, outside);
+    this.#translation.set(keyOf(local), outside);
   }
 
   outside(local: Address): Address {
-    return this.#translation.get(`${local.host} ${local.port}`) ?? local;
+    return this.#translation.get(keyOf(local)) ?? local;
   }
 
   /** Runs until the condition holds (true), the time is over or nothing is left to happen (false). */
@@ -194,6 +198,7 @@ export class QuicPair {
   #send(direction: Direction, datagram: Datagram): void {
     const index = this.counts[direction]++;
     this.octets[direction] += datagram.data.length;
+    if (direction === 'toServer') this.#inside.add(keyOf(datagram.path.local));
     const lost = this.#numbers() < this.loss[direction];
     const { tap, delayMs = 10, jitterMs = 0 } = this.#options;
     const data = tap ? tap(direction, datagram.data, index, this.now) : datagram.data;
@@ -236,6 +241,7 @@ export class QuicPair {
       const [host, port] = key.split(' ');
       return { host: host!, port: Number(port) };
     }
-    return this.#translation.has(`${outside.host} ${outside.port}`) ? undefined : outside;
+    const key = keyOf(outside);
+    return this.#inside.has(key) && !this.#translation.has(key) ? outside : undefined;
   }
 }

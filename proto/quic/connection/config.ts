@@ -25,7 +25,7 @@ export interface TransportConfig {
   readonly datagramReceiveQueueOctets: number;
   /** 1-RTT packets under one set of keys after which we update them (RFC 9001 §6.6 allows 2^23 for AES-GCM). */
   readonly keyUpdatePackets: number;
-  /** Moves our traffic to a new address are refused for the peer when true (RFC 9000 §18.2). */
+  /** Tells the peer not to change its address on purpose (RFC 9000 §18.2); a NAT may still do it. */
   readonly disableActiveMigration: boolean;
 }
 

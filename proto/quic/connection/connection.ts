@@ -174,6 +174,11 @@ export class QuicConnection implements QuicTransport {
     return updated;
   }
 
+  /** Updates of our send keys so far, whoever began them. */
+  get keyUpdates(): number {
+    return this.#state.keys.application?.sendGeneration ?? 0;
+  }
+
   /** Sends a PING, to learn whether the peer is there or to keep the connection. */
   ping(): void {
     if (!this.#state.close.isOpen) return;

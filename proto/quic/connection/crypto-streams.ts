@@ -3,8 +3,8 @@ import { TransportError, TransportErrorCode } from '../errors.ts';
 
 /** Octets of out-of-order handshake data held beyond what TLS has taken (RFC 9000 §7.5 asks for at least 4096). */
 export const MAX_CRYPTO_BUFFER_OCTETS = 64 * 1024;
-/** Separate pieces of out-of-order handshake data; more is an attack on the reassembly, not a ClientHello. */
-export const MAX_CRYPTO_PIECES = 64;
+/** Separate pieces of out-of-order handshake data; more is an attack on the reassembly: Chromium cuts a ClientHello into tens. */
+export const MAX_CRYPTO_PIECES = 256;
 
 interface Piece {
   readonly start: number;
@@ -14,7 +14,9 @@ interface Piece {
 /** Puts the CRYPTO frames of one level back in order (RFC 9000 §19.6). */
 export class CryptoReceiver {
   #offset = 0;
+  /** Sorted, apart from each other, all above `#offset`. */
   readonly #pieces: Piece[] = [];
+  readonly #held = new RangeSet();
 
   /** Takes one frame and gives what is now in order, in pieces. Throws CRYPTO_BUFFER_EXCEEDED beyond the bounds. */
   receive(offset: number, data: Uint8Array): readonly Uint8Array[] {
@@ -35,40 +37,40 @@ export class CryptoReceiver {
     return this.#takeInOrder();
   }
 
+  /** Keeps the parts that are not there yet, so that pieces never overlap. */
   #insert(offset: number, data: Uint8Array): void {
-    const pieces = this.#pieces;
-    let at = pieces.length;
-    while (at > 0 && pieces[at - 1]!.start > offset) at -= 1;
-    const before = pieces[at - 1];
-    if (before && before.start + before.data.length >= offset + data.length) return;
-    if (pieces.length >= MAX_CRYPTO_PIECES)
-      throw new TransportError(
-        TransportErrorCode.CRYPTO_BUFFER_EXCEEDED,
-        `handshake data came in more than ${MAX_CRYPTO_PIECES} separate pieces`,
-        0x06,
-      );
-    pieces.splice(at, 0, { start: offset, data: data.slice() });
+    const end = offset + data.length;
+    const missing = new RangeSet();
+    this.#held.addMissingTo(missing, Math.max(offset, this.#offset), end);
+    this.#held.add(Math.max(offset, this.#offset), end);
+    for (let i = 0; i < missing.length; i++) {
+      if (this.#pieces.length >= MAX_CRYPTO_PIECES)
+        throw new TransportError(
+          TransportErrorCode.CRYPTO_BUFFER_EXCEEDED,
+          `handshake data came in more than ${MAX_CRYPTO_PIECES} separate pieces`,
+          0x06,
+        );
+      const start = missing.startAt(i);
+      this.#keep({ start, data: data.slice(start - offset, missing.endAt(i) - offset) });
+    }
+  }
+
+  #keep(piece: Piece): void {
+    let at = this.#pieces.length;
+    while (at > 0 && this.#pieces[at - 1]!.start > piece.start) at -= 1;
+    this.#pieces.splice(at, 0, piece);
   }
 
   #takeInOrder(): Uint8Array[] {
     const out: Uint8Array[] = [];
-    const pieces = this.#pieces;
-    let used = 0;
-    for (const piece of pieces) {
+    for (const piece of this.#pieces) {
       if (piece.start > this.#offset) break;
-      used += 1;
-      const end = piece.start + piece.data.length;
-      if (end <= this.#offset) continue;
-      out.push(piece.data.subarray(this.#offset - piece.start));
-      this.#offset = end;
+      out.push(piece.data);
+      this.#offset += piece.data.length;
     }
-    pieces.splice(0, used);
+    this.#pieces.splice(0, out.length);
+    this.#held.remove(0, this.#offset);
     return out;
-  }
-
-  /** Whether pieces wait for a gap to be filled. */
-  get hasGap(): boolean {
-    return this.#pieces.length > 0;
   }
 }
 

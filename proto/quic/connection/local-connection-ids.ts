@@ -14,7 +14,7 @@ export interface ConnectionIdRegistry {
   issue(): { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
   /** The CID no longer maps to the connection. */
   release(connectionId: Uint8Array): void;
-  /** The handshake is confirmed: the CID that the client made up for its first packets is needed no more. */
+  /** The handshake is confirmed: the connection is half-open no more. */
   handshakeDone(): void;
 }
 
@@ -55,6 +55,8 @@ export class LocalConnectionIds {
 
   /** Asks the peer to leave every CID it has and gives it new ones, for a new configuration of the load balancer. */
   rotate(): void {
+    // The last rotation is not done yet: the peer still holds what it was asked to leave.
+    if (this.#active.size > this.#limit) return;
     this.#retirePriorTo = this.#nextSequence;
     const room = this.#limit;
     for (let i = 0; i < room; i++) {

@@ -259,8 +259,6 @@ export class QuicEndpoint {
   }
 
   #onHandshakeDone(entry: ConnectionEntry): void {
-    if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
-    entry.initialDestination = undefined;
     if (entry.halfOpen) this.#halfOpen -= 1;
     entry.halfOpen = false;
   }
@@ -293,6 +291,7 @@ export class QuicEndpoint {
     }
     this.#deadlines.remove(entry);
     this.#onHandshakeDone(entry);
+    if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
     this.#entries.delete(entry);
   }
 

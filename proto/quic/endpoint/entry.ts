@@ -22,7 +22,10 @@ export class ConnectionEntry implements Scheduled, ConnectionIdRegistry, ResetTo
   inPollQueue = false;
   /** Taken from a client whose handshake is not done. */
   halfOpen = false;
-  /** The CID that a client made up for its first packets, while it leads here. */
+  /**
+   * The CID that a client made up for its first packets. It leads here until the end, so that a late copy of such a
+   * packet makes no second connection.
+   */
   initialDestination: Uint8Array | undefined;
   connection!: QuicConnection;
   readonly #host: EntryHost;
