@@ -57,24 +57,6 @@ export function writeFrame(writer: Writer, frame: Frame): void {
     case 'stream':
       writeStream(writer, frame.streamId, frame.offset, frame.data, frame.fin);
       return;
-    case 'maxData':
-      writeMaxData(writer, frame.maximum);
-      return;
-    case 'maxStreamData':
-      writeMaxStreamData(writer, frame.streamId, frame.maximum);
-      return;
-    case 'maxStreams':
-      writeMaxStreams(writer, frame.bidirectional, frame.maximum);
-      return;
-    case 'dataBlocked':
-      writeDataBlocked(writer, frame.limit);
-      return;
-    case 'streamDataBlocked':
-      writeStreamDataBlocked(writer, frame.streamId, frame.limit);
-      return;
-    case 'streamsBlocked':
-      writeStreamsBlocked(writer, frame.bidirectional, frame.limit);
-      return;
     case 'newConnectionId':
       writeNewConnectionId(
         writer,
@@ -101,6 +83,39 @@ export function writeFrame(writer: Writer, frame: Frame): void {
       return;
     case 'datagram':
       writeDatagram(writer, frame.data);
+      return;
+    default:
+      writeLimitFrame(writer, frame);
+      return;
+  }
+}
+
+type LimitFrame = Extract<
+  Frame,
+  {
+    type: 'maxData' | 'maxStreamData' | 'maxStreams' | 'dataBlocked' | 'streamDataBlocked' | 'streamsBlocked';
+  }
+>;
+
+function writeLimitFrame(writer: Writer, frame: LimitFrame): void {
+  switch (frame.type) {
+    case 'maxData':
+      writeMaxData(writer, frame.maximum);
+      return;
+    case 'maxStreamData':
+      writeMaxStreamData(writer, frame.streamId, frame.maximum);
+      return;
+    case 'maxStreams':
+      writeMaxStreams(writer, frame.bidirectional, frame.maximum);
+      return;
+    case 'dataBlocked':
+      writeDataBlocked(writer, frame.limit);
+      return;
+    case 'streamDataBlocked':
+      writeStreamDataBlocked(writer, frame.streamId, frame.limit);
+      return;
+    case 'streamsBlocked':
+      writeStreamsBlocked(writer, frame.bidirectional, frame.limit);
       return;
   }
 }
