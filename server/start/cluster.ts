@@ -7,7 +7,7 @@ import type { BackendConfigInput } from '../config.ts';
 /** Where everything that `npm start` makes is kept. */
 export interface LocalFiles {
   readonly cluster: string;
-  readonly backends: readonly string[];
+  readonly backends: readonly { readonly config: string; readonly serverId: string }[];
 }
 
 export interface LocalPlan {
@@ -50,7 +50,7 @@ export function writeLocalFiles(plan: LocalPlan): LocalFiles {
   };
   const cluster = planCluster(plan);
   const clusterPath = write('cluster.json', cluster);
-  const backends = cluster.backends.map(({ name }) => {
+  const backends = cluster.backends.map(({ name, serverId }) => {
     const config: BackendConfigInput = {
       name,
       cluster: clusterPath,
@@ -61,7 +61,7 @@ export function writeLocalFiles(plan: LocalPlan): LocalFiles {
       echoPath: '/echo',
       drainSeconds: 2,
     };
-    return write(`${name}.json`, config);
+    return { config: write(`${name}.json`, config), serverId: String(serverId) };
   });
   return { cluster: clusterPath, backends };
 }

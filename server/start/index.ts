@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, styleText } from 'node:util';
+import { parseArgs } from 'node:util';
 import { buildPage } from '../../browser/build.ts';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import { StartupError } from '../errors.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { type LocalFiles, writeLocalFiles } from './cluster.ts';
 import { servePage } from './page-server.ts';
-import { type Colour, Part, status } from './part.ts';
+import { type Colour, Part, paint, status } from './part.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const USAGE = `usage: npm start -- [options]
@@ -116,13 +116,13 @@ function planParts(
     describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
   });
   const backends = files.backends.map(
-    (config, i) =>
+    ({ config, serverId }, i) =>
       new Part({
         name: `backend-${i + 1}`,
         colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
         script: script('server/index.ts'),
         args: ['--config', config],
-        describe: `tunnel on udp/${ports.firstTunnel + i}`,
+        describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
       }),
   );
   const forwarder = new Part({
@@ -190,8 +190,8 @@ async function start(options: Options): Promise<readonly Part[]> {
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
   const parts = await startParts(planParts(options, ports, useOpenAi, local, files));
-  const url = styleText(['bold', 'underline'], `http://localhost:${ports.page}`);
-  process.stdout.write(`\n${styleText('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
+  const url = paint(['bold', 'underline'], `http://localhost:${ports.page}`);
+  process.stdout.write(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
   return parts;
 }
 
@@ -216,6 +216,6 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   const message = error instanceof StartupError ? error.message : String((error as Error)?.stack ?? error);
-  process.stderr.write(`${styleText('red', 'Parley could not start.')}\n${message}\n`);
+  process.stderr.write(`${paint('red', 'Parley could not start.')}\n${message}\n`);
   process.exit(1);
 });

@@ -5,9 +5,14 @@ import { StartupError } from '../errors.ts';
 
 export type Colour = 'cyan' | 'green' | 'magenta' | 'yellow' | 'blue' | 'red' | 'gray';
 
+/** Text in a style where somebody looks; plain in files and pipes, and where NO_COLOR is set. */
+export function paint(style: Parameters<typeof styleText>[0], text: string): string {
+  return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text;
+}
+
 /** Prints one status line of one part. */
 export function status(name: string, colour: Colour, text: string): void {
-  process.stdout.write(`${styleText(colour, name.padEnd(12))} ${text}\n`);
+  process.stdout.write(`${paint(colour, name.padEnd(12))} ${text}\n`);
 }
 
 export interface PartOptions {
