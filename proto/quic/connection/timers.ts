@@ -123,8 +123,17 @@ function handleRecovery(state: ConnectionState, now: number): void {
   }
   if (outcome.type !== 'probe') return;
   probe(state, outcome.space, 2);
-  // A lost flight is one of several levels: what goes into one datagram costs no more (RFC 9002 §6.2.4).
-  if (outcome.space === PacketSpace.INITIAL && state.keys.handshake) probe(state, PacketSpace.HANDSHAKE, 1);
+  // RFC 9002 §6.2.4: the other handshake space goes along. Else an Initial that the window keeps back would wait for
+  // Handshake packets that the peer cannot read without it.
+  for (const id of [PacketSpace.INITIAL, PacketSpace.HANDSHAKE]) {
+    if (id === outcome.space || !hasKeys(state, id)) continue;
+    if (state.spaces[id].cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id))
+      probe(state, id, 1);
+  }
+}
+
+function hasKeys(state: ConnectionState, id: PacketSpace): boolean {
+  return (id === PacketSpace.INITIAL ? state.keys.initial : state.keys.handshake) !== undefined;
 }
 
 /** Queues a probe of a space: what is oldest in flight, sent again, or a PING. */
