@@ -14,6 +14,7 @@ export default defineConfig({
     reporters: ['default', './test/support/plain-reporter.ts'],
     projects: [
       project('unit', ['test/unit/**/*.test.ts']),
+      project('conformance', ['test/conformance/**/*.test.ts']),
       project('routing', ['test/routing/**/*.test.ts'], 30_000),
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
