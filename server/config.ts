@@ -69,6 +69,9 @@ const schema = z.strictObject({
   keyLogFile: z.string().min(1).optional(),
 });
 
+/** Every key of a backend's file, as the README documents them. */
+export const BACKEND_CONFIG_KEYS: readonly string[] = Object.keys(schema.shape);
+
 export type BackendConfig = z.infer<typeof schema>;
 /** The configuration as it is written in a file, before defaults. */
 export type BackendConfigInput = z.input<typeof schema>;

@@ -6,7 +6,8 @@ import { createRelay, type Relay } from '../support/relay.ts';
 import { speakToWav } from '../support/speech.ts';
 
 const ROUND_TRIP_MS = 100;
-const ATTEMPTS = 5;
+/** A busy machine needs more of them; a quiet one is done after the first that is good enough. */
+const MAX_ATTEMPTS = 25;
 
 let cluster: TestCluster;
 let relay: Relay;
@@ -23,15 +24,16 @@ afterAll(async () => {
 });
 
 /** The least of several measurements, in round trips: what the protocol needs, without what the machine was busy with. */
-async function leastRoundTrips(measure: () => Promise<number>): Promise<number> {
-  let leastMs = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < ATTEMPTS; i++) leastMs = Math.min(leastMs, await measure());
-  return leastMs / ROUND_TRIP_MS;
+async function leastRoundTrips(enough: number, measure: () => Promise<number>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < MAX_ATTEMPTS && least > enough; i++)
+    least = Math.min(least, (await measure()) / ROUND_TRIP_MS);
+  return least;
 }
 
 describe('setting up, counted in round trips through a relay of 100 ms', () => {
   it('QUIC handshake of our own client: within 1.1', async () => {
-    const roundTrips = await leastRoundTrips(async () => {
+    const roundTrips = await leastRoundTrips(1.1, async () => {
       const client = await NodeClient.dial(relay.port, cluster.certificateHash);
       const { handshakeMs } = await client.quicEvent('connected');
       await client.close();
@@ -46,7 +48,7 @@ describe('setting up, counted in round trips through a relay of 100 ms', () => {
     try {
       const { page } = await openPage(browser, served.url);
       const octets = JSON.stringify([...Buffer.from(cluster.certificateHash, 'hex')]);
-      const roundTrips = await leastRoundTrips(async () => {
+      const roundTrips = await leastRoundTrips(2.2, async () => {
         const readyMs = await page.evaluate(`(async () => {
           const began = performance.now();
           const session = new WebTransport('https://127.0.0.1:${relay.port}/echo', {
