@@ -31,6 +31,8 @@ export class LocalConnectionIds {
   /** Sequence numbers whose NEW_CONNECTION_ID is still to be sent. */
   readonly #pending: number[] = [];
   #nextSequence = 1;
+  /** One past the highest sequence number that the peer was told. */
+  #told = 1;
   #limit = 1;
   #retirePriorTo = 0;
 
@@ -81,7 +83,8 @@ export class LocalConnectionIds {
   }
 
   taken(): void {
-    this.#pending.shift();
+    const sequence = this.#pending.shift();
+    if (sequence !== undefined) this.#told = Math.max(this.#told, sequence + 1);
   }
 
   /** A NEW_CONNECTION_ID was lost: send it again unless the peer retired it meanwhile. */
@@ -91,13 +94,14 @@ export class LocalConnectionIds {
 
   /**
    * RETIRE_CONNECTION_ID from the peer, in a packet sent to `usedId` (RFC 9000 §19.16). Throws PROTOCOL_VIOLATION for a
-   * number never issued or the CID that carried it.
+   * number that was never sent to it, which would otherwise make us issue CIDs faster than they leave, or the CID that
+   * carried it.
    */
   retire(sequence: number, usedId: Uint8Array, lingerUntil: number): void {
-    if (sequence >= this.#nextSequence)
+    if (sequence >= this.#told)
       throw new TransportError(
         TransportErrorCode.PROTOCOL_VIOLATION,
-        `RETIRE_CONNECTION_ID for ${sequence}, only ${this.#nextSequence} were issued`,
+        `RETIRE_CONNECTION_ID for ${sequence}, only ${this.#told} were sent`,
         0x19,
       );
     const issued = this.#active.get(sequence);
@@ -109,6 +113,8 @@ export class LocalConnectionIds {
         0x19,
       );
     this.#active.delete(sequence);
+    const waiting = this.#pending.indexOf(sequence);
+    if (waiting >= 0) this.#pending.splice(waiting, 1);
     if (this.#lingering.length >= MAX_LINGERING_CONNECTION_IDS) this.#dropLingering();
     this.#lingering.push({ connectionId: issued.connectionId, until: lingerUntil });
     this.#fill();
