@@ -7,11 +7,13 @@ import { createConnectionIdGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
 import { readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
+import { StartupError } from './errors.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { SessionRouter } from './router.ts';
 import { loadCertificate } from './tls-certificate.ts';
 import { makeVoiceHandler } from './voice.ts';
+import { warmUp } from './warm-up.ts';
 import { WebTransportHost } from './webtransport/index.ts';
 
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
@@ -130,6 +132,11 @@ class RunningBackend implements Backend {
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
   const { cluster, serverId, tunnel } = readCluster(config.cluster, config.name);
   const certificate = loadCertificate(config.certificate, config.key, Date.now());
+  if (!warmUp(certificate)) {
+    throw new StartupError(
+      `certificate: no handshake succeeds with ${config.certificate}; it must be ECDSA P-256, RSA or Ed25519.`,
+    );
+  }
   const random = (length: number) => new Uint8Array(randomBytes(length));
   const { keyLogFile } = config;
   const endpoint = new QuicEndpoint({
