@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const TIMEOUT_MS = 30_000;
+
+let directory: string;
+let running: ChildProcess | undefined;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'parley-start-'));
+});
+afterEach(() => running?.kill('SIGKILL'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Start {
+  readonly child: ChildProcess;
+  readonly output: () => string;
+  readonly ports: { readonly page: number; readonly forwarder: number; readonly tunnel: number };
+}
+
+async function start(options: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Start> {
+  const ports = { page: await freeTcpPort(), forwarder: await freeUdpPort(), tunnel: await freeUdpPort() };
+  const flags: string[] = ['--directory', directory, '--realtime-port', String(await freeTcpPort())];
+  flags.push(
+    '--page-port',
+    String(ports.page),
+    '--port',
+    String(ports.forwarder),
+    '--tunnel-port',
+    String(ports.tunnel),
+  );
+  const child = spawn(process.execPath, ['--import', 'tsx', 'server/start/index.ts', ...flags, ...options], {
+    cwd: ROOT,
+    env: { ...process.env, OPENAI_API_KEY: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running = child;
+  let output = '';
+  for (const stream of [child.stdout!, child.stderr!]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  return { child, output: () => output, ports };
+}
+
+async function until(started: Start, text: string): Promise<string> {
+  const end = Date.now() + TIMEOUT_MS;
+  while (!started.output().includes(text)) {
+    if (Date.now() > end || started.child.exitCode !== null)
+      throw new Error(`"${text}" was not said:\n${started.output()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return started.output();
+}
+
+/** What it complained about, once it has ended with a failure. */
+async function complaint(started: Start): Promise<string> {
+  if (started.child.exitCode === null) await once(started.child, 'exit');
+  expect(started.child.exitCode).toBe(1);
+  return started.output();
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  try {
+    socket.bind(port, '127.0.0.1');
+    await once(socket, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.close();
+  }
+}
+
+describe('npm start', () => {
+  it('brings everything up, says one line for each part and the address last; Ctrl-C ends all of it', async () => {
+    const started = await start();
+    const output = await until(started, 'Parley is ready');
+    const lines = output
+      .trim()
+      .split('\n')
+      .filter((line) => line !== '');
+    expect(lines.map((line) => line.split(/\s/)[0]).sort()).toEqual(
+      ['Parley', 'backend-1', 'backend-2', 'certificate', 'forwarder', 'realtime'].sort(),
+    );
+    expect(lines.at(-1)).toContain(`http://localhost:${started.ports.page}`);
+
+    const page = await fetch(`http://localhost:${started.ports.page}/`);
+    expect(await page.text()).toContain('<title>Parley</title>');
+    const config = await (await fetch(`http://localhost:${started.ports.page}/config.json`)).json();
+    expect(config).toMatchObject({
+      url: `https://127.0.0.1:${started.ports.forwarder}/voice`,
+      upstream: 'local',
+    });
+
+    started.child.kill('SIGINT');
+    await once(started.child, 'exit');
+    expect(started.child.exitCode).toBe(0);
+    for (const port of [started.ports.forwarder, started.ports.tunnel, started.ports.tunnel + 1]) {
+      expect(await isFree(port)).toBe(true);
+    }
+  });
+
+  it('says in one sentence which port is in use', async () => {
+    const blocker = createSocket('udp4');
+    blocker.bind(0, '0.0.0.0');
+    await once(blocker, 'listening');
+    const { port } = blocker.address();
+    const said = await complaint(await start(['--port', String(port)]));
+    blocker.close();
+    expect(said).toMatch(new RegExp(`${port}.*in use`));
+    expect(said).not.toMatch(/\n\s+at /);
+  });
+
+  it('says in one sentence which certificate is missing, or that a key does not belong to it', async () => {
+    const missing = await complaint(
+      await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem']),
+    );
+    expect(missing).toContain('there is no file /nowhere/chain.pem');
+    const key = join(directory, 'no-key.pem');
+    writeFileSync(key, 'this is no key');
+    const wrong = await complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key]));
+    expect(wrong).toContain('is not an unencrypted PEM private key');
+    expect(wrong).not.toMatch(/\n\s+at /);
+  });
+
+  it('says in one sentence that an API key cannot be one, and never shows it', async () => {
+    const said = await complaint(await start([], { OPENAI_API_KEY: 'sk-secret with spaces' }));
+    expect(said).toContain('OPENAI_API_KEY holds characters that no API key has');
+    expect(said).not.toContain('secret');
+  });
+});
