@@ -9,6 +9,7 @@ import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
 import { handleFrame } from './frame-handlers.ts';
 import { discardInitial } from './handshake.ts';
 import { followPeer } from './migration.ts';
+import type { DropReason } from './observer.ts';
 import type { PathState } from './paths.ts';
 import { onRetry, onVersionNegotiation } from './retry.ts';
 import type { ConnectionState, SpaceState } from './state.ts';
@@ -152,14 +153,12 @@ function receiveProtected(state: ConnectionState, datagram: Datagram, header: Pr
 }
 
 /** Reasons to drop a packet before it is opened. */
-function refuse(
-  state: ConnectionState,
-  datagram: Datagram,
-  header: Protected,
-): 'small-initial' | 'wrong-address' | 'wrong-connection-id' | undefined {
+function refuse(state: ConnectionState, datagram: Datagram, header: Protected): DropReason | undefined {
   // RFC 9000 §14.1: a server drops Initials in datagrams that are too small.
   if (header.type === 'initial' && !state.isClient && datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS)
     return 'small-initial';
+  // RFC 9000 §17.2.2: a server has no token to send.
+  if (header.type === 'initial' && state.isClient && header.token.length > 0) return 'malformed-header';
   const active = state.paths.active.path;
   if (state.isClient) {
     // RFC 9000 §9: a server does not move; what comes from elsewhere is not its.
@@ -210,13 +209,13 @@ function processPacket(
   const octets = header.end - header.start;
   onAuthentic(state, header, datagram);
   state.counters.packetsReceived += 1;
-  state.observer.packetReceived?.(space.name, opened.packetNumber, octets, datagram.path, now);
   onPacketReceivedTimers(state, now);
   const { frames, ackEliciting, probing } = decodeFrames(
     opened.payload,
     header.type,
     state.isClient ? 'server' : 'client',
   );
+  state.observer.packetReceived?.(space.name, opened.packetNumber, octets, datagram.path, now, frames);
   const path = pathOf(state, datagram);
   const packet = {
     space,
