@@ -1,0 +1,117 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { type CostLine, Profiler } from './profile.ts';
+
+/** A request of the parent to a part of a benchmark in a process of its own. */
+export interface Request {
+  readonly op: string;
+  readonly [key: string]: unknown;
+}
+
+/** Microseconds of CPU that a process used, and its profile when one was asked for. */
+export interface Measured {
+  readonly cpuMicros: number;
+  readonly elapsedMs: number;
+  readonly costs: readonly CostLine[];
+}
+
+type Answer = { readonly value: unknown } | { readonly error: string };
+
+const ANSWER_TIMEOUT_MS = 120_000;
+
+/** A part of a benchmark in a process of its own, so that each part's CPU time is told apart. */
+export class Child {
+  readonly #process: ChildProcess;
+  #waiting: Promise<unknown> = Promise.resolve();
+
+  constructor(script: string, flags: readonly string[] = []) {
+    const path = fileURLToPath(new URL(script, import.meta.url));
+    this.#process = fork(path, [], {
+      execArgv: ['--import', 'tsx', ...flags],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+  }
+
+  /** Asks and waits for the answer; one question at a time. Rejects when the child fails or ends. */
+  ask<Value>(request: Request): Promise<Value> {
+    const answer = this.#waiting.then(() => this.#ask(request));
+    this.#waiting = answer.catch(() => {});
+    return answer as Promise<Value>;
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const child = this.#process;
+      const onMessage = (message: unknown) => {
+        const answer = message as Answer;
+        settle();
+        if ('error' in answer) reject(new Error(answer.error));
+        else resolve(answer.value);
+      };
+      const onExit = (code: number | null) => {
+        settle();
+        reject(new Error(`a part of the benchmark ended (${code}) instead of answering "${request.op}"`));
+      };
+      const timer = setTimeout(() => {
+        settle();
+        reject(new Error(`no answer to "${request.op}" within ${ANSWER_TIMEOUT_MS / 1000} s`));
+      }, ANSWER_TIMEOUT_MS);
+      const settle = () => {
+        clearTimeout(timer);
+        child.off('message', onMessage);
+        child.off('exit', onExit);
+      };
+      child.once('message', onMessage);
+      child.once('exit', onExit);
+      child.send(request);
+    });
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** The child's side: answers each request with what `handle` gives, one after the other. */
+export function answerParent(handle: (request: Request) => unknown): void {
+  process.on('message', async (message) => {
+    let answer: Answer;
+    try {
+      answer = { value: await handle(message as Request) };
+    } catch (error) {
+      answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    }
+    process.send?.(answer);
+  });
+  process.on('disconnect', () => process.exit());
+}
+
+/** CPU time of this process from now to `stop`, with a profile of where it went if wanted. */
+export class Meter {
+  readonly #profiler: Profiler | undefined;
+  #cpu = process.cpuUsage();
+  #startedMs = performance.now();
+
+  private constructor(profiler: Profiler | undefined) {
+    this.#profiler = profiler;
+  }
+
+  static async start(profile: boolean): Promise<Meter> {
+    const meter = new Meter(profile ? new Profiler() : undefined);
+    await meter.#profiler?.start();
+    meter.#cpu = process.cpuUsage();
+    meter.#startedMs = performance.now();
+    return meter;
+  }
+
+  async stop(): Promise<Measured> {
+    const { user, system } = process.cpuUsage(this.#cpu);
+    const elapsedMs = performance.now() - this.#startedMs;
+    const costs = (await this.#profiler?.stop()) ?? [];
+    return { cpuMicros: user + system, elapsedMs, costs };
+  }
+}
