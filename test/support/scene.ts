@@ -3,13 +3,19 @@ import type { SessionAudit } from '../../server/realtime/local/index.ts';
 import { launchChromium, openPage, type ServedPage, serveDemoPage } from './chromium.ts';
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
 import { createRelay, type Relay, type RelayOptions } from './relay.ts';
-import { speakToWav } from './speech.ts';
+import { conversationToWav, speakToWav } from './speech.ts';
 
 /** What the page says of itself through `window.parley`; the types of the page are not visible here. */
 export interface PageReport {
   readonly state: string;
+  readonly muted: boolean;
   readonly microphone:
-    | { readonly samples: number; readonly hash: string; readonly bufferedMs: number }
+    | {
+        readonly samples: number;
+        readonly hash: string;
+        readonly bufferedMs: number;
+        readonly stretches: number;
+      }
     | undefined;
   readonly answers: readonly {
     readonly itemId: string;
@@ -17,6 +23,7 @@ export interface PageReport {
     readonly receivedHash: string;
     readonly playedSamples: number;
     readonly playedHash: string;
+    readonly droppedSamples: number;
     readonly complete: boolean;
     readonly cleared: boolean;
     readonly finished: boolean;
@@ -33,8 +40,8 @@ export interface PageReport {
 }
 
 export interface SceneOptions extends ClusterOptions {
-  /** What the caller says. */
-  readonly text: string;
+  /** What the caller says: a sentence, or several with pauses between them. */
+  readonly text: string | Parameters<typeof conversationToWav>[1];
   readonly relay?: Omit<RelayOptions, 'target'>;
 }
 
@@ -57,7 +64,12 @@ export class Scene {
     const cluster = await startCluster(options);
     const relay = await createRelay({ ...options.relay, target: { port: cluster.forwarderPort } });
     const served = await serveDemoPage(relay.port, cluster.certificateHash);
-    const browser = await launchChromium(speakToWav(cluster.directory, options.text));
+    const { text } = options;
+    const speak =
+      typeof text === 'string'
+        ? speakToWav(cluster.directory, text)
+        : conversationToWav(cluster.directory, text);
+    const browser = await launchChromium(speak);
     return new Scene(cluster, relay, served, browser);
   }
 
@@ -85,7 +97,7 @@ export class Scene {
 
   async report(page: Page): Promise<PageReport> {
     const text = await page.evaluate(`JSON.stringify({
-      state: window.parley.state, microphone: window.parley.microphone, answers: window.parley.answers,
+      state: window.parley.state, muted: window.parley.call?.muted ?? false, microphone: window.parley.microphone, answers: window.parley.answers,
       stats: window.parley.stats, timeline: window.parley.timeline })`);
     return JSON.parse(text as string) as PageReport;
   }
@@ -121,10 +133,18 @@ export class Scene {
   }
 
   /** Waits until an answer was heard to its end, hangs up, and gives both sides' accounts. */
-  async finish(page: Page): Promise<{ report: PageReport; upstream: SessionAudit }> {
+  finish(page: Page): Promise<{ report: PageReport; upstream: SessionAudit }> {
     const heard = (report: PageReport) =>
       report.answers.length > 0 && report.answers.every(({ finished }) => finished);
-    await this.until(page, 'an answer was heard to its end', heard);
+    return this.finishAfter(page, heard);
+  }
+
+  /** The same, once `heard` holds. */
+  async finishAfter(
+    page: Page,
+    heard: (report: PageReport) => boolean,
+  ): Promise<{ report: PageReport; upstream: SessionAudit }> {
+    await this.until(page, 'what is to be heard was heard', heard);
     await page.click('#talk');
     const report = await this.until(page, 'the call ended', ({ state }) => state === 'idle');
     const match = () =>

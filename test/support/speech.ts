@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const SAMPLE_RATE = 48_000;
@@ -26,5 +27,20 @@ export function speakToWav(directory: string, text: string, leadSeconds = 1, tai
     '-3',
     ...pad,
   ]);
+  return wav;
+}
+
+/** Speaks several sentences with pauses after them: a caller who speaks again while the answer is still heard. */
+export function conversationToWav(
+  directory: string,
+  sentences: readonly { readonly text: string; readonly pauseSeconds: number }[],
+): string {
+  const parts = sentences.map(({ text, pauseSeconds }, i) => {
+    const part = join(directory, `sentence-${i}`);
+    mkdirSync(part, { recursive: true });
+    return speakToWav(part, text, i === 0 ? 1 : 0, pauseSeconds);
+  });
+  const wav = join(directory, 'conversation.wav');
+  execFileSync('sox', [...parts, wav]);
   return wav;
 }

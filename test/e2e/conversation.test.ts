@@ -1,0 +1,69 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { expectSampleExact } from '../support/sample-exact.ts';
+import { Scene } from '../support/scene.ts';
+
+const LONG =
+  'This is a long sentence, so that the answer is long as well, and there is time to speak over it before it ends.';
+const SAMPLES_PER_MS = 24;
+
+let scene: Scene | undefined;
+afterEach(async () => {
+  await scene?.close();
+  scene = undefined;
+});
+
+describe('a caller speaks over the answer', () => {
+  it('playback stops at once, and the upstream is told exactly how much was heard', async () => {
+    scene = await Scene.open({
+      text: [
+        { text: LONG, pauseSeconds: 2.5 },
+        { text: 'Stop, I have something to add.', pauseSeconds: 20 },
+      ],
+    });
+    const page = await scene.call();
+    const cleared = await scene.until(
+      page,
+      'the first answer was stopped',
+      ({ answers }) => answers[0]?.cleared === true,
+    );
+    const { report, upstream } = await scene.finishAfter(
+      page,
+      ({ answers }) => answers.length > 1 && answers.at(-1)!.finished,
+    );
+
+    const [first, ...later] = report.answers;
+    expect(first!.playedSamples).toBeGreaterThan(0);
+    expect(first!.playedSamples).toBeLessThan(first!.receivedSamples);
+    expect(first!.playedSamples).toBe(cleared.answers[0]!.playedSamples);
+    const told = upstream.answers.find(({ itemId }) => itemId === first!.itemId)!;
+    expect(told.truncatedMs).toBe(Math.floor(first!.playedSamples / SAMPLES_PER_MS));
+    for (const answer of later) {
+      expect(answer).toMatchObject({
+        cleared: false,
+        playedSamples: answer.receivedSamples,
+        playedHash: answer.receivedHash,
+      });
+    }
+    expect(upstream).toMatchObject({
+      microphoneSamples: report.microphone!.samples,
+      microphoneHash: report.microphone!.hash,
+    });
+  });
+});
+
+describe('a caller mutes and speaks on', () => {
+  it('each stretch arrives whole and in order, and nothing of what was said while muted', async () => {
+    scene = await Scene.open({ text: LONG });
+    const page = await scene.call();
+    await scene.spoken(page, 2000);
+    await page.click('#mute');
+    const muted = await scene.until(page, 'the page is muted', ({ muted }) => muted);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const later = await scene.report(page);
+    expect(later.microphone!.samples - muted.microphone!.samples).toBeLessThan(100 * SAMPLES_PER_MS);
+    await page.click('#mute');
+    const result = await scene.finish(page);
+    expect(result.report.microphone!.stretches).toBe(2);
+    expectSampleExact(result);
+  });
+});
