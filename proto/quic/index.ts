@@ -1,6 +1,13 @@
 export { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './connection/config.ts';
 export { QuicConnection } from './connection/connection.ts';
-export type { DropReason, QuicObserver, SpaceName } from './connection/observer.ts';
+export {
+  combineObservers,
+  type DropReason,
+  type ObservedConnection,
+  type QuicObserver,
+  type RecoveryFigures,
+  type SpaceName,
+} from './connection/observer.ts';
 export { QuicEndpoint } from './endpoint/endpoint.ts';
 export type {
   ConnectOptions,
@@ -12,6 +19,8 @@ export type {
 } from './endpoint/options.ts';
 export { type CloseReason, TransportError, TransportErrorCode, UsageError } from './errors.ts';
 export type { QuicEvent, QuicStats, QuicTransport } from './events.ts';
+export type { Frame } from './frames/index.ts';
+export type { TransportParameters } from './transport-parameters.ts';
 export {
   type Address,
   type ConnectionIdGenerator,

@@ -35,6 +35,7 @@ export function onAckFrame(
   space.largestAcked = Math.max(space.largestAcked, largest);
   for (const packet of outcome.acked) onPacketAcked(state, space, packet);
   onPacketsLost(state, space, outcome.lost, now);
+  if (outcome.lost.length === 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
 
 function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Intent>): void {
@@ -73,6 +74,7 @@ export function onPacketsLost(
     state.observer.packetLost?.(space.name, packet.packetNumber, packet.octets, now);
     for (const intent of packet.intents) requeue(state, space, intent);
   }
+  if (lost.length > 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
 
 /** Queues again what an intent stands for, unless it has become pointless. */

@@ -6,7 +6,7 @@ import { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './config.ts';
 import { pumpTls } from './handshake.ts';
 import { ConnectionKeys } from './keys.ts';
 import { type ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
-import type { QuicObserver } from './observer.ts';
+import { observing, type QuicObserver } from './observer.ts';
 import { RemoteConnectionIds, type ResetTokenWatch } from './remote-connection-ids.ts';
 import { ConnectionState } from './state.ts';
 
@@ -81,7 +81,7 @@ export function createClient(setup: ClientSetup): ConnectionState {
     role: 'client',
     config,
     random,
-    observer: setup.observer,
+    observer: observing(setup.observer, 'client', destination, setup.path, now),
     registry: owner,
     path: setup.path,
     via: setup.via,
@@ -93,7 +93,9 @@ export function createClient(setup: ClientSetup): ConnectionState {
     localSourceId: localId.connectionId,
     now,
   });
-  const transportParameters = encodeTransportParameters(localParameters(config, localId.connectionId));
+  const parameters = localParameters(config, localId.connectionId);
+  state.observer.parametersSet?.('local', parameters, now);
+  const transportParameters = encodeTransportParameters(parameters);
   state.tls = new TlsClient({ ...setup.tls, random, transportParameters });
   pumpTls(state, now);
   return state;
@@ -106,7 +108,7 @@ export function createServer(setup: ServerSetup): ConnectionState {
     role: 'server',
     config,
     random,
-    observer: setup.observer,
+    observer: observing(setup.observer, 'server', originalDestination, setup.path, setup.now),
     registry: owner,
     path: setup.path,
     via: setup.via,
@@ -120,12 +122,14 @@ export function createServer(setup: ServerSetup): ConnectionState {
   });
   state.peerSourceId = setup.clientSourceId;
   state.retrySourceId = retrySourceId;
-  const transportParameters = encodeTransportParameters({
+  const parameters: Partial<TransportParameters> = {
     ...localParameters(config, localId.connectionId),
     originalDestinationConnectionId: originalDestination,
     retrySourceConnectionId: retrySourceId,
     statelessResetToken: localId.resetToken,
-  });
+  };
+  state.observer.parametersSet?.('local', parameters, setup.now);
+  const transportParameters = encodeTransportParameters(parameters);
   state.tls = new TlsServer({ ...setup.tls, random, transportParameters });
   return state;
 }

@@ -1,4 +1,5 @@
 import { Writer } from '../../wire/index.ts';
+import { decodeFrames, type Frame } from '../frames/index.ts';
 import {
   finishPacket,
   type PacketSealer,
@@ -28,6 +29,8 @@ export interface DraftedPacket {
   readonly packetNumberAt: number;
   readonly numberLength: 1 | 2 | 3 | 4;
   payloadEnd: number;
+  /** What it says, for an observer that wants frames. */
+  frames: readonly Frame[] | undefined;
 }
 
 /** Datagrams are built here and copied out: one buffer serves all connections, as nothing outlives `take`. */
@@ -103,6 +106,7 @@ export class DatagramDraft {
       packetNumberAt,
       numberLength,
       payloadEnd: writer.offset,
+      frames: undefined,
     };
     return payload;
   }
@@ -150,8 +154,16 @@ export class DatagramDraft {
     const writer = new Writer(scratch.subarray(0, this.#room));
     writer.offset = packet.payloadEnd;
     const { start, packetNumberAt, numberLength, packetNumber } = packet;
+    if (this.#state.observer.wantsFrames) packet.frames = this.#readBack(packet);
     finishPacket(writer, this.#sealer(packet.space), start, packetNumberAt, numberLength, packetNumber);
     packet.octets = writer.offset - start;
+  }
+
+  /** The frames as the peer will read them; copied, as the scratch buffer is about to be encrypted. */
+  #readBack({ space, packetNumberAt, numberLength, payloadEnd }: DraftedPacket): readonly Frame[] {
+    const payload = scratch.slice(packetNumberAt + numberLength, payloadEnd);
+    return decodeFrames(payload, space.name === 'application' ? 'oneRtt' : space.name, this.#state.role)
+      .frames;
   }
 
   #sealer(space: SpaceState): PacketSealer {

@@ -42,7 +42,7 @@ function onTlsEvent(state: ConnectionState, event: TlsEvent, now: number): void 
       } else state.keys.setApplication(event.cipherSuite, event.clientSecret, event.serverSecret);
       return;
     case 'transportParameters':
-      onPeerParameters(state, event.data);
+      onPeerParameters(state, event.data, now);
       return;
     case 'complete':
       onComplete(state, event.alpn, event.serverName, now);
@@ -60,8 +60,9 @@ function mustEqual(name: string, got: Uint8Array | undefined, wanted: Uint8Array
     throw parameterError(`${name} is not the connection ID that was used (RFC 9000 §7.3)`);
 }
 
-function onPeerParameters(state: ConnectionState, data: Uint8Array): void {
+function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number): void {
   const parameters = decodeTransportParameters(data, state.isClient ? 'server' : 'client');
+  state.observer.parametersSet?.('remote', parameters, now);
   mustEqual('initial_source_connection_id', parameters.initialSourceConnectionId, state.peerSourceId);
   if (state.isClient) {
     mustEqual(

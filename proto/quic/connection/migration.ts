@@ -1,5 +1,5 @@
 import { TransportErrorCode } from '../errors.ts';
-import { type Address, sameAddress } from '../types.ts';
+import { type Address, type Path, sameAddress } from '../types.ts';
 import { onlyPortChanged, type PathState } from './paths.ts';
 import type { ConnectionState } from './state.ts';
 
@@ -7,6 +7,13 @@ import type { ConnectionState } from './state.ts';
 const UNKNOWN_PATH_PTO_MS = 999;
 /** Probe timeouts after which a path is given up (RFC 9000 §8.2.4). */
 const VALIDATION_PTOS = 3;
+
+/** Tells owner and observer that another path is in use, or that the one in use was validated. */
+function announcePath(state: ConnectionState, previous: Path, validated: boolean, now: number): void {
+  const { path } = state.paths.active;
+  state.events.push({ type: 'pathChanged', path, previous, validated });
+  state.observer.pathChanged?.(path, previous, validated, now);
+}
 
 /** Starts to validate a path with PATH_CHALLENGEs, repeated until one is answered or time is up. */
 export function startValidation(state: ConnectionState, path: PathState, now: number): void {
@@ -32,12 +39,7 @@ export function followPeer(
   if (!path.validated) startValidation(state, path, now);
   // RFC 9000 §9.3.3: the old path is asked too, so that a packet copied by an attacker does not steal the connection.
   if (previous.validated) startValidation(state, previous, now);
-  state.events.push({
-    type: 'pathChanged',
-    path: path.path,
-    previous: previous.path,
-    validated: path.validated,
-  });
+  announcePath(state, previous.path, path.validated, now);
 }
 
 export function onPathResponse(state: ConnectionState, data: Uint8Array, now: number): void {
@@ -47,7 +49,7 @@ export function onPathResponse(state: ConnectionState, data: Uint8Array, now: nu
   state.recovery.setAmplificationLimited(false, now);
   if (wasValid) return;
   const previous = state.paths.fallback?.path ?? path.path;
-  state.events.push({ type: 'pathChanged', path: path.path, previous, validated: true });
+  announcePath(state, previous, true, now);
 }
 
 /** A path was not validated in time: go back to the last one that was, or end (RFC 9000 §9.3.2). */
@@ -74,7 +76,7 @@ export function onValidationFailed(state: ConnectionState, path: PathState, now:
   state.paths.remove(path);
   state.counters.pathChanges += 1;
   state.recovery.onPathChanged(now);
-  state.events.push({ type: 'pathChanged', path: fallback.path, previous: path.path, validated: true });
+  announcePath(state, path.path, true, now);
 }
 
 /**
@@ -95,6 +97,6 @@ export function migrate(state: ConnectionState, local: Address, now: number): bo
   state.counters.pathChanges += 1;
   state.recovery.onPathChanged(now);
   startValidation(state, path, now);
-  state.events.push({ type: 'pathChanged', path: path.path, previous: active.path, validated: false });
+  announcePath(state, active.path, false, now);
   return true;
 }

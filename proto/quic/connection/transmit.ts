@@ -107,7 +107,7 @@ function finish(
   if (packets.length === 0) return undefined;
   const data = draft.take();
   let sentHandshake = false;
-  for (const { space, packetNumber, octets, inFlight, payload } of packets) {
+  for (const { space, packetNumber, octets, inFlight, payload, frames } of packets) {
     state.recovery.onPacketSent(space.id, {
       packetNumber,
       sentAtMs: now,
@@ -124,7 +124,7 @@ function finish(
     if (space.name === 'application') state.packetsThisPhase += 1;
     onPacketSentTimers(state, payload.ackEliciting, now);
     state.counters.packetsSent += 1;
-    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now);
+    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now, frames);
   }
   if (sentHandshake && state.isClient) discardInitial(state, now);
   return toDatagram(state, path, data);
@@ -161,9 +161,9 @@ function transmitClose(state: ConnectionState, now: number): Datagram | undefine
   }
   const packets = draft.seal();
   if (packets.length === 0) return undefined;
-  for (const { space, packetNumber, octets } of packets) {
+  for (const { space, packetNumber, octets, frames } of packets) {
     state.counters.packetsSent += 1;
-    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now);
+    state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now, frames);
   }
   return toDatagram(state, path, draft.take());
 }

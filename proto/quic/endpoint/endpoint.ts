@@ -1,7 +1,7 @@
 import type { TransportConfig } from '../connection/config.ts';
 import { QuicConnection } from '../connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../connection/create.ts';
-import { type DropReason, NO_OBSERVER, type QuicObserver } from '../connection/observer.ts';
+import { combineObservers, type DropReason, NO_OBSERVER, type QuicObserver } from '../connection/observer.ts';
 import type { ConnectionState } from '../connection/state.ts';
 import { UsageError } from '../errors.ts';
 import {
@@ -79,13 +79,11 @@ export class QuicEndpoint {
 
   /** An observer that also counts what connections drop. */
   #counting(observer: QuicObserver): QuicObserver {
-    return {
-      ...bound(observer),
-      packetDropped: (reason, octets, now) => {
+    return combineObservers(observer, {
+      packetDropped: (reason) => {
         this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
-        observer.packetDropped?.(reason, octets, now);
       },
-    };
+    });
   }
 
   /**
@@ -351,16 +349,4 @@ export class QuicEndpoint {
   #drop(reason: DropReason, octets: number, now: number): void {
     this.#observer.packetDropped?.(reason, octets, now);
   }
-}
-
-/** The observer's calls as functions of their own, whether it is a class or a plain object. */
-function bound(observer: QuicObserver): QuicObserver {
-  const { packetSent, packetReceived, packetLost, keyLog, closed } = observer;
-  return {
-    packetSent: packetSent?.bind(observer),
-    packetReceived: packetReceived?.bind(observer),
-    packetLost: packetLost?.bind(observer),
-    keyLog: keyLog?.bind(observer),
-    closed: closed?.bind(observer),
-  };
 }

@@ -88,6 +88,11 @@ export class Recovery<Intent> {
     return Math.floor(this.#congestion.windowOctets);
   }
 
+  /** Infinity until the first congestion event. */
+  get slowStartThresholdOctets(): number {
+    return this.#congestion.slowStartThresholdOctets;
+  }
+
   get ptoCount(): number {
     return this.#ptoCount;
   }
