@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
@@ -8,6 +7,7 @@ import { toHex } from '../proto/wire/index.ts';
 import { readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { StartupError } from './errors.ts';
+import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { SessionRouter } from './router.ts';
@@ -138,7 +138,10 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     );
   }
   const random = (length: number) => new Uint8Array(randomBytes(length));
-  const { keyLogFile } = config;
+  const keyLog = openKeyLog(config.keyLogFile, env);
+  if (keyLog)
+    log.warn({ path: keyLog.path }, 'TLS secrets are written: whoever has the file reads every call');
+  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
   const endpoint = new QuicEndpoint({
     random,
     connectionIdGenerator: createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random),
@@ -147,11 +150,11 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       tls: {
         certificates: [certificate],
         alpnProtocols: ['h3'],
-        ...(keyLogFile !== undefined && {
-          keyLog: (line: string) => appendFileSync(keyLogFile, `${line}\n`, { mode: 0o600 }),
-        }),
+        ...(keyLog && { keyLog: keyLog.write }),
       },
+      ...(config.retry === 'always' && { requireRetry: () => true }),
     },
+    ...(qlog && { observer: qlog.observer }),
   });
   const sockets = [await openTunnelSocket(tunnel, new Set(cluster.forwarders))];
   if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));

@@ -63,10 +63,17 @@ const schema = z.strictObject({
   maxSessions: z.number().int().min(1).default(1000),
   /** Minutes after which a call is ended. */
   maxSessionMinutes: z.number().positive().default(120),
+  /**
+   * When a newcomer must prove its address with a Retry, for one round trip more: `under-load` while many handshakes are
+   * in progress, or `always`.
+   */
+  retry: z.enum(['under-load', 'always']).default('under-load'),
   /** Seconds that calls get to end by themselves after SIGTERM. */
   drainSeconds: z.number().min(0).default(30),
-  /** File that TLS secrets are appended to, for reading captures. Never in production. */
+  /** File that TLS secrets are appended to, for reading captures. Never in production. Default: SSLKEYLOGFILE, if set. */
   keyLogFile: z.string().min(1).optional(),
+  /** Directory for a qlog file of each connection. Absent: none are written. */
+  qlogDirectory: z.string().min(1).optional(),
 });
 
 /** Every key of a backend's file, as the README documents them. */
