@@ -46,8 +46,9 @@ export class EndpointDriver {
     });
   }
 
-  /** Sends what is due and closes the sockets. Connections that are still open are not told: close them before. */
+  /** Sends what is due and closes the sockets; again does nothing. Connections that are still open are not told: close them before. */
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#pump();
     this.#closed = true;
     clearImmediate(this.#immediate);

@@ -23,7 +23,12 @@ export interface PacketSocket {
 
 async function bind(address: Address, what: string): Promise<Socket> {
   if (isIP(address.host) === 0) throw new StartupError(`${what}: "${address.host}" is not an IP address.`);
-  const socket = createSocket({ type: isIPv6(address.host) ? 'udp6' : 'udp4' });
+  const family = isIPv6(address.host) ? 6 : 4;
+  const socket = createSocket({
+    type: family === 6 ? 'udp6' : 'udp4',
+    // Addresses are never names here: skip the resolver, which costs a turn of the task queue for every packet.
+    lookup: (host, _options, callback) => callback(null, host, family),
+  });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error: NodeJS.ErrnoException) => {
       const where = `udp ${formatAddress(address)}`;
@@ -110,7 +115,7 @@ export async function openTunnelSocket(
       countInto(dropped, 'no-forwarder');
       return;
     }
-    const packet = new Uint8Array(SPP_HEADER_OCTETS + data.length);
+    const packet = Buffer.allocUnsafe(SPP_HEADER_OCTETS + data.length);
     if (!writeSppHeader(packet, path.remote, via)) {
       countInto(dropped, 'bad-address');
       return;

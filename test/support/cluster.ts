@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
+import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
 import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
@@ -54,6 +55,9 @@ export class Process {
   async start(): Promise<void> {
     const child = spawn(process.execPath, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
     this.#child = child;
+    const killWithUs = () => child.kill('SIGKILL');
+    process.once('exit', killWithUs);
+    child.once('exit', () => process.off('exit', killWithUs));
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(
         () => reject(new Error(`not ready in time:\n${this.log.join('\n')}`)),
@@ -85,6 +89,10 @@ export class Process {
 }
 
 export interface ClusterOptions {
+  /** How long backends let calls end after SIGTERM. */
+  readonly drainSeconds?: number;
+  /** How often the forwarder asks after backends, in ms: a dead one is noticed after twelve of these. */
+  readonly probeIntervalMs?: number;
   readonly backends?: number;
   readonly origins?: readonly string[];
 }
@@ -114,11 +122,11 @@ interface Files {
 
 async function writeFiles(
   directory: string,
-  count: number,
   certificate: { certificatePath: string; keyPath: string },
   realtimePort: number,
-  origins: readonly string[],
+  options: ClusterOptions,
 ): Promise<Files> {
+  const { origins = ['*'], drainSeconds = 1, backends: count = 2 } = options;
   const hex = (octets: number) => randomBytes(octets).toString('hex');
   const backends: ClusterFile['backends'] = [];
   const backendMetricsPorts: number[] = [];
@@ -151,7 +159,7 @@ async function writeFiles(
       origins: [...origins],
       echoPath: '/echo',
       metrics: `127.0.0.1:${backendMetricsPorts[i]}`,
-      drainSeconds: 1,
+      drainSeconds,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);
@@ -171,13 +179,19 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
   });
-  const origins = options.origins ?? ['*'];
-  const files = await writeFiles(directory, options.backends ?? 2, certificate, realtime.port, origins);
+  const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
   const backends = files.backendPaths.map((path) => new Process('server/index.ts', ['--config', path]));
-  const forwarderArgs = ['--cluster', files.clusterPath, '--listen', `127.0.0.1:${forwarderPort}`];
-  const forwarder = new Process('lb/index.ts', [...forwarderArgs, '--metrics', `127.0.0.1:${metricsPort}`]);
+  const forwarderPath = join(directory, 'forwarder.json');
+  const forwarderConfig: ForwarderConfigInput = {
+    cluster: files.clusterPath,
+    listen: `127.0.0.1:${forwarderPort}`,
+    metrics: `127.0.0.1:${metricsPort}`,
+    probe: { intervalMs: options.probeIntervalMs ?? 500 },
+  };
+  writeFileSync(forwarderPath, JSON.stringify(forwarderConfig));
+  const forwarder = new Process('lb/index.ts', ['--config', forwarderPath]);
   const close = async () => {
     await Promise.all([forwarder, ...backends].map((part) => part.kill()));
     await realtime.close();
