@@ -81,6 +81,8 @@ export class FreeApplicationKeys {
       if (payload === undefined) continue;
       checkReservedBits(first);
       this.peerGeneration = Math.max(this.peerGeneration, generation);
+      // RFC 9001 §6.2: an update is followed at once.
+      this.generation = Math.max(this.generation, generation);
       return { packetNumber, payload, generation };
     }
     return undefined;

@@ -14,6 +14,7 @@ import {
   type TransportParameters,
 } from '../../proto/quic/transport-parameters.ts';
 import {
+  type CipherSuite,
   type CryptoLevel,
   TlsClient,
   type TlsEvent,
@@ -92,6 +93,8 @@ export class RawPeer {
   initial: { send: PacketKeys; receive: PacketKeys } | undefined;
   handshake: { send: PacketKeys; receive: PacketKeys } | undefined;
   application: FreeApplicationKeys | undefined;
+  /** The 1-RTT traffic secrets of both directions, as they were at first. */
+  applicationSecrets: { suite: CipherSuite; mine: Uint8Array; engines: Uint8Array } | undefined;
   readonly next: Record<Level, number> = { initial: 0, handshake: 0, oneRtt: 0 };
   readonly seen: SeenPacket[] = [];
   readonly raw: Datagram[] = [];
@@ -187,7 +190,10 @@ export class RawPeer {
           this.role === 'client' ? [clientSecret, serverSecret] : [serverSecret, clientSecret];
         if (event.level === 'handshake')
           this.handshake = { send: new PacketKeys(suite, mine), receive: new PacketKeys(suite, other) };
-        else this.application = new FreeApplicationKeys(suite, mine, other);
+        else {
+          this.application = new FreeApplicationKeys(suite, mine, other);
+          this.applicationSecrets = { suite, mine, engines: other };
+        }
         return;
       }
       case 'transportParameters':

@@ -5,7 +5,7 @@ import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { migrate } from './migration.ts';
 import { asTransportError, receiveDatagram } from './receive.ts';
 import type { ConnectionState } from './state.ts';
-import { handleDeadline, nextDeadline } from './timers.ts';
+import { handleDeadline, nextDeadline, startCloseTimer } from './timers.ts';
 import { transmitDatagram } from './transmit.ts';
 
 /** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
@@ -67,6 +67,8 @@ export class QuicConnection implements QuicTransport {
     } catch (error) {
       // A key that is used up (RFC 9001 §6.6), or a fault of ours: the connection ends, the process goes on.
       this.#state.fail(asTransportError(error), now);
+      // Its close may not be sealable either: without a timer of its own the connection would stay for ever.
+      startCloseTimer(this.#state, now);
       this.#onActive();
       return undefined;
     }

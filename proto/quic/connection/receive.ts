@@ -44,10 +44,14 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
 const via = (address: Address | undefined): { via?: Address } =>
   address === undefined ? {} : { via: address };
 
-/** Grows with every step that opens more packets. */
+/** Grows with every step that opens more packets. A server completes and drops its Handshake keys in one step: they count on. */
 function keyCount(state: ConnectionState): number {
   const { keys } = state;
-  return (keys.handshake ? 1 : 0) + (keys.application ? 1 : 0) + (state.complete ? 1 : 0);
+  return (
+    (keys.handshake || keys.handshakeDiscarded ? 1 : 0) +
+    (keys.application ? 1 : 0) +
+    (state.complete ? 1 : 0)
+  );
 }
 
 function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8Array, now: number): void {
