@@ -1,0 +1,39 @@
+import type { QuicConnection } from '../../../proto/quic/index.ts';
+import { Violation } from '../violation.ts';
+
+/** A probe timeout lets two packets go past the window, and one of another space in the same datagram (RFC 9002 §6.2.4). */
+const PACKETS_PER_TIMEOUT = 3;
+
+interface Watch {
+  inFlight: number;
+  ptoCount: number;
+  /** Packets that may still go past the window. */
+  allowance: number;
+}
+
+/** Octets in flight stay within the congestion window; what goes beyond must be a probe. */
+export class CongestionChecker {
+  readonly #watches = new WeakMap<QuicConnection, Watch>();
+
+  /** Call after each datagram that an endpoint sent, and after each deadline, for each of its connections. */
+  check(connection: QuicConnection, sent: boolean): void {
+    const { bytesInFlight, congestionWindowOctets, ptoCount } = connection.stats();
+    let watch = this.#watches.get(connection);
+    if (watch === undefined) {
+      watch = { inFlight: 0, ptoCount: 0, allowance: 0 };
+      this.#watches.set(connection, watch);
+    }
+    if (ptoCount > watch.ptoCount) watch.allowance = PACKETS_PER_TIMEOUT;
+    watch.ptoCount = ptoCount;
+    if (sent && bytesInFlight > watch.inFlight && bytesInFlight > congestionWindowOctets) {
+      if (watch.allowance === 0) {
+        throw new Violation(
+          'congestion',
+          `the ${connection.role} has ${bytesInFlight} octets in flight, its window is ${congestionWindowOctets}, and no probe timeout ran out`,
+        );
+      }
+      watch.allowance -= 1;
+    }
+    watch.inFlight = bytesInFlight;
+  }
+}

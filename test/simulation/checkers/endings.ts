@@ -1,0 +1,78 @@
+import { type CloseReason, TransportErrorCode } from '../../../proto/quic/index.ts';
+import { Violation } from '../violation.ts';
+import { type Call, CLOSE_CODE, type Ending } from '../workloads/call.ts';
+
+/** What went wrong around a call, as far as it can explain how the call ended. */
+export interface Circumstances {
+  /** Something kept packets from arriving: loss, a cut, a crash, a NAT, a fault of any kind. */
+  readonly trouble: boolean;
+  /** A backend crashed, or seemed dead to a forwarder. */
+  readonly backendLost: boolean;
+  /** The client's address changed. */
+  readonly moved: boolean;
+}
+
+/** Connection errors that honest peers may meet: all others accuse somebody of breaking the protocol. */
+function isHonest(reason: CloseReason, circumstances: Circumstances): boolean {
+  switch (reason.kind) {
+    case 'application':
+      return reason.code === CLOSE_CODE;
+    case 'transport':
+      return reason.code === TransportErrorCode.NO_VIABLE_PATH && circumstances.moved;
+    case 'idle-timeout':
+    case 'handshake-timeout':
+      return circumstances.trouble;
+    case 'stateless-reset':
+      return circumstances.backendLost;
+    case 'version-mismatch':
+      return false;
+  }
+}
+
+const show = (ending: Ending | undefined): string =>
+  ending === undefined ? 'nothing' : JSON.stringify(ending);
+
+/** A side says that its peer closed: then the peer has, in the same words. */
+function checkAgreement(call: Call, mine: Ending, theirs: Ending | undefined): void {
+  if (mine.kind !== 'application' && mine.kind !== 'transport') return;
+  if (mine.by !== 'peer') return;
+  const agrees =
+    theirs !== undefined &&
+    (theirs.kind === 'crashed' ||
+      (theirs.kind === mine.kind && theirs.by === 'local' && theirs.code === mine.code));
+  if (!agrees) {
+    throw new Violation('endings', `${call.name}: one side says ${show(mine)}, the other ${show(theirs)}`);
+  }
+}
+
+/** Holds how a call ended on both sides to what happened. */
+export function checkEndings(call: Call, circumstances: Circumstances): void {
+  const { client, server } = call.endings;
+  if (client === undefined) throw new Violation('progress', `${call.name} never ended: ${call.progress}`);
+  for (const ending of [client, server]) {
+    if (ending === undefined || ending.kind === 'crashed') continue;
+    // A side that hears nothing more from one that is gone needs no further excuse.
+    const peer = ending === client ? server : client;
+    const alone = peer !== undefined && ending.kind === 'idle-timeout';
+    if (alone || isHonest(ending, circumstances)) continue;
+    throw new Violation(
+      'endings',
+      `${call.name}: the ${ending === client ? 'client' : 'server'} ended with ${show(ending)}`,
+    );
+  }
+  checkAgreement(call, client, server);
+  if (server !== undefined) checkAgreement(call, server, client);
+  if (call.connectedAt !== undefined && server === undefined && call.backendLife !== undefined) {
+    throw new Violation(
+      'endings',
+      `${call.name}: the client ended with ${show(client)}, the server never did`,
+    );
+  }
+}
+
+/** A server's connection that never became a call may only have run out of time, or been closed by its client. */
+export function checkStranger(backend: string, reason: CloseReason): void {
+  if (reason.kind === 'transport' && reason.by === 'local') {
+    throw new Violation('endings', `${backend}: a connection without a call ended with ${show(reason)}`);
+  }
+}

@@ -1,0 +1,85 @@
+import type { Conditions } from './conditions.ts';
+import { CALM_AT_MS, type Fault } from './plan.ts';
+import type { World } from './world.ts';
+
+/** How long before a fault a backend may already have been silent for a forwarder. */
+const soonest = (now: number, forMs: number): number => Math.min(now + forMs, CALM_AT_MS);
+
+/** Makes something go wrong, and right again after its time. */
+export function applyFault(world: World, fault: Fault): void {
+  world.trace.event(world.now, JSON.stringify(fault));
+  switch (fault.kind) {
+    case 'NAT rebinds':
+      world.circumstances.moved = true;
+      world.network.rebind(world.clients[fault.client]!, fault.newHost);
+      return;
+    case 'another forwarder':
+      world.network.steer(world.clients[fault.client]!, world.forwarders[fault.forwarder]!);
+      return;
+    case 'forwarder crashes': {
+      const forwarder = world.forwarders[fault.forwarder]!;
+      forwarder.crash();
+      world.schedule.at(soonest(world.now, fault.forMs), () => forwarder.start());
+      return;
+    }
+    case 'backend crashes':
+      crashBackend(world, fault.backend, fault.forMs);
+      return;
+    case 'backend drains': {
+      const backend = world.backends[fault.backend]!;
+      backend.drain(true);
+      world.schedule.at(soonest(world.now, fault.forMs), () => backend.drain(false));
+      return;
+    }
+    case 'backend changes CIDs':
+      world.backends[fault.backend]!.changeConfiguration();
+      return;
+    case 'client crashes': {
+      const client = world.clients[fault.client]!;
+      client.crash();
+      world.schedule.at(world.now + 1, () => client.start());
+      return;
+    }
+    case 'access':
+      changeAccess(world, fault);
+      return;
+    case 'inside': {
+      const until = soonest(world.now, fault.forMs);
+      world.noteReach(until);
+      world.network.setInner(fault.change);
+      const back = undo(world.plan.inner, fault.change);
+      world.schedule.at(until, () => {
+        if (world.now < CALM_AT_MS) world.network.setInner(back);
+      });
+      return;
+    }
+  }
+}
+
+function crashBackend(world: World, index: number, forMs: number): void {
+  const backend = world.backends[index]!;
+  const until = soonest(world.now, forMs);
+  world.circumstances.backendLost = true;
+  world.routing.noteTrouble(backend.name, until);
+  backend.crash();
+  world.schedule.at(until, () => {
+    if (!backend.isUp) backend.start();
+  });
+}
+
+function changeAccess(world: World, fault: Extract<Fault, { kind: 'access' }>): void {
+  const { up, down } = world.network.access(world.clients[fault.client]!);
+  const links = fault.way === 'both' ? [up, down] : [fault.way === 'up' ? up : down];
+  for (const link of links) {
+    const back = undo(link.conditions, fault.change);
+    link.conditions = { ...link.conditions, ...fault.change };
+    world.schedule.at(soonest(world.now, fault.forMs), () => {
+      if (world.now < CALM_AT_MS) link.conditions = { ...link.conditions, ...back };
+    });
+  }
+}
+
+function undo(conditions: Conditions, change: Partial<Conditions>): Partial<Conditions> {
+  const keys = Object.keys(change) as (keyof Conditions)[];
+  return Object.fromEntries(keys.map((key) => [key, conditions[key]]));
+}

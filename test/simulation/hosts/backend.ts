@@ -1,0 +1,166 @@
+import {
+  type Address,
+  type Datagram,
+  type EndpointEvent,
+  type QuicConnection,
+  QuicEndpoint,
+  type TransportConfig,
+} from '../../../proto/quic/index.ts';
+import {
+  type ClusterConfig,
+  createConnectionIdGenerator,
+  type QuicLbGenerator,
+} from '../../../proto/quic-lb/index.ts';
+import { decodeSpp, encodeSpp } from '../../../proto/spp/index.ts';
+import { backendAddress, CERTIFICATE, tunnelAddress } from '../cluster.ts';
+import type { Packet } from '../network.ts';
+import { SeededRandom } from '../random.ts';
+import type { Setting } from '../setting.ts';
+import type { Call } from '../workloads/call.ts';
+import { ALPN } from './client.ts';
+import { EndpointHost } from './endpoint-host.ts';
+
+/** How long a forwarder may take a backend for dead after its trouble is over: a few probes. */
+const DEAD_GRACE_MS = 2500;
+
+export interface BackendOptions {
+  readonly index: number;
+  readonly cluster: ClusterConfig;
+  readonly transport: Partial<TransportConfig>;
+  readonly retry: boolean;
+}
+
+/** A backend: a public port, a tunnel port that speaks SPP, and CIDs that name it. */
+export class BackendHost extends EndpointHost {
+  readonly public: Address;
+  readonly tunnel: Address;
+  readonly #options: BackendOptions;
+  readonly #random: SeededRandom;
+  readonly #calls = new Map<QuicConnection, Call>();
+  #generators: readonly QuicLbGenerator[] = [];
+  #configuration = 0;
+
+  constructor(options: BackendOptions, setting: Setting) {
+    super(options.cluster.backends[options.index]!.name, setting);
+    this.#options = options;
+    this.public = backendAddress(options.index);
+    this.tunnel = tunnelAddress(options.index);
+    this.#random = new SeededRandom(setting.seed, this.name);
+    this.start();
+  }
+
+  start(): void {
+    const { cluster, index, retry, transport } = this.#options;
+    const random = this.#random.octets;
+    const life = this.setting.newLife();
+    this.life = life;
+    this.#generators = cluster.quicLb.map((config) =>
+      createConnectionIdGenerator(config, cluster.backends[index]!.serverId, random),
+    );
+    this.endpoint = new QuicEndpoint({
+      random,
+      connectionIdGenerator: {
+        length: this.#generators[0]!.length,
+        generate: () => {
+          const connectionId = this.#generators[this.#configuration]!.generate();
+          this.setting.routing.onIssued(connectionId, this.name, life);
+          return connectionId;
+        },
+      },
+      statelessResetKey: cluster.statelessResetKey,
+      server: {
+        tls: { certificates: [CERTIFICATE], alpnProtocols: [ALPN] },
+        ...(retry && { requireRetry: () => true }),
+      },
+      transport,
+    });
+    this.touch();
+  }
+
+  crash(): void {
+    for (const call of this.#calls.values()) call.endings.server ??= { kind: 'crashed' };
+    this.#calls.clear();
+    this.endpoint = undefined;
+    this.touch();
+  }
+
+  drain(draining: boolean): void {
+    if (this.endpoint !== undefined) this.endpoint.acceptNew = !draining;
+  }
+
+  /** Issues CIDs of the other QUIC-LB configuration from now on and has the clients leave the old ones. */
+  changeConfiguration(): void {
+    this.#configuration = 1 - this.#configuration;
+    for (const connection of this.endpoint?.connections() ?? []) connection.rotateConnectionIds();
+    this.touch();
+  }
+
+  get connectionCount(): number {
+    return this.endpoint?.stats().connections ?? 0;
+  }
+
+  get resetsSent(): number {
+    return this.endpoint?.stats().statelessResetsSent ?? 0;
+  }
+
+  migrate(): void {
+    // A server does not move.
+  }
+
+  receive(packet: Packet, now: number): void {
+    const { endpoint, life } = this;
+    if (endpoint === undefined) return;
+    const { amplification, routing } = this.setting;
+    if (packet.to.port === this.public.port) {
+      amplification.onBackendReceives(life, packet.from, packet.data.length, packet.origin);
+      endpoint.receive({ data: packet.data, path: { local: this.public, remote: packet.from } }, now);
+      this.touch();
+      return;
+    }
+    const decoded = decodeSpp(packet.data);
+    if (decoded === undefined) return;
+    const { header, payload } = decoded;
+    const remote = { host: header.clientHost, port: header.clientPort };
+    amplification.onBackendReceives(life, remote, payload.length, packet.origin);
+    routing.onArrival(payload, this.name, now, DEAD_GRACE_MS);
+    endpoint.receive({ data: payload, path: { local: this.tunnel, remote }, via: packet.from }, now);
+    this.touch();
+  }
+
+  protected send(datagram: Datagram): void {
+    const { data, path, via } = datagram;
+    const { network, amplification } = this.setting;
+    const origin = this.setting.origin(this.life);
+    amplification.onBackendSends(this.life, path.remote, data.length);
+    if (path.local.port === this.public.port) {
+      network.sendToClient(this.name, { from: this.public, to: path.remote, data, origin });
+      return;
+    }
+    if (via === undefined) return;
+    const { host: clientHost, port: clientPort } = path.remote;
+    const header = { clientHost, clientPort, proxyHost: via.host, proxyPort: via.port };
+    network.sendInside(this.name, { from: this.tunnel, to: via, data: encodeSpp(header, data), origin });
+  }
+
+  protected onEvent(event: EndpointEvent): void {
+    if (event.type !== 'event') return;
+    const { connection, event: news } = event;
+    const { now, trace } = this.setting;
+    if (news.type === 'connected') {
+      const call = this.setting.callNamed(news.serverName ?? '');
+      if (call !== undefined) {
+        trace.event(now, `${this.name}: ${call.name} is connected`);
+        this.#calls.set(connection, call);
+        call.backendLife = this.life;
+        call.start(connection, this, now);
+      }
+    }
+    const call = this.#calls.get(connection);
+    call?.handle('server', news);
+    if (news.type !== 'closed') return;
+    const name = call?.name ?? 'a connection without a call';
+    trace.event(now, `${this.name}: ${name} ended, ${JSON.stringify(news.reason)}`);
+    if (call === undefined) this.setting.onStrangerEnded(this.name, news.reason);
+    this.#calls.delete(connection);
+  }
+}

@@ -1,0 +1,109 @@
+import {
+  type Address,
+  type Datagram,
+  type EndpointEvent,
+  formatAddress,
+  type QuicConnection,
+  QuicEndpoint,
+  type TransportConfig,
+} from '../../../proto/quic/index.ts';
+import { START_EPOCH_MS, TRUST } from '../cluster.ts';
+import type { Packet } from '../network.ts';
+import { SeededRandom } from '../random.ts';
+import type { Setting } from '../setting.ts';
+import type { Call } from '../workloads/call.ts';
+import { EndpointHost } from './endpoint-host.ts';
+
+export const ALPN = 'simulation';
+const CID_OCTETS = 8;
+
+/** A client behind a NAT: one endpoint, one connection per call. */
+export class ClientHost extends EndpointHost {
+  readonly #transport: Partial<TransportConfig>;
+  readonly #random: SeededRandom;
+  readonly #calls = new Map<QuicConnection, Call>();
+  readonly #addresses = new Map<string, Address>();
+  readonly #host: string;
+  #nextPort = 5000;
+
+  constructor(index: number, setting: Setting, transport: Partial<TransportConfig>) {
+    super(`client-${index + 1}`, setting);
+    this.#host = `192.168.${index + 1}.2`;
+    this.#transport = transport;
+    this.#random = new SeededRandom(setting.seed, this.name);
+    this.start();
+  }
+
+  start(): void {
+    const random = this.#random.octets;
+    this.life = this.setting.newLife();
+    this.endpoint = new QuicEndpoint({
+      random,
+      connectionIdGenerator: { length: CID_OCTETS, generate: () => random(CID_OCTETS) },
+      transport: this.#transport,
+      wallClockEpochMs: START_EPOCH_MS,
+    });
+    this.touch();
+  }
+
+  crash(): void {
+    for (const call of this.#calls.values()) call.endings.client ??= { kind: 'crashed' };
+    this.#calls.clear();
+    this.endpoint = undefined;
+    this.touch();
+  }
+
+  #newAddress(): Address {
+    const address = { host: this.#host, port: this.#nextPort++ };
+    this.#addresses.set(formatAddress(address), address);
+    return address;
+  }
+
+  dial(call: Call, remote: Address): void {
+    const { endpoint, setting } = this;
+    if (endpoint === undefined) {
+      call.endings.client ??= { kind: 'crashed' };
+      return;
+    }
+    const connection = endpoint.connect(
+      { remote, local: this.#newAddress(), serverName: call.name, alpnProtocols: [ALPN], trust: TRUST },
+      setting.now,
+    );
+    this.#calls.set(connection, call);
+    this.touch();
+  }
+
+  migrate(connection: QuicConnection): void {
+    if (connection.role === 'client') connection.migrate(this.#newAddress(), this.setting.now);
+  }
+
+  receive(packet: Packet, now: number): void {
+    const local = this.#addresses.get(formatAddress(packet.to));
+    if (this.endpoint === undefined || local === undefined) return;
+    this.endpoint.receive({ data: packet.data, path: { local, remote: packet.from } }, now);
+    this.touch();
+  }
+
+  protected send(datagram: Datagram): void {
+    const { data, path } = datagram;
+    const origin = this.setting.origin(0);
+    this.setting.network.sendFromClient(this, { from: path.local, to: path.remote, data, origin });
+  }
+
+  protected onEvent(event: EndpointEvent): void {
+    if (event.type !== 'event') return;
+    const { connection, event: news } = event;
+    const call = this.#calls.get(connection);
+    if (call === undefined) return;
+    const { now, trace } = this.setting;
+    if (news.type === 'connected') {
+      trace.event(now, `${this.name}: ${call.name} is connected`);
+      call.start(connection, this, now);
+    }
+    call.handle('client', news);
+    if (news.type !== 'closed') return;
+    trace.event(now, `${this.name}: ${call.name} ended, ${JSON.stringify(news.reason)}`);
+    this.#calls.delete(connection);
+    this.setting.onCallEnded(call);
+  }
+}

@@ -1,0 +1,93 @@
+import type { Datagram, EndpointEvent, QuicEndpoint } from '../../../proto/quic/index.ts';
+import { DeadlineChecker } from '../checkers/deadlines.ts';
+import type { NetworkHost, Packet } from '../network.ts';
+import type { Setting } from '../setting.ts';
+
+/** A host that drives an endpoint just as the server's socket driver does: poll and transmit until there is nothing. */
+export abstract class EndpointHost implements NetworkHost {
+  readonly name: string;
+  protected readonly setting: Setting;
+  protected endpoint: QuicEndpoint | undefined;
+  /** Changes when the host crashes or starts: what was planned before does not happen. */
+  life = 0;
+  readonly #deadlines = new DeadlineChecker();
+  #dirty = false;
+  #served = false;
+  #nextDeadline: number | undefined;
+
+  constructor(name: string, setting: Setting) {
+    this.name = name;
+    this.setting = setting;
+  }
+
+  abstract receive(packet: Packet, now: number): void;
+  protected abstract send(datagram: Datagram): void;
+  protected abstract onEvent(event: EndpointEvent): void;
+
+  get isUp(): boolean {
+    return this.endpoint !== undefined;
+  }
+
+  get deadline(): number | undefined {
+    return this.#nextDeadline;
+  }
+
+  touch(): void {
+    this.#dirty = true;
+  }
+
+  later(ms: number, action: () => void): void {
+    const { life, setting } = this;
+    setting.schedule.at(setting.now + ms, () => {
+      if (this.life !== life || this.endpoint === undefined) return;
+      action();
+      this.touch();
+    });
+  }
+
+  onDeadline(now: number): void {
+    const { endpoint } = this;
+    if (endpoint === undefined) return;
+    endpoint.onDeadline(now);
+    for (const connection of endpoint.connections()) this.setting.congestion.check(connection, false);
+    this.#served = true;
+    this.touch();
+  }
+
+  /** Takes events and sends until neither is left. Returns whether there was anything to look at. */
+  settle(now: number): boolean {
+    if (!this.#dirty) return false;
+    this.#dirty = false;
+    const { endpoint } = this;
+    if (endpoint === undefined) {
+      this.#nextDeadline = undefined;
+      return true;
+    }
+    for (let busy = true; busy; ) {
+      busy = false;
+      for (let event = endpoint.poll(); event !== undefined; event = endpoint.poll()) {
+        busy = true;
+        this.onEvent(event);
+        if (this.endpoint !== endpoint) return true;
+      }
+      for (let sent = endpoint.transmit(now); sent !== undefined; sent = endpoint.transmit(now)) {
+        busy = true;
+        this.send(sent);
+        for (const connection of endpoint.connections()) this.setting.congestion.check(connection, true);
+      }
+    }
+    for (const connection of endpoint.connections()) {
+      this.setting.congestion.check(connection, false);
+      this.setting.memory.checkConnection(this.name, connection);
+    }
+    this.#nextDeadline = endpoint.deadline();
+    if (this.#served) this.#deadlines.onServed(this.name, this.#nextDeadline, now);
+    this.#served = false;
+    return true;
+  }
+
+  /** At the end of a run: nothing may be left. */
+  checkEmpty(): void {
+    if (this.endpoint !== undefined) this.setting.memory.checkEmpty(this.name, this.endpoint);
+  }
+}

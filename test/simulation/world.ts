@@ -1,0 +1,175 @@
+import type { CloseReason } from '../../proto/quic/index.ts';
+import { AmplificationChecker } from './checkers/amplification.ts';
+import { CongestionChecker } from './checkers/congestion.ts';
+import { checkEndings, checkStranger } from './checkers/endings.ts';
+import { MemoryChecker } from './checkers/memory.ts';
+import { RoutingChecker } from './checkers/routing.ts';
+import { makeCluster } from './cluster.ts';
+import { isRough } from './conditions.ts';
+import { applyFault } from './faults.ts';
+import { BackendHost } from './hosts/backend.ts';
+import { ClientHost } from './hosts/client.ts';
+import type { EndpointHost } from './hosts/endpoint-host.ts';
+import { ForwarderHost } from './hosts/forwarder.ts';
+import { CLUSTER_ADDRESS, Network, type Origin } from './network.ts';
+import { CALM_AT_MS, type Plan } from './plan.ts';
+import { SeededRandom } from './random.ts';
+import { Schedule } from './schedule.ts';
+import type { Setting } from './setting.ts';
+import { Trace } from './trace.ts';
+import { Violation } from './violation.ts';
+import { Call } from './workloads/call.ts';
+import type { CallPlan } from './workloads/plan.ts';
+
+/** On a healthy network every call is over this long after the network has calmed down, or after it was dialled. */
+const PROGRESS_MS = 60_000;
+/** After the last call: closing periods, idle timers of those whose peer is gone. */
+const AFTERMATH_MS = 120_000;
+/** Steps of a run: far more than any run takes. */
+const MAX_STEPS = 400_000;
+
+/** Everything of one run: hosts, network, checkers, and the virtual clock that moves from one happening to the next. */
+export class World implements Setting {
+  now = 0;
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly schedule = new Schedule();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly routing = new RoutingChecker();
+  readonly amplification = new AmplificationChecker();
+  readonly congestion = new CongestionChecker();
+  readonly memory = new MemoryChecker();
+  readonly clients: readonly ClientHost[];
+  readonly forwarders: readonly ForwarderHost[];
+  readonly backends: readonly BackendHost[];
+  readonly calls: Call[] = [];
+  /** What may explain how calls end. */
+  readonly circumstances: { trouble: boolean; backendLost: boolean; moved: boolean };
+  readonly #endpoints: readonly EndpointHost[];
+  #born = 0;
+  #lives = 0;
+  #steps = 0;
+
+  constructor(plan: Plan, readable = false) {
+    this.plan = plan;
+    this.seed = plan.seed;
+    this.trace = new Trace(readable);
+    const { schedule, trace } = this;
+    this.network = new Network({ seed: plan.seed, schedule, trace, clock: () => this.now });
+    this.network.onClientReceives = (outside, origin) =>
+      this.amplification.onClientReceives(outside, origin, this.#born);
+    const cluster = makeCluster(plan.backends, plan.algorithm, new SeededRandom(plan.seed, 'cluster').octets);
+    this.backends = cluster.backends.map(
+      (_, index) => new BackendHost({ index, cluster, transport: plan.transport, retry: plan.retry }, this),
+    );
+    for (const backend of this.backends) this.network.attach(backend, [backend.public, backend.tunnel]);
+    this.clients = plan.clients.map(({ up, down }, index) => {
+      const client = new ClientHost(index, this, plan.transport);
+      this.network.attachClient(client, up, down);
+      return client;
+    });
+    this.network.attachForwarders([], plan.inner);
+    this.forwarders = Array.from({ length: plan.forwarders }, (_, i) => new ForwarderHost(i, cluster, this));
+    for (const forwarder of this.forwarders) this.network.attach(forwarder, [forwarder.address]);
+    this.network.attachForwarders(this.forwarders, plan.inner);
+    this.#endpoints = [...this.clients, ...this.backends];
+    const rough = isRough(plan.inner) || plan.clients.some(({ up, down }) => isRough(up) || isRough(down));
+    this.circumstances = { trouble: rough || plan.faults.length > 0, backendLost: false, moved: false };
+    if (isRough(plan.inner)) this.noteReach(CALM_AT_MS);
+    for (const call of plan.calls) this.schedule.at(call.dialAtMs, () => this.dial(call, call.redials));
+    for (const { atMs, fault } of plan.faults) this.schedule.at(atMs, () => applyFault(this, fault));
+    this.schedule.at(CALM_AT_MS, () => this.network.calm());
+  }
+
+  // What hosts ask of their setting.
+
+  origin(backendLife: number): Origin {
+    return { born: ++this.#born, backendLife };
+  }
+
+  newLife(): number {
+    return ++this.#lives;
+  }
+
+  callNamed(name: string): Call | undefined {
+    return this.calls.find((call) => call.name === name);
+  }
+
+  onStrangerEnded(backend: string, reason: CloseReason): void {
+    checkStranger(backend, reason);
+  }
+
+  onCallEnded(call: Call): void {
+    const lost = call.closedBy === undefined;
+    if (!lost || call.redialsLeft === 0) return;
+    this.schedule.at(this.now + 1, () => this.dial(call.plan, call.redialsLeft - 1));
+  }
+
+  /** All backends were out of reach of forwarders until then: they may have been taken for dead. */
+  noteReach(until: number): void {
+    for (const { name } of this.backends) this.routing.noteTrouble(name, until);
+    this.circumstances.backendLost = true;
+  }
+
+  dial(plan: CallPlan, redials: number): Call {
+    const call = new Call(`call-${this.calls.length + 1}.simulation`, plan, this.now, redials);
+    this.calls.push(call);
+    const remote = plan.direct === undefined ? CLUSTER_ADDRESS : this.backends[plan.direct]!.public;
+    this.clients[plan.client]!.dial(call, remote);
+    return call;
+  }
+
+  /** Runs until the condition holds (true), or until the time is over or nothing is left to happen (false). */
+  runUntil(done: () => boolean, end: number): boolean {
+    for (;;) {
+      this.#settle();
+      if (done()) return true;
+      const next = this.#nextAt();
+      if (next === undefined || next > end) {
+        this.now = Math.max(this.now, Math.min(end, next ?? this.now));
+        return false;
+      }
+      this.now = Math.max(this.now, next);
+      if (++this.#steps > MAX_STEPS)
+        throw new Violation('deadlines', `more than ${MAX_STEPS} steps: something spins`);
+      for (let action = this.schedule.take(this.now); action; action = this.schedule.take(this.now)) action();
+      for (const host of this.#endpoints)
+        if ((host.deadline ?? Infinity) <= this.now) host.onDeadline(this.now);
+    }
+  }
+
+  #settle(): void {
+    for (let busy = true; busy; ) {
+      busy = false;
+      for (const host of this.#endpoints) if (host.settle(this.now)) busy = true;
+    }
+  }
+
+  #nextAt(): number | undefined {
+    let next = this.schedule.nextAt;
+    for (const { deadline } of this.#endpoints) {
+      if (deadline !== undefined && (next === undefined || deadline < next)) next = deadline;
+    }
+    return next;
+  }
+
+  /** Plays the whole plan. Throws `Violation`. */
+  run(): void {
+    this.runUntil(() => false, CALM_AT_MS);
+    const allOver = (): boolean => this.calls.every((call) => call.isOver);
+    if (!this.runUntil(allOver, CALM_AT_MS + PROGRESS_MS)) {
+      const open = this.calls
+        .filter((call) => !call.isOver)
+        .map(({ name, progress }) => `${name}: ${progress}`);
+      throw new Violation(
+        'progress',
+        `${open.join('; ')}, ${PROGRESS_MS} ms after the network became healthy`,
+      );
+    }
+    for (const forwarder of this.forwarders) forwarder.crash();
+    this.runUntil(() => false, this.now + AFTERMATH_MS);
+    for (const call of this.calls) checkEndings(call, this.circumstances);
+    for (const host of this.#endpoints) host.checkEmpty();
+  }
+}
