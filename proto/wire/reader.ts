@@ -13,7 +13,6 @@ export class Reader {
   offset: number;
   /** Index after the last octet that may be read. */
   readonly end: number;
-  readonly #view: DataView;
 
   constructor(data: Uint8Array, start = 0, end: number = data.length) {
     if (start < 0 || end > data.length || start > end)
@@ -21,7 +20,6 @@ export class Reader {
     this.data = data;
     this.offset = start;
     this.end = end;
-    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   }
 
   /** Octets not yet read. */
@@ -42,33 +40,40 @@ export class Reader {
     return at;
   }
 
+  /** Octet by octet: a DataView for every packet would cost more than it saves. */
+  #u32At(at: number): number {
+    const { data } = this;
+    return ((data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!) >>> 0;
+  }
+
   /** The next octet, not consumed. */
   peekU8(): number {
     if (this.offset >= this.end) throw new WireError(`need 1 octet at offset ${this.offset}, none is left`);
-    return this.#view.getUint8(this.offset);
+    return this.data[this.offset]!;
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.data[this.#take(1)]!;
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2));
+    const at = this.#take(2);
+    return (this.data[at]! << 8) | this.data[at + 1]!;
   }
 
   u24(): number {
     const at = this.#take(3);
-    return this.#view.getUint8(at) * 0x1_0000 + this.#view.getUint16(at + 1);
+    return (this.data[at]! << 16) | (this.data[at + 1]! << 8) | this.data[at + 2]!;
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4));
+    return this.#u32At(this.#take(4));
   }
 
   /** 64 bits as a number: exact up to 2^53 - 1, the nearest double above. */
   u64(): number {
     const at = this.#take(8);
-    return this.#view.getUint32(at) * TWO_32 + this.#view.getUint32(at + 4);
+    return this.#u32At(at) * TWO_32 + this.#u32At(at + 4);
   }
 
   /**
@@ -84,7 +89,7 @@ export class Reader {
     if (prefix === 1) return this.u16() & 0x3fff;
     if (prefix === 2) return this.u32() & 0x3fff_ffff;
     const at = this.#take(8);
-    return (this.#view.getUint32(at) & 0x3fff_ffff) * TWO_32 + this.#view.getUint32(at + 4);
+    return (this.#u32At(at) & 0x3fff_ffff) * TWO_32 + this.#u32At(at + 4);
   }
 
   /** The next `length` octets, as a view. */

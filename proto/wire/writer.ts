@@ -12,13 +12,14 @@ export class Writer {
   data: Uint8Array;
   /** Octets written so far, which is also the index of the next one. */
   offset = 0;
-  #view: DataView;
+  /** Index after the last octet that may be written; the end of `data` unless set lower. */
+  limit: number;
   readonly #growing: boolean;
 
   constructor(data: Uint8Array, growing = false) {
     this.data = data;
     this.#growing = growing;
-    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    this.limit = data.length;
   }
 
   static growing(initialOctets = 256): Writer {
@@ -27,15 +28,15 @@ export class Writer {
 
   /** Octets that still fit without growing. */
   get remaining(): number {
-    return this.data.length - this.offset;
+    return this.limit - this.offset;
   }
 
   /** Room for `length` octets. Call it before touching the buffer, which it may replace. */
   #claim(length: number): number {
     const at = this.offset;
-    if (at + length > this.data.length) {
+    if (at + length > this.limit) {
       if (!this.#growing)
-        throw new WireError(`need room for ${length} octets, only ${this.data.length - at} are left`);
+        throw new WireError(`need room for ${length} octets, only ${this.limit - at} are left`);
       this.#grow(at + length);
     }
     this.offset = at + length;
@@ -46,38 +47,49 @@ export class Writer {
     const grown = new Uint8Array(Math.max(needed, this.data.length * 2));
     grown.set(this.data);
     this.data = grown;
-    this.#view = new DataView(grown.buffer);
+    this.limit = grown.length;
+  }
+
+  /** Octet by octet: a DataView for every packet would cost more than it saves. The array keeps the low eight bits. */
+  #setU32(at: number, value: number): void {
+    const { data } = this;
+    data[at] = value >>> 24;
+    data[at + 1] = value >>> 16;
+    data[at + 2] = value >>> 8;
+    data[at + 3] = value;
   }
 
   u8(value: number): this {
     const at = this.#claim(1);
-    this.#view.setUint8(at, value);
+    this.data[at] = value;
     return this;
   }
 
   u16(value: number): this {
     const at = this.#claim(2);
-    this.#view.setUint16(at, value);
+    this.data[at] = value >>> 8;
+    this.data[at + 1] = value;
     return this;
   }
 
   u24(value: number): this {
     const at = this.#claim(3);
-    this.#view.setUint8(at, value >>> 16);
-    this.#view.setUint16(at + 1, value & 0xffff);
+    this.data[at] = value >>> 16;
+    this.data[at + 1] = value >>> 8;
+    this.data[at + 2] = value;
     return this;
   }
 
   u32(value: number): this {
     const at = this.#claim(4);
-    this.#view.setUint32(at, value >>> 0);
+    this.#setU32(at, value);
     return this;
   }
 
   u64(value: number): this {
     const at = this.#claim(8);
-    this.#view.setUint32(at, Math.floor(value / TWO_32));
-    this.#view.setUint32(at + 4, value >>> 0);
+    this.#setU32(at, Math.floor(value / TWO_32));
+    this.#setU32(at + 4, value);
     return this;
   }
 
@@ -90,8 +102,8 @@ export class Writer {
     if (length === 2) return this.u16(value | 0x4000);
     if (length === 4) return this.u32(value | 0x8000_0000);
     const at = this.#claim(8);
-    this.#view.setUint32(at, (Math.floor(value / TWO_32) | 0xc000_0000) >>> 0);
-    this.#view.setUint32(at + 4, value >>> 0);
+    this.#setU32(at, Math.floor(value / TWO_32) | 0xc000_0000);
+    this.#setU32(at + 4, value);
     return this;
   }
 

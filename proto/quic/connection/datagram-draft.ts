@@ -33,8 +33,27 @@ export interface DraftedPacket {
   frames: readonly Frame[] | undefined;
 }
 
-/** Datagrams are built here and copied out: one buffer serves all connections, as nothing outlives `take`. */
-const scratch = new Uint8Array(65_536);
+/** Octets of a slab; a datagram that is larger gets one of its own. */
+const SLAB_OCTETS = 65_536;
+
+/**
+ * Datagrams are built one after the other in slabs that all connections share: what is taken is a view that nobody
+ * writes to again, so it costs neither a copy nor a buffer of its own.
+ */
+let writer = new Writer(new Uint8Array(SLAB_OCTETS));
+/** Where the next datagram begins in the slab. */
+let slabAt = 0;
+
+/** A writer with `room` octets from `slabAt` on. */
+function beginDatagram(room: number): Writer {
+  if (slabAt + room > writer.data.length) {
+    writer = new Writer(new Uint8Array(Math.max(SLAB_OCTETS, room)));
+    slabAt = 0;
+  }
+  writer.offset = slabAt;
+  writer.limit = slabAt + room;
+  return writer;
+}
 
 /**
  * One datagram being written: packets of several spaces one after the other, in the clear, then filled up and sealed
@@ -42,16 +61,21 @@ const scratch = new Uint8Array(65_536);
  */
 export class DatagramDraft {
   readonly #state: ConnectionState;
-  readonly #room: number;
   readonly #packets: DraftedPacket[] = [];
-  #writer: Writer;
+  readonly #writer: Writer;
+  readonly #start: number;
+  /** Index after what may be written, the last tag included. */
+  readonly #limit: number;
   #open: DraftedPacket | undefined;
-  #end = 0;
+  #end: number;
 
+  /** One draft at a time: the slab is everybody's until `take`. */
   constructor(state: ConnectionState, room: number) {
     this.#state = state;
-    this.#room = room;
-    this.#writer = new Writer(scratch.subarray(0, room));
+    this.#writer = beginDatagram(room);
+    this.#start = slabAt;
+    this.#limit = slabAt + room;
+    this.#end = slabAt;
   }
 
   hasKeys(space: SpaceState): boolean {
@@ -71,10 +95,11 @@ export class DatagramDraft {
     const token = space.name === 'initial' ? retryToken : NO_TOKEN;
     const destination = remoteIds.current;
     const header = 1 + 4 + 2 + destination.length + localSourceId.length + 8 + token.length + 2 + 4;
-    if (this.#room - this.#end < header + TAG_OCTETS + MIN_PAYLOAD_ROOM) return undefined;
+    if (this.#limit - this.#end < header + TAG_OCTETS + MIN_PAYLOAD_ROOM) return undefined;
     const start = this.#end;
-    const writer = new Writer(scratch.subarray(0, this.#room - TAG_OCTETS));
+    const writer = this.#writer;
     writer.offset = start;
+    writer.limit = this.#limit - TAG_OCTETS;
     const packetNumber = space.nextPacketNumber;
     const numberLength = packetNumberLength(
       packetNumber,
@@ -95,7 +120,6 @@ export class DatagramDraft {
             numberLength,
           );
     const payload: Payload = { intents: [], ackEliciting: false, fillDatagram: false };
-    this.#writer = writer;
     this.#open = {
       space,
       packetNumber,
@@ -119,7 +143,7 @@ export class DatagramDraft {
     packet.payloadEnd = this.#writer.offset;
     packet.inFlight = packet.payload.ackEliciting;
     const missing = MIN_SAMPLED_OCTETS - (packet.payloadEnd - packet.packetNumberAt);
-    if (missing > 0) pad(packet, missing);
+    if (missing > 0) this.#pad(packet, missing);
     packet.space.nextPacketNumber += 1;
     this.#packets.push(packet);
     this.#end = packet.payloadEnd + TAG_OCTETS;
@@ -129,9 +153,9 @@ export class DatagramDraft {
   seal(): readonly DraftedPacket[] {
     const last = this.#packets[this.#packets.length - 1];
     if (last === undefined) return [];
-    const missing = Math.min(this.#room, this.#fillTo()) - this.#end;
+    const missing = Math.min(this.#limit, this.#start + this.#fillTo()) - this.#end;
     if (missing > 0) {
-      pad(last, missing);
+      this.#pad(last, missing);
       last.inFlight = true;
       this.#end += missing;
     }
@@ -151,17 +175,18 @@ export class DatagramDraft {
   }
 
   #protect(packet: DraftedPacket): void {
-    const writer = new Writer(scratch.subarray(0, this.#room));
+    const writer = this.#writer;
     writer.offset = packet.payloadEnd;
+    writer.limit = this.#limit;
     const { start, packetNumberAt, numberLength, packetNumber } = packet;
     if (this.#state.observer.wantsFrames) packet.frames = this.#readBack(packet);
     finishPacket(writer, this.#sealer(packet.space), start, packetNumberAt, numberLength, packetNumber);
     packet.octets = writer.offset - start;
   }
 
-  /** The frames as the peer will read them; copied, as the scratch buffer is about to be encrypted. */
+  /** The frames as the peer will read them; copied, as the slab is about to be encrypted. */
   #readBack({ space, packetNumberAt, numberLength, payloadEnd }: DraftedPacket): readonly Frame[] {
-    const payload = scratch.slice(packetNumberAt + numberLength, payloadEnd);
+    const payload = this.#writer.data.slice(packetNumberAt + numberLength, payloadEnd);
     return decodeFrames(payload, space.name === 'application' ? 'oneRtt' : space.name, this.#state.role)
       .frames;
   }
@@ -172,15 +197,16 @@ export class DatagramDraft {
     return space.name === 'initial' ? keys.initial!.send : keys.handshake!.send;
   }
 
-  /** The finished datagram, in octets of its own. */
+  /** The finished datagram, in octets that nobody else writes to. */
   take(): Uint8Array {
-    return scratch.slice(0, this.#end);
+    slabAt = this.#end;
+    return this.#writer.data.subarray(this.#start, this.#end);
+  }
+
+  #pad(packet: DraftedPacket, octets: number): void {
+    this.#writer.data.fill(0, packet.payloadEnd, packet.payloadEnd + octets);
+    packet.payloadEnd += octets;
   }
 }
 
 const NO_TOKEN = new Uint8Array(0);
-
-function pad(packet: DraftedPacket, octets: number): void {
-  scratch.fill(0, packet.payloadEnd, packet.payloadEnd + octets);
-  packet.payloadEnd += octets;
-}

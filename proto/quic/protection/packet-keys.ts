@@ -12,6 +12,7 @@ const IV_OCTETS = 12;
 /** Headers up to this length are unmasked in a buffer that is used again; longer ones (an Initial with a long token) get one of their own. */
 const SCRATCH_OCTETS = 128;
 const EMPTY = new Uint8Array(0);
+const TAG_LENGTH = { authTagLength: TAG_OCTETS };
 
 /** A packet whose protection was removed. `payload` is an array of its own. */
 export interface OpenedPacket {
@@ -70,7 +71,7 @@ export class AeadKeys {
   ): void {
     this.#setNonce(packetNumber);
     const cipher = this.#cipher();
-    cipher.setAAD(buffer.subarray(start, payloadStart), { plaintextLength: payloadEnd - payloadStart });
+    cipher.setAAD(buffer.subarray(start, payloadStart));
     buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart);
     cipher.final();
     buffer.set(cipher.getAuthTag(), payloadEnd);
@@ -79,7 +80,7 @@ export class AeadKeys {
   #cipher(): CipherGCM {
     return this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
       ? createCipheriv('aes-128-gcm', this.#key, this.#nonce)
-      : createCipheriv('chacha20-poly1305', this.#key, this.#nonce, { authTagLength: TAG_OCTETS });
+      : createCipheriv('chacha20-poly1305', this.#key, this.#nonce, TAG_LENGTH);
   }
 
   /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
@@ -95,10 +96,10 @@ export class AeadKeys {
     this.#setNonce(packetNumber);
     const decipher =
       this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
-        ? createDecipheriv('aes-128-gcm', this.#key, this.#nonce, { authTagLength: TAG_OCTETS })
-        : createDecipheriv('chacha20-poly1305', this.#key, this.#nonce, { authTagLength: TAG_OCTETS });
+        ? createDecipheriv('aes-128-gcm', this.#key, this.#nonce, TAG_LENGTH)
+        : createDecipheriv('chacha20-poly1305', this.#key, this.#nonce, TAG_LENGTH);
     decipher.setAuthTag(data.subarray(textEnd, end));
-    decipher.setAAD(header, { plaintextLength: textEnd - payloadStart });
+    decipher.setAAD(header);
     const payload = decipher.update(data.subarray(payloadStart, textEnd));
     try {
       decipher.final();
