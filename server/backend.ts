@@ -130,7 +130,7 @@ class RunningBackend implements Backend {
  * fault of the configuration.
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel } = readCluster(config.cluster, config.name);
+  const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = loadCertificate(config.certificate, config.key, Date.now());
   if (!warmUp(certificate)) {
     throw new StartupError(
@@ -150,6 +150,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       tls: {
         certificates: [certificate],
         alpnProtocols: ['h3'],
+        tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
         ...(keyLog && { keyLog: keyLog.write }),
       },
       ...(config.retry === 'always' && { requireRetry: () => true }),

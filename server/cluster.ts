@@ -1,5 +1,6 @@
 import type { Address } from '../proto/quic/index.ts';
 import { type ClusterConfig, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { hkdfExpandLabel } from '../proto/tls/index.ts';
 import { readFileOrStop } from './config.ts';
 import { StartupError } from './errors.ts';
 
@@ -8,6 +9,8 @@ export interface OwnPlace {
   readonly cluster: ClusterConfig;
   readonly serverId: Uint8Array;
   readonly tunnel: Address;
+  /** 32 octets that seal session tickets, the same at every backend. */
+  readonly ticketSecret: Uint8Array;
 }
 
 /** Reads the cluster file and finds the backend called `name` in it. Throws `StartupError`, one sentence per fault. */
@@ -20,5 +23,10 @@ export function readCluster(path: string, name: string): OwnPlace {
     const known = cluster.backends.map((backend) => backend.name).join(', ');
     throw new StartupError(`${path}: there is no backend called "${name}"; it names ${known}.`);
   }
-  return { cluster, serverId: own.serverId, tunnel: own.tunnel };
+  const { statelessResetKey, ticketKey } = cluster;
+  // HKDF keeps the two apart: who learns one of them learns nothing of the other.
+  const ticketSecret =
+    ticketKey ??
+    hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
+  return { cluster, serverId: own.serverId, tunnel: own.tunnel, ticketSecret };
 }

@@ -56,6 +56,8 @@ export const clusterFileSchema = z.strictObject({
     .max(7, 'has room for 7 rotations'),
   routingKey: hex(SECRET_OCTETS),
   statelessResetKey: hex(SECRET_OCTETS),
+  /** Session tickets of any backend open at all of them. Absent: derived from statelessResetKey. */
+  ticketKey: hex(SECRET_OCTETS).optional(),
   backends: z
     .array(backend, 'must be a list')
     .min(1, 'must name at least one backend')
@@ -82,6 +84,8 @@ export interface ClusterConfig {
   readonly quicLb: readonly QuicLbConfig[];
   readonly routingKey: Uint8Array;
   readonly statelessResetKey: Uint8Array;
+  /** Secret of session tickets, when it has one of its own. */
+  readonly ticketKey: Uint8Array | undefined;
   readonly backends: readonly ClusterBackend[];
   /** Addresses that a backend's tunnel port accepts SPP from. */
   readonly forwarders: readonly string[];
@@ -224,6 +228,7 @@ export function parseClusterFile(text: string): ClusterFileResult {
     quicLb: configs,
     routingKey: octets(parsed.routingKey),
     statelessResetKey: octets(parsed.statelessResetKey),
+    ticketKey: parsed.ticketKey === undefined ? undefined : octets(parsed.ticketKey),
     backends,
     forwarders: parsed.forwarders,
   };

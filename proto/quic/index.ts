@@ -1,3 +1,4 @@
+export type { SessionTicket } from '../tls/index.ts';
 export { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './connection/config.ts';
 export { QuicConnection } from './connection/connection.ts';
 export {

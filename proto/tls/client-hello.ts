@@ -12,6 +12,7 @@ import {
   TLS13,
 } from './extensions.ts';
 import type { ClientHello } from './messages.ts';
+import { PSK_DHE_KE, type PskOffer, readPskModes, readPskOffer } from './pre-shared-key.ts';
 
 /** A ClientHello as the server uses it: every extension that matters, checked for form. */
 export interface Offer {
@@ -22,6 +23,10 @@ export interface Offer {
   readonly signatureSchemes: readonly number[];
   readonly alpn: readonly string[];
   readonly serverName: string | undefined;
+  /** An offer to resume a session; its binders are not checked yet. */
+  readonly psk: PskOffer | undefined;
+  /** The client takes sessions back that are resumed with a fresh key exchange. */
+  readonly resumes: boolean;
   /** Not looked at by `readOffer`. */
   readonly extensions: Extensions;
 }
@@ -32,7 +37,7 @@ export function readOffer(hello: ClientHello): Offer {
   checkVersion(extensions);
   // RFC 9001 §8.4.
   if (hello.sessionId.length > 0) failQuic('ClientHello has a legacy_session_id over QUIC');
-  checkPreSharedKey(extensions);
+  const psk = readPreSharedKey(extensions);
   const groups = readCodeList(
     required(extensions, ExtensionType.SUPPORTED_GROUPS, 'supported_groups'),
     'supported_groups',
@@ -54,6 +59,8 @@ export function readOffer(hello: ClientHello): Offer {
     keyShares,
     signatureSchemes,
     alpn: readAlpn(alpn),
+    psk,
+    resumes: readResumes(extensions),
     extensions,
     serverName: name === undefined ? undefined : readServerName(name),
   };
@@ -68,14 +75,21 @@ function checkVersion(extensions: Extensions): void {
   if (!versions.includes(TLS13)) fail(Alert.PROTOCOL_VERSION, 'the client does not offer TLS 1.3');
 }
 
-/** PSKs are not used, yet a wrong offer is refused as RFC 8446 §4.2.9 and §4.2.11 say. */
-function checkPreSharedKey(extensions: Extensions): void {
-  if (!extensions.has(ExtensionType.PRE_SHARED_KEY)) return;
+/** RFC 8446 §4.2.9 and §4.2.11. */
+function readPreSharedKey(extensions: Extensions): PskOffer | undefined {
+  const body = extensions.get(ExtensionType.PRE_SHARED_KEY);
+  if (body === undefined) return undefined;
   const last = [...extensions.keys()].at(-1);
   if (last !== ExtensionType.PRE_SHARED_KEY) {
     fail(Alert.ILLEGAL_PARAMETER, 'pre_shared_key is not the last extension');
   }
   required(extensions, ExtensionType.PSK_KEY_EXCHANGE_MODES, 'psk_key_exchange_modes');
+  return readPskOffer(body);
+}
+
+function readResumes(extensions: Extensions): boolean {
+  const modes = extensions.get(ExtensionType.PSK_KEY_EXCHANGE_MODES);
+  return modes !== undefined && readPskModes(modes).includes(PSK_DHE_KE);
 }
 
 /** One share for each group at most, and only for groups in supported_groups (RFC 8446 §4.2.8). */

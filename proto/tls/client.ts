@@ -36,6 +36,7 @@ import {
   writeClientHello,
 } from './messages.ts';
 import type { NamedGroup, TlsClientOptions } from './options.ts';
+import { ClientResumption } from './resumption.ts';
 import { HandshakeSession, unexpected } from './session.ts';
 import {
   CERTIFICATE_SIGNATURE_SCHEMES,
@@ -43,6 +44,7 @@ import {
   schemeFitsKey,
   verifyTranscript,
 } from './signatures.ts';
+import { MAX_TICKET_LIFETIME_SECONDS } from './tickets.ts';
 import { checkTrust, isIpAddress, parseCertificate } from './trust.ts';
 import type { CipherSuite } from './types.ts';
 
@@ -66,10 +68,9 @@ const OFFERED_EXTENSIONS: readonly number[] = [
   ExtensionType.KEY_SHARE,
   ExtensionType.QUIC_TRANSPORT_PARAMETERS,
 ];
+// pre_shared_key is not among them: it may come back only in a ServerHello, and only when it was offered.
 const MAX_EARLY_DATA_EXTENSION = 42;
 const QUIC_MAX_EARLY_DATA = 0xffff_ffff;
-/** RFC 8446 §4.6.1: seven days. */
-const MAX_TICKET_LIFETIME_SECONDS = 604_800;
 
 /** The client's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
 export class TlsClient extends HandshakeSession {
@@ -86,12 +87,16 @@ export class TlsClient extends HandshakeSession {
   #chain: readonly Uint8Array[] = [];
   /** The context of a CertificateRequest, to be echoed. */
   #requestContext: Uint8Array | undefined;
+  readonly #resumption: ClientResumption;
+  #resumed = false;
+  #resumptionMaster: Uint8Array | undefined;
 
   constructor(options: TlsClientOptions) {
     super(options.keyLog);
     this.#options = options;
     this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
     this.#groups = options.groups ?? DEFAULT_GROUPS;
+    this.#resumption = new ClientResumption(options, this.#cipherSuites);
     this.#random = options.random(RANDOM_LENGTH);
     // RFC 6066 §3: no IP addresses in server_name.
     this.#sendsName = options.serverName !== '' && !isIpAddress(options.serverName);
@@ -153,7 +158,10 @@ export class TlsClient extends HandshakeSession {
           for (const share of this.#shares) writeKeyShare(list, share);
         }),
       );
+      // RFC 8446 §4.2.11: pre_shared_key is the last.
+      this.#resumption.write(w);
     });
+    this.#resumption.bind(hello, (more) => this.transcript.digestWith(more));
     this.send('initial', hello);
   }
 
@@ -170,12 +178,9 @@ export class TlsClient extends HandshakeSession {
       this.#onHelloRetryRequest(message, hello);
       return;
     }
-    allowOnly(
-      hello.extensions,
-      [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE],
-      OFFERED_EXTENSIONS,
-      'ServerHello',
-    );
+    const allowed: number[] = [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE];
+    if (this.#resumption.offers) allowed.push(ExtensionType.PRE_SHARED_KEY);
+    allowOnly(hello.extensions, allowed, OFFERED_EXTENSIONS, 'ServerHello');
     if (this.#retry !== undefined && this.#retry.cipherSuite !== suite) {
       fail(Alert.ILLEGAL_PARAMETER, 'the cipher suite changed after HelloRetryRequest');
     }
@@ -186,12 +191,25 @@ export class TlsClient extends HandshakeSession {
     if (share === undefined)
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose a group we sent no key share for');
     const secret = share.sharedSecret(entry.key);
+    const psk = this.#chosenPsk(hello.extensions.get(ExtensionType.PRE_SHARED_KEY));
     this.transcript.add(message.raw);
     this.expectLevel('handshake');
     this.#cipherSuite = suite;
     this.#shares = [];
     this.#state = 'encryptedExtensions';
-    this.startHandshakeKeys(suite, secret, this.#random);
+    this.startHandshakeKeys(suite, secret, this.#random, psk);
+  }
+
+  /** The secret of the session that the server took up again; `undefined` for a full handshake. */
+  #chosenPsk(body: Uint8Array | undefined): Uint8Array | undefined {
+    if (body === undefined) return undefined;
+    const reader = new Reader(body);
+    const selected = reader.u16();
+    expectEnd(reader, 'pre_shared_key');
+    // RFC 8446 §4.2.11: one was offered.
+    if (selected !== 0) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a PSK that was not offered');
+    this.#resumed = true;
+    return this.#resumption.accept();
   }
 
   #checkVersion(extensions: Extensions): void {
@@ -270,7 +288,8 @@ export class TlsClient extends HandshakeSession {
     }
     const data = this.transportParametersOf(extensions);
     this.transcript.add(message.raw);
-    this.#state = 'certificateOrRequest';
+    // RFC 8446 §4.4.2: a resumed session shows no certificate, nor asks for one.
+    this.#state = this.#resumed ? 'finished' : 'certificateOrRequest';
     this.emit({ type: 'transportParameters', data });
   }
 
@@ -295,7 +314,9 @@ export class TlsClient extends HandshakeSession {
 
   #onCertificateVerify(message: HandshakeMessage): void {
     const { scheme, signature } = readCertificateVerify(message);
-    const key = parseCertificate(this.#chain[0] ?? new Uint8Array(0)).publicKey;
+    const leaf = parseCertificate(this.#chain[0] ?? new Uint8Array(0));
+    const key = leaf.publicKey;
+    this.#resumption.certificateEndsAtEpochMs = Date.parse(leaf.validTo);
     // RFC 8446 §4.4.3: one of the offered schemes, and one that fits the certificate's key.
     if (!SIGNATURE_SCHEMES.includes(scheme) || !schemeFitsKey(scheme, key)) {
       fail(Alert.ILLEGAL_PARAMETER, `signature scheme ${scheme} was not offered or does not fit the key`);
@@ -321,8 +342,10 @@ export class TlsClient extends HandshakeSession {
       this.send('handshake', writeCertificate(this.#requestContext, []));
     this.sendFinished('client');
     this.#state = 'complete';
+    this.#resumptionMaster = this.takeResumptionMaster();
     const { serverName } = this.#options;
-    this.emit({ type: 'complete', alpn, serverName: serverName === '' ? undefined : serverName });
+    const name = serverName === '' ? undefined : serverName;
+    this.emit({ type: 'complete', alpn, serverName: name, resumed: this.#resumed });
   }
 
   #onPostHandshake(message: HandshakeMessage): void {
@@ -330,7 +353,6 @@ export class TlsClient extends HandshakeSession {
     if (message.type === HandshakeType.CERTIFICATE_REQUEST)
       failQuic('CertificateRequest came after the handshake');
     if (message.type !== HandshakeType.NEW_SESSION_TICKET) unexpected(message, 'NewSessionTicket');
-    // Checked and let go: resumption would keep the ticket here, with `resumptionPsk` of its nonce.
     const ticket = readNewSessionTicket(message);
     if (ticket.lifetimeSeconds > MAX_TICKET_LIFETIME_SECONDS) {
       fail(Alert.ILLEGAL_PARAMETER, 'a session ticket lives longer than seven days');
@@ -340,6 +362,8 @@ export class TlsClient extends HandshakeSession {
     if (earlyData !== undefined && new Reader(earlyData).u32() !== QUIC_MAX_EARLY_DATA) {
       failQuic('a session ticket limits early data, which QUIC does by flow control');
     }
+    if (this.#resumptionMaster && this.#alpn !== undefined && this.#cipherSuite !== undefined)
+      this.#resumption.keep(ticket, this.#resumptionMaster, this.#alpn, this.#cipherSuite);
   }
 }
 

@@ -3,9 +3,11 @@ export { TlsClient } from './client.ts';
 export { hkdfExpandLabel, hkdfExtract } from './hkdf.ts';
 export {
   NamedGroup,
+  type SessionTicket,
   type TlsCertificate,
   type TlsClientOptions,
   type TlsServerOptions,
+  type TlsTicketOptions,
   type TlsTrust,
 } from './options.ts';
 export { TlsServer } from './server.ts';

@@ -4,8 +4,11 @@ import { HASH_LENGTH, hkdfExpandLabel, hkdfExtract, hmac, plain } from './hkdf.t
 const ZEROS = new Uint8Array(HASH_LENGTH);
 const EMPTY = new Uint8Array(0);
 const EMPTY_HASH = plain(createHash('sha256').digest());
-// No PSK is offered or accepted yet, so the early secret is a constant (RFC 8446 §7.1).
+// Without a PSK the early secret is a constant (RFC 8446 §7.1).
 const EARLY_SECRET = hkdfExtract(ZEROS, ZEROS);
+
+const earlySecret = (psk: Uint8Array | undefined): Uint8Array =>
+  psk === undefined ? EARLY_SECRET : hkdfExtract(ZEROS, psk);
 
 export interface HandshakeSecrets {
   /** The handshake secret itself, from which the master secret comes. */
@@ -25,9 +28,13 @@ function deriveSecret(secret: Uint8Array, label: string, transcriptHash: Uint8Ar
   return hkdfExpandLabel(secret, label, transcriptHash, HASH_LENGTH);
 }
 
-/** `transcriptHash` over ClientHello..ServerHello (RFC 8446 §7.1). */
-export function handshakeSecrets(sharedSecret: Uint8Array, transcriptHash: Uint8Array): HandshakeSecrets {
-  const secret = hkdfExtract(deriveSecret(EARLY_SECRET, 'derived', EMPTY_HASH), sharedSecret);
+/** `transcriptHash` over ClientHello..ServerHello (RFC 8446 §7.1); `psk` when a session is resumed. */
+export function handshakeSecrets(
+  sharedSecret: Uint8Array,
+  transcriptHash: Uint8Array,
+  psk?: Uint8Array,
+): HandshakeSecrets {
+  const secret = hkdfExtract(deriveSecret(earlySecret(psk), 'derived', EMPTY_HASH), sharedSecret);
   return {
     secret,
     client: deriveSecret(secret, 'c hs traffic', transcriptHash),
@@ -52,6 +59,11 @@ export function applicationSecrets(
 /** The verify_data of a Finished message (RFC 8446 §4.4.4). */
 export function finishedVerifyData(trafficSecret: Uint8Array, transcriptHash: Uint8Array): Uint8Array {
   return hmac(hkdfExpandLabel(trafficSecret, 'finished', EMPTY, HASH_LENGTH), transcriptHash);
+}
+
+/** The binder of a resumption PSK; `transcriptHash` up to the ClientHello without its binders (RFC 8446 §4.2.11.2). */
+export function resumptionBinder(psk: Uint8Array, transcriptHash: Uint8Array): Uint8Array {
+  return finishedVerifyData(deriveSecret(earlySecret(psk), 'res binder', EMPTY_HASH), transcriptHash);
 }
 
 /** `transcriptHash` over ClientHello..client Finished (RFC 8446 §7.1). */

@@ -202,3 +202,18 @@ export function readNewSessionTicket(message: HandshakeMessage): NewSessionTicke
   if (ticket.length === 0) fail(Alert.DECODE_ERROR, 'a session ticket is empty');
   return { lifetimeSeconds, ageAdd, nonce, ticket, extensions: readExtensions(reader, 'NewSessionTicket') };
 }
+
+/** A ticket without extensions: early data is not offered (RFC 8446 §4.6.1). */
+export function writeNewSessionTicket(
+  lifetimeSeconds: number,
+  ageAdd: number,
+  nonce: Uint8Array,
+  ticket: Uint8Array,
+): Uint8Array {
+  return handshakeMessage(HandshakeType.NEW_SESSION_TICKET, (w) => {
+    w.u32(lifetimeSeconds).u32(ageAdd);
+    vector(w, 1, (n) => n.bytes(nonce));
+    vector(w, 2, (t) => t.bytes(ticket));
+    vector(w, 2, () => {});
+  });
+}

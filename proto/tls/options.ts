@@ -33,6 +33,34 @@ interface CommonOptions {
 export interface TlsServerOptions extends CommonOptions {
   /** At least one. Chosen by server name, then by signature algorithm; the first is the default. */
   readonly certificates: readonly TlsCertificate[];
+  /** Absent: no session tickets are given or taken. */
+  readonly tickets?: TlsTicketOptions;
+}
+
+/** Session tickets (RFC 8446 §4.6.1). Early data is never offered. */
+export interface TlsTicketOptions {
+  /** 32 secret octets. Servers that share them resume each other's sessions. */
+  readonly secret: Uint8Array;
+  /** The time of day, milliseconds since 1970: tickets age by it. */
+  readonly nowEpochMs: () => number;
+  /** Seconds that a ticket is good for, and between changes of the key derived from the secret. Default one day, at most seven. */
+  readonly lifetimeSeconds?: number;
+}
+
+/** What a client keeps of a session to resume it. Secret: whoever has it can be the client. Use it once (RFC 8446 §C.4). */
+export interface SessionTicket {
+  readonly ticket: Uint8Array;
+  readonly psk: Uint8Array;
+  readonly serverName: string;
+  readonly alpn: string;
+  readonly cipherSuite: CipherSuite;
+  readonly ageAdd: number;
+  /** Milliseconds since 1970. */
+  readonly receivedAtEpochMs: number;
+  /** When ticket or certificate end, whichever is first. */
+  readonly expiresAtEpochMs: number;
+  /** Stands for how the certificate was believed: a session resumes only under the same trust. */
+  readonly trustId: string;
 }
 
 /** How the client decides to believe the server's certificate. */
@@ -52,4 +80,8 @@ export interface TlsClientOptions extends CommonOptions {
   readonly trust: TlsTrust;
   /** Groups to send a key share for at once. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
+  /** Takes tickets for later connections. Absent, with no `session` either: none are asked for. */
+  readonly onTicket?: (ticket: SessionTicket) => void;
+  /** A session to resume. It is offered only if it fits; the server may decline, and a full handshake follows. */
+  readonly session?: SessionTicket;
 }

@@ -1,4 +1,5 @@
-import { equalOctets } from '../wire/index.ts';
+import { timingSafeEqual } from 'node:crypto';
+import { equalOctets, Reader } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { type Offer, readOffer } from './client-hello.ts';
 import { extension, type HandshakeMessage, HandshakeType } from './codec.ts';
@@ -6,6 +7,7 @@ import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
 import { ExtensionType, type KeyShareEntry, TLS13, writeAlpn, writeKeyShare } from './extensions.ts';
 import { chooseIdentity, type Identity } from './identity.ts';
 import { generateKeyShare } from './key-exchange.ts';
+import { resumptionBinder, resumptionPsk } from './key-schedule.ts';
 import {
   HELLO_RETRY_RANDOM,
   RANDOM_LENGTH,
@@ -13,11 +15,13 @@ import {
   writeCertificate,
   writeCertificateVerify,
   writeEncryptedExtensions,
+  writeNewSessionTicket,
   writeServerHello,
 } from './messages.ts';
 import type { NamedGroup, TlsServerOptions } from './options.ts';
 import { HandshakeSession, unexpected } from './session.ts';
 import { signTranscript } from './signatures.ts';
+import { certificateHash, TicketSealer } from './tickets.ts';
 import type { CipherSuite } from './types.ts';
 
 type State = 'clientHello' | 'secondClientHello' | 'finished' | 'complete';
@@ -32,6 +36,16 @@ interface Choice {
   readonly transportParameters: Uint8Array;
 }
 
+/** A session that is taken up again: which of the offered tickets, and its secret. */
+interface Resumption {
+  readonly index: number;
+  readonly psk: Uint8Array;
+}
+
+/** Tickets of one ClientHello that are tried to open, so that a long list costs no time. */
+const MAX_TICKETS_TRIED = 4;
+const TICKET_NONCE_LENGTH = 8;
+
 /** The server's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
 export class TlsServer extends HandshakeSession {
   readonly #options: TlsServerOptions;
@@ -39,12 +53,15 @@ export class TlsServer extends HandshakeSession {
   readonly #groups: readonly NamedGroup[];
   #state: State = 'clientHello';
   #choice: Choice | undefined;
+  readonly #tickets: TicketSealer | undefined;
+  #resumption: Resumption | undefined;
 
   constructor(options: TlsServerOptions) {
     super(options.keyLog);
     this.#options = options;
     this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
     this.#groups = options.groups ?? DEFAULT_GROUPS;
+    this.#tickets = options.tickets && new TicketSealer(options.tickets);
   }
 
   protected override handle(message: HandshakeMessage): void {
@@ -69,6 +86,8 @@ export class TlsServer extends HandshakeSession {
     const retried = this.#choice;
     if (retried !== undefined) checkSecondOffer(retried, choice);
     const share = choice.offer.keyShares.find((entry) => entry.group === choice.group);
+    // Before the ClientHello is taken in: a binder covers only its beginning.
+    if (share !== undefined) this.#resumption = this.#resume(choice, message.raw);
     this.transcript.add(message.raw);
     this.#choice = choice;
     if (share === undefined) {
@@ -97,6 +116,28 @@ export class TlsServer extends HandshakeSession {
     return { offer, cipherSuite, group, alpn, identity, transportParameters };
   }
 
+  /**
+   * The first ticket offered that is ours and fits what was chosen; `undefined` asks for a full handshake. What fits but
+   * has a wrong binder ends the handshake (RFC 8446 §4.2.11).
+   */
+  #resume(choice: Choice, hello: Uint8Array): Resumption | undefined {
+    const { psk: offered, resumes, serverName = '' } = choice.offer;
+    if (this.#tickets === undefined || offered === undefined || !resumes) return undefined;
+    const count = Math.min(offered.identities.length, MAX_TICKETS_TRIED);
+    for (let index = 0; index < count; index++) {
+      const state = this.#tickets.open(offered.identities[index]!);
+      if (state === undefined || state.alpn !== choice.alpn || state.serverName !== serverName) continue;
+      if (!equalOctets(state.certificate, certificateHash(choice.identity.certificate))) continue;
+      const covered = hello.subarray(0, hello.length - offered.bindersLength);
+      const expected = resumptionBinder(state.psk, this.transcript.digestWith(covered));
+      const binder = offered.binders[index]!;
+      if (binder.length !== expected.length || !timingSafeEqual(binder, expected))
+        fail(Alert.DECRYPT_ERROR, 'a PSK binder does not match its ClientHello');
+      return { index, psk: state.psk };
+    }
+    return undefined;
+  }
+
   /** HelloRetryRequest (RFC 8446 §4.1.4), without a cookie: this connection keeps its state. */
   #retry(choice: Choice): void {
     this.transcript.retry();
@@ -111,29 +152,55 @@ export class TlsServer extends HandshakeSession {
   #answer(choice: Choice, peerShare: KeyShareEntry): void {
     const { offer, cipherSuite, alpn, identity } = choice;
     const { random, transportParameters } = this.#options;
+    const resumption = this.#resumption;
     const share = generateKeyShare(choice.group, random);
     const sharedSecret = share.sharedSecret(peerShare.key);
     const serverHello = writeServerHello(random(RANDOM_LENGTH), cipherSuite, (w) => {
       extension(w, ExtensionType.SUPPORTED_VERSIONS, (e) => e.u16(TLS13));
       extension(w, ExtensionType.KEY_SHARE, (e) => writeKeyShare(e, share));
+      if (resumption) extension(w, ExtensionType.PRE_SHARED_KEY, (e) => e.u16(resumption.index));
     });
     this.send('initial', serverHello);
-    this.startHandshakeKeys(cipherSuite, sharedSecret, offer.random);
+    this.startHandshakeKeys(cipherSuite, sharedSecret, offer.random, resumption?.psk);
     this.emit({ type: 'transportParameters', data: choice.transportParameters });
     const encryptedExtensions = writeEncryptedExtensions((w) => {
       // RFC 6066 §3: an empty server_name says that the name was used.
-      if (identity.nameMatches) extension(w, ExtensionType.SERVER_NAME, () => {});
+      if (identity.nameMatches && !resumption) extension(w, ExtensionType.SERVER_NAME, () => {});
       writeAlpn(w, [alpn]);
       extension(w, ExtensionType.QUIC_TRANSPORT_PARAMETERS, (e) => e.bytes(transportParameters));
     });
     this.send('handshake', encryptedExtensions);
-    this.send('handshake', writeCertificate(new Uint8Array(0), identity.certificate.chain));
-    const { scheme, certificate } = identity;
-    const signature = signTranscript(scheme, certificate.privateKey, this.transcript.digest());
-    this.send('handshake', writeCertificateVerify(scheme, signature));
+    // RFC 8446 §4.4.2: the PSK authenticates a resumed session; no certificate is shown.
+    if (!resumption) this.#sendCertificate(identity);
     this.sendFinished('server');
     this.startApplicationKeys(cipherSuite, offer.random);
     this.#state = 'finished';
+  }
+
+  #sendCertificate({ scheme, certificate }: Identity): void {
+    this.send('handshake', writeCertificate(new Uint8Array(0), certificate.chain));
+    const signature = signTranscript(scheme, certificate.privateKey, this.transcript.digest());
+    this.send('handshake', writeCertificateVerify(scheme, signature));
+  }
+
+  /** One ticket for a client that can use it (RFC 8446 §4.6.1). */
+  #sendTicket({ offer, alpn, identity }: Choice): void {
+    const master = this.takeResumptionMaster();
+    if (this.#tickets === undefined || !offer.resumes) return;
+    const { random } = this.#options;
+    const nonce = random(TICKET_NONCE_LENGTH);
+    const ticket = this.#tickets.seal(
+      {
+        psk: resumptionPsk(master, nonce),
+        certificate: certificateHash(identity.certificate),
+        alpn,
+        serverName: offer.serverName ?? '',
+      },
+      random,
+    );
+    const ageAdd = new Reader(random(4)).u32();
+    const message = writeNewSessionTicket(this.#tickets.lifetimeSeconds, ageAdd, nonce, ticket);
+    this.emit({ type: 'send', level: 'application', data: message });
   }
 
   #onFinished(message: HandshakeMessage): void {
@@ -144,7 +211,10 @@ export class TlsServer extends HandshakeSession {
     if (choice === undefined) fail(Alert.INTERNAL_ERROR, 'Finished without ClientHello');
     // The offer holds on to the whole ClientHello; an idle connection need not.
     this.#choice = undefined;
-    this.emit({ type: 'complete', alpn: choice.alpn, serverName: choice.offer.serverName });
+    this.#sendTicket(choice);
+    const resumed = this.#resumption !== undefined;
+    this.#resumption = undefined;
+    this.emit({ type: 'complete', alpn: choice.alpn, serverName: choice.offer.serverName, resumed });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   finishedVerifyData,
   type HandshakeSecrets,
   handshakeSecrets,
+  resumptionMasterSecret,
 } from './key-schedule.ts';
 import { readFinished, writeFinished } from './messages.ts';
 import { Transcript } from './transcript.ts';
@@ -35,6 +36,7 @@ export abstract class HandshakeSession implements TlsSession {
   #level: CryptoLevel = 'initial';
   #failure: TlsAlertError | undefined;
   #secrets: HandshakeSecrets | undefined;
+  #master: Uint8Array | undefined;
 
   constructor(keyLog: ((line: string) => void) | undefined) {
     this.#keyLog = keyLog;
@@ -106,8 +108,13 @@ export abstract class HandshakeSession implements TlsSession {
   }
 
   /** Handshake secrets over ClientHello..ServerHello. */
-  protected startHandshakeKeys(cipherSuite: CipherSuite, shared: Uint8Array, clientRandom: Uint8Array): void {
-    const secrets = handshakeSecrets(shared, this.transcript.digest());
+  protected startHandshakeKeys(
+    cipherSuite: CipherSuite,
+    shared: Uint8Array,
+    clientRandom: Uint8Array,
+    psk: Uint8Array | undefined,
+  ): void {
+    const secrets = handshakeSecrets(shared, this.transcript.digest(), psk);
     this.#secrets = secrets;
     this.#log('CLIENT_HANDSHAKE_TRAFFIC_SECRET', clientRandom, secrets.client);
     this.#log('SERVER_HANDSHAKE_TRAFFIC_SECRET', clientRandom, secrets.server);
@@ -123,6 +130,7 @@ export abstract class HandshakeSession implements TlsSession {
   /** Application secrets over ClientHello..server Finished. */
   protected startApplicationKeys(cipherSuite: CipherSuite, clientRandom: Uint8Array): void {
     const secrets = applicationSecrets(this.#handshakeSecrets().secret, this.transcript.digest());
+    this.#master = secrets.master;
     this.#log('CLIENT_TRAFFIC_SECRET_0', clientRandom, secrets.client);
     this.#log('SERVER_TRAFFIC_SECRET_0', clientRandom, secrets.server);
     this.#log('EXPORTER_SECRET', clientRandom, secrets.exporter);
@@ -133,6 +141,14 @@ export abstract class HandshakeSession implements TlsSession {
       clientSecret: secrets.client,
       serverSecret: secrets.server,
     });
+  }
+
+  /** The secret that tickets come from. Call once, after both Finished; then nothing of the handshake's secrets is left. */
+  protected takeResumptionMaster(): Uint8Array {
+    if (this.#master === undefined) fail(Alert.INTERNAL_ERROR, 'there is no master secret');
+    const secret = resumptionMasterSecret(this.#master, this.transcript.digest());
+    this.#master = undefined;
+    return secret;
   }
 
   protected sendFinished(role: 'client' | 'server'): void {

@@ -16,6 +16,11 @@ export class Transcript {
     return plain(this.#hash.copy().digest());
   }
 
+  /** The hash over all messages so far and `more`, which is not taken in. */
+  digestWith(more: Uint8Array): Uint8Array {
+    return plain(this.#hash.copy().update(more).digest());
+  }
+
   /** Puts the hash of the first ClientHello in its place, as a HelloRetryRequest asks for. */
   retry(): void {
     const first = this.digest();

@@ -22,7 +22,13 @@ export type TlsEvent =
   /** The peer's quic_transport_parameters extension (RFC 9001 §8.2), undecoded. Not authenticated before `complete`. */
   | { readonly type: 'transportParameters'; readonly data: Uint8Array }
   /** The handshake completed: Finished was sent and the peer's verified. */
-  | { readonly type: 'complete'; readonly alpn: string; readonly serverName: string | undefined };
+  | {
+      readonly type: 'complete';
+      readonly alpn: string;
+      readonly serverName: string | undefined;
+      /** By a session ticket: no certificate was shown, the earlier one holds. */
+      readonly resumed: boolean;
+    };
 
 /**
  * A TLS 1.3 handshake without records, as QUIC uses it (RFC 9001 §4). Bytes in, events out; no clock (the

@@ -44,6 +44,11 @@ export class QuicConnection implements QuicTransport {
     return !this.#state.close.isOpen;
   }
 
+  /** Whether the handshake took up an earlier session, so that no certificate was shown. Known once it is complete. */
+  get resumed(): boolean {
+    return this.#state.resumed;
+  }
+
   /** Whether nothing is left to do for it: it may be forgotten once its events are polled. */
   get finished(): boolean {
     return this.#state.close.phase === 'closed';

@@ -45,6 +45,7 @@ function onTlsEvent(state: ConnectionState, event: TlsEvent, now: number): void 
       onPeerParameters(state, event.data, now);
       return;
     case 'complete':
+      state.resumed = event.resumed;
       onComplete(state, event.alpn, event.serverName, now);
       return;
   }

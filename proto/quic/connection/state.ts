@@ -16,6 +16,7 @@ import type { ConnectionIdRegistry, LocalConnectionIds } from './local-connectio
 import type { DropReason, QuicObserver, SpaceName } from './observer.ts';
 import { PathState, PathTable } from './paths.ts';
 import type { RemoteConnectionIds } from './remote-connection-ids.ts';
+import { SkippedNumbers } from './skipped-numbers.ts';
 import { UndecryptedBuffer } from './undecrypted.ts';
 
 /** What a packet carried, in terms of what to do when it is lost or delivered. Loss brings back the intent, not the octets. */
@@ -96,6 +97,8 @@ export class ConnectionState {
   readonly remoteIds: RemoteConnectionIds;
   readonly keys: ConnectionKeys;
   readonly undecrypted = new UndecryptedBuffer();
+  /** 1-RTT packet numbers left out to catch a peer that acknowledges blindly. */
+  readonly skipped: SkippedNumbers;
   readonly counters: ConnectionCounters = {
     packetsSent: 0,
     packetsReceived: 0,
@@ -122,6 +125,8 @@ export class ConnectionState {
   datagramSize: number;
   writable = false;
   complete = false;
+  /** By a session ticket. */
+  resumed = false;
   confirmed = false;
   handshakeMs: number | undefined;
   handshakeDoneDue = false;
@@ -153,6 +158,7 @@ export class ConnectionState {
     this.role = role;
     this.config = config;
     this.random = options.random;
+    this.skipped = new SkippedNumbers(options.random);
     this.observer = options.observer;
     this.registry = options.registry;
     this.localIds = options.localIds;

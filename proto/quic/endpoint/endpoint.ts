@@ -113,6 +113,8 @@ export class QuicEndpoint {
         cipherSuites: options.cipherSuites,
         groups: options.groups,
         keyShareGroups: options.keyShareGroups,
+        onTicket: options.onTicket,
+        session: options.session,
         keyLog: options.keyLog ?? observer.keyLog,
       },
     });

@@ -1,4 +1,11 @@
-import type { CipherSuite, NamedGroup, TlsCertificate, TlsTrust } from '../../tls/index.ts';
+import type {
+  CipherSuite,
+  NamedGroup,
+  SessionTicket,
+  TlsCertificate,
+  TlsTicketOptions,
+  TlsTrust,
+} from '../../tls/index.ts';
 import type { TransportConfig } from '../connection/config.ts';
 import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
@@ -10,6 +17,8 @@ export interface ServerTlsOptions {
   readonly alpnProtocols: readonly string[];
   readonly cipherSuites?: readonly CipherSuite[];
   readonly groups?: readonly NamedGroup[];
+  /** Session tickets. Absent: none. Early data is never taken. */
+  readonly tickets?: TlsTicketOptions;
   /** Lines of SSLKEYLOGFILE. */
   readonly keyLog?: (line: string) => void;
 }
@@ -52,6 +61,10 @@ export interface ConnectOptions {
   readonly cipherSuites?: readonly CipherSuite[];
   readonly groups?: readonly NamedGroup[];
   readonly keyShareGroups?: readonly NamedGroup[];
+  /** Takes session tickets, each good for one later connection. */
+  readonly onTicket?: (ticket: SessionTicket) => void;
+  /** A session to resume. */
+  readonly session?: SessionTicket;
   readonly keyLog?: (line: string) => void;
   readonly transport?: Partial<TransportConfig>;
   readonly observer?: QuicObserver;

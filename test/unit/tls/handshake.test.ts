@@ -92,7 +92,7 @@ describe('what a handshake gives', () => {
       { alpnProtocols: ['a', 'h3', 'b'] },
       { alpnProtocols: ['x', 'b', 'h3'] },
     );
-    const complete = { type: 'complete', alpn: 'b', serverName: 'example.test' };
+    const complete = { type: 'complete', alpn: 'b', serverName: 'example.test', resumed: false };
     expect(client.at(-1)).toEqual(complete);
     expect(server.at(-1)).toEqual(complete);
   });
@@ -101,7 +101,7 @@ describe('what a handshake gives', () => {
     const chain = leafChain('ed25519', { dnsNames: [], ipAddresses: [[127, 0, 0, 1]] });
     const certificates = [{ chain, privateKey: keys.ed25519 }];
     const { server } = handshake({ serverName: '127.0.0.1' }, { certificates });
-    expect(server.at(-1)).toEqual({ type: 'complete', alpn: 'h3', serverName: undefined });
+    expect(server.at(-1)).toEqual({ type: 'complete', alpn: 'h3', serverName: undefined, resumed: false });
   });
 
   test('the certificate is chosen by server name', () => {

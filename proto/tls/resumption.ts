@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { toHex, type Writer } from '../wire/index.ts';
+import { HASH_LENGTH } from './hkdf.ts';
+import { resumptionBinder, resumptionPsk } from './key-schedule.ts';
+import type { NewSessionTicket } from './messages.ts';
+import type { SessionTicket, TlsClientOptions, TlsTrust } from './options.ts';
+import { BINDERS_LENGTH, writePskModes, writePskOffer } from './pre-shared-key.ts';
+import type { CipherSuite } from './types.ts';
+
+/** Stands for a way to believe certificates: what one trusted must not be resumed under another. */
+function trustIdOf(trust: TlsTrust): string {
+  const hash = createHash('sha256').update(trust.kind);
+  const items = trust.kind === 'ca' ? trust.certificates : trust.kind === 'hashes' ? trust.sha256 : [];
+  for (const item of items) hash.update(createHash('sha256').update(item).digest());
+  return toHex(hash.digest());
+}
+
+/** What a client does about session tickets: it offers one, and keeps new ones (RFC 8446 §4.2.11, §4.6.1). */
+export class ClientResumption {
+  readonly #options: TlsClientOptions;
+  /** The session that is offered. */
+  readonly #session: SessionTicket | undefined;
+  /** The certificate of this connection is good until then; that of the earlier one when it is resumed. */
+  certificateEndsAtEpochMs = Number.POSITIVE_INFINITY;
+
+  constructor(options: TlsClientOptions, cipherSuites: readonly CipherSuite[]) {
+    this.#options = options;
+    const { session } = options;
+    if (session !== undefined && fits(session, options, cipherSuites)) this.#session = session;
+  }
+
+  get offers(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** The secret of the offered session, once the server has chosen it. */
+  accept(): Uint8Array {
+    const session = this.#session!;
+    this.certificateEndsAtEpochMs = session.expiresAtEpochMs;
+    return session.psk;
+  }
+
+  /** The last extensions of a ClientHello. */
+  write(writer: Writer): void {
+    if (this.#session === undefined && this.#options.onTicket === undefined) return;
+    writePskModes(writer);
+    if (this.#session === undefined) return;
+    const { ticket, ageAdd, receivedAtEpochMs } = this.#session;
+    const ageMs = Math.max(0, this.#options.nowEpochMs - receivedAtEpochMs);
+    writePskOffer(writer, ticket, (ageMs + ageAdd) % 2 ** 32);
+  }
+
+  /** Puts the binder into the finished ClientHello; `digestWith` hashes what was said before with what it is given. */
+  bind(hello: Uint8Array, digestWith: (more: Uint8Array) => Uint8Array): void {
+    if (this.#session === undefined) return;
+    const covered = hello.subarray(0, hello.length - BINDERS_LENGTH);
+    hello.set(resumptionBinder(this.#session.psk, digestWith(covered)), hello.length - HASH_LENGTH);
+  }
+
+  /** Gives a ticket to the owner. A lifetime of 0 means that it is to be let go (RFC 8446 §4.6.1). */
+  keep(ticket: NewSessionTicket, resumptionMaster: Uint8Array, alpn: string, cipherSuite: CipherSuite): void {
+    const { onTicket, serverName, nowEpochMs, trust } = this.#options;
+    if (onTicket === undefined || ticket.lifetimeSeconds === 0) return;
+    onTicket({
+      ticket: ticket.ticket.slice(),
+      psk: resumptionPsk(resumptionMaster, ticket.nonce),
+      serverName,
+      alpn,
+      cipherSuite,
+      ageAdd: ticket.ageAdd,
+      receivedAtEpochMs: nowEpochMs,
+      expiresAtEpochMs: Math.min(nowEpochMs + ticket.lifetimeSeconds * 1000, this.certificateEndsAtEpochMs),
+      trustId: trustIdOf(trust),
+    });
+  }
+}
+
+function fits(
+  session: SessionTicket,
+  options: TlsClientOptions,
+  cipherSuites: readonly CipherSuite[],
+): boolean {
+  return (
+    session.serverName === options.serverName &&
+    options.alpnProtocols.includes(session.alpn) &&
+    cipherSuites.includes(session.cipherSuite) &&
+    options.nowEpochMs <= session.expiresAtEpochMs &&
+    session.trustId === trustIdOf(options.trust)
+  );
+}

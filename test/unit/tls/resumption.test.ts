@@ -1,0 +1,196 @@
+import { describe, expect, it } from 'vitest';
+import {
+  Alert,
+  CipherSuite,
+  NamedGroup,
+  type SessionTicket,
+  TlsClient,
+  type TlsClientOptions,
+  TlsServer,
+  type TlsServerOptions,
+} from '../../../proto/tls/index.ts';
+import { NOW_MS } from './certificates.ts';
+import { alertOf, clientOptions, expectAgreement, type Run, run, serverOptions } from './loop.ts';
+
+const secret = new Uint8Array(32).fill(7);
+const CERTIFICATE = 11;
+const DAY_MS = 86_400_000;
+
+interface Ends {
+  readonly client?: Partial<TlsClientOptions>;
+  readonly server?: Partial<TlsServerOptions>;
+  readonly key?: 'ecdsa' | 'ed25519';
+  /** The server's time of day. */
+  readonly at?: number;
+}
+
+/** A handshake of a server that gives tickets; what came of it and the ticket. */
+function shake({ client = {}, server = {}, key = 'ed25519', at = NOW_MS }: Ends = {}): {
+  events: Run;
+  ticket: SessionTicket | undefined;
+  resumed: boolean;
+} {
+  let ticket: SessionTicket | undefined;
+  const tickets = { secret, nowEpochMs: () => at };
+  const events = run(
+    new TlsClient(clientOptions({ onTicket: (given) => (ticket = given), nowEpochMs: at, ...client })),
+    new TlsServer(serverOptions({ tickets, ...server }, key)),
+  );
+  expectAgreement(events);
+  const ends = [events.client.at(-1)!, events.server.at(-1)!].map(
+    (end) => end.type === 'complete' && end.resumed,
+  );
+  expect(ends[0]).toBe(ends[1]);
+  return { events, ticket, resumed: ends[0] === true };
+}
+
+const typesOf = ({ server }: Run) =>
+  server.flatMap((event) => (event.type === 'send' ? [event.data[0]] : []));
+
+function firstTicket(ends: Ends = {}): SessionTicket {
+  const { ticket, resumed } = shake(ends);
+  expect(resumed).toBe(false);
+  return ticket!;
+}
+
+describe('a session is resumed with a ticket (RFC 8446 §2.2)', () => {
+  it('without a certificate, with fresh secrets, and with a new ticket for the next time', () => {
+    const session = firstTicket();
+    const again = shake({ client: { session, random: (length) => new Uint8Array(length).fill(9) } });
+    expect(again.resumed).toBe(true);
+    expect(typesOf(again.events)).not.toContain(CERTIFICATE);
+    expect(again.ticket!.psk).not.toEqual(session.psk);
+    expect(shake({ client: { session: again.ticket! } }).resumed).toBe(true);
+  });
+
+  it('at another server that shares the secret, with another cipher suite and group', () => {
+    const session = firstTicket();
+    const server = {
+      random: (length: number) => new Uint8Array(length).fill(3),
+      cipherSuites: [CipherSuite.TLS_CHACHA20_POLY1305_SHA256],
+      groups: [NamedGroup.SECP256R1],
+    };
+    // X25519 is offered first, so this is a HelloRetryRequest too: the binder covers both ClientHellos (§4.2.11.2).
+    const again = shake({ client: { session }, server });
+    expect(again.resumed).toBe(true);
+    expect(typesOf(again.events).filter((type) => type === 2)).toHaveLength(2);
+  });
+
+  it('only by a client that asks for tickets: others are given none (RFC 8446 §4.2.9)', () => {
+    const events = run(
+      new TlsClient(clientOptions()),
+      new TlsServer(serverOptions({ tickets: { secret, nowEpochMs: () => NOW_MS } })),
+    );
+    expect(events.server.some((event) => event.type === 'send' && event.level === 'application')).toBe(false);
+  });
+});
+
+describe('a ticket leads to a full handshake', () => {
+  const declined: readonly [string, Ends, Ends?][] = [
+    [
+      'at a server of another cluster',
+      { server: { tickets: { secret: new Uint8Array(32), nowEpochMs: () => NOW_MS } } },
+    ],
+    ['at a server without tickets', { server: { tickets: undefined } }],
+    [
+      'for another protocol',
+      { client: { alpnProtocols: ['other', 'h3'] }, server: { alpnProtocols: ['other', 'h3'] } },
+    ],
+    ['for another certificate', { key: 'ecdsa' }],
+    ['once its day is over', { at: NOW_MS + DAY_MS + 1000, client: { nowEpochMs: NOW_MS } }],
+    ['from the future', { at: NOW_MS - 1000, client: { nowEpochMs: NOW_MS } }],
+    ['under another trust', { client: { trust: { kind: 'any' } } }],
+  ];
+  it.each(declined)('%s', (_name, ends) => {
+    const session = firstTicket();
+    const again = shake({ ...ends, client: { session, ...ends.client } });
+    expect(again.resumed).toBe(false);
+    expect(typesOf(again.events)).toContain(CERTIFICATE);
+  });
+
+  it('for another server name, even if the client claims that it was given there', () => {
+    const trust = { kind: 'any' } as const;
+    const session = firstTicket({ client: { trust } });
+    const other = { trust, serverName: 'www.example.test' };
+    expect(shake({ client: { ...other, session } }).resumed).toBe(false);
+    expect(
+      shake({ client: { ...other, session: { ...session, serverName: other.serverName } } }).resumed,
+    ).toBe(false);
+    expect(shake({ client: { trust, session } }).resumed).toBe(true);
+  });
+
+  it('when any octet of it was changed', () => {
+    const session = firstTicket();
+    for (let at = 0; at < session.ticket.length; at += 5) {
+      const ticket = session.ticket.slice();
+      ticket[at]! ^= 1;
+      expect(shake({ client: { session: { ...session, ticket } } }).resumed).toBe(false);
+    }
+  });
+});
+
+describe('ticket keys change with time', () => {
+  it('and that of the period before still opens: a ticket is good for all of its life', () => {
+    // Made just before midnight UTC, when the key of a lifetime of a day changes.
+    const at = Math.ceil(NOW_MS / DAY_MS) * DAY_MS - 1000;
+    const session = firstTicket({ at });
+    expect(shake({ at: at + 2000, client: { session } }).resumed).toBe(true);
+    expect(shake({ at: at + DAY_MS - 2000, client: { session } }).resumed).toBe(true);
+    const late = { session: { ...session, expiresAtEpochMs: Number.POSITIVE_INFINITY } };
+    expect(shake({ at: at + 2 * DAY_MS, client: late }).resumed).toBe(false);
+  });
+
+  it('and no ticket outlives its certificate or a week, whatever is configured', () => {
+    const tickets = { secret, nowEpochMs: () => NOW_MS, lifetimeSeconds: 10 ** 9 };
+    const session = firstTicket({ server: { tickets } });
+    expect(session.expiresAtEpochMs).toBeLessThanOrEqual(NOW_MS + 7 * DAY_MS);
+  });
+});
+
+describe('a server refuses', () => {
+  const hello = (change: (data: Uint8Array) => void): (() => void) => {
+    const session = firstTicket();
+    const client = new TlsClient(clientOptions({ session }));
+    const server = new TlsServer(serverOptions({ tickets: { secret, nowEpochMs: () => NOW_MS } }));
+    const first = client.poll();
+    if (first?.type !== 'send') throw new Error('no ClientHello');
+    const data = first.data.slice();
+    change(data);
+    return () => server.receive('initial', data);
+  };
+
+  it('a binder that does not match (RFC 8446 §4.2.11)', () => {
+    expect(alertOf(hello((data) => (data[data.length - 1]! ^= 1))).alert).toBe(Alert.DECRYPT_ERROR);
+  });
+
+  it('a ClientHello that was changed under its binder', () => {
+    // The random, which nothing else checks at this point.
+    expect(alertOf(hello((data) => (data[10]! ^= 1))).alert).toBe(Alert.DECRYPT_ERROR);
+  });
+
+  it('more identities than binders', () => {
+    const refusal = alertOf(
+      hello((data) => {
+        // The binder of 32 octets becomes the list's length of 0 and something after it.
+        data[data.length - 34] = 0;
+      }),
+    );
+    expect(refusal.alert).toBe(Alert.DECODE_ERROR);
+  });
+});
+
+describe('a client refuses', () => {
+  it('a PSK that it did not offer (RFC 8446 §4.2.11)', () => {
+    const session = firstTicket();
+    const client = new TlsClient(clientOptions({ session }));
+    const server = new TlsServer(serverOptions({ tickets: { secret, nowEpochMs: () => NOW_MS } }));
+    const meddle = (from: string, _level: string, data: Uint8Array): Uint8Array[] => {
+      if (from !== 'server' || data[0] !== 2) return [data];
+      const changed = data.slice();
+      // selected_identity is the last field of this ServerHello.
+      changed[changed.length - 1] = 1;
+      return [changed];
+    };
+    expect(alertOf(() => run(client, server, meddle)).alert).toBe(Alert.ILLEGAL_PARAMETER);
+  });
+});
