@@ -15,6 +15,7 @@ export function onAckFrame(
   now: number,
 ): void {
   const largest = frame.ranges[0]!.largest;
+  if (space.name === 'application') state.skipped.check(frame.ranges);
   const exponent =
     space.name === 'application'
       ? (state.peerParameters?.ackDelayExponent ?? DEFAULT_ACK_DELAY_EXPONENT)

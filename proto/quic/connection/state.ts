@@ -7,6 +7,7 @@ import { type StreamIntent, StreamSet } from '../streams/index.ts';
 import type { TransportParameters } from '../transport-parameters.ts';
 import type { Address, Path, RandomSource } from '../types.ts';
 import { CloseState } from './close-state.ts';
+import { Coin } from './coin.ts';
 import type { TransportConfig } from './config.ts';
 import { CryptoReceiver, CryptoSender } from './crypto-streams.ts';
 import { DatagramQueue } from './datagrams.ts';
@@ -97,6 +98,7 @@ export class ConnectionState {
   readonly remoteIds: RemoteConnectionIds;
   readonly keys: ConnectionKeys;
   readonly undecrypted = new UndecryptedBuffer();
+  readonly coin: Coin;
   /** 1-RTT packet numbers left out to catch a peer that acknowledges blindly. */
   readonly skipped: SkippedNumbers;
   readonly counters: ConnectionCounters = {
@@ -158,6 +160,7 @@ export class ConnectionState {
     this.role = role;
     this.config = config;
     this.random = options.random;
+    this.coin = new Coin(options.random);
     this.skipped = new SkippedNumbers(options.random);
     this.observer = options.observer;
     this.registry = options.registry;
@@ -191,6 +194,11 @@ export class ConnectionState {
     this.events = new EventQueue(config.datagramReceiveQueueOctets);
     this.datagramsOut = new DatagramQueue(config.datagramSendQueueOctets);
     this.paths = new PathTable(new PathState(options.path, options.via, options.pathValidated));
+  }
+
+  /** Whether the next packet's Fixed Bit is sent as 0: at random, to peers that take it (RFC 9287 §3.1). */
+  get zeroFixedBit(): boolean {
+    return this.config.greaseQuicBit && this.peerParameters?.greaseQuicBit === true && this.coin.flip();
   }
 
   get isClient(): boolean {

@@ -121,7 +121,10 @@ function finish(
       if (space.probes > 0) space.probes -= 1;
     } else space.ackOnlySent += 1;
     if (space.name === 'handshake') sentHandshake = true;
-    if (space.name === 'application') state.packetsThisPhase += 1;
+    if (space.name === 'application') {
+      state.packetsThisPhase += 1;
+      space.nextPacketNumber = state.skipped.advance(space.nextPacketNumber);
+    }
     onPacketSentTimers(state, payload.ackEliciting, now);
     state.counters.packetsSent += 1;
     state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now, frames);
