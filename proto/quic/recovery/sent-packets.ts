@@ -1,3 +1,5 @@
+import { TransportError, TransportErrorCode } from '../errors.ts';
+
 /** A packet that was sent. `Intent` is whatever the connection wants back when it is acknowledged or lost. */
 export interface SentPacket<Intent> {
   readonly packetNumber: number;
@@ -21,6 +23,11 @@ type Slot<Intent> = SentPacket<Intent> | typeof ACKED | typeof GONE;
  * them (RFC 9000 §13.2.4).
  */
 const MAX_UNSETTLED_ACK_ONLY = 512;
+/**
+ * Packets from the oldest outstanding one to the newest, beyond any congestion window. A peer that lets one packet wait while it
+ * makes us send this many more does not acknowledge on purpose (RFC 9000 §13.2.1).
+ */
+export const MAX_SPAN_PACKETS = 2 ** 16;
 /** Settled slots before the oldest outstanding packet that wait for one common removal. */
 const COMPACT_SLOTS = 256;
 
@@ -35,6 +42,8 @@ export class SentPackets<Intent> {
   size = 0;
   ackElicitingCount = 0;
   #ackOnlyCount = 0;
+  /** No ACK-only packet below this number is outstanding. */
+  #ackOnlyFrom = 0;
   /** Largest packet number sent, -1 before the first. */
   largest = -1;
 
@@ -48,7 +57,13 @@ export class SentPackets<Intent> {
     return this.#base + this.#slots.length;
   }
 
+  /** Throws `TransportError` PROTOCOL_VIOLATION when the oldest outstanding packet is too far behind. */
   add(packet: SentPacket<Intent>): void {
+    if (this.#slots.length - this.#head >= MAX_SPAN_PACKETS)
+      throw new TransportError(
+        TransportErrorCode.PROTOCOL_VIOLATION,
+        `packet ${this.first} is not acknowledged while ${MAX_SPAN_PACKETS} later ones were sent`,
+      );
     if (this.#slots.length === 0) this.#base = packet.packetNumber;
     while (this.end < packet.packetNumber) this.#slots.push(GONE);
     this.#slots.push(packet);
@@ -108,11 +123,15 @@ export class SentPackets<Intent> {
     return taken;
   }
 
-  /** Forgets the oldest packet when it is an ACK-only one; younger ones follow as it comes to be their turn. */
+  /** Forgets the oldest ACK-only packet: one that asked for an ACK before it may wait for ever. */
   #dropOldestAckOnly(): void {
-    const oldest = this.get(this.first);
-    if (oldest === undefined || oldest.inFlight) return;
-    this.settle(oldest, false);
-    this.advance();
+    for (let number = Math.max(this.#ackOnlyFrom, this.first); number < this.end; number++) {
+      const packet = this.get(number);
+      if (packet === undefined || packet.inFlight) continue;
+      this.#ackOnlyFrom = number + 1;
+      this.settle(packet, false);
+      this.advance();
+      return;
+    }
   }
 }
