@@ -1,6 +1,7 @@
 import { MAX_SAFE_VARINT, Reader, toHex, WireError, Writer } from '../wire/index.ts';
 import { TransportError, TransportErrorCode } from './errors.ts';
 import { readClamped, readStreamCount } from './frames/values.ts';
+import type { RandomSource } from './types.ts';
 
 /** Identifiers (RFC 9000 §18.2, RFC 9221 §3, RFC 9287 §3). */
 export const TransportParameterId = {
@@ -114,8 +115,26 @@ const flags = [
   [Id.GREASE_QUIC_BIT, 'greaseQuicBit'],
 ] as const;
 
-/** Encodes what differs from the defaults, for the quic_transport_parameters extension (RFC 9000 §18). */
-export function encodeTransportParameters(parameters: Partial<TransportParameters>): Uint8Array {
+/** Reserved identifiers are 31 × N + 27 (RFC 9000 §18.1); N is taken below this. */
+const RESERVED_IDS = 2 ** 24;
+const MAX_RESERVED_VALUE_OCTETS = 15;
+
+/** A parameter that means nothing, at a random place of the reserved ones: peers must ignore it (RFC 9000 §18.1). */
+function writeReservedParameter(writer: Writer, random: RandomSource): void {
+  const seed = new Reader(random(4));
+  const n = seed.u24() % RESERVED_IDS;
+  const length = seed.u8() & MAX_RESERVED_VALUE_OCTETS;
+  writeParameter(writer, 31 * n + 27, length === 0 ? new Uint8Array(0) : random(length));
+}
+
+/**
+ * Encodes what differs from the defaults, for the quic_transport_parameters extension (RFC 9000 §18), and with `random` a
+ * reserved parameter too, so that no peer comes to rely on there being none.
+ */
+export function encodeTransportParameters(
+  parameters: Partial<TransportParameters>,
+  random?: RandomSource,
+): Uint8Array {
   const writer = Writer.growing(256);
   const value = Writer.growing(64);
   for (const [id, name] of integers) {
@@ -136,6 +155,7 @@ export function encodeTransportParameters(parameters: Partial<TransportParameter
     value.u8(preferred.connectionId.length).bytes(preferred.connectionId);
     writeParameter(writer, Id.PREFERRED_ADDRESS, value.bytes(preferred.statelessResetToken).finish());
   }
+  if (random !== undefined) writeReservedParameter(writer, random);
   return writer.finish();
 }
 

@@ -27,6 +27,8 @@ export interface TransportConfig {
   readonly keyUpdatePackets: number;
   /** Tells the peer not to change its address on purpose (RFC 9000 §18.2); a NAT may still do it. */
   readonly disableActiveMigration: boolean;
+  /** Takes packets whose Fixed Bit is 0, says so, and sends such ones to peers that say so (RFC 9287). */
+  readonly greaseQuicBit: boolean;
 }
 
 export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
@@ -45,4 +47,5 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   datagramReceiveQueueOctets: 256 * 1024,
   keyUpdatePackets: 2 ** 22,
   disableActiveMigration: false,
+  greaseQuicBit: true,
 });

@@ -67,6 +67,7 @@ function localParameters(config: TransportConfig, sourceId: Uint8Array): Partial
     maxDatagramFrameSize: config.maxDatagramFrameSize,
     activeConnectionIdLimit: config.activeConnectionIdLimit,
     disableActiveMigration: config.disableActiveMigration,
+    greaseQuicBit: config.greaseQuicBit,
     initialSourceConnectionId: sourceId,
   };
 }
@@ -95,7 +96,7 @@ export function createClient(setup: ClientSetup): ConnectionState {
   });
   const parameters = localParameters(config, localId.connectionId);
   state.observer.parametersSet?.('local', parameters, now);
-  const transportParameters = encodeTransportParameters(parameters);
+  const transportParameters = encodeTransportParameters(parameters, random);
   state.tls = new TlsClient({ ...setup.tls, random, transportParameters });
   pumpTls(state, now);
   return state;
@@ -129,7 +130,7 @@ export function createServer(setup: ServerSetup): ConnectionState {
     statelessResetToken: localId.resetToken,
   };
   state.observer.parametersSet?.('local', parameters, setup.now);
-  const transportParameters = encodeTransportParameters(parameters);
+  const transportParameters = encodeTransportParameters(parameters, random);
   state.tls = new TlsServer({ ...setup.tls, random, transportParameters });
   return state;
 }

@@ -105,9 +105,18 @@ export class DatagramDraft {
       packetNumber,
       space.largestAcked < 0 ? undefined : space.largestAcked,
     );
+    const { zeroFixedBit } = this.#state;
     const packetNumberAt =
       space.name === 'application'
-        ? writeShortHeader(writer, destination, keys.application!.keyPhase, packetNumber, numberLength)
+        ? writeShortHeader(
+            writer,
+            destination,
+            keys.application!.keyPhase,
+            packetNumber,
+            numberLength,
+            false,
+            zeroFixedBit,
+          )
         : writeLongHeader(
             writer,
             {
@@ -118,6 +127,7 @@ export class DatagramDraft {
             },
             packetNumber,
             numberLength,
+            zeroFixedBit,
           );
     const payload: Payload = { intents: [], ackEliciting: false, fillDatagram: false };
     this.#open = {

@@ -58,7 +58,7 @@ function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8A
   let at = 0;
   let destination: Uint8Array | undefined;
   while (at < data.length && state.close.isOpen) {
-    const header = parsePacket(data, at, state.localSourceId.length);
+    const header = parsePacket(data, at, state.localSourceId.length, state.config.greaseQuicBit);
     if (header.type === 'drop') {
       state.drop('malformed-header', data.length - at, now);
       return;

@@ -22,6 +22,7 @@ import { WorkQueue } from './work-queue.ts';
 
 /** A version that nobody speaks comes in a datagram of at least this many octets, or is not answered (RFC 9000 §6.1). */
 const MIN_NEGOTIATED_OCTETS = 1200;
+const FIXED_BIT = 0x40;
 const UNKNOWN_ADDRESS: Address = Object.freeze({ host: '0.0.0.0', port: 0 });
 
 /**
@@ -147,7 +148,7 @@ export class QuicEndpoint {
       this.#drop('too-short', 0, now);
       return;
     }
-    const packet = parsePacket(data, 0, this.#generator.length);
+    const packet = parsePacket(data, 0, this.#generator.length, this.#config.greaseQuicBit);
     if (packet.type === 'drop') {
       this.#drop(packet.reason === 'truncated' ? 'too-short' : 'malformed-header', data.length, now);
       return;
@@ -171,6 +172,11 @@ export class QuicEndpoint {
         this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
         return;
       case 'initial':
+        // RFC 9287 §3.1: only who has our transport parameters may clear the Fixed Bit, and we give no NEW_TOKEN to keep them.
+        if ((datagram.data[0]! & FIXED_BIT) === 0) {
+          this.#drop('malformed-header', octets, now);
+          return;
+        }
         if (this.#acceptor === undefined || !this.acceptNew) {
           this.#drop('not-accepting', octets, now);
           return;
