@@ -1,3 +1,4 @@
+import { equalOctets } from '../../wire/index.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from '../connection/datagram-draft.ts';
 import { ConnectionKeys } from '../connection/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
@@ -56,7 +57,11 @@ export class Acceptor {
             retry: RETRY_TOKEN_LIFETIME_MS,
             newToken: 0,
           });
+    // RFC 9000 §8.1.2: who brings a Retry token back is taken or refused, but not sent another Retry.
+    if (proof === undefined && this.#tokens.isRetry(token)) return drop('bad-token');
     if (proof?.kind === 'retry') {
+      // RFC 9000 §8.1.4: its CID is part of the token, so that one token makes one connection and no way around the cap.
+      if (!equalOctets(proof.retrySourceConnectionId, destination)) return drop('bad-token');
       const keys = authenticKeys(datagram.data, packet);
       if (keys === undefined) return drop('undecryptable');
       return {

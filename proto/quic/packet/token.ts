@@ -76,6 +76,11 @@ export class TokenCodec {
     }
   }
 
+  /** Whether we made it for a Retry, to whomever and whenever. */
+  isRetry(token: Uint8Array): boolean {
+    return this.#open(token)?.[0] === KIND_RETRY;
+  }
+
   /** A key and a nonce for one token: random nonces of 12 octets under one key would wear it out (2^32 tokens). */
   #derive(salt: Uint8Array): { key: Uint8Array; nonce: Uint8Array } {
     const okm = createHmac('sha256', this.#key).update(CONTEXT).update(salt).digest();
