@@ -1,0 +1,17 @@
+import { attack } from './adversary.ts';
+import { disturb } from './hostile-network.ts';
+import type { Tape } from './tape.ts';
+
+export interface FuzzTarget {
+  /** Octets of a tape: 64 to this many. */
+  readonly maxTapeOctets: number;
+  /** Runs one tape and says in a few words how it ended. Throws a `Finding` when a promise does not hold. */
+  readonly run: (tape: Tape) => string;
+}
+
+export const FUZZ_TARGETS: Readonly<Record<string, FuzzTarget>> = {
+  /** A peer with the keys and no manners against an endpoint, HTTP/3 and WebTransport upon it; either role. */
+  peer: { maxTapeOctets: 2500, run: attack },
+  /** Two honest sides over a network that does everything but open packets, with the forwarder's routing on the way. */
+  network: { maxTapeOctets: 3000, run: disturb },
+};
