@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
@@ -57,6 +58,8 @@ class RunningBackend implements Backend {
     this.#metrics = new BackendMetrics(endpoint, sockets);
     const serverId = toHex(ownServerId);
     const draining = this.#drainSignal.signal;
+    // Every call listens: Node would take more than ten for a leak.
+    setMaxListeners(0, draining);
     const voice = makeVoiceHandler(config, env, { serverId, draining, log, observer: this.#metrics.voice });
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));

@@ -74,7 +74,7 @@ export class FrameParser {
   next(): FramePiece | undefined {
     for (;;) {
       if (this.#step !== 'payload') {
-        if (!this.#header()) return undefined;
+        if (!this.#header()) return this.#release();
         continue;
       }
       const take = Math.min(this.#left, this.#chunk.length - this.#at);
@@ -89,8 +89,15 @@ export class FrameParser {
       } else if (this.#treatment === 'stream' && take > 0) {
         return { type: this.#type, payload: part };
       }
-      if (!done) return undefined;
+      if (!done) return this.#release();
     }
+  }
+
+  /** The chunk is used up: a stream that falls idle must not hold on to the buffer that it is a view of. */
+  #release(): undefined {
+    this.#chunk = NOTHING;
+    this.#at = 0;
+    return undefined;
   }
 
   /** Reads the next varint of a frame's head; false when it is not whole. */

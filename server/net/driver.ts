@@ -92,10 +92,10 @@ export class EndpointDriver {
 
   #arm(): void {
     const deadline = this.#endpoint.deadline() ?? Number.POSITIVE_INFINITY;
-    if (deadline === this.#timerAt) return;
+    // Deadlines mostly move away. To wake once too early and look again costs less than a new timer for every packet.
+    if (deadline >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = deadline;
-    if (deadline === Number.POSITIVE_INFINITY) return;
     // setTimeout rounds down: a millisecond too early would only wake us twice.
     const delayMs = Math.min(Math.max(Math.ceil(deadline - performance.now()), 0), MAX_TIMER_MS);
     this.#timer = setTimeout(() => {

@@ -147,6 +147,8 @@ export class RecvStream {
     const available = Math.min(maxOctets, this.#contiguousEnd() - this.#readOffset);
     if (available <= 0 && this.#finalSize !== this.#readOffset) return undefined;
     const data = available > 0 ? this.#take(available) : EMPTY;
+    // A stream of a few messages falls idle with its first block nearly empty: it gets a new one if more comes.
+    if (this.#readOffset < BLOCK_OCTETS && this.#readOffset === this.#received.end) this.#blocks.clear();
     const fin = this.#finalSize === this.#readOffset;
     if (fin) {
       this.done = true;

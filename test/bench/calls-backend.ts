@@ -1,0 +1,38 @@
+import pino from 'pino';
+import { type Backend, startBackend } from '../../server/backend.ts';
+import { parseBackendConfig } from '../../server/config.ts';
+import { answerParent, Meter } from './child.ts';
+
+/** A backend in a process of its own, with its CPU time and memory measured from inside. */
+
+let backend: Backend | undefined;
+let meter: Meter | undefined;
+
+/** Octets in use once nothing is left to collect. Needs --expose-gc. */
+async function settledMemory() {
+  for (let i = 0; i < 4; i++) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
+  return { heapUsed, external, arrayBuffers, rss };
+}
+
+answerParent(async (request) => {
+  switch (request.op) {
+    case 'start': {
+      const config = parseBackendConfig(request.config, 'bench');
+      backend = await startBackend(config, pino({ level: 'silent' }));
+      return backend.tunnel;
+    }
+    case 'meter':
+      meter = await Meter.start(request.profile === true);
+      return undefined;
+    case 'measured':
+      return meter!.stop();
+    case 'memory':
+      return settledMemory();
+    default:
+      throw new Error(`unknown request ${request.op}`);
+  }
+});

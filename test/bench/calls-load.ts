@@ -1,0 +1,236 @@
+import { randomBytes } from 'node:crypto';
+import { type Address, type Datagram, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
+import { decodeSpp, encodeSpp } from '../../proto/spp/index.ts';
+import { encodeHeader, encodeMessage, SAMPLE_RATE, VOICE_CODEC } from '../../proto/voice/index.ts';
+import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
+import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
+import { answerParent } from './child.ts';
+
+/**
+ * Many callers in one process. It speaks to the backend's tunnel port, so it is their forwarder too: every caller has an
+ * address of its own.
+ */
+
+/** 20 ms of PCM16 at 24 kHz. */
+const FRAME_OCTETS = 960;
+const FRAME_MS = 20;
+/** Frames whose sending times are kept, for the time until they are heard back. */
+const KEPT_TIMES = 1024;
+/** Calls that shake hands at the same time. */
+const OPENING = 16;
+const frame = new Uint8Array(randomBytes(FRAME_OCTETS));
+const random = (length: number) => new Uint8Array(randomBytes(length));
+
+class Caller {
+  readonly #machine: WebTransportConnection;
+  readonly #wake: () => void;
+  readonly #ready: () => void;
+  readonly #isVoice: boolean;
+  readonly #sentAt = new Float64Array(KEPT_TIMES);
+  #session = -1;
+  #control = -1;
+  #microphone = -1;
+  #answer = -1;
+  #answerOctets = 0;
+  #framesSent = 0;
+  #framesHeard = 0;
+  #timer: NodeJS.Timeout | undefined;
+  headerOctets = 0;
+  readonly latencies: number[] = [];
+  closed = false;
+
+  constructor(machine: WebTransportConnection, path: string, wake: () => void, ready: () => void) {
+    this.#machine = machine;
+    this.#wake = wake;
+    this.#ready = ready;
+    this.#isVoice = path === '/voice';
+    machine.connectSession({ authority: 'localhost', path });
+  }
+
+  handle(event: QuicEvent): void {
+    this.#machine.handleEvent(event);
+    for (let next = this.#machine.poll(); next !== undefined; next = this.#machine.poll()) this.#take(next);
+  }
+
+  #take(event: WebTransportEvent): void {
+    if (event.type === 'sessionEstablished') {
+      this.#session = event.sessionId;
+      if (!this.#isVoice) {
+        this.#ready();
+        return;
+      }
+      this.#control = this.#machine.openStream(event.sessionId, 'bidirectional')!;
+      const hello = { type: 'parley.hello', protocol: 1, codecs: [VOICE_CODEC] };
+      this.#machine.writeStream(this.#control, encodeMessage(hello));
+    } else if (event.type === 'streamReadable') this.#read(event.streamId);
+    else if (event.type === 'streamOpened') this.#answer = event.streamId;
+    else if (event.type === 'closed' || event.type === 'sessionClosed' || event.type === 'sessionRejected') {
+      this.closed = true;
+      clearInterval(this.#timer);
+    }
+  }
+
+  #read(streamId: number): void {
+    for (;;) {
+      const read = this.#machine.readStream(streamId);
+      if (read === undefined || read.data.length === 0) return;
+      if (streamId === this.#answer) this.#heard(read.data);
+      else if (streamId === this.#control) this.#ready();
+    }
+  }
+
+  #heard(data: Uint8Array): void {
+    if (this.headerOctets === 0) this.headerOctets = data.length % FRAME_OCTETS;
+    this.#answerOctets += data.length;
+    const whole = Math.floor((this.#answerOctets - this.headerOctets) / FRAME_OCTETS);
+    const now = performance.now();
+    while (this.#framesHeard < whole) {
+      this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
+      this.#framesHeard += 1;
+    }
+  }
+
+  /** Speaks from now on: one frame each 20 ms. */
+  speak(): void {
+    this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
+    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
+    this.#machine.writeStream(
+      this.#microphone,
+      encodeHeader({ ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
+    );
+    this.#timer = setInterval(() => {
+      this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
+      this.#framesSent += 1;
+      this.#machine.writeStream(this.#microphone, frame);
+      this.#wake();
+    }, FRAME_MS);
+  }
+
+  counts() {
+    return { sent: this.#framesSent, heard: this.#framesHeard };
+  }
+}
+
+/** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
+async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
+  const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
+  const send = ({ data, path }: Datagram) => {
+    const header = {
+      clientHost: path.local.host,
+      clientPort: path.local.port,
+      proxyHost: plain.local.host,
+      proxyPort: plain.local.port,
+    };
+    plain.send({ data: encodeSpp(header, data), path: { local: plain.local, remote: tunnel } });
+  };
+  const onDatagram = (listener: (datagram: Datagram) => void) =>
+    plain.onDatagram(({ data }) => {
+      const decoded = decodeSpp(data);
+      if (decoded === undefined) return;
+      const { clientHost: host, clientPort: port } = decoded.header;
+      listener({ data: decoded.payload, path: { local: { host, port }, remote: tunnel } });
+    });
+  return { local: plain.local, dropped: plain.dropped, send, onDatagram, close: () => plain.close() };
+}
+
+class Load {
+  readonly #callers: Caller[] = [];
+  readonly #path: string;
+  readonly #tunnel: Address;
+  readonly #endpoint = new QuicEndpoint({
+    random,
+    connectionIdGenerator: { length: 8, generate: () => random(8) },
+    wallClockEpochMs: Date.now(),
+  });
+  #driver!: EndpointDriver;
+  #before = { sent: 0, received: 0 };
+
+  constructor(tunnel: Address, path: string) {
+    this.#tunnel = tunnel;
+    this.#path = path;
+  }
+
+  async start(): Promise<void> {
+    const socket = await openForwarderSocket(this.#tunnel);
+    this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
+      if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
+    });
+  }
+
+  async open(count: number): Promise<void> {
+    for (let left = count; left > 0; left -= OPENING)
+      await Promise.all(Array.from({ length: Math.min(left, OPENING) }, () => this.#open()));
+  }
+
+  #open(): Promise<void> {
+    return new Promise((resolve) => {
+      const connection = this.#endpoint.connect(
+        {
+          remote: this.#tunnel,
+          local: { host: '127.0.0.1', port: 20_000 + this.#callers.length },
+          serverName: 'localhost',
+          alpnProtocols: ['h3'],
+          trust: { kind: 'any' },
+          // An idle call of a browser is kept alive by its pings; here silence must not end it.
+          transport: { keepAliveIntervalMs: 10_000 },
+        },
+        this.#driver.now(),
+      );
+      const machine = new WebTransportConnection(connection);
+      const caller = new Caller(machine, this.#path, () => this.#driver.wake(), resolve);
+      connection.context = caller;
+      this.#callers.push(caller);
+      this.#driver.wake();
+    });
+  }
+
+  speak(): void {
+    this.#callers.forEach((caller, index) => {
+      // Spread over the 20 ms, as callers are.
+      setTimeout(() => caller.speak(), (index * FRAME_MS) / this.#callers.length);
+    });
+  }
+
+  /** Forgets the times so far, so that only what comes now is measured. */
+  reset(): void {
+    for (const caller of this.#callers) caller.latencies.length = 0;
+    const { datagramsSent: sent, datagramsReceived: received } = this.#endpoint.stats();
+    this.#before = { sent, received };
+  }
+
+  report() {
+    const latencies = this.#callers.flatMap((caller) => caller.latencies).sort((a, b) => a - b);
+    const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
+    const counts = this.#callers.map((caller) => caller.counts());
+    const { datagramsSent, datagramsReceived } = this.#endpoint.stats();
+    return {
+      datagramsIn: datagramsSent - this.#before.sent,
+      datagramsOut: datagramsReceived - this.#before.received,
+      frames: latencies.length,
+      lost: this.#callers.filter((caller) => caller.closed).length,
+      behind: counts.reduce((sum, { sent, heard }) => sum + sent - heard, 0),
+      medianMs: at(0.5),
+      p95Ms: at(0.95),
+    };
+  }
+}
+
+let load: Load;
+
+answerParent(async (request) => {
+  switch (request.op) {
+    case 'start':
+      load = new Load(request.tunnel as Address, String(request.path));
+      return load.start();
+    case 'open':
+      return load.open(Number(request.count));
+    case 'speak':
+      return load.speak();
+    case 'reset':
+      return load.reset();
+    case 'report':
+      return load.report();
+    default:
+      throw new Error(`unknown request ${request.op}`);
+  }
+});

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { WebSocketServer } from 'ws';
+import { answerParent } from './child.ts';
+
+/** The upstream of the calls benchmark: says each append back at once, in the Realtime API's own events. */
+
+function start(certificatePath: string, keyPath: string): Promise<number> {
+  const server = createServer({ cert: readFileSync(certificatePath), key: readFileSync(keyPath) });
+  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+  const place = { response_id: 'resp_bench', item_id: 'item_bench', output_index: 0, content_index: 0 };
+  sockets.on('connection', (socket) => {
+    socket.on('error', () => {});
+    socket.send(
+      JSON.stringify({ type: 'session.created', event_id: 'event_0', session: { type: 'realtime' } }),
+    );
+    socket.on('message', (data) => {
+      const event = JSON.parse(String(data)) as { type: string; audio?: string };
+      if (event.type !== 'input_audio_buffer.append') return;
+      const delta = {
+        type: 'response.output_audio.delta',
+        event_id: 'event_1',
+        ...place,
+        delta: event.audio,
+      };
+      socket.send(JSON.stringify(delta));
+    });
+  });
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+answerParent((request) => {
+  if (request.op !== 'start') throw new Error(`unknown request ${request.op}`);
+  return start(String(request.certificate), String(request.key));
+});
