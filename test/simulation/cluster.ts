@@ -60,6 +60,7 @@ export function makeCluster(
     quicLb,
     routingKey: random(32),
     statelessResetKey: random(32),
+    ticketKey: random(32),
     backends: Array.from({ length: backends }, (_, index) => {
       const serverId = Uint8Array.of(0x5e, index + 1);
       return {

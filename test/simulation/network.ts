@@ -9,8 +9,10 @@ import type { Trace } from './trace.ts';
 export interface Origin {
   /** The order in which hosts sent. */
   readonly born: number;
-  /** The life of the backend that made it; 0 for a client's. */
+  /** The life of the backend that made it; 0 for a client's and a forwarder's. */
   readonly backendLife: number;
+  /** The client that made it. */
+  readonly client: string | undefined;
 }
 
 export interface Packet {
@@ -66,7 +68,7 @@ export class Network {
   #nextPort = 20_000;
   #nextNet = 1;
   /** Called when a datagram has reached a client, for the checkers. */
-  onClientReceives: (outside: Address, origin: Origin) => void = () => {};
+  onClientReceives: (client: string, outside: Address, origin: Origin) => void = () => {};
   counts = { sent: 0, delivered: 0, lost: 0 };
 
   constructor(options: NetworkOptions) {
@@ -189,7 +191,7 @@ export class Network {
     this.#cross(this.access(client).down, sender, packet, (arrived, now) => {
       // The NAT decides when the datagram is there.
       if (this.#byOutside.get(formatAddress(outside)) !== entry) return;
-      this.onClientReceives(outside, packet.origin);
+      this.onClientReceives(client.name, outside, packet.origin);
       client.receive({ ...packet, to: inside, data: arrived }, now);
     });
   }

@@ -53,7 +53,13 @@ function drawConditions(random: SeededRandom, weather: Weather): Conditions {
   const jitterMs = random.chance(0.5) ? random.between(0, delayMs) : 0;
   if (weather === 'narrow') {
     const rate = random.pick([6, 12, 60, 250]);
-    return { ...PERFECT, delayMs, jitterMs: 0, rate, queueOctets: rate * random.pick([20, 60, 300]) };
+    return {
+      ...PERFECT,
+      delayMs,
+      jitterMs: 0,
+      rate,
+      queueOctets: Math.max(3000, rate * random.pick([20, 60, 300])),
+    };
   }
   const foul = weather === 'foul';
   return {

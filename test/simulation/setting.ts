@@ -26,6 +26,6 @@ export interface Setting {
   /** A connection of a backend ended that belonged to no call: its handshake was never complete. */
   onStrangerEnded(backend: string, reason: CloseReason): void;
   /** For what is sent now. */
-  origin(backendLife: number): Origin;
+  origin(backendLife: number, client?: string): Origin;
   newLife(): number;
 }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { HeaderForm, PacketHead } from '../../proto/invariants/index.ts';
+import { decodeSpp, SPP_HEADER_OCTETS } from '../../proto/spp/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
 
 const LONG_TYPES = ['Initial', '0-RTT', 'Handshake', 'Retry'] as const;
@@ -7,6 +8,9 @@ const head = new PacketHead();
 
 /** A datagram in a few words, by what can be seen of it without keys. */
 export function describePacket(data: Uint8Array): string {
+  if (data.length > SPP_HEADER_OCTETS && decodeSpp(data) !== undefined) {
+    return `SPP and ${describePacket(data.subarray(SPP_HEADER_OCTETS))}`;
+  }
   const form = head.parse(data);
   if (form < 0) return `garbage, ${data.length} octets`;
   const cid = toHex(data.subarray(head.dcidOffset, head.dcidOffset + Math.min(head.dcidLength, 11)));

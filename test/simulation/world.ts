@@ -57,8 +57,8 @@ export class World implements Setting {
     this.trace = new Trace(readable);
     const { schedule, trace } = this;
     this.network = new Network({ seed: plan.seed, schedule, trace, clock: () => this.now });
-    this.network.onClientReceives = (outside, origin) =>
-      this.amplification.onClientReceives(outside, origin, this.#born);
+    this.network.onClientReceives = (client, outside, origin) =>
+      this.amplification.onClientReceives(client, outside, origin, this.#born);
     const cluster = makeCluster(plan.backends, plan.algorithm, new SeededRandom(plan.seed, 'cluster').octets);
     this.backends = cluster.backends.map(
       (_, index) => new BackendHost({ index, cluster, transport: plan.transport, retry: plan.retry }, this),
@@ -84,8 +84,8 @@ export class World implements Setting {
 
   // What hosts ask of their setting.
 
-  origin(backendLife: number): Origin {
-    return { born: ++this.#born, backendLife };
+  origin(backendLife: number, client?: string): Origin {
+    return { born: ++this.#born, backendLife, client };
   }
 
   newLife(): number {

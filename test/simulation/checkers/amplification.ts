@@ -7,39 +7,51 @@ const FACTOR = 3;
 interface Flow {
   received: number;
   sent: number;
-  /** Where the count of sent datagrams stood when one of this backend first reached the client there. */
-  repliedAt: number | undefined;
-  /** The client sent from there after it had heard from the backend: nobody else can have, so it may be validated. */
+  /** Whom datagrams of the backend reached at this address, and where the count of sent datagrams stood then. */
+  reply: { readonly client: string; readonly born: number } | undefined;
+  /** That client sent after it had heard from the backend there: nobody else can have, so the address may be validated. */
   roundTrip: boolean;
 }
 
 /**
  * Counts octets between each backend and each client address, on the network. Until a datagram of the backend has reached the
- * client at that address and one that the client sent after it has come back, no validation is possible, and the limit holds
- * (RFC 9000 §8.1, §9.3.1).
+ * client at that address and one that the client sent after it has come back, by whatever address (RFC 9000 §8.2.3), no
+ * validation is possible, and the limit holds (RFC 9000 §8.1, §9.3.1).
  */
 export class AmplificationChecker {
   readonly #flows = new Map<string, Flow>();
+  /** Flows whose reply waits to be answered, by backend's life and client. */
+  readonly #unproved = new Map<string, Set<Flow>>();
 
   #flow(life: number, client: Address): Flow {
     const key = `${life} ${formatAddress(client)}`;
     let flow = this.#flows.get(key);
     if (flow === undefined) {
-      flow = { received: 0, sent: 0, repliedAt: undefined, roundTrip: false };
+      flow = { received: 0, sent: 0, reply: undefined, roundTrip: false };
       this.#flows.set(key, flow);
     }
     return flow;
   }
 
-  onClientReceives(outside: Address, origin: Origin, born: number): void {
+  onClientReceives(client: string, outside: Address, origin: Origin, born: number): void {
     if (origin.backendLife === 0) return;
-    this.#flow(origin.backendLife, outside).repliedAt ??= born;
+    const flow = this.#flow(origin.backendLife, outside);
+    if (flow.reply !== undefined) return;
+    flow.reply = { client, born };
+    const key = `${origin.backendLife} ${client}`;
+    const unproved = this.#unproved.get(key) ?? new Set();
+    this.#unproved.set(key, unproved.add(flow));
   }
 
   onBackendReceives(life: number, client: Address, octets: number, origin: Origin): void {
-    const flow = this.#flow(life, client);
-    flow.received += octets;
-    if (flow.repliedAt !== undefined && origin.born >= flow.repliedAt) flow.roundTrip = true;
+    this.#flow(life, client).received += octets;
+    const unproved = this.#unproved.get(`${life} ${origin.client}`);
+    if (unproved === undefined) return;
+    for (const flow of unproved) {
+      if (origin.born < flow.reply!.born) continue;
+      flow.roundTrip = true;
+      unproved.delete(flow);
+    }
   }
 
   onBackendSends(life: number, client: Address, octets: number): void {

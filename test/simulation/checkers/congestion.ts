@@ -1,4 +1,4 @@
-import type { QuicConnection } from '../../../proto/quic/index.ts';
+import { type Path, type QuicConnection, samePath } from '../../../proto/quic/index.ts';
 import { Violation } from '../violation.ts';
 
 /** A probe timeout lets two packets go past the window, and one of another space in the same datagram (RFC 9002 §6.2.4). */
@@ -15,8 +15,8 @@ interface Watch {
 export class CongestionChecker {
   readonly #watches = new WeakMap<QuicConnection, Watch>();
 
-  /** Call after each datagram that an endpoint sent, and after each deadline, for each of its connections. */
-  check(connection: QuicConnection, sent: boolean): void {
+  /** Call after each datagram that an endpoint sent on `path`, and at other times, for each of its connections. */
+  check(connection: QuicConnection, path?: Path): void {
     const { bytesInFlight, congestionWindowOctets, ptoCount } = connection.stats();
     let watch = this.#watches.get(connection);
     if (watch === undefined) {
@@ -25,6 +25,8 @@ export class CongestionChecker {
     }
     if (ptoCount > watch.ptoCount) watch.allowance = PACKETS_PER_TIMEOUT;
     watch.ptoCount = ptoCount;
+    // A PATH_CHALLENGE and its answer try another path; they do not wait for room on the one in use.
+    const sent = path !== undefined && samePath(path, connection.path);
     if (sent && bytesInFlight > watch.inFlight && bytesInFlight > congestionWindowOctets) {
       if (watch.allowance === 0) {
         throw new Violation(

@@ -1,6 +1,7 @@
-import { type CloseReason, TransportErrorCode } from '../../../proto/quic/index.ts';
+import { type CloseReason, DEFAULT_TRANSPORT_CONFIG, TransportErrorCode } from '../../../proto/quic/index.ts';
 import { Violation } from '../violation.ts';
 import { type Call, CLOSE_CODE, type Ending } from '../workloads/call.ts';
+import type { Role } from './streams.ts';
 
 /** What went wrong around a call, as far as it can explain how the call ended. */
 export interface Circumstances {
@@ -45,16 +46,33 @@ function checkAgreement(call: Call, mine: Ending, theirs: Ending | undefined): v
   }
 }
 
+const isLoneliness = ({ kind }: Ending): boolean => kind === 'idle-timeout' || kind === 'stateless-reset';
+
+/**
+ * A client whose NAT rebinds within the handshake is complete, its server never is and gives up (RFC 9000 §9 relies on a
+ * stable address for so long): then the server knows nothing of it.
+ */
+function isForgotten(call: Call, ending: Ending): boolean {
+  const { backendLife, endedAt, dialledAt } = call;
+  if (backendLife !== undefined || ending.kind !== 'stateless-reset') return false;
+  return endedAt.client! - dialledAt >= DEFAULT_TRANSPORT_CONFIG.handshakeTimeoutMs;
+}
+
+function isLast({ endedAt }: Call, role: Role): boolean {
+  const mine = endedAt[role];
+  const theirs = endedAt[role === 'client' ? 'server' : 'client'];
+  return mine !== undefined && theirs !== undefined && mine > theirs;
+}
+
 /** Holds how a call ended on both sides to what happened. */
 export function checkEndings(call: Call, circumstances: Circumstances): void {
   const { client, server } = call.endings;
   if (client === undefined) throw new Violation('progress', `${call.name} never ended: ${call.progress}`);
   for (const ending of [client, server]) {
     if (ending === undefined || ending.kind === 'crashed') continue;
-    // A side that hears nothing more from one that is gone needs no further excuse.
-    const peer = ending === client ? server : client;
-    const alone = peer !== undefined && ending.kind === 'idle-timeout';
-    if (alone || isHonest(ending, circumstances)) continue;
+    // A side that hears nothing more from one that is gone, or that it no longer knows it, needs no further excuse.
+    const alone = isLast(call, ending === client ? 'client' : 'server') && isLoneliness(ending);
+    if (alone || isForgotten(call, ending) || isHonest(ending, circumstances)) continue;
     throw new Violation(
       'endings',
       `${call.name}: the ${ending === client ? 'client' : 'server'} ended with ${show(ending)}`,

@@ -78,7 +78,7 @@ export class BackendHost extends EndpointHost {
   }
 
   crash(): void {
-    for (const call of this.#calls.values()) call.endings.server ??= { kind: 'crashed' };
+    for (const call of this.#calls.values()) call.end('server', { kind: 'crashed' }, this.setting.now);
     this.#calls.clear();
     this.endpoint = undefined;
     this.touch();
@@ -156,7 +156,7 @@ export class BackendHost extends EndpointHost {
       }
     }
     const call = this.#calls.get(connection);
-    call?.handle('server', news);
+    call?.handle('server', news, now);
     if (news.type !== 'closed') return;
     const name = call?.name ?? 'a connection without a call';
     trace.event(now, `${this.name}: ${name} ended, ${JSON.stringify(news.reason)}`);

@@ -47,7 +47,7 @@ export class ClientHost extends EndpointHost {
   }
 
   crash(): void {
-    for (const call of this.#calls.values()) call.endings.client ??= { kind: 'crashed' };
+    for (const call of this.#calls.values()) call.end('client', { kind: 'crashed' }, this.setting.now);
     this.#calls.clear();
     this.endpoint = undefined;
     this.touch();
@@ -62,7 +62,7 @@ export class ClientHost extends EndpointHost {
   dial(call: Call, remote: Address): void {
     const { endpoint, setting } = this;
     if (endpoint === undefined) {
-      call.endings.client ??= { kind: 'crashed' };
+      call.end('client', { kind: 'crashed' }, setting.now);
       return;
     }
     const connection = endpoint.connect(
@@ -86,7 +86,7 @@ export class ClientHost extends EndpointHost {
 
   protected send(datagram: Datagram): void {
     const { data, path } = datagram;
-    const origin = this.setting.origin(0);
+    const origin = this.setting.origin(0, this.name);
     this.setting.network.sendFromClient(this, { from: path.local, to: path.remote, data, origin });
   }
 
@@ -100,7 +100,7 @@ export class ClientHost extends EndpointHost {
       trace.event(now, `${this.name}: ${call.name} is connected`);
       call.start(connection, this, now);
     }
-    call.handle('client', news);
+    call.handle('client', news, now);
     if (news.type !== 'closed') return;
     trace.event(now, `${this.name}: ${call.name} ended, ${JSON.stringify(news.reason)}`);
     this.#calls.delete(connection);

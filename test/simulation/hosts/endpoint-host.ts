@@ -49,7 +49,7 @@ export abstract class EndpointHost implements NetworkHost {
     const { endpoint } = this;
     if (endpoint === undefined) return;
     endpoint.onDeadline(now);
-    for (const connection of endpoint.connections()) this.setting.congestion.check(connection, false);
+    for (const connection of endpoint.connections()) this.setting.congestion.check(connection);
     this.#served = true;
     this.touch();
   }
@@ -73,11 +73,11 @@ export abstract class EndpointHost implements NetworkHost {
       for (let sent = endpoint.transmit(now); sent !== undefined; sent = endpoint.transmit(now)) {
         busy = true;
         this.send(sent);
-        for (const connection of endpoint.connections()) this.setting.congestion.check(connection, true);
+        for (const connection of endpoint.connections()) this.setting.congestion.check(connection, sent.path);
       }
     }
     for (const connection of endpoint.connections()) {
-      this.setting.congestion.check(connection, false);
+      this.setting.congestion.check(connection);
       this.setting.memory.checkConnection(this.name, connection);
     }
     this.#nextDeadline = endpoint.deadline();

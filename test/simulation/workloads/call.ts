@@ -27,6 +27,10 @@ export class Call {
     client: undefined,
     server: undefined,
   };
+  readonly endedAt: { client: number | undefined; server: number | undefined } = {
+    client: undefined,
+    server: undefined,
+  };
   readonly dialledAt: number;
   connectedAt: number | undefined;
   /** The side that was told to close, once all streams were over. */
@@ -109,8 +113,14 @@ export class Call {
     this.#hosts[closeBy]?.later(CLOSE_AFTER_MS, () => side.connection.close(CLOSE_CODE, CLOSE_REASON));
   }
 
-  handle(role: Role, event: QuicEvent): void {
-    if (event.type === 'closed') this.endings[role] ??= event.reason;
+  /** How a side's part ended; the first word counts. */
+  end(role: Role, ending: Ending, now: number): void {
+    this.endings[role] ??= ending;
+    this.endedAt[role] ??= now;
+  }
+
+  handle(role: Role, event: QuicEvent, now: number): void {
+    if (event.type === 'closed') this.end(role, event.reason, now);
     else (role === 'client' ? this.#client : this.#server)?.handle(event);
   }
 }

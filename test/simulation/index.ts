@@ -1,0 +1,129 @@
+import { parseArgs } from 'node:util';
+import { INJECTIONS, type InjectionName } from './injections.ts';
+import { runSeeds } from './pool.ts';
+import { type Outcome, runSeed } from './run.ts';
+import { INVARIANTS } from './violation.ts';
+
+const USAGE = `usage: npm run simulate -- [--seeds 1000] [--first 1] [--workers 2]
+       npm run simulate -- --seed N [--trace]
+       npm run simulate -- --inject NAME|list
+
+Plays random clients, forwarders and backends on a virtual clock over a hostile network and holds them to invariants.
+A seed replays to the byte: its hash says so. --inject puts a bug into the engine and looks for a seed that finds it.
+`;
+
+/** Failures that are printed; a bug that breaks all seeds need not fill the screen. */
+const MAX_SHOWN = 10;
+/** Between two lines of progress, in milliseconds. */
+const PROGRESS_EVERY_MS = 10_000;
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+function showFailure({ seed, failure }: Outcome): void {
+  print(`seed ${seed} FAILED [${failure?.invariant}] ${failure?.message}`);
+  print(`  replay: npm run simulate -- --seed ${seed} --trace`);
+}
+
+function replay(seed: number, readable: boolean): boolean {
+  const outcome = runSeed(seed, readable);
+  for (const line of outcome.trace ?? []) print(line);
+  const { hash, datagrams, virtualMs, calls } = outcome;
+  print(
+    `seed ${seed}: ${calls} calls, ${datagrams} datagrams in ${(virtualMs / 1000).toFixed(1)} virtual s, hash ${hash}`,
+  );
+  if (outcome.failure !== undefined) showFailure(outcome);
+  return outcome.failure === undefined;
+}
+
+interface Tally {
+  seeds: number;
+  calls: number;
+  datagrams: number;
+  virtualMs: number;
+  failed: number;
+}
+
+async function playMany(first: number, seeds: number, workers: number, inject?: string): Promise<Tally> {
+  const tally: Tally = { seeds: 0, calls: 0, datagrams: 0, virtualMs: 0, failed: 0 };
+  const started = process.hrtime.bigint();
+  const seconds = (): number => Number(process.hrtime.bigint() - started) / 1e9;
+  let shownAt = 0;
+  await runSeeds({
+    first,
+    seeds,
+    workers,
+    inject,
+    isEnough: () => inject !== undefined && tally.failed > 0,
+    onOutcome: (outcome) => {
+      tally.seeds += 1;
+      tally.calls += outcome.calls;
+      tally.datagrams += outcome.datagrams;
+      tally.virtualMs += outcome.virtualMs;
+      if (outcome.failure !== undefined && ++tally.failed <= (inject === undefined ? MAX_SHOWN : 1)) {
+        showFailure(outcome);
+      }
+      if (seconds() * 1000 - shownAt < PROGRESS_EVERY_MS) return;
+      shownAt = seconds() * 1000;
+      print(
+        `${tally.seeds} of ${seeds} seeds, ${(tally.seeds / seconds()).toFixed(1)} per second, ${tally.failed} failed`,
+      );
+    },
+  });
+  const { calls, datagrams, virtualMs } = tally;
+  print(
+    `${tally.seeds} seeds in ${seconds().toFixed(1)} s with ${workers} workers: ${(tally.seeds / seconds()).toFixed(1)} seeds per second; ` +
+      `${calls} calls, ${datagrams} datagrams, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours; ${tally.failed} failed`,
+  );
+  return tally;
+}
+
+function listInjections(): void {
+  for (const [name, { bug, breaks }] of Object.entries(INJECTIONS)) {
+    print(`${name.padEnd(24)} ${bug}\n${''.padEnd(25)}breaks: ${INVARIANTS[breaks]}`);
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '1000' },
+      first: { type: 'string', default: '1' },
+      workers: { type: 'string', default: '2' },
+      seed: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      inject: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  const number = (text: string, name: string): number => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new TypeError(`--${name} ${text} is not a whole number`);
+    return value;
+  };
+  if (values.help) return print(USAGE);
+  if (values.inject === 'list') return listInjections();
+  if (values.inject !== undefined && !(values.inject in INJECTIONS)) {
+    throw new TypeError(`--inject ${values.inject}: unknown; --inject list shows what there is`);
+  }
+  if (values.seed !== undefined) {
+    if (values.inject !== undefined) INJECTIONS[values.inject as InjectionName].inject();
+    process.exitCode = replay(number(values.seed, 'seed'), values.trace) ? 0 : 1;
+    return;
+  }
+  const first = number(values.first, 'first');
+  const tally = await playMany(
+    first,
+    number(values.seeds, 'seeds'),
+    Math.max(1, number(values.workers, 'workers')),
+    values.inject,
+  );
+  const found = tally.failed > 0;
+  if (values.inject !== undefined) print(found ? 'the bug was found' : 'the bug was NOT found');
+  process.exitCode = found === (values.inject !== undefined) ? 0 : 1;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  process.exitCode = 2;
+});

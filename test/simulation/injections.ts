@@ -1,0 +1,161 @@
+import { PacketHead } from '../../proto/invariants/index.ts';
+import { AckTracker } from '../../proto/quic/ack/index.ts';
+import { LocalConnectionIds } from '../../proto/quic/connection/local-connection-ids.ts';
+import { PathState } from '../../proto/quic/connection/paths.ts';
+import { QuicConnection, TransportError, TransportErrorCode } from '../../proto/quic/index.ts';
+import { Recovery } from '../../proto/quic/recovery/index.ts';
+import { StreamSet } from '../../proto/quic/streams/index.ts';
+import { RecvStream } from '../../proto/quic/streams/recv-stream.ts';
+import { SendStream } from '../../proto/quic/streams/send-stream.ts';
+import { QuicLbDecoder } from '../../proto/quic-lb/index.ts';
+import type { Invariant } from './violation.ts';
+
+/** A bug that is put into the engine to see whether the simulator finds it. */
+export interface Injection {
+  /** What is wrong, as a bug report would say it. */
+  readonly bug: string;
+  /** The invariant that must be seen broken. */
+  readonly breaks: Invariant;
+  /** Puts the bug in; gives what takes it out again. */
+  readonly inject: () => () => void;
+}
+
+/** Replaces a method of a class. `make` is given the right one. */
+function replace<T extends object, K extends keyof T & string>(
+  prototype: T,
+  name: K,
+  make: (right: T[K]) => T[K],
+): () => void {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
+  Object.defineProperty(prototype, name, { ...descriptor, value: make(prototype[name]) });
+  return () => Object.defineProperty(prototype, name, descriptor);
+}
+
+function replaceGetter<T extends object>(prototype: T, name: keyof T & string, value: unknown): () => void {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
+  Object.defineProperty(prototype, name, { ...descriptor, get: () => value });
+  return () => Object.defineProperty(prototype, name, descriptor);
+}
+
+/** One bug at least for each invariant. */
+export const INJECTIONS = {
+  'octets-swapped': {
+    bug: 'now and then a read gives its last two octets in the wrong order',
+    breaks: 'streams',
+    inject: () => {
+      let reads = 0;
+      return replace(
+        RecvStream.prototype,
+        'read',
+        (right) =>
+          function (this: RecvStream, maxOctets) {
+            const taken = right.call(this, maxOctets);
+            const end = taken?.data.length ?? 0;
+            reads += 1;
+            if (taken === undefined || end < 2 || reads % 5 !== 0) return taken;
+            const data = taken.data.slice();
+            [data[end - 2], data[end - 1]] = [data[end - 1]!, data[end - 2]!];
+            return { ...taken, data };
+          },
+      );
+    },
+  },
+  'reset-code-lost': {
+    bug: 'a RESET_STREAM is told to the application with another code',
+    breaks: 'streams',
+    inject: () =>
+      replace(
+        StreamSet.prototype,
+        'onResetStream',
+        (right) =>
+          function (this: StreamSet, id, code, size) {
+            right.call(this, id, code + 1, size);
+          },
+      ),
+  },
+  'final-size-ignored': {
+    bug: 'a stream is ended as soon as all octets so far are read, whatever its final size',
+    breaks: 'streams',
+    inject: () =>
+      replace(
+        RecvStream.prototype,
+        'read',
+        (right) =>
+          function (this: RecvStream, maxOctets) {
+            const taken = right.call(this, maxOctets);
+            return taken === undefined ? undefined : { data: taken.data, fin: true };
+          },
+      ),
+  },
+  'duplicates-processed': {
+    bug: 'a packet that comes twice is processed twice',
+    breaks: 'datagrams',
+    inject: () => replace(AckTracker.prototype, 'isDuplicate', () => () => false),
+  },
+  'retirement-refused': {
+    bug: 'every RETIRE_CONNECTION_ID is taken for a violation',
+    breaks: 'endings',
+    inject: () =>
+      replace(LocalConnectionIds.prototype, 'retire', () => () => {
+        throw new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, 'injected', 0x19);
+      }),
+  },
+  'route-to-neighbour': {
+    bug: 'one routable packet in twenty goes to the next backend',
+    breaks: 'routing',
+    inject: () => {
+      let packets = 0;
+      return replace(
+        QuicLbDecoder.prototype,
+        'decode',
+        (right) =>
+          function (this: QuicLbDecoder, data, at, length, known) {
+            const backend = right.call(this, data, at, length, known);
+            packets += 1;
+            return backend > 0 && packets % 20 === 0 ? backend - 1 : backend;
+          },
+      );
+    },
+  },
+  'no-amplification-limit': {
+    bug: 'an address that is not validated is sent as much as there is',
+    breaks: 'amplification',
+    inject: () => replaceGetter(PathState.prototype, 'allowance', Number.POSITIVE_INFINITY),
+  },
+  'window-ignored': {
+    bug: 'the congestion window never stops a packet',
+    breaks: 'congestion',
+    inject: () => replace(Recovery.prototype, 'canSend', () => () => true),
+  },
+  'connection-leaked': {
+    bug: 'a connection that is over is never forgotten',
+    breaks: 'memory',
+    inject: () => replaceGetter(QuicConnection.prototype, 'finished', false),
+  },
+  'timer-stuck': {
+    bug: 'the loss timer runs out and nothing happens',
+    breaks: 'deadlines',
+    inject: () => replace(Recovery.prototype, 'onDeadline', () => () => ({ type: 'none' })),
+  },
+  'loss-forgotten': {
+    bug: 'octets of a lost packet are never sent again',
+    breaks: 'progress',
+    inject: () => replace(SendStream.prototype, 'onLost', () => () => {}),
+  },
+  'parser-throws': {
+    bug: 'the forwarder throws at a datagram of less than 7 octets',
+    breaks: 'engine',
+    inject: () =>
+      replace(
+        PacketHead.prototype,
+        'parse',
+        (right) =>
+          function (this: PacketHead, data) {
+            if (data.length < 7) throw new RangeError('offset is out of bounds');
+            return right.call(this, data);
+          },
+      ),
+  },
+} as const satisfies Record<string, Injection>;
+
+export type InjectionName = keyof typeof INJECTIONS;
