@@ -54,11 +54,13 @@ export function onPathResponse(state: ConnectionState, data: Uint8Array, now: nu
 
 /** A path was not validated in time: go back to the last one that was, or end (RFC 9000 §9.3.2). */
 export function onValidationFailed(state: ConnectionState, path: PathState, now: number): void {
+  const fallback = state.paths.fallback;
+  // The last address that was proved stays, silent as it is: to be there beats ending (RFC 9000 §9.3.2).
+  if (path === fallback) return;
   if (path !== state.paths.active) {
     state.paths.remove(path);
     return;
   }
-  const fallback = state.paths.fallback;
   if (fallback === undefined || !fallback.validated) {
     state.end(
       {

@@ -16,7 +16,7 @@ const MAX_BURST = 3000;
 /** Rounds in which what is due stays due. */
 const MAX_STUCK_ROUNDS = 50;
 /** Octets of UDP payload that the engine sends at most in one datagram. */
-const MAX_DATAGRAM_OCTETS = 1200;
+const MAX_DATAGRAM_OCTETS = 1500;
 
 /** One side under test: its engine behind the five calls, an application upon it, and an eye on every promise. */
 export abstract class Subject implements Target {

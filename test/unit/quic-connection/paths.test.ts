@@ -88,6 +88,19 @@ describe('the peer changes its address (RFC 9000 §9)', () => {
     expect(toNew).toBeLessThanOrEqual(3 * fromNew + 1200);
   });
 
+  test('a NAT that forgets a silent client twice ends no call (RFC 9000 §9.3.2)', () => {
+    const pair = new QuicPair({ delayMs: 20 });
+    const { client, server } = pair.establish();
+    pair.translate(CLIENT_ADDRESS, OUTSIDE_PORT);
+    client.ping();
+    pair.run(() => pair.has(server, 'pathChanged'));
+    // Neither the old address nor the new one answers the server's challenges: the client is behind a third.
+    pair.translate(CLIENT_ADDRESS, OUTSIDE_HOST);
+    pair.run(() => false, 10_000);
+    expect(server.closed).toBe(false);
+    expect(Buffer.compare(echo(pair, client, server, 20_000), patternOctets(0, 20_000))).toBe(0);
+  });
+
   test('a forged source address makes the server go back when it cannot be proved (RFC 9000 §9.3.2)', () => {
     const pair = new QuicPair();
     const { client, server } = pair.establish();
