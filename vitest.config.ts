@@ -4,9 +4,9 @@ const project = (name: string, include: string[], testTimeout = 10_000) => ({
   test: { name, include, testTimeout, hookTimeout: 60_000 },
 });
 
-/** Tests with processes and browsers of their own: one file at a time, after the others, so that they have the machine. */
-const alone = (name: string, include: string[], groupOrder: number) => ({
-  test: { name, include, testTimeout: 90_000, hookTimeout: 60_000, maxWorkers: 1, sequence: { groupOrder } },
+/** Tests with processes and browsers of their own: after the others, few files at a time, so that they have the machine. */
+const alone = (name: string, include: string[], groupOrder: number, maxWorkers: number) => ({
+  test: { name, include, testTimeout: 90_000, hookTimeout: 60_000, maxWorkers, sequence: { groupOrder } },
 });
 
 export default defineConfig({
@@ -18,8 +18,8 @@ export default defineConfig({
       project('routing', ['test/routing/**/*.test.ts'], 30_000),
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
-      alone('interop', ['test/interop/**/*.test.ts'], 1),
-      alone('e2e', ['test/e2e/**/*.test.ts'], 2),
+      alone('interop', ['test/interop/**/*.test.ts'], 1, 1),
+      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2),
     ],
   },
 });

@@ -2,8 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { Scene, type SceneOptions } from '../support/scene.ts';
 
-const LONG =
-  'One two three four five six seven eight nine ten, every word of this sentence must arrive, whatever the network does.';
+const LONG = 'One two three four five six seven: every word of this must arrive.';
 /** When the caller is in the middle of the sentence: a second of silence leads. */
 const MID_UTTERANCE_MS = 3000;
 

@@ -2,8 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { Scene } from '../support/scene.ts';
 
-const LONG =
-  'This is a long sentence, so that the answer is long as well, and there is time to speak over it before it ends.';
+const LONG = 'This is a sentence of some length, so that there is time to speak over its answer.';
 const SAMPLES_PER_MS = 24;
 
 let scene: Scene | undefined;
@@ -16,7 +15,7 @@ describe('a caller speaks over the answer', () => {
   it('playback stops at once, and the upstream is told exactly how much was heard', async () => {
     scene = await Scene.open({
       text: [
-        { text: LONG, pauseSeconds: 2.5 },
+        { text: LONG, pauseSeconds: 2 },
         { text: 'Stop, I have something to add.', pauseSeconds: 20 },
       ],
     });
