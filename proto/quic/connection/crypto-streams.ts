@@ -18,6 +18,11 @@ export class CryptoReceiver {
   readonly #pieces: Piece[] = [];
   readonly #held = new RangeSet();
 
+  /** Octets that wait for a gap before them to close. */
+  get heldOctets(): number {
+    return this.#pieces.reduce((sum, { data }) => sum + data.length, 0);
+  }
+
   /** Takes one frame and gives what is now in order, in pieces. Throws CRYPTO_BUFFER_EXCEEDED beyond the bounds. */
   receive(offset: number, data: Uint8Array): readonly Uint8Array[] {
     const end = offset + data.length;

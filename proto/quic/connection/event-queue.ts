@@ -39,6 +39,16 @@ export class EventQueue {
     return this.#closed;
   }
 
+  /** News that were not polled yet, those of streams and datagrams apart. */
+  get length(): number {
+    return this.#own.length;
+  }
+
+  /** Octets of datagrams that were not polled yet. */
+  get datagramOctets(): number {
+    return this.#datagrams.octets;
+  }
+
   get datagramsDropped(): number {
     return this.#datagrams.dropped;
   }

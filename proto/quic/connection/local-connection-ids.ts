@@ -141,6 +141,11 @@ export class LocalConnectionIds {
     return undefined;
   }
 
+  /** Retired ones that still lead here. */
+  get lingeringCount(): number {
+    return this.#lingering.length;
+  }
+
   get activeCount(): number {
     return this.#active.size;
   }

@@ -25,6 +25,10 @@ export class UndecryptedBuffer {
     return true;
   }
 
+  get octets(): number {
+    return this.#octets;
+  }
+
   get isEmpty(): boolean {
     return this.#packets.length === 0;
   }

@@ -46,6 +46,11 @@ export class RecvStream {
     this.#limit = windowOctets;
   }
 
+  /** Octets of memory that hold what was received and not read. */
+  get heldOctets(): number {
+    return this.#blocks.size * BLOCK_OCTETS;
+  }
+
   get highest(): number {
     return this.#highest;
   }

@@ -50,6 +50,12 @@ export class SendStream {
     return this.#resetCode === undefined ? this.#written - this.#next : 0;
   }
 
+  /** Octets written and kept, since they are not acknowledged from the beginning on. */
+  get heldOctets(): number {
+    if (this.done || this.#resetCode !== undefined) return 0;
+    return this.#written - this.#settledOctets();
+  }
+
   get limit(): number {
     return this.#limit;
   }

@@ -65,6 +65,17 @@ export class StreamSet {
     return this.#table.size;
   }
 
+  /** Octets that open streams keep: written and not acknowledged, and received and not read. */
+  heldOctets(): { readonly sending: number; readonly receiving: number } {
+    let sending = 0;
+    let receiving = 0;
+    for (const { send, recv } of this.#table.all()) {
+      sending += send?.heldOctets ?? 0;
+      receiving += recv?.heldOctets ?? 0;
+    }
+    return { sending, receiving };
+  }
+
   /** The peer's transport parameters came (or remembered ones, for 0-RTT). Limits only rise (RFC 9000 §7.4.1). */
   setPeerLimits(limits: StreamLimits): void {
     const raised = this.#table.setPeerLimits(limits);

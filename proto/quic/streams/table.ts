@@ -109,6 +109,11 @@ export class StreamTable {
     return this.#streams.size;
   }
 
+  /** All open streams. */
+  all(): Iterable<Stream> {
+    return this.#streams.values();
+  }
+
   kind(direction: StreamDirection): Kind {
     return direction === 'bidirectional' ? this.bidi : this.uni;
   }
