@@ -1,6 +1,7 @@
 export type { SessionTicket } from '../tls/index.ts';
 export { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './connection/config.ts';
 export { QuicConnection } from './connection/connection.ts';
+export type { QuicMemory } from './connection/memory.ts';
 export {
   combineObservers,
   type DropReason,

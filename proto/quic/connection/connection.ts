@@ -2,6 +2,7 @@ import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
 import { TAG_OCTETS } from '../protection/index.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
+import { memoryOf, type QuicMemory } from './memory.ts';
 import { migrate } from './migration.ts';
 import { asTransportError, receiveDatagram } from './receive.ts';
 import type { ConnectionState } from './state.ts';
@@ -200,6 +201,11 @@ export class QuicConnection implements QuicTransport {
     if (!this.#state.complete || !this.#state.close.isOpen) return;
     this.#state.localIds.rotate();
     this.#onActive();
+  }
+
+  /** What it holds at the moment; walks its open streams. */
+  memory(): QuicMemory {
+    return memoryOf(this.#state);
   }
 
   stats(): QuicStats {
