@@ -158,6 +158,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       },
       ...(config.retry === 'always' && { requireRetry: () => true }),
     },
+    transport: { maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
   const sockets = [await openTunnelSocket(tunnel, new Set(cluster.forwarders))];

@@ -72,6 +72,8 @@ const schema = z.strictObject({
   drainSeconds: z.number().min(0).default(30),
   /** File that TLS secrets are appended to, for reading captures. Never in production. Default: SSLKEYLOGFILE, if set. */
   keyLogFile: z.string().min(1).optional(),
+  /** Octets of UDP payload that path MTU discovery tries at most. SPP adds 38 more between forwarder and backend. */
+  maxDatagramSize: z.number().int().min(1200).max(16_383).default(1414),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
 });

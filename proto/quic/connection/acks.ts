@@ -1,5 +1,6 @@
 import type { AckFrame } from '../frames/index.ts';
 import type { SentPacket } from '../recovery/index.ts';
+import { onMtuDelivered, onMtuLost } from './mtu-probes.ts';
 import type { ConnectionState, Intent, SpaceState } from './state.ts';
 
 /** ACK delays of the peer beyond this make no sense; it keeps a hostile exponent from overflowing. */
@@ -40,6 +41,7 @@ export function onAckFrame(
 }
 
 function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Intent>): void {
+  if (space.name === 'application') onMtuDelivered(state, packet);
   for (const intent of packet.intents) {
     switch (intent.kind) {
       case 'stream-set':
@@ -59,6 +61,7 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
         state.handshakeDoneAcked = true;
         break;
       case 'newConnectionId':
+      case 'mtuProbe':
         break;
     }
   }
@@ -75,6 +78,7 @@ export function onPacketsLost(
     state.observer.packetLost?.(space.name, packet.packetNumber, packet.octets, now);
     for (const intent of packet.intents) requeue(state, space, intent);
   }
+  if (lost.length > 0 && space.name === 'application') onMtuLost(state, lost, now);
   if (lost.length > 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
 
@@ -95,6 +99,9 @@ export function requeue(state: ConnectionState, space: SpaceState, intent: Inten
       break;
     case 'retireConnectionId':
       state.remoteIds.lost(intent.sequence);
+      break;
+    case 'mtuProbe':
+      // Path MTU discovery decides whether to send another (RFC 9000 §14.4).
       break;
     case 'ack':
       // The ranges are still unreported: the next ACK names them.

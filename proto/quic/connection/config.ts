@@ -13,8 +13,13 @@ export interface TransportConfig {
   /** CIDs of the peer that we keep at a time; at least 2 (RFC 9000 §18.2). */
   readonly activeConnectionIdLimit: number;
   readonly maxAckDelayMs: number;
-  /** UDP payload that we send at most; 1200 to 65527. No path MTU discovery yet. */
+  /** UDP payload that we send from the start; 1200 to 16383. */
   readonly datagramSize: number;
+  /**
+   * UDP payload that path MTU discovery tries at most (RFC 9000 §14.3); 1452 fits an Ethernet path over IPv6, 1472 over IPv4.
+   * Not above `datagramSize`: none is tried.
+   */
+  readonly maxDatagramSize: number;
   /** Handshakes that take longer end with `handshake-timeout`. */
   readonly handshakeTimeoutMs: number;
   /** Sends a PING when nothing was sent or heard for this long; 0 sends none (RFC 9000 §10.1.2). */
@@ -41,6 +46,7 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   activeConnectionIdLimit: 4,
   maxAckDelayMs: 25,
   datagramSize: 1200,
+  maxDatagramSize: 1452,
   handshakeTimeoutMs: 10_000,
   keepAliveIntervalMs: 0,
   datagramSendQueueOctets: 64 * 1024,

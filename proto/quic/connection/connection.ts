@@ -1,16 +1,13 @@
 import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
-import { TAG_OCTETS } from '../protection/index.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { memoryOf, type QuicMemory } from './memory.ts';
 import { migrate } from './migration.ts';
+import { DATAGRAM_OVERHEAD_OCTETS } from './packet-builder.ts';
 import { asTransportError, receiveDatagram } from './receive.ts';
 import type { ConnectionState } from './state.ts';
 import { handleDeadline, nextDeadline, startCloseTimer } from './timers.ts';
 import { transmitDatagram } from './transmit.ts';
-
-/** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
-const DATAGRAM_OVERHEAD_OCTETS = 1 + 20 + 4 + TAG_OCTETS + 3;
 
 /**
  * One QUIC connection, client or server, as a state machine: datagrams and times in, datagrams, a deadline and events
@@ -38,6 +35,11 @@ export class QuicConnection implements QuicTransport {
   /** The forwarder that the peer's latest packet came through. */
   get via(): Address | undefined {
     return this.#state.paths.active.via;
+  }
+
+  /** Octets of UDP payload that the path is known to carry: grows by path MTU discovery (RFC 9000 §14.3). */
+  get datagramOctets(): number {
+    return this.#state.datagramSize;
   }
 
   /** Whether it has ended; the `closed` event may still wait to be polled, a CONNECTION_CLOSE to be sent. */
@@ -150,7 +152,9 @@ export class QuicConnection implements QuicTransport {
 
   maxDatagramOctets(): number {
     const offered = this.#state.peerParameters?.maxDatagramFrameSize ?? 0;
-    const frameRoom = this.#state.datagramSize - DATAGRAM_OVERHEAD_OCTETS;
+    const { datagramSize, config } = this.#state;
+    // Not what probing found above it: a limit that callers see should not fall again while a datagram waits.
+    const frameRoom = Math.min(datagramSize, config.datagramSize) - DATAGRAM_OVERHEAD_OCTETS;
     return offered === 0 ? 0 : Math.max(0, Math.min(frameRoom, offered - 3));
   }
 

@@ -45,6 +45,8 @@ export function transportConfig(...given: (Partial<TransportConfig> | undefined)
   const config: TransportConfig = Object.assign({}, DEFAULT_TRANSPORT_CONFIG, ...given);
   if (config.datagramSize < 1200 || config.datagramSize > 16_383)
     throw new UsageError(`datagramSize is ${config.datagramSize}; it must be 1200 to 16383 octets`);
+  if (config.maxDatagramSize > 16_383)
+    throw new UsageError(`maxDatagramSize is ${config.maxDatagramSize}; it must be at most 16383 octets`);
   if (config.activeConnectionIdLimit < 2)
     throw new UsageError(
       `activeConnectionIdLimit is ${config.activeConnectionIdLimit}; it must be at least 2`,

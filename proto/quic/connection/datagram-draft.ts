@@ -179,6 +179,7 @@ export class DatagramDraft {
       // RFC 9000 §14.1: all Initials of a client, those of a server that ask for an acknowledgement.
       if (space.name === 'initial' && (this.#state.isClient || payload.ackEliciting))
         return MIN_INITIAL_DATAGRAM_OCTETS;
+      if (payload.mtuProbeOctets !== undefined) return payload.mtuProbeOctets;
       if (payload.fillDatagram) return MIN_INITIAL_DATAGRAM_OCTETS;
     }
     return 0;

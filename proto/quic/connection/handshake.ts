@@ -3,6 +3,7 @@ import { equalOctets } from '../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import { decodeTransportParameters } from '../transport-parameters.ts';
+import { applyDatagramSize } from './mtu-probes.ts';
 import type { ConnectionState, SpaceState } from './state.ts';
 
 function spaceOf(state: ConnectionState, level: CryptoLevel): SpaceState {
@@ -84,9 +85,8 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
     initialMaxStreamsUni: parameters.initialMaxStreamsUni,
   });
   state.recovery.setPeerMaxAckDelay(parameters.maxAckDelayMs);
-  const size = Math.min(state.config.datagramSize, parameters.maxUdpPayloadSize);
-  state.datagramSize = size;
-  state.recovery.setMaxDatagramOctets(size);
+  state.mtu.limitTo(parameters.maxUdpPayloadSize);
+  applyDatagramSize(state);
 }
 
 /**

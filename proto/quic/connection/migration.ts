@@ -1,5 +1,6 @@
 import { TransportErrorCode } from '../errors.ts';
 import { type Address, type Path, sameAddress } from '../types.ts';
+import { applyDatagramSize } from './mtu-probes.ts';
 import { onlyPortChanged, type PathState } from './paths.ts';
 import type { ConnectionState } from './state.ts';
 
@@ -13,6 +14,13 @@ function announcePath(state: ConnectionState, previous: Path, validated: boolean
   const { path } = state.paths.active;
   state.events.push({ type: 'pathChanged', path, previous, validated });
   state.observer.pathChanged?.(path, previous, validated, now);
+}
+
+/** What was measured on the path before means nothing on this one (RFC 9000 §9.4, §14.3). */
+function beginPath(state: ConnectionState, now: number): void {
+  state.mtu.reset();
+  applyDatagramSize(state);
+  state.recovery.onPathChanged(now);
 }
 
 /** Starts to validate a path with PATH_CHALLENGEs, repeated until one is answered or time is up. */
@@ -35,7 +43,7 @@ export function followPeer(
   const previous = state.paths.activate(path);
   state.counters.pathChanges += 1;
   if (newConnectionId) state.remoteIds.useSpare();
-  if (!onlyPortChanged(previous.path, path.path)) state.recovery.onPathChanged(now);
+  if (!onlyPortChanged(previous.path, path.path)) beginPath(state, now);
   if (!path.validated) startValidation(state, path, now);
   // RFC 9000 §9.3.3: the old path is asked too, so that a packet copied by an attacker does not steal the connection.
   if (previous.validated) startValidation(state, previous, now);
@@ -77,7 +85,7 @@ export function onValidationFailed(state: ConnectionState, path: PathState, now:
   state.paths.activate(fallback);
   state.paths.remove(path);
   state.counters.pathChanges += 1;
-  state.recovery.onPathChanged(now);
+  beginPath(state, now);
   announcePath(state, path.path, true, now);
 }
 
@@ -97,7 +105,7 @@ export function migrate(state: ConnectionState, local: Address, now: number): bo
   path.unlimited = true;
   state.paths.activate(path);
   state.counters.pathChanges += 1;
-  state.recovery.onPathChanged(now);
+  beginPath(state, now);
   startValidation(state, path, now);
   announcePath(state, active.path, false, now);
   return true;

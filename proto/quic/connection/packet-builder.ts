@@ -11,9 +11,12 @@ import {
   writePing,
   writeRetireConnectionId,
 } from '../frames/index.ts';
+import { TAG_OCTETS } from '../protection/index.ts';
 import type { PathState } from './paths.ts';
 import type { ConnectionState, Intent, SpaceState } from './state.ts';
 
+/** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
+export const DATAGRAM_OVERHEAD_OCTETS = 1 + 20 + 4 + TAG_OCTETS + 3;
 /** Octets of a frame of fixed shape at most: NEW_CONNECTION_ID with a CID of 20 octets is the largest. */
 const MAX_SMALL_FRAME_OCTETS = 64;
 const PATH_FRAME_OCTETS = 9;
@@ -30,6 +33,8 @@ export interface Payload {
   ackEliciting: boolean;
   /** PATH_CHALLENGE or PATH_RESPONSE: the datagram is filled up to 1200 octets (RFC 9000 §8.2.1, §8.2.2). */
   fillDatagram: boolean;
+  /** The datagram is filled up to exactly this, to see whether it passes. */
+  mtuProbeOctets?: number;
 }
 
 /** Writes an ACK when one is owed or rides along for free. */
@@ -144,7 +149,12 @@ function writeApplicationData(state: ConnectionState, writer: Writer, payload: P
 
 function writeDatagrams(state: ConnectionState, writer: Writer, payload: Payload): void {
   for (let data = state.datagramsOut.peek(); data !== undefined; data = state.datagramsOut.peek()) {
-    if (datagramOverhead(data.length) + data.length > writer.remaining) return;
+    if (datagramOverhead(data.length) + data.length > writer.remaining) {
+      // After a black hole what waited may fit no packet any more: it must not hold up the rest (RFC 9221 §5).
+      if (data.length <= state.datagramSize - DATAGRAM_OVERHEAD_OCTETS) return;
+      state.datagramsOut.shift();
+      continue;
+    }
     writeDatagram(writer, data);
     state.datagramsOut.shift();
     payload.ackEliciting = true;

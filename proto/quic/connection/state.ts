@@ -15,6 +15,7 @@ import { EventQueue } from './event-queue.ts';
 import type { ConnectionKeys } from './keys.ts';
 import type { ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
 import type { DropReason, QuicObserver, SpaceName } from './observer.ts';
+import { PathMtu } from './path-mtu.ts';
 import { PathState, PathTable } from './paths.ts';
 import type { RemoteConnectionIds } from './remote-connection-ids.ts';
 import { SkippedNumbers } from './skipped-numbers.ts';
@@ -26,6 +27,7 @@ export type Intent =
   | { readonly kind: 'ack'; readonly largest: number }
   | { readonly kind: 'crypto'; readonly offset: number; readonly length: number }
   | { readonly kind: 'handshakeDone' }
+  | { readonly kind: 'mtuProbe'; readonly octets: number }
   | { readonly kind: 'newConnectionId'; readonly sequence: number }
   | { readonly kind: 'retireConnectionId'; readonly sequence: number };
 
@@ -99,6 +101,7 @@ export class ConnectionState {
   readonly keys: ConnectionKeys;
   readonly undecrypted = new UndecryptedBuffer();
   readonly coin: Coin;
+  readonly mtu: PathMtu;
   /** 1-RTT packet numbers left out to catch a peer that acknowledges blindly. */
   readonly skipped: SkippedNumbers;
   readonly counters: ConnectionCounters = {
@@ -123,7 +126,7 @@ export class ConnectionState {
   retryToken: Uint8Array = new Uint8Array(0);
   peerParameters: TransportParameters | undefined;
 
-  /** Octets of UDP payload that we send at most: ours, or the peer's if smaller. */
+  /** Octets of UDP payload that we send at most now: what the path is known to carry. */
   datagramSize: number;
   writable = false;
   complete = false;
@@ -170,6 +173,7 @@ export class ConnectionState {
     this.originalDestination = options.originalDestination;
     this.localSourceId = options.localSourceId;
     this.datagramSize = config.datagramSize;
+    this.mtu = new PathMtu(config.datagramSize, config.maxDatagramSize);
     this.createdAt = now;
     this.lastReceivedAt = now;
     this.idleSince = now;

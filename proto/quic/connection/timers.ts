@@ -1,6 +1,7 @@
 import { PacketSpace } from '../recovery/index.ts';
 import { onPacketsLost, requeue } from './acks.ts';
 import { onValidationFailed } from './migration.ts';
+import { onMtuTimeout } from './mtu-probes.ts';
 import type { ConnectionState } from './state.ts';
 
 /** Probe timeouts that closing and draining last (RFC 9000 §10.2), and that an idle timeout is at least (§10.1). */
@@ -122,6 +123,7 @@ function handleRecovery(state: ConnectionState, now: number): void {
     return;
   }
   if (outcome.type !== 'probe') return;
+  onMtuTimeout(state, now);
   probe(state, outcome.space, 2);
   // RFC 9002 §6.2.4: the other handshake space goes along. Else an Initial that the window keeps back would wait for
   // Handshake packets that the peer cannot read without it.

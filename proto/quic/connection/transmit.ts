@@ -4,6 +4,7 @@ import { writeConnectionClose } from '../frames/index.ts';
 import type { Datagram } from '../types.ts';
 import { DatagramDraft, MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
 import { discardInitial } from './handshake.ts';
+import { draftMtuProbe } from './mtu-probes.ts';
 import {
   hasElicitingWork,
   type Payload,
@@ -27,6 +28,8 @@ export function transmitDatagram(state: ConnectionState, now: number): Datagram 
   }
   state.pacedUntil = undefined;
   maybeUpdateKeys(state, now);
+  const mtuProbe = draftMtuProbe(state, now);
+  if (mtuProbe !== undefined) return finish(state, state.paths.active, mtuProbe, now);
   return transmitProbe(state, now) ?? transmitOnActivePath(state, now);
 }
 
@@ -114,6 +117,7 @@ function finish(
       octets,
       ackEliciting: payload.ackEliciting,
       inFlight,
+      mtuProbe: payload.mtuProbeOctets !== undefined,
       intents: payload.intents,
     });
     if (payload.ackEliciting) {

@@ -199,8 +199,9 @@ export class Recovery<Intent> {
     let newestMs = Number.NEGATIVE_INFINITY;
     for (const packet of lost) {
       if (!packet.inFlight) continue;
-      this.#packetsLost++;
       this.#leaveFlight(state, packet);
+      if (packet.mtuProbe) continue;
+      this.#packetsLost++;
       if (state.ofThisPath(packet)) newestMs = Math.max(newestMs, packet.sentAtMs);
     }
     if (newestMs === Number.NEGATIVE_INFINITY) return lost;

@@ -9,6 +9,8 @@ export interface SentPacket<Intent> {
   readonly ackEliciting: boolean;
   /** Ack-eliciting or with PADDING: it counts against the congestion window (RFC 9002 §2). */
   readonly inFlight: boolean;
+  /** A probe of the path's MTU: its loss says nothing of congestion (RFC 9000 §14.4). */
+  readonly mtuProbe?: boolean;
   readonly intents: readonly Intent[];
 }
 

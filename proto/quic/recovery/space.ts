@@ -57,7 +57,7 @@ export class SpaceState<Intent> {
 
   /** RFC 9002 §7.6.2: both ends are ack-eliciting and were sent after the first RTT sample. */
   #extendLostSpan(packet: SentPacket<Intent>, firstSampleMs: number | undefined): void {
-    if (!packet.ackEliciting || !this.ofThisPath(packet)) return;
+    if (!packet.ackEliciting || packet.mtuProbe || !this.ofThisPath(packet)) return;
     if (firstSampleMs === undefined || packet.sentAtMs <= firstSampleMs) return;
     this.#lostFromMs ??= packet.sentAtMs;
     this.lostSpanMs = Math.max(this.lostSpanMs, packet.sentAtMs - this.#lostFromMs);
