@@ -12,6 +12,8 @@ import {
 
 /** Datagrams that wait for a slow reader; newer ones are dropped, as UDP would. */
 const DATAGRAM_QUEUE = 256;
+/** Datagrams that are kept until somebody asks for them the first time. */
+const EARLY_DATAGRAMS = 16;
 
 interface Waiting {
   readonly direction: StreamDirection;
@@ -24,7 +26,6 @@ export class Session implements WebTransportSession {
   readonly request: SessionRequest;
   readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
   readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
-  readonly datagrams: WebTransportSession['datagrams'];
   readonly closed: Promise<CloseInfo>;
   readonly id: number;
 
@@ -36,7 +37,9 @@ export class Session implements WebTransportSession {
   #waiting: Waiting[] = [];
   #incomingBidi!: ReadableStreamDefaultController<BidirectionalStream>;
   #incomingUni!: ReadableStreamDefaultController<ReadableStream<Uint8Array>>;
-  #incomingDatagrams!: ReadableStreamDefaultController<Uint8Array>;
+  #datagrams: WebTransportSession['datagrams'] | undefined;
+  #incomingDatagrams: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #earlyDatagrams: Uint8Array[] = [];
   #settleClosed!: { resolve: (info: CloseInfo) => void; reject: (error: Error) => void };
   #ended = false;
 
@@ -64,7 +67,15 @@ export class Session implements WebTransportSession {
         this.#incomingUni = controller;
       },
     });
-    this.datagrams = this.#makeDatagrams();
+  }
+
+  /** Made when first asked for: a voice call never does, and pays for neither stream. */
+  get datagrams(): WebTransportSession['datagrams'] {
+    if (this.#datagrams !== undefined) return this.#datagrams;
+    this.#datagrams = this.#makeDatagrams();
+    for (const data of this.#earlyDatagrams.splice(0)) this.#incomingDatagrams?.enqueue(data);
+    if (this.#ended) closeQuietly(this.#incomingDatagrams);
+    return this.#datagrams;
   }
 
   async createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream> {
@@ -112,12 +123,7 @@ export class Session implements WebTransportSession {
     for (const { reject } of this.#waiting) reject(error);
     this.#waiting = [];
     for (const incoming of [this.#incomingBidi, this.#incomingUni, this.#incomingDatagrams]) {
-      try {
-        if (lost) incoming.error(error);
-        else incoming.close();
-      } catch {
-        // its reader cancelled it before
-      }
+      closeQuietly(incoming, lost ? error : undefined);
     }
     this.#listeners.clear();
     if (lost) this.#settleClosed.reject(error);
@@ -168,8 +174,11 @@ export class Session implements WebTransportSession {
   }
 
   datagram(data: Uint8Array): void {
-    if (this.#ended || (this.#incomingDatagrams.desiredSize ?? 0) <= 0) return;
-    this.#incomingDatagrams.enqueue(data);
+    if (this.#ended) return;
+    const incoming = this.#incomingDatagrams;
+    if (incoming !== undefined) {
+      if ((incoming.desiredSize ?? 0) > 0) incoming.enqueue(data);
+    } else if (this.#earlyDatagrams.length < EARLY_DATAGRAMS) this.#earlyDatagrams.push(data);
   }
 
   networkChanged(change: NetworkChange): void {
@@ -228,5 +237,17 @@ export class Session implements WebTransportSession {
         return machine.maxDatagramOctets(id);
       },
     };
+  }
+}
+
+function closeQuietly(
+  incoming: Pick<ReadableStreamDefaultController, 'error' | 'close'> | undefined,
+  error?: Error,
+): void {
+  try {
+    if (error) incoming?.error(error);
+    else incoming?.close();
+  } catch {
+    // Its reader cancelled it before, or it is closed already.
   }
 }
