@@ -1,5 +1,6 @@
 import { attack } from './adversary.ts';
 import { disturb } from './hostile-network.ts';
+import { parseAll } from './parsers.ts';
 import type { Tape } from './tape.ts';
 
 export interface FuzzTarget {
@@ -14,4 +15,6 @@ export const FUZZ_TARGETS: Readonly<Record<string, FuzzTarget>> = {
   peer: { maxTapeOctets: 2500, run: attack },
   /** Two honest sides over a network that does everything but open packets, with the forwarder's routing on the way. */
   network: { maxTapeOctets: 3000, run: disturb },
+  /** Each parser by itself, with samples, samples changed, and octets out of nowhere. */
+  parsers: { maxTapeOctets: 1500, run: parseAll },
 };
