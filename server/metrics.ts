@@ -81,6 +81,16 @@ export class BackendMetrics {
       () => endpoint.stats().datagramsReceived,
     );
     gauge('parley_quic_datagrams_sent', 'UDP payloads sent', () => endpoint.stats().datagramsSent);
+    gauge(
+      'parley_quic_connections_accepted',
+      'QUIC connections taken since the start',
+      () => endpoint.stats().connectionsAccepted,
+    );
+    gauge(
+      'parley_quic_version_negotiations_sent',
+      'Version Negotiation packets sent, probes of forwarders among them',
+      () => endpoint.stats().versionNegotiationsSent,
+    );
     gauge('parley_quic_retries_sent', 'Retry packets sent', () => endpoint.stats().retriesSent);
     gauge(
       'parley_quic_stateless_resets_sent',

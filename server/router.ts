@@ -108,7 +108,8 @@ export class SessionRouter implements HostHandlers {
     this.#count(host, 1);
     try {
       await serve(session);
-      await session.closed;
+      const { closeCode, reason } = await session.closed;
+      this.#log.debug({ path: session.request.path, closeCode, reason }, 'session closed');
     } catch (error) {
       this.#log.debug({ err: error }, 'session lost');
     } finally {

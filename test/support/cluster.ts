@@ -95,6 +95,8 @@ export interface ClusterOptions {
   readonly probeIntervalMs?: number;
   readonly backends?: number;
   readonly origins?: readonly string[];
+  /** When newcomers must prove their address. */
+  readonly retry?: BackendConfigInput['retry'];
 }
 
 /** Forwarder and backends as processes of their own, with the local realtime service in this one, so that it can be asked. */
@@ -126,7 +128,7 @@ async function writeFiles(
   realtimePort: number,
   options: ClusterOptions,
 ): Promise<Files> {
-  const { origins = ['*'], drainSeconds = 1, backends: count = 2 } = options;
+  const { origins = ['*'], drainSeconds = 1, backends: count = 2, retry } = options;
   const hex = (octets: number) => randomBytes(octets).toString('hex');
   const backends: ClusterFile['backends'] = [];
   const backendMetricsPorts: number[] = [];
@@ -160,6 +162,7 @@ async function writeFiles(
       echoPath: '/echo',
       metrics: `127.0.0.1:${backendMetricsPorts[i]}`,
       drainSeconds,
+      retry,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);

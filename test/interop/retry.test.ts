@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { startCluster, type TestCluster } from '../support/cluster.ts';
+import { backendMetric } from './support/backends.ts';
+import { answers, gtlsclient, ONCE } from './support/gtlsclient.ts';
+import { cell } from './support/matrix.ts';
+import { unchanged } from './support/w3c-cells.ts';
+import { type Echoed, startChromium, startDeno, type W3cClient } from './support/w3c-client.ts';
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await startCluster({ backends: 2, retry: 'always' });
+});
+afterAll(() => cluster?.close());
+
+const retries = () => backendMetric(cluster, 'parley_quic_retries_sent');
+
+async function session(client: W3cClient, untilEnd: boolean): Promise<void> {
+  const before = await retries();
+  const url = `https://127.0.0.1:${cluster.forwarderPort}/echo`;
+  try {
+    const id = await client.call<number>('open', { url, hash: cluster.certificateHash });
+    unchanged(await client.call<Echoed>('echoBidirectional', { id, octets: 1000, untilEnd }), 1000, untilEnd);
+  } finally {
+    await client.close();
+  }
+  expect(await retries()).toBeGreaterThan(before);
+}
+
+describe('backends that demand a Retry', () => {
+  cell(
+    'ngtcp2',
+    'Retry',
+    'the client prints a Retry, comes back with its token, and is answered',
+    async () => {
+      const before = await retries();
+      const output = await gtlsclient(cluster.forwarderPort, ONCE);
+      expect(output).toMatch(/pkt rx .*type=Retry/);
+      expect(answers(output)).toBe(1);
+      expect(await retries()).toBe(before + 1);
+    },
+  );
+
+  cell('Chromium', 'Retry', 'a backend counts one, and the session echoes', async () => {
+    await session(await startChromium(), true);
+  });
+
+  cell('Deno', 'Retry', 'a backend counts one, and the session echoes', async () => {
+    await session(startDeno(), false);
+  });
+});

@@ -1,0 +1,29 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Ends as soon as all answers are there. */
+export const ONCE = ['--exit-on-all-streams-close', '--timeout=5s'] as const;
+
+/** GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. */
+export async function gtlsclient(port: number, options: readonly string[]): Promise<string> {
+  const args = [...options, '127.0.0.1', String(port), `https://localhost:${port}/healthz`];
+  const { stdout, stderr } = await run('gtlsclient', args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
+  return stdout + stderr;
+}
+
+export const answers = (output: string) => output.match(/:status: 200\]/g)?.length ?? 0;
+
+const GROUPS = { '001d': 'X25519', '0017': 'P-256' } as const;
+
+/** The named group of the ServerHello, read from the client's dump of the CRYPTO stream in Initial packets. */
+export function serverGroup(output: string): string | undefined {
+  const dump = /Ordered CRYPTO data in Initial crypto level\n((?:[0-9a-f]{8} .*\n)+)/.exec(output)?.[1] ?? '';
+  const hex = dump
+    .split('\n')
+    .map((line) => line.slice(10, 59).replaceAll(' ', ''))
+    .join('');
+  const group = /0033(?:0024|0045)(001d|0017)/.exec(hex)?.[1];
+  return group && GROUPS[group as keyof typeof GROUPS];
+}

@@ -1,0 +1,104 @@
+import { it } from 'vitest';
+
+/** The other implementations that call us. */
+export const CLIENTS = ['Chromium', 'Deno', 'ngtcp2'] as const;
+export type Client = (typeof CLIENTS)[number];
+
+export const FEATURES = [
+  'handshake',
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'X25519',
+  'P-256',
+  'HelloRetryRequest',
+  'nothing in common: a TLS alert',
+  'Version Negotiation',
+  'Retry',
+  '20 % loss each way',
+  'key update',
+  'NAT rebinding',
+  'active migration',
+  'small flow-control windows',
+  'many streams',
+  '10 MiB there and back',
+  'WebTransport session, and its refusal',
+  'bidirectional streams',
+  'unidirectional streams both ways',
+  'datagrams',
+  'reset and stop codes both ways',
+  'close code and reason to the server',
+  'close code and reason to the client',
+  'draining',
+  'small first datagrams are dropped',
+  'connection close',
+] as const;
+export type Feature = (typeof FEATURES)[number];
+
+const CHOICE = 'gives no way to choose it';
+const NO_WEBTRANSPORT = 'speaks HTTP/3, but no WebTransport';
+
+/** Why a cell cannot be tested. Every cell is either here or has a test: the report fails otherwise. */
+export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> = {
+  Chromium: {
+    TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_CHACHA20_POLY1305_SHA256: CHOICE,
+    X25519: CHOICE,
+    'P-256': CHOICE,
+    HelloRetryRequest: 'always sends a key share of X25519',
+    'nothing in common: a TLS alert': CHOICE,
+    'Version Negotiation': 'always begins with version 1 for WebTransport',
+    'key update': 'a page cannot ask for one, and it updates by itself only after millions of packets',
+    'active migration': 'does not migrate WebTransport: it has one connected socket',
+    'small flow-control windows': CHOICE,
+    'small first datagrams are dropped': 'always pads them',
+  },
+  Deno: {
+    TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_CHACHA20_POLY1305_SHA256: CHOICE,
+    X25519: CHOICE,
+    'P-256': CHOICE,
+    HelloRetryRequest: 'always sends a key share of X25519',
+    'nothing in common: a TLS alert': CHOICE,
+    'Version Negotiation': 'always begins with version 1',
+    'key update': 'has no call for it',
+    'active migration': 'has no call for it',
+    'small flow-control windows': CHOICE,
+    'many streams':
+      'never ends its half of a stream (denoland/deno#36822), so the first 100 streams are all that it gets, and it throws rather than waits for more',
+    'reset and stop codes both ways':
+      '`writer.abort()` and `reader.cancel()` with a code have no effect that comes back, where Chromium passes the same test',
+    'close code and reason to the client':
+      'does not read the capsule: `closed` stays pending when the server closes the session',
+    'small first datagrams are dropped': 'always pads them',
+  },
+  ngtcp2: {
+    '10 MiB there and back': 'has no WebTransport, and no plain resource of ours is large',
+    'WebTransport session, and its refusal': NO_WEBTRANSPORT,
+    'bidirectional streams': `${NO_WEBTRANSPORT}; its requests are bidirectional streams (see many streams)`,
+    'unidirectional streams both ways': `${NO_WEBTRANSPORT}; HTTP/3's own control streams are unidirectional, both ways`,
+    datagrams: NO_WEBTRANSPORT,
+    'reset and stop codes both ways': NO_WEBTRANSPORT,
+    'close code and reason to the server': NO_WEBTRANSPORT,
+    'close code and reason to the client': NO_WEBTRANSPORT,
+    draining: 'prints no GOAWAY',
+  },
+};
+
+export interface Cell {
+  readonly client: Client;
+  readonly feature: Feature;
+}
+
+declare module 'vitest' {
+  interface TaskMeta {
+    interop?: Cell;
+  }
+}
+
+/** One cell of the matrix as a test. `shows` is the evidence it looks at. */
+export function cell(client: Client, feature: Feature, shows: string, run: () => Promise<void>): void {
+  it(`${feature}: ${shows}`, async ({ task }) => {
+    task.meta.interop = { client, feature };
+    await run();
+  });
+}

@@ -1,0 +1,190 @@
+// What a WebTransport client of the W3C's shape is put through. Runs as it is in a page of Chromium and in Deno: each
+// function takes and gives JSON, and sessions stay here, named by a number.
+const sessions = [];
+const hex = (buffer) =>
+  Array.from(new Uint8Array(buffer), (octet) => octet.toString(16).padStart(2, '0')).join('');
+const sha256 = async (octets) => hex(await crypto.subtle.digest('SHA-256', octets));
+const CHUNK = 65_536;
+
+function randomOctets(length) {
+  const octets = new Uint8Array(length);
+  for (let at = 0; at < length; at += CHUNK)
+    crypto.getRandomValues(octets.subarray(at, Math.min(at + CHUNK, length)));
+  return octets;
+}
+
+function dial(url, hash) {
+  const value = Uint8Array.from(hash.match(/../g), (pair) => Number.parseInt(pair, 16));
+  const session = new WebTransport(url, { serverCertificateHashes: [{ algorithm: 'sha-256', value }] });
+  session.closed.catch(() => {}); // looked at by `closed` alone
+  return session;
+}
+
+/** Gives the writer, so that whoever cannot end a stream can reset it. */
+async function writeAll(writable, octets) {
+  const writer = writable.getWriter();
+  for (let at = 0; at < octets.length; at += CHUNK) await writer.write(octets.subarray(at, at + CHUNK));
+  return writer;
+}
+
+/** Reads until `length` octets came and, if asked for, the end of the stream. */
+async function readAll(readable, length, untilEnd) {
+  const received = new Uint8Array(length);
+  const reader = readable.getReader();
+  let at = 0;
+  let ended = false;
+  while (!ended && (untilEnd || at < length)) {
+    const { value, done } = await reader.read();
+    if (done) ended = true;
+    else {
+      if (at + value.length > length) throw new Error(`more than ${length} octets came back`);
+      received.set(value, at);
+      at += value.length;
+    }
+  }
+  reader.releaseLock();
+  return { received: received.subarray(0, at), ended };
+}
+
+async function compared(sent, { received, ended }) {
+  return { octets: received.length, sent: await sha256(sent), received: await sha256(received), ended };
+}
+
+/** Chromium still takes the one argument of older drafts. */
+function streamError(code) {
+  try {
+    return new WebTransportError('interop', { source: 'stream', streamErrorCode: code });
+  } catch {
+    return new WebTransportError({ message: 'interop', streamErrorCode: code });
+  }
+}
+const codeOf = (work) =>
+  work.then(
+    () => ({ error: 'it did not fail' }),
+    (error) => ({ code: error.streamErrorCode, source: error.source, error: String(error) }),
+  );
+
+globalThis.interop = {
+  async open({ url, hash }) {
+    const session = dial(url, hash);
+    await session.ready;
+    return sessions.push(session) - 1;
+  },
+
+  async openFails({ url, hash }) {
+    return dial(url, hash).ready.then(
+      () => 'ready',
+      (error) => `refused: ${error.message}`,
+    );
+  },
+
+  async echoBidirectional({ id, octets, untilEnd }) {
+    const sent = randomOctets(octets);
+    const stream = await sessions[id].createBidirectionalStream();
+    const writing = writeAll(stream.writable, sent).then((writer) => {
+      if (untilEnd) writer.close().catch(() => {});
+      return writer;
+    });
+    const [answer, writer] = await Promise.all([readAll(stream.readable, octets, untilEnd), writing]);
+    // Deno's close sends no FIN (denoland/deno#36822), and a stream that never ends counts against the limit: reset it.
+    if (!untilEnd) await writer.abort(streamError(0)).catch(() => {});
+    return compared(sent, answer);
+  },
+
+  async echoUnidirectional({ id, octets, untilEnd }) {
+    const sent = randomOctets(octets);
+    const incoming = sessions[id].incomingUnidirectionalStreams.getReader();
+    const writer = await writeAll(await sessions[id].createUnidirectionalStream(), sent);
+    if (untilEnd) writer.close().catch(() => {});
+    const { value } = await incoming.read();
+    incoming.releaseLock();
+    return compared(sent, await readAll(value, octets, untilEnd));
+  },
+
+  /** `count` streams, 20 at a time; how many came back unchanged. */
+  async manyStreams({ id, count, octets, untilEnd }) {
+    let left = count;
+    let unchanged = 0;
+    const worker = async () => {
+      while (left > 0) {
+        left -= 1;
+        const seen = await interop.echoBidirectional({ id, octets, untilEnd });
+        if (seen.sent === seen.received) unchanged += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, worker));
+    return unchanged;
+  },
+
+  /** Numbered datagrams, one after the other; how many came back unchanged. */
+  async datagrams({ id, count, octets }) {
+    const { datagrams } = sessions[id];
+    const writer = (datagrams.createWritable ? datagrams.createWritable() : datagrams.writable).getWriter();
+    const reader = datagrams.readable.getReader();
+    let unchanged = 0;
+    for (let number = 0; number < count; number++) {
+      const sent = randomOctets(octets);
+      await writer.write(sent);
+      const { value } = await reader.read();
+      if (hex(value) === hex(sent)) unchanged += 1;
+    }
+    reader.releaseLock();
+    writer.releaseLock();
+    return { unchanged, largest: datagrams.maxDatagramSize };
+  },
+
+  /** Resets a stream that the server echoes: the server's half must be reset with the same code. */
+  async reset({ id, code }) {
+    const stream = await sessions[id].createBidirectionalStream();
+    const writer = stream.writable.getWriter();
+    const reader = stream.readable.getReader();
+    await writer.write(new Uint8Array(10));
+    await reader.read();
+    const failed = codeOf(reader.read());
+    await writer.abort(streamError(code));
+    return failed;
+  },
+
+  /** Stops the echo of a stream: the server must stop ours with the same code. */
+  async stop({ id, code }) {
+    const stream = await sessions[id].createBidirectionalStream();
+    const writer = stream.writable.getWriter();
+    const reader = stream.readable.getReader();
+    await writer.write(new Uint8Array(10));
+    await reader.read();
+    const failed = codeOf(writer.closed);
+    await reader.cancel(streamError(code));
+    // The server learns of it when it next writes, at the latest.
+    const writing = (async () => {
+      for (let i = 0; i < 100; i++) {
+        await writer.write(new Uint8Array(10));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })();
+    writing.catch(() => {});
+    return Promise.race([failed, writing.then(() => ({ error: 'never stopped' }))]);
+  },
+
+  close({ id, closeCode, reason }) {
+    sessions[id].close({ closeCode, reason });
+    return true;
+  },
+
+  closed({ id }) {
+    return sessions[id].closed.then(
+      ({ closeCode, reason }) => ({ closeCode, reason }),
+      (error) => ({ error: String(error) }),
+    );
+  },
+
+  /** Sends octets that no voice session may begin with; gives how the server closed it. */
+  async malformedVoice({ url, hash }) {
+    const session = dial(url, hash);
+    await session.ready;
+    const stream = await session.createBidirectionalStream();
+    const writer = stream.writable.getWriter();
+    await writer.write(new TextEncoder().encode('\x07{"a":1}'));
+    const { closeCode, reason } = await session.closed;
+    return { closeCode, reason };
+  },
+};
