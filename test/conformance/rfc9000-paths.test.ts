@@ -16,7 +16,7 @@ const octetsTo = (peer: RawPeer, address: Address): number =>
 
 describe('answers to PATH_CHALLENGE (RFC 9000 §8.2.2)', () => {
   test.each(['server', 'client'] as const)(
-    'RFC 9000 §8.2.2: a %s answers with the same octets, in a datagram of 1200',
+    'RFC 9000 §8.2.2, §19.17: a %s answers with the same octets, in a datagram of 1200',
     (role) => {
       const { peer } = role === 'server' ? liveServer() : liveClient();
       const before = peer.raw.length;

@@ -71,7 +71,7 @@ const HANDSHAKE_DONE: Frame = { type: 'handshakeDone' };
 const stream = rule('STREAM', '__01', readStream);
 
 /**
- * RFC 9000 Table 3 and RFC 9221 §4, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as §12.5 allows: it cannot
+ * RFC 9000 Table 3 and RFC 9221 §4, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as RFC 9000 §12.5 allows: it cannot
  * be sent there.
  */
 const rules: readonly (readonly [number, FrameRule])[] = [

@@ -29,7 +29,7 @@ function codeOf(run: () => void): number | undefined {
 }
 
 describe('Huffman code (RFC 7541 §5.2, RFC 9204 §4.1.2)', () => {
-  test('the tables are those of the RFCs', () => {
+  test('the tables are those of RFC 7541 Appendix B and RFC 9204 Appendix A', () => {
     expect(HUFFMAN_CODES).toEqual(huffman.table);
     expect(STATIC_TABLE).toEqual(staticTable.entries);
   });

@@ -30,7 +30,7 @@ const random = (length: number) => new Uint8Array(length).fill(0xab);
 const plainSealer = { seal: (_b: Uint8Array, _s: number, _a: number, _l: number, end: number) => end + 16 };
 const cid = fc.uint8Array({ maxLength: 20 });
 
-describe('packet numbers (RFC 9000 §17.1, Appendix A)', () => {
+describe('packet numbers (RFC 9000 §17.1, Appendix A.2 and Appendix A.3)', () => {
   it.each([...samples.packetNumberEncode, ...samples.constructed.packetNumberEncode])(
     'encodes $fullPn in $octets octets',
     (sample) => {

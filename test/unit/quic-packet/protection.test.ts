@@ -54,7 +54,7 @@ describe('Initial secrets (RFC 9001 §5.2, Appendix A.1)', () => {
   });
 });
 
-describe('packet protection (RFC 9001 §5, Appendix A)', () => {
+describe('packet protection (RFC 9001 §5.3, Appendix A)', () => {
   it('seals the client Initial of Appendix A.2 to the octet', () => {
     const vector = vectors.clientInitial;
     const writer = new Writer(new Uint8Array(1200));
@@ -101,7 +101,7 @@ describe('packet protection (RFC 9001 §5, Appendix A)', () => {
     }
   });
 
-  it('gives the header protection masks of Appendix A', () => {
+  it('gives the header protection masks of Appendix A (§5.4.3, §5.4.4)', () => {
     const { clientInitial, client, chacha20Poly1305ShortHeader: chacha } = vectors;
     const aes = createHeaderProtection(AES, hex(client.hp));
     expect(toHex(aes.mask(hex(clientInitial.sample), 0)).slice(0, 10)).toBe(clientInitial.mask);

@@ -62,7 +62,7 @@ describe.each([
 });
 
 describe('NewReno', () => {
-  test('halves, then adds one datagram per window of acknowledged octets (RFC 9002 §7.3.2 and §7.3.3)', () => {
+  test('halves, then adds one datagram per window of acknowledged octets (RFC 9002 §7.3.2 and §7.3.3, Appendix B)', () => {
     const control = new NewRenoController(SIZE);
     control.onCongestion(5, 10);
     expect(control.windowOctets).toBe(6000);

@@ -110,7 +110,7 @@ describe('acknowledgements (RFC 9002 Appendix A.7)', () => {
   });
 });
 
-describe('loss detection (RFC 9002 §6.1)', () => {
+describe('loss detection (RFC 9002 §6.1, Appendix A.10)', () => {
   test('calls a packet lost when one three later is acknowledged (§6.1.1)', () => {
     for (let pn = 0; pn < 5; pn++) send(pn, pn);
     expect(receive(100, [[2, 2]])).toEqual({ acked: [2], lost: [] });
@@ -132,7 +132,7 @@ describe('loss detection (RFC 9002 §6.1)', () => {
     expect(recovery.ptoCount).toBe(0);
   });
 
-  test('does not count ACK-only packets as lost', () => {
+  test('does not count ACK-only packets as lost (§2)', () => {
     send(0, 0, APPLICATION, false);
     send(0, 1);
     send(0, 2);
@@ -148,7 +148,7 @@ describe('loss detection (RFC 9002 §6.1)', () => {
   });
 });
 
-describe('probe timeout (RFC 9002 §6.2)', () => {
+describe('probe timeout (RFC 9002 §6.2, Appendix A.9)', () => {
   test('is smoothed_rtt + 4 rttvar + max_ack_delay after the last ack-eliciting packet (§6.2.1)', () => {
     send(0, 0);
     receive(100, [[0, 0]]);

@@ -44,7 +44,7 @@ describe('RFC 8448 §3, simple 1-RTT handshake', () => {
     expect(toHex(server.sharedSecret(client.publicKey))).toBe(vectors.sharedSecret);
   });
 
-  test('the key schedule', () => {
+  test('the key schedule (RFC 8446 §7.1, RFC 5869 §2.2 and §2.3)', () => {
     const early = handshakeSecrets(
       octets(vectors.sharedSecret),
       octets(transcriptHashes.clientHelloToServerHello),
@@ -80,7 +80,7 @@ describe('RFC 8448 §3, simple 1-RTT handshake', () => {
     }
   });
 
-  test('Finished of both ends', () => {
+  test('Finished of both ends, over the transcript (RFC 8446 §4.4.1)', () => {
     const toVerify = hash(
       messages.clientHello,
       messages.serverHello,

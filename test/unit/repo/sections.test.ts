@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { printSectionTable, sectionTable } from '../../support/section-table.ts';
+
+/**
+ * Sections that sources cite and no test names. The list may only grow shorter: who decides a new rule names its section in a test,
+ * and who tests one of these takes it out.
+ */
+const UNTESTED: ReadonlySet<string> = new Set([
+  'RFC 4291 §2.5.5.2',
+  'RFC 5077 §4',
+  'RFC 5280 §4.1.2.2',
+  'RFC 5758 §3.2',
+  'RFC 5952 §4.2',
+  'RFC 7301 §3.1',
+  'RFC 7464 §2.2',
+  'RFC 7600 §4.8',
+  'RFC 8410 §3',
+  'RFC 8410 §4',
+  'RFC 8410 §7',
+  'RFC 8446 §4.2.3',
+  'RFC 8446 §4.2.7',
+  'RFC 8446 §4.2.11.2',
+  'RFC 8446 §4.3.2',
+  'RFC 8446 §4.4.2.2',
+  'RFC 8446 §4.4.2.4',
+  'RFC 8446 §9.2',
+  'RFC 8899 §4.3',
+  'RFC 8899 §5.1.1',
+  'RFC 8899 §5.1.2',
+  'RFC 9000 §7.4.1',
+  'RFC 9000 §9.6',
+  'RFC 9001 §4.1.1',
+  'RFC 9001 §4.1.4',
+  'RFC 9001 §9.5',
+  'RFC 9110 §4.3.4',
+  'RFC 9110 §8.6',
+  'RFC 9204 §3.2.1',
+  'RFC 9204 §5',
+  'RFC 9204 §7.1.3',
+  'RFC 9287 §3.1',
+  'RFC 9297 §5.2',
+  'RFC 9438 §4.5',
+  'RFC 9438 §4.8',
+  'WebTransport draft §9.5',
+  'WebTransport draft §9.6',
+]);
+
+const table = sectionTable();
+
+describe('every rule that is decided has a test that names it', () => {
+  it('no section is cited in a source without a test, beyond those that were at first', () => {
+    const added = table.untested.filter((section) => !UNTESTED.has(section));
+    expect(added.map((section) => `${section}: ${table.cited.get(section)?.join(' ')}`)).toEqual([]);
+    expect(table.untested.length).toBeLessThanOrEqual(UNTESTED.size);
+  });
+
+  it('the scan sees the tests: RFC 9000 is named in a hundred sections and more', () => {
+    const sections = [...table.tests.keys()].filter((section) => section.startsWith('RFC 9000 §'));
+    expect(sections.length).toBeGreaterThan(100);
+    expect(table.tests.get('RFC 9000 §13.1')?.some((name) => name.includes('never sent'))).toBe(true);
+  });
+
+  it('a section counts for the document before it, in names, in rows of each and in comments', () => {
+    const { tests, cited } = table;
+    expect(tests.has('RFC 9000 §19.13')).toBe(true);
+    expect(tests.has('RFC 9204 §4.5.6')).toBe(true);
+    expect(cited.get('RFC 9000 §8.1')).toContain('proto/quic/endpoint/acceptor.ts');
+  });
+
+  it('prints a line for each section and the count for each document', () => {
+    const text = printSectionTable(table, false);
+    expect(text).toMatch(/^RFC 9000 §13\.1 .*never sent/m);
+    expect(text).toMatch(/^RFC 9000 +[0-9]+ +[0-9]+$/m);
+  });
+});
