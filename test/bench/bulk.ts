@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { QuicStats } from '../../proto/quic/index.ts';
 import { Child, type Measured } from './child.ts';
+import { type QuinnRun, runQuinn } from './quinn.ts';
 import { costTable, print, table } from './table.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -32,6 +33,46 @@ async function runOnce(octets: number, profile: boolean): Promise<Run> {
 
 const mbits = (octets: number, ms: number) => (octets * 8) / 1000 / ms;
 
+const HEAD = [
+  '',
+  'Mbit/s',
+  'CPU ms out',
+  'CPU ms in',
+  'packets',
+  'ACK packets',
+  'lost',
+  'µs/packet out',
+  'µs/packet in',
+  'ratio',
+];
+
+function rowsOf(octets: number, { server, client }: Run, peer: QuinnRun | undefined): string[][] {
+  const speed = mbits(octets, client.elapsedMs);
+  const ours = [
+    'parley, both ends',
+    speed.toFixed(0),
+    (server.cpuMicros / 1000).toFixed(0),
+    (client.cpuMicros / 1000).toFixed(0),
+    String(server.stats.packetsSent),
+    String(client.stats.packetsSent),
+    String(server.stats.packetsLost),
+    (server.cpuMicros / server.stats.packetsSent).toFixed(1),
+    (client.cpuMicros / client.stats.packetsReceived).toFixed(1),
+  ];
+  if (peer === undefined) return [[...ours, '-']];
+  const theirs = mbits(octets, peer.elapsedMs);
+  const { serverCpuMicros, clientCpuMicros } = peer;
+  const cpu = [(serverCpuMicros / 1000).toFixed(0), (clientCpuMicros / 1000).toFixed(0)];
+  return [
+    [...ours, (speed / theirs).toFixed(2)],
+    ['quinn in Deno, both ends', theirs.toFixed(0), ...cpu, '-', '-', '-', '-', '-', '1.00'],
+  ];
+}
+
+function fastestQuinn(runs: readonly QuinnRun[]): QuinnRun | undefined {
+  return runs.length === 0 ? undefined : runs.reduce((a, b) => (b.elapsedMs < a.elapsedMs ? b : a));
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -42,23 +83,16 @@ async function main(): Promise<void> {
   });
   const octets = Number(values.mebibytes) * MEBIBYTE;
   const runs: Run[] = [];
-  for (let i = 0; i < Number(values.runs); i++) runs.push(await runOnce(octets, values.profile));
+  const quinn: QuinnRun[] = [];
+  for (let i = 0; i < Number(values.runs); i++) {
+    runs.push(await runOnce(octets, values.profile));
+    const peer = await runQuinn(octets);
+    if (peer !== undefined) quinn.push(peer);
+  }
   const best = runs.reduce((a, b) => (b.client.elapsedMs < a.client.elapsedMs ? b : a));
   const { server, client } = best;
-  const rows = [
-    ['Mbit/s', mbits(octets, client.elapsedMs).toFixed(0), mbits(octets, client.elapsedMs).toFixed(0)],
-    ['CPU ms', (server.cpuMicros / 1000).toFixed(0), (client.cpuMicros / 1000).toFixed(0)],
-    ['packets sent', String(server.stats.packetsSent), String(client.stats.packetsSent)],
-    ['packets received', String(server.stats.packetsReceived), String(client.stats.packetsReceived)],
-    ['packets lost', String(server.stats.packetsLost), String(client.stats.packetsLost)],
-    [
-      'CPU µs per data packet',
-      (server.cpuMicros / server.stats.packetsSent).toFixed(1),
-      (client.cpuMicros / client.stats.packetsReceived).toFixed(1),
-    ],
-  ];
-  print(`one stream of ${values.mebibytes} MiB over loopback, best of ${values.runs} runs`);
-  print(table(['', 'out (server)', 'in (client)'], rows));
+  print(`one stream of ${values.mebibytes} MiB over loopback, two processes, best of ${values.runs} runs`);
+  print(table(HEAD, rowsOf(octets, best, fastestQuinn(quinn))));
   if (values.profile) {
     print(`\n${costTable('server, sending', server.costs)}`);
     print(`\n${costTable('client, receiving', client.costs)}`);
