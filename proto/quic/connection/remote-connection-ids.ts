@@ -1,11 +1,20 @@
 import { timingSafeEqual } from 'node:crypto';
 import { equalOctets } from '../../wire/index.ts';
+import { RangeSet } from '../ack/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 
 /** Octets of a stateless reset token (RFC 9000 §10.3). */
 export const RESET_TOKEN_OCTETS = 16;
 /** The shortest datagram that can be a Stateless Reset: one that could be a short header packet (RFC 9000 §10.3). */
 export const MIN_STATELESS_RESET_OCTETS = 21;
+
+/**
+ * Retired CIDs that the peer need not have acknowledged, as a multiple of the limit that we offer. RFC 9000 §5.1.2 asks for two;
+ * a peer that changes all CIDs twice while its acknowledgements are lost takes that up alone, and our own moves come on top.
+ */
+const RETIRING_FACTOR = 4;
+/** A peer numbers its CIDs without gaps, so that what was retired is a handful of ranges. */
+const MAX_RETIRED_RANGES = 64;
 
 /** Who looks for the reset tokens of CIDs in use among datagrams that reach no connection: the endpoint. */
 export interface ResetTokenWatch {
@@ -29,20 +38,22 @@ const violation = (reason: string): TransportError =>
 export class RemoteConnectionIds {
   readonly #watch: ResetTokenWatch;
   readonly #limit: number;
-  /** CIDs retired and not yet acknowledged by the peer; twice the limit that we offer is what the RFC asks for. */
+  /** CIDs retired and not yet acknowledged by the peer. */
   readonly #maxRetiring: number;
   #active: RemoteConnectionId[];
   /** Retired, RETIRE_CONNECTION_ID to be sent. */
   readonly #pendingRetire: number[] = [];
   /** Retired, RETIRE_CONNECTION_ID sent and not acknowledged. */
   readonly #unackedRetire = new Set<number>();
+  /** Sequence numbers from `#retirePriorTo` on that were retired: a NEW_CONNECTION_ID that comes again must not revive them. */
+  readonly #retired = new RangeSet();
   #retirePriorTo = 0;
   #current: RemoteConnectionId;
 
   constructor(first: Uint8Array, activeConnectionIdLimit: number, watch: ResetTokenWatch) {
     this.#watch = watch;
     this.#limit = activeConnectionIdLimit;
-    this.#maxRetiring = Math.max(2 * activeConnectionIdLimit, 8);
+    this.#maxRetiring = RETIRING_FACTOR * activeConnectionIdLimit;
     this.#current = { sequence: 0, connectionId: first, resetToken: undefined };
     this.#active = [this.#current];
   }
@@ -99,6 +110,7 @@ export class RemoteConnectionIds {
       if (id.sequence === sequence && sameId) return true;
       if (id.sequence === sequence || sameId) throw violation('NEW_CONNECTION_ID contradicts an earlier one');
     }
+    if (this.#retired.contains(sequence)) return true;
     return this.#unackedRetire.has(sequence) || this.#pendingRetire.includes(sequence);
   }
 
@@ -111,6 +123,7 @@ export class RemoteConnectionIds {
       else kept.push(id);
     }
     this.#active = kept;
+    this.#retired.remove(0, retirePriorTo);
     if (this.#current.sequence >= retirePriorTo) return false;
     this.#use(kept[0]!);
     return true;
@@ -131,8 +144,12 @@ export class RemoteConnectionIds {
     this.#pendingRetire.length = 0;
   }
 
+  get #retiring(): number {
+    return this.#pendingRetire.length + this.#unackedRetire.size;
+  }
+
   #retire(sequence: number): void {
-    if (this.#pendingRetire.length + this.#unackedRetire.size >= this.#maxRetiring)
+    if (this.#retiring >= this.#maxRetiring)
       throw new TransportError(
         TransportErrorCode.CONNECTION_ID_LIMIT_ERROR,
         `more than ${this.#maxRetiring} retired CIDs wait for the peer's acknowledgement`,
@@ -151,7 +168,10 @@ export class RemoteConnectionIds {
       this.#active.find((id) => id.sequence > this.#current.sequence) ??
       this.#active.find((id) => id !== this.#current);
     if (spare === undefined) return false;
+    // A move of ours is not worth the connection: it waits until the peer has acknowledged earlier ones.
+    if (this.#retiring >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return false;
     const left = this.#current;
+    this.#retired.add(left.sequence, left.sequence + 1);
     this.#retire(left.sequence);
     this.#active = this.#active.filter((id) => id !== left);
     this.#use(spare);
