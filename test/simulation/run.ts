@@ -9,6 +9,8 @@ export interface Outcome {
   readonly datagrams: number;
   readonly virtualMs: number;
   readonly calls: number;
+  /** What happened how often, by name. */
+  readonly met: Readonly<Record<string, number>>;
   readonly failure: { readonly invariant: Invariant; readonly message: string } | undefined;
   /** With `readable`. */
   readonly trace: readonly string[] | undefined;
@@ -37,6 +39,7 @@ export function runPlan(plan: Plan, readable = false): Outcome {
     datagrams: world.network.counts.sent,
     virtualMs: world.now,
     calls: world.calls.length,
+    met: Object.fromEntries(world.met),
     failure,
     trace: world.trace.lines,
   };

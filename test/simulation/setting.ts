@@ -28,4 +28,6 @@ export interface Setting {
   /** For what is sent now. */
   origin(backendLife: number, client?: string): Origin;
   newLife(): number;
+  /** Counts something that happened, by name. */
+  meet(what: string): void;
 }

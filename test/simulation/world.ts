@@ -39,7 +39,9 @@ export class World implements Setting {
   readonly routing = new RoutingChecker();
   readonly amplification = new AmplificationChecker();
   readonly congestion = new CongestionChecker();
-  readonly memory = new MemoryChecker();
+  readonly memory: MemoryChecker;
+  /** What happened how often: shows that the seeds meet what they are for. */
+  readonly met = new Map<string, number>();
   readonly clients: readonly ClientHost[];
   readonly forwarders: readonly ForwarderHost[];
   readonly backends: readonly BackendHost[];
@@ -55,6 +57,7 @@ export class World implements Setting {
     this.plan = plan;
     this.seed = plan.seed;
     this.trace = new Trace(readable);
+    this.memory = new MemoryChecker(plan.transport);
     const { schedule, trace } = this;
     this.network = new Network({ seed: plan.seed, schedule, trace, clock: () => this.now });
     this.network.onClientReceives = (client, outside, origin) =>
@@ -83,6 +86,10 @@ export class World implements Setting {
   }
 
   // What hosts ask of their setting.
+
+  meet(what: string): void {
+    this.met.set(what, (this.met.get(what) ?? 0) + 1);
+  }
 
   origin(backendLife: number, client?: string): Origin {
     return { born: ++this.#born, backendLife, client };
@@ -169,6 +176,7 @@ export class World implements Setting {
     }
     for (const forwarder of this.forwarders) forwarder.crash();
     this.runUntil(() => false, this.now + AFTERMATH_MS);
+    for (const backend of this.backends) backend.meetFigures();
     for (const call of this.calls) checkEndings(call, this.circumstances);
     for (const host of this.#endpoints) host.checkEmpty();
   }

@@ -1,9 +1,61 @@
-import type { QuicConnection, QuicEndpoint } from '../../../proto/quic/index.ts';
+import {
+  DEFAULT_TRANSPORT_CONFIG,
+  type QuicConnection,
+  type QuicEndpoint,
+  type QuicMemory,
+  type TransportConfig,
+} from '../../../proto/quic/index.ts';
 import { Violation } from '../violation.ts';
+import { HIGH_WATER_OCTETS } from '../workloads/side.ts';
+
+/** A receiving half keeps blocks of this many octets, of which the first and the last may be in use in part. */
+const BLOCK_OCTETS = 4096;
+/** Looks at a connection once in so many times: it walks all its streams. */
+const EVERY = 16;
+
+/** What a connection may hold, from what it grants its peer and what the engine says of its own tables. */
+export function memoryBounds(transport: Partial<TransportConfig>): QuicMemory {
+  const config = { ...DEFAULT_TRANSPORT_CONFIG, ...transport };
+  // Both sides grant the same; a stream that is over for both is forgotten once its last frame is acknowledged.
+  const streams = 2 * (config.initialMaxStreamsBidi + config.initialMaxStreamsUni);
+  return {
+    streams,
+    sendingOctets: config.initialMaxData + streams * (HIGH_WATER_OCTETS + 16_384),
+    receivingOctets: Math.min(
+      config.initialMaxData + streams * 2 * BLOCK_OCTETS,
+      streams * (config.initialMaxStreamData + 2 * BLOCK_OCTETS),
+    ),
+    handshakeOctets: 65_536,
+    undecryptedOctets: 32_768,
+    datagramOctets: config.datagramSendQueueOctets + config.datagramReceiveQueueOctets,
+    events: 0,
+    ackRanges: 33,
+    connectionIds: 8 + 8 + 8,
+    paths: 4,
+  };
+}
 
 /** Holds what connections and endpoints keep to their bounds. */
 export class MemoryChecker {
-  checkConnection(_host: string, _connection: QuicConnection): void {}
+  readonly #bounds: QuicMemory;
+  #looks = 0;
+
+  constructor(transport: Partial<TransportConfig>) {
+    this.#bounds = memoryBounds(transport);
+  }
+
+  /** Call when all events were polled and all datagrams sent. */
+  checkConnection(host: string, connection: QuicConnection): void {
+    if (++this.#looks % EVERY !== 0) return;
+    const held = connection.memory();
+    for (const name of Object.keys(held) as (keyof QuicMemory)[]) {
+      if (held[name] <= this.#bounds[name]) continue;
+      throw new Violation(
+        'memory',
+        `a connection of ${host} holds ${held[name]} ${name}, its bound is ${this.#bounds[name]}`,
+      );
+    }
+  }
 
   /** All calls of this endpoint are over and all timers ran out. */
   checkEmpty(host: string, endpoint: QuicEndpoint): void {

@@ -99,8 +99,15 @@ export class BackendHost extends EndpointHost {
     return this.endpoint?.stats().connections ?? 0;
   }
 
-  get resetsSent(): number {
-    return this.endpoint?.stats().statelessResetsSent ?? 0;
+  /** Notes what its endpoint counted. */
+  meetFigures(): void {
+    const { endpoint, setting } = this;
+    if (endpoint === undefined) return;
+    const stats = endpoint.stats();
+    if (stats.statelessResetsSent > 0) setting.meet('stateless resets sent');
+    if (stats.retriesSent > 0) setting.meet('retries sent');
+    if (stats.versionNegotiationsSent > 0) setting.meet('probes answered');
+    for (const reason of Object.keys(stats.dropped)) setting.meet(`dropped: ${reason}`);
   }
 
   migrate(): void {

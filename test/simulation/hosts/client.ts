@@ -74,7 +74,9 @@ export class ClientHost extends EndpointHost {
   }
 
   migrate(connection: QuicConnection): void {
-    if (connection.role === 'client') connection.migrate(this.#newAddress(), this.setting.now);
+    if (connection.role !== 'client') return;
+    const moved = connection.migrate(this.#newAddress(), this.setting.now);
+    this.meet(moved ? 'migration' : 'migration refused');
   }
 
   receive(packet: Packet, now: number): void {

@@ -1,4 +1,4 @@
-import type { Datagram, EndpointEvent, QuicEndpoint } from '../../../proto/quic/index.ts';
+import type { Datagram, EndpointEvent, QuicEndpoint, QuicEvent } from '../../../proto/quic/index.ts';
 import { DeadlineChecker } from '../checkers/deadlines.ts';
 import type { NetworkHost, Packet } from '../network.ts';
 import type { Setting } from '../setting.ts';
@@ -36,6 +36,10 @@ export abstract class EndpointHost implements NetworkHost {
     this.#dirty = true;
   }
 
+  meet(what: string): void {
+    this.setting.meet(what);
+  }
+
   later(ms: number, action: () => void): void {
     const { life, setting } = this;
     setting.schedule.at(setting.now + ms, () => {
@@ -67,6 +71,7 @@ export abstract class EndpointHost implements NetworkHost {
       busy = false;
       for (let event = endpoint.poll(); event !== undefined; event = endpoint.poll()) {
         busy = true;
+        if (event.type === 'event') this.#meet(event.event);
         this.onEvent(event);
         if (this.endpoint !== endpoint) return true;
       }
@@ -84,6 +89,15 @@ export abstract class EndpointHost implements NetworkHost {
     if (this.#served) this.#deadlines.onServed(this.name, this.#nextDeadline, now);
     this.#served = false;
     return true;
+  }
+
+  #meet(event: QuicEvent): void {
+    const { type } = event;
+    if (type === 'closed') {
+      const { reason } = event;
+      this.setting.meet(`closed: ${reason.kind}${'by' in reason ? ` by ${reason.by}` : ''}`);
+    } else if (type === 'pathChanged') this.setting.meet(event.validated ? 'path validated' : 'path changed');
+    else if (!type.startsWith('streamW') && !type.startsWith('streamRead')) this.setting.meet(type);
   }
 
   /** At the end of a run: nothing may be left. */

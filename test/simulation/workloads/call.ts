@@ -15,6 +15,7 @@ export type Ending = CloseReason | { readonly kind: 'crashed' };
 export interface CallHost {
   later(ms: number, action: () => void): void;
   migrate(connection: QuicConnection): void;
+  meet(what: string): void;
 }
 
 /** A connection with both of its applications. The two sides know each other only where the plan says what they do. */
@@ -94,6 +95,7 @@ export class Call {
     return {
       later: host.later.bind(host),
       migrate: host.migrate.bind(host),
+      meet: host.meet.bind(host),
       planOf: (streamId) => this.#streams.get(streamId),
       opened: (streamId, plan) => this.#streams.set(streamId, plan),
       settled: (streamId, writer, who) => {

@@ -5,7 +5,7 @@ import type { ActionKind, SendPlan, StreamPlan } from './plan.ts';
 const RESET_CODE = 0x51;
 const STOP_CODE = 0x77;
 /** Octets that wait in the engine before the application holds back. */
-const HIGH_WATER_OCTETS = 96 * 1024;
+export const HIGH_WATER_OCTETS = 96 * 1024;
 const SLOW_READ_MS = 20;
 const DATAGRAMS_AT_ONCE = 8;
 
@@ -19,6 +19,7 @@ export interface SideHost {
   /** A half of a stream is over for its writer or its reader. */
   settled(streamId: number, writer: Role, who: 'writer' | 'reader'): void;
   migrate(connection: QuicConnection): void;
+  meet(what: string): void;
 }
 
 interface Sending {
@@ -78,7 +79,8 @@ export class Side {
   act(kind: ActionKind): void {
     const { connection } = this;
     if (connection.closed) return;
-    if (kind === 'update keys') connection.updateKeys();
+    if (kind === 'update keys')
+      this.#host.meet(connection.updateKeys() ? 'key update' : 'key update refused');
     else if (kind === 'rotate CIDs') connection.rotateConnectionIds();
     else if (kind === 'ping') connection.ping();
     else if (kind === 'migrate') this.#host.migrate(connection);
