@@ -17,6 +17,8 @@ export interface RelayOptions {
   /** Largest UDP payload that passes, in octets. */
   readonly mtu?: number;
   readonly port?: number;
+  /** Sees every packet as it comes, before its fate is drawn. It must copy what it keeps. */
+  readonly tap?: (direction: 'toTarget' | 'toClient', data: Uint8Array) => void;
 }
 
 export interface RelayCounters {
@@ -151,7 +153,8 @@ class UdpRelay implements Relay {
       this.stats.clients = this.#clients.size;
       this.#listen(client);
     }
-    const { target } = this.#options;
+    const { target, tap } = this.#options;
+    tap?.('toTarget', data);
     const owner = client;
     this.#pass(this.stats.toTarget, data, () =>
       owner.upstream.send(data, target.port, target.host ?? LOOPBACK, () => {}),
@@ -160,6 +163,7 @@ class UdpRelay implements Relay {
 
   #listen(client: Client): void {
     client.upstream.on('message', (data) => {
+      this.#options.tap?.('toClient', data);
       this.#pass(this.stats.toClient, data, () =>
         this.#socket.send(data, client.port, client.host, () => {}),
       );
