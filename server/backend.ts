@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
+import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
 import { createConnectionIdGenerator } from '../proto/quic-lb/index.ts';
@@ -140,6 +141,11 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       `certificate: no handshake succeeds with ${config.certificate}; it must be ECDSA P-256, RSA or Ed25519.`,
     );
   }
+  const { preferredAddress } = config;
+  if (preferredAddress !== undefined && config.public === undefined)
+    throw new StartupError(
+      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
+    );
   const random = (length: number) => new Uint8Array(randomBytes(length));
   const keyLog = openKeyLog(config.keyLogFile, env);
   if (keyLog)
@@ -150,6 +156,9 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     connectionIdGenerator: createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random),
     statelessResetKey: cluster.statelessResetKey,
     server: {
+      ...(preferredAddress && {
+        preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },
+      }),
       tls: {
         certificates: [certificate],
         alpnProtocols: ['h3'],

@@ -41,6 +41,11 @@ const schema = z.strictObject({
   cluster: z.string().min(1).default('cluster.json'),
   /** UDP address for clients that come without a forwarder. Absent: only the tunnel port listens. */
   public: address.optional(),
+  /**
+   * Address of the public port as callers reach it. Clients that know preferred_address (RFC 9000 §9.6) go there after the
+   * handshake, past the forwarder. Absent: calls stay with the forwarder.
+   */
+  preferredAddress: address.optional(),
   /** PEM files. The certificate file may hold a chain, leaf first. */
   certificate: z.string().min(1),
   key: z.string().min(1),

@@ -34,6 +34,8 @@ export interface TransportConfig {
   readonly disableActiveMigration: boolean;
   /** Takes packets whose Fixed Bit is 0, says so, and sends such ones to peers that say so (RFC 9287). */
   readonly greaseQuicBit: boolean;
+  /** Client: moves to the server's preferred address once it answered there (RFC 9000 §9.6). */
+  readonly usePreferredAddress: boolean;
 }
 
 export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
@@ -54,4 +56,5 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   keyUpdatePackets: 2 ** 22,
   disableActiveMigration: false,
   greaseQuicBit: true,
+  usePreferredAddress: true,
 });

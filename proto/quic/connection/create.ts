@@ -7,6 +7,7 @@ import { pumpTls } from './handshake.ts';
 import { ConnectionKeys } from './keys.ts';
 import { type ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
 import { observing, type QuicObserver } from './observer.ts';
+import { encodePreferredAddress, type PreferredAddresses } from './preferred-address.ts';
 import { RemoteConnectionIds, type ResetTokenWatch } from './remote-connection-ids.ts';
 import { ConnectionState } from './state.ts';
 
@@ -38,6 +39,8 @@ export interface ServerSetup extends CommonSetup {
   readonly originalDestination: Uint8Array;
   /** The Source CID of the Retry that the client's token names; its address is then proved. */
   readonly retrySourceId: Uint8Array | undefined;
+  /** Where the client is to go after the handshake. */
+  readonly preferredAddress?: PreferredAddresses | undefined;
 }
 
 /** The defaults with what the owner set, checked. Throws `UsageError` for what cannot work. */
@@ -130,6 +133,9 @@ export function createServer(setup: ServerSetup): ConnectionState {
     originalDestinationConnectionId: originalDestination,
     retrySourceConnectionId: retrySourceId,
     statelessResetToken: localId.resetToken,
+    preferredAddress:
+      setup.preferredAddress &&
+      encodePreferredAddress(setup.preferredAddress, state.localIds.issuePreferred()),
   };
   state.observer.parametersSet?.('local', parameters, setup.now);
   const transportParameters = encodeTransportParameters(parameters, random);

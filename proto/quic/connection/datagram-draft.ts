@@ -89,11 +89,11 @@ export class DatagramDraft {
     return this.#writer;
   }
 
-  /** Begins a packet; `undefined` when there is no room for one. */
-  begin(space: SpaceState): Payload | undefined {
+  /** Begins a packet to the peer's CID in use, or `to` another one of it; `undefined` when there is no room for one. */
+  begin(space: SpaceState, to?: Uint8Array): Payload | undefined {
     const { remoteIds, localSourceId, retryToken, keys } = this.#state;
     const token = space.name === 'initial' ? retryToken : NO_TOKEN;
-    const destination = remoteIds.current;
+    const destination = to ?? remoteIds.current;
     const header = 1 + 4 + 2 + destination.length + localSourceId.length + 8 + token.length + 2 + 4;
     if (this.#limit - this.#end < header + TAG_OCTETS + MIN_PAYLOAD_ROOM) return undefined;
     const start = this.#end;

@@ -5,6 +5,7 @@ import { onAckFrame } from './acks.ts';
 import { onCryptoFrame, onHandshakeConfirmed } from './handshake.ts';
 import { onPathResponse } from './migration.ts';
 import type { PathState } from './paths.ts';
+import { moveToPreferredAddress, probePreferredAddress } from './preferred-address.ts';
 import type { ConnectionState, SpaceState } from './state.ts';
 
 /** The packet whose frames are handled. */
@@ -51,7 +52,9 @@ export function handleFrame(state: ConnectionState, frame: Frame, packet: Packet
       return;
     case 'handshakeDone':
       // RFC 9001 §4.1.2: nothing confirms a handshake that is not complete.
-      if (state.complete) onHandshakeConfirmed(state, packet.now);
+      if (!state.complete || state.confirmed) return;
+      onHandshakeConfirmed(state, packet.now);
+      probePreferredAddress(state, packet.now);
       return;
     case 'newToken':
       // Tokens for later connections are not kept: a redial shows its address by its first round trip.
@@ -91,6 +94,7 @@ function handlePathFrame(
       return;
     case 'pathResponse':
       onPathResponse(state, frame.data, packet.now);
+      if (state.isClient) moveToPreferredAddress(state, packet.now);
       return;
   }
 }

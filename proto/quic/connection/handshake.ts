@@ -73,6 +73,10 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
       state.originalDestination,
     );
     mustEqual('retry_source_connection_id', parameters.retrySourceConnectionId, state.retrySourceId);
+    const { preferredAddress } = parameters;
+    // RFC 9000 §5.1.1: its CID has the sequence number 1.
+    if (preferredAddress)
+      state.remoteIds.receive(1, 0, preferredAddress.connectionId, preferredAddress.statelessResetToken);
     if (parameters.statelessResetToken) state.remoteIds.setFirstToken(parameters.statelessResetToken);
   }
   state.peerParameters = parameters;

@@ -47,6 +47,14 @@ export class LocalConnectionIds {
     this.#fill();
   }
 
+  /** The CID of a preferred address: it goes out with the transport parameters, numbered 1 (RFC 9000 §5.1.1). */
+  issuePreferred(): IssuedConnectionId {
+    const issued = { sequence: this.#nextSequence++, ...this.#registry.issue() };
+    this.#active.set(issued.sequence, issued);
+    this.#told = this.#nextSequence;
+    return issued;
+  }
+
   #fill(): void {
     while (this.#active.size < this.#limit) {
       const sequence = this.#nextSequence++;

@@ -17,7 +17,7 @@ function announcePath(state: ConnectionState, previous: Path, validated: boolean
 }
 
 /** What was measured on the path before means nothing on this one (RFC 9000 §9.4, §14.3). */
-function beginPath(state: ConnectionState, now: number): void {
+export function beginPath(state: ConnectionState, now: number): void {
   state.mtu.reset();
   applyDatagramSize(state);
   state.recovery.onPathChanged(now);

@@ -19,6 +19,8 @@ export class PathState {
   validated: boolean;
   /** The peer's address needs no proof here: only our own is new. */
   unlimited = false;
+  /** The peer's CID to use here while it is probed; absent: the one in use. */
+  destination: Uint8Array | undefined;
   octetsReceived = 0;
   octetsSent = 0;
   /** Payloads of PATH_CHALLENGEs to answer here. */

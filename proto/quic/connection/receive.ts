@@ -166,12 +166,19 @@ function refuse(state: ConnectionState, datagram: Datagram, header: Protected): 
   const active = state.paths.active.path;
   if (state.isClient) {
     // RFC 9000 §9: a server does not move; what comes from elsewhere is not its.
-    if (!sameAddress(datagram.path.remote, active.remote)) return 'wrong-address';
+    if (!isOfServer(state, datagram.path.remote)) return 'wrong-address';
   } else if (!state.complete && !samePath(datagram.path, active)) return 'wrong-address';
   // RFC 9000 §7.2: the peer keeps the Source CID of its first packet.
   if (header.type !== 'oneRtt' && state.peerSourceId !== undefined)
     if (!equalOctets(header.sourceConnectionId, state.peerSourceId)) return 'wrong-connection-id';
   return undefined;
+}
+
+/** The server's address, the one before it moved us, or the one it wants us at (RFC 9000 §9.6). */
+function isOfServer(state: ConnectionState, remote: Address): boolean {
+  const { active, others } = state.paths;
+  if (sameAddress(remote, active.path.remote)) return true;
+  return others.some((other) => sameAddress(remote, other.path.remote));
 }
 
 interface Opener {

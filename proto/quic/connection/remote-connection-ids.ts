@@ -162,12 +162,21 @@ export class RemoteConnectionIds {
     return this.#active.length > 1;
   }
 
-  /** Leaves the current CID for a spare one, as a new path wants (RFC 9000 §9.5). False when there is none. */
-  useSpare(): boolean {
+  /** Whether the peer gave this CID and it is not retired. */
+  has(connectionId: Uint8Array): boolean {
+    return this.#active.some((id) => equalOctets(id.connectionId, connectionId));
+  }
+
+  /**
+   * Leaves the current CID for a spare one, `wanted` if it is there, as a new path wants (RFC 9000 §9.5). False when there
+   * is none.
+   */
+  useSpare(wanted?: Uint8Array): boolean {
     const spare =
+      this.#active.find((id) => wanted !== undefined && equalOctets(id.connectionId, wanted)) ??
       this.#active.find((id) => id.sequence > this.#current.sequence) ??
       this.#active.find((id) => id !== this.#current);
-    if (spare === undefined) return false;
+    if (spare === undefined || spare === this.#current) return false;
     // A move of ours is not worth the connection: it waits until the peer has acknowledged earlier ones.
     if (this.#retiring >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return false;
     const left = this.#current;

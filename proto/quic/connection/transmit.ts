@@ -50,7 +50,7 @@ function transmitProbe(state: ConnectionState, now: number): Datagram | undefine
     const room = Math.min(state.datagramSize, path.allowance);
     if (room < MIN_SEND_OCTETS) continue;
     const draft = new DatagramDraft(state, room);
-    const payload = draft.begin(state.spaces[2])!;
+    const payload = draft.begin(state.spaces[2], path.destination)!;
     writePathFrames(state, path, draft.writer, payload, now);
     draft.end();
     return finish(state, path, draft, now);

@@ -253,6 +253,7 @@ export class QuicEndpoint {
       clientSourceId: packet.sourceConnectionId.slice(),
       originalDestination: verdict.originalDestination,
       retrySourceId: verdict.retrySourceId,
+      preferredAddress: this.#options.server?.preferredAddress,
       tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
     });
     entry.initialDestination = packet.destinationConnectionId.slice();

@@ -9,6 +9,7 @@ import type {
 import type { TransportConfig } from '../connection/config.ts';
 import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
+import type { PreferredAddresses } from '../connection/preferred-address.ts';
 import type { QuicEvent } from '../events.ts';
 import type { Address, ConnectionIdGenerator, RandomSource } from '../types.ts';
 
@@ -34,6 +35,11 @@ export interface ServerOptions {
   readonly maxHalfOpen?: number;
   /** Connections of all kinds, beyond which newcomers are refused. Default 10 000. */
   readonly maxConnections?: number;
+  /**
+   * Where clients are asked to go after the handshake (RFC 9000 §9.6): an address of this very process, past anycast and
+   * forwarders. Its socket must feed this endpoint.
+   */
+  readonly preferredAddress?: PreferredAddresses;
 }
 
 export interface EndpointOptions {

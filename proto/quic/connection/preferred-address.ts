@@ -1,0 +1,79 @@
+import { formatIp, IP_OCTETS, parseIp } from '../../wire/index.ts';
+import type { PreferredAddress } from '../transport-parameters.ts';
+import type { Address } from '../types.ts';
+import type { IssuedConnectionId } from './local-connection-ids.ts';
+import { beginPath, startValidation } from './migration.ts';
+import type { ConnectionState } from './state.ts';
+
+const IPV4_OCTETS = 4;
+
+/** Where a server wants its clients to go after the handshake, by family (RFC 9000 §9.6). */
+export interface PreferredAddresses {
+  readonly ipv4?: Address | undefined;
+  readonly ipv6?: Address | undefined;
+}
+
+/** The transport parameter; the CID is one that nothing else uses. */
+export function encodePreferredAddress(
+  addresses: PreferredAddresses,
+  issued: IssuedConnectionId,
+): PreferredAddress {
+  const { ipv4, ipv6 } = addresses;
+  // An IPv4 address is the end of its mapped form.
+  const four = ipv4 && parseIp(ipv4.host)?.subarray(IP_OCTETS - IPV4_OCTETS);
+  return {
+    ipv4: four ?? new Uint8Array(IPV4_OCTETS),
+    ipv4Port: ipv4?.port ?? 0,
+    ipv6: (ipv6 && parseIp(ipv6.host)) ?? new Uint8Array(IP_OCTETS),
+    ipv6Port: ipv6?.port ?? 0,
+    connectionId: issued.connectionId,
+    statelessResetToken: issued.resetToken,
+  };
+}
+
+/** The server's preferred address of the family that we speak to it; `undefined` when it has none. */
+function addressOf(preferred: PreferredAddress, like: Address): Address | undefined {
+  if (like.host.includes(':'))
+    return preferred.ipv6Port === 0
+      ? undefined
+      : { host: formatIp(preferred.ipv6), port: preferred.ipv6Port };
+  if (preferred.ipv4Port === 0) return undefined;
+  return { host: preferred.ipv4.join('.'), port: preferred.ipv4Port };
+}
+
+/** Client, handshake confirmed: asks the preferred address whether it is there (RFC 9000 §9.6.1). */
+export function probePreferredAddress(state: ConnectionState, now: number): void {
+  const preferred = state.peerParameters?.preferredAddress;
+  if (!state.isClient || preferred === undefined || !state.config.usePreferredAddress) return;
+  const { active } = state.paths;
+  const remote = addressOf(preferred, active.path.remote);
+  if (remote === undefined || !state.remoteIds.has(preferred.connectionId)) return;
+  const target = { local: active.path.local, remote };
+  if (state.paths.find(target) !== undefined) return;
+  const path = state.paths.add(target, active.via);
+  // The server names the address in the handshake that it signed: what goes there is no reflection.
+  path.unlimited = true;
+  path.destination = preferred.connectionId;
+  startValidation(state, path, now);
+}
+
+/** Client: the preferred address answered, so everything goes there from now on (RFC 9000 §9.6.1). */
+export function moveToPreferredAddress(state: ConnectionState, now: number): void {
+  const path = state.paths.others.find(
+    ({ destination, validated }) => destination !== undefined && validated,
+  );
+  if (path?.destination === undefined) return;
+  const { destination } = path;
+  path.destination = undefined;
+  if (!state.remoteIds.useSpare(destination)) {
+    state.paths.remove(path);
+    return;
+  }
+  const previous = state.paths.activate(path);
+  state.counters.pathChanges += 1;
+  beginPath(state, now);
+  // A packet that is no probe tells the server that we have come (RFC 9000 §9.3).
+  state.spaces[2].pingDue = true;
+  state.events.push({ type: 'pathChanged', path: path.path, previous: previous.path, validated: true });
+  state.observer.pathChanged?.(path.path, previous.path, true, now);
+}
