@@ -41,6 +41,7 @@ export class WebTransportHost {
   readonly #handlers: HostHandlers;
   readonly #wake: () => void;
   readonly #sessions = new Map<number, Session>();
+  #draining = false;
 
   constructor(quic: HostedConnection, handlers: HostHandlers, wake: () => void) {
     this.#quic = quic;
@@ -53,11 +54,19 @@ export class WebTransportHost {
     return this.#sessions.values();
   }
 
-  /** Tells the client to open nothing new here (GOAWAY) and each session to finish (WT_DRAIN_SESSION). */
+  /**
+   * Tells each session to finish (WT_DRAIN_SESSION), and the client to ask for nothing more here (GOAWAY) once none is
+   * left: Chromium takes GOAWAY for an end of all bidirectional streams, and loses a session that then opens one.
+   */
   drain(): void {
-    this.#machine.goAway();
+    this.#draining = true;
     for (const session of this.#sessions.values()) session.drain();
+    this.#goAwayWhenIdle();
     this.#wake();
+  }
+
+  #goAwayWhenIdle(): void {
+    if (this.#draining && this.#sessions.size === 0) this.#machine.goAway();
   }
 
   handle(event: QuicEvent): void {
@@ -163,6 +172,7 @@ export class WebTransportHost {
     this.#sessions.delete(event.sessionId);
     if (event.clean) session.end({ closeCode: event.code, reason: event.reason });
     else session.end(new Error(event.reason || 'the session was lost'));
+    this.#goAwayWhenIdle();
   }
 
   #answer(event: EventOf<'request'>): void {

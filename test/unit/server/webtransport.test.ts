@@ -215,6 +215,23 @@ describe('a session shaped as the W3C does', () => {
     await world.settle();
     expect(world.event('sessionDraining')).toBeDefined();
   });
+
+  it('gets no GOAWAY while it lives, for Chromium loses a session that opens a stream after one', async () => {
+    const { world, session } = await openSession();
+    world.host.drain();
+    await world.settle();
+    expect(world.event('sessionDraining')).toBeDefined();
+    expect(world.event('goAway')).toBeUndefined();
+    expect(await session.createUnidirectionalStream()).toBeDefined();
+  });
+
+  it('is followed by a GOAWAY when the client ends it on a host that drains', async () => {
+    const { world, id } = await openSession();
+    world.host.drain();
+    world.client.closeSession(id, 0, '');
+    await world.settle();
+    expect(world.event('goAway')).toBeDefined();
+  });
 });
 
 describe('a host', () => {
