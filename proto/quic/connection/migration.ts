@@ -45,6 +45,8 @@ export function followPeer(
   if (newConnectionId) state.remoteIds.useSpare();
   if (!onlyPortChanged(previous.path, path.path)) beginPath(state, now);
   if (!path.validated) startValidation(state, path, now);
+  // Being asked whether it is still there, as the path that was left, it has just answered.
+  else path.stopValidation();
   // RFC 9000 §9.3.3: the old path is asked too, so that a packet copied by an attacker does not steal the connection.
   if (previous.validated) startValidation(state, previous, now);
   announcePath(state, previous.path, path.validated, now);
@@ -63,8 +65,8 @@ export function onPathResponse(state: ConnectionState, data: Uint8Array, now: nu
 /** A path was not validated in time: go back to the last one that was, or end (RFC 9000 §9.3.2). */
 export function onValidationFailed(state: ConnectionState, path: PathState, now: number): void {
   const fallback = state.paths.fallback;
-  // The last address that was proved stays, silent as it is: to be there beats ending (RFC 9000 §9.3.2).
-  if (path === fallback) return;
+  // An address that was proved stays, silent as it is: to be there beats ending (RFC 9000 §9.3.2).
+  if (path === fallback || (path === state.paths.active && path.validated)) return;
   if (path !== state.paths.active) {
     state.paths.remove(path);
     return;

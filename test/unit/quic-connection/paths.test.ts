@@ -101,6 +101,21 @@ describe('the peer changes its address (RFC 9000 §9)', () => {
     expect(Buffer.compare(echo(pair, client, server, 20_000), patternOctets(0, 20_000))).toBe(0);
   });
 
+  test('a NAT that goes back to an earlier port is followed there and stays there (RFC 9000 §9.3.3)', () => {
+    const pair = new QuicPair({ delayMs: 20 });
+    const { client, server } = pair.establish();
+    pair.translate(CLIENT_ADDRESS, OUTSIDE_PORT);
+    client.ping();
+    pair.run(() => pair.eventsOf(server, 'pathChanged').some((change) => change.validated));
+    // By now the address that was left has been asked for the last time; what became of that is no news any more.
+    pair.run(() => false, 2_500);
+    pair.translate(CLIENT_ADDRESS, CLIENT_ADDRESS);
+    client.ping();
+    pair.run(() => false, 5_000);
+    expect(server.path.remote).toEqual(CLIENT_ADDRESS);
+    expect(server.stats().pathChanges).toBe(2);
+  });
+
   test('a forged source address makes the server go back when it cannot be proved (RFC 9000 §9.3.2)', () => {
     const pair = new QuicPair();
     const { client, server } = pair.establish();
