@@ -100,7 +100,10 @@ export interface ClusterOptions {
   /** How often the forwarder asks after backends, in ms: a dead one is noticed after twelve of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
+  /** Backends have a public port of their own, and ask clients to go there after the handshake. */
+  readonly preferredAddress?: boolean;
   readonly origins?: readonly string[];
+  readonly qlogDirectory?: string;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
 }
@@ -153,7 +156,9 @@ async function writeFiles(
   };
   const clusterPath = join(directory, 'cluster.json');
   writeFileSync(clusterPath, JSON.stringify(cluster));
+  const publicPorts = await Promise.all(backends.map(() => freeUdpPort()));
   const backendPaths = backends.map(({ name }, i) => {
+    const own = `127.0.0.1:${publicPorts[i]}`;
     const config: BackendConfigInput = {
       name,
       cluster: clusterPath,
@@ -167,6 +172,8 @@ async function writeFiles(
       origins: [...origins],
       echoPath: '/echo',
       metrics: `127.0.0.1:${backendMetricsPorts[i]}`,
+      ...(options.preferredAddress && { public: own, preferredAddress: own }),
+      ...(options.qlogDirectory !== undefined && { qlogDirectory: options.qlogDirectory }),
       drainSeconds,
       retry,
       logLevel: 'debug',

@@ -27,7 +27,8 @@ export function onAckFrame(
       largestAcknowledged: largest,
       ackDelayMs: Math.min(MAX_ACK_DELAY_MS, (frame.delay * 2 ** exponent) / 1000),
       ranges: frame.ranges,
-      ecnCe: frame.ecn?.ce,
+      // Our packets are Not-ECT, as the socket cannot mark them: any count fails validation and is not used (RFC 9000 §13.4.2.1).
+      ecnCe: undefined,
     },
     now,
   );
