@@ -86,6 +86,15 @@ describe.each(ROLES)('acknowledgements to a %s (RFC 9000 §13.1, §19.3)', (role
     },
   );
 
+  test('RFC 9000 §19.3.2: an ACK with ECN counts is taken whole, and is FRAME_ENCODING_ERROR when a count is missing', () => {
+    const whole = live[role]();
+    whole.peer.send('oneRtt', octets(0x03, 0, 0, 0, 0, 1, 0, 0), { type: 'ping' });
+    expect(whole.peer.closeCode).toBeUndefined();
+    const cut = live[role]();
+    cut.peer.send('oneRtt', octets(0x03, 0, 0, 0, 0, 1, 0));
+    expect(cut.peer.closeCode).toBe(FRAME_ENCODING_ERROR);
+  });
+
   test('RFC 9000 §19.3.1: an ACK range below zero is FRAME_ENCODING_ERROR', () => {
     const { peer } = live[role]();
     peer.send('oneRtt', octets(0x02, 1, 0, 0, 2));
