@@ -3,7 +3,13 @@ import { startCluster } from '../support/cluster.ts';
 import { createRelay } from '../support/relay.ts';
 import { backendLogged } from './support/backends.ts';
 import { cell } from './support/matrix.ts';
-import { endingStreamCells, type Setting, w3cCells } from './support/w3c-cells.ts';
+import {
+  connectionCloseCell,
+  drainingCell,
+  endingStreamCells,
+  type Setting,
+  w3cCells,
+} from './support/w3c-cells.ts';
 import { startChromium } from './support/w3c-client.ts';
 
 let setting: Setting;
@@ -40,4 +46,7 @@ describe('Chromium', () => {
     const seen = await setting.client.call('malformedVoice', target('/voice'));
     expect(seen).toEqual({ closeCode: 2, reason: expect.stringContaining('a message has no "type"') });
   });
+
+  drainingCell('Chromium', () => setting);
+  connectionCloseCell('Chromium', () => setting);
 });

@@ -66,7 +66,7 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'many streams':
       'never ends its half of a stream (denoland/deno#36822), so the first 100 streams are all that it gets, and it throws rather than waits for more',
     'reset and stop codes both ways':
-      '`writer.abort()` and `reader.cancel()` with a code have no effect that comes back, where Chromium passes the same test',
+      '`writer.abort()` and `reader.cancel()` put neither RESET_STREAM nor STOP_SENDING on the wire (seen in our qlog)',
     'close code and reason to the client':
       'does not read the capsule: `closed` stays pending when the server closes the session',
     'small first datagrams are dropped': 'always pads them',

@@ -144,3 +144,17 @@ export function drainingCell(name: Client, setting: () => Setting): void {
     }
   });
 }
+
+/** Ends the other backend too. Far below the idle timeout, so it must have been told. */
+export function connectionCloseCell(name: Client, setting: () => Setting): void {
+  cell(name, 'connection close', 'the client learns at once that a backend has stopped', async () => {
+    const { client, cluster, relay } = setting();
+    const url = `https://127.0.0.1:${relay.port}/echo`;
+    const id = await client.call<number>('open', { url, hash: cluster.certificateHash });
+    const closed = client.call<object>('closed', { id });
+    const begun = Date.now();
+    await Promise.all(cluster.backends.map((backend) => backend.kill('SIGINT')));
+    expect(await closed).toMatchObject({ error: expect.stringContaining('Connection lost') });
+    expect(Date.now() - begun).toBeLessThan(10_000);
+  });
+}
