@@ -1,9 +1,9 @@
-import { PacketHead } from '../../proto/invariants/index.ts';
 import { AckTracker } from '../../proto/quic/ack/index.ts';
 import { LocalConnectionIds } from '../../proto/quic/connection/local-connection-ids.ts';
 import { PathState } from '../../proto/quic/connection/paths.ts';
 import { QuicConnection, TransportError, TransportErrorCode } from '../../proto/quic/index.ts';
 import { Recovery } from '../../proto/quic/recovery/index.ts';
+import { ConnectionFlow } from '../../proto/quic/streams/flow.ts';
 import { StreamSet } from '../../proto/quic/streams/index.ts';
 import { RecvStream } from '../../proto/quic/streams/recv-stream.ts';
 import { SendStream } from '../../proto/quic/streams/send-stream.ts';
@@ -132,6 +132,36 @@ export const INJECTIONS = {
     breaks: 'memory',
     inject: () => replaceGetter(QuicConnection.prototype, 'finished', false),
   },
+  'flow-control-off': {
+    bug: 'neither side minds flow control',
+    breaks: 'memory',
+    inject: () => {
+      const undo = [
+        replaceGetter(ConnectionFlow.prototype, 'credit', Number.POSITIVE_INFINITY),
+        replace(ConnectionFlow.prototype, 'onReceived', () => () => {}),
+        replace(
+          SendStream.prototype,
+          'canSend',
+          (right) =>
+            function (this: SendStream, credit) {
+              this.raiseLimit(Number.MAX_SAFE_INTEGER);
+              return right.call(this, credit);
+            },
+        ),
+        replace(
+          RecvStream.prototype,
+          'growthTo',
+          () =>
+            function (this: RecvStream, end) {
+              return Math.max(0, end - this.highest);
+            },
+        ),
+      ];
+      return () => {
+        for (const takeOut of undo.reverse()) takeOut();
+      };
+    },
+  },
   'timer-stuck': {
     bug: 'the loss timer runs out and nothing happens',
     breaks: 'deadlines',
@@ -142,17 +172,18 @@ export const INJECTIONS = {
     breaks: 'progress',
     inject: () => replace(SendStream.prototype, 'onLost', () => () => {}),
   },
-  'parser-throws': {
-    bug: 'the forwarder throws at a datagram of less than 7 octets',
+  'router-throws': {
+    bug: 'the forwarder throws at a short header whose CID names no backend',
     breaks: 'engine',
     inject: () =>
       replace(
-        PacketHead.prototype,
-        'parse',
+        QuicLbDecoder.prototype,
+        'decode',
         (right) =>
-          function (this: PacketHead, data) {
-            if (data.length < 7) throw new RangeError('offset is out of bounds');
-            return right.call(this, data);
+          function (this: QuicLbDecoder, data, at, length, known) {
+            const backend = right.call(this, data, at, length, known);
+            if (backend < 0 && !known) throw new RangeError('no such backend');
+            return backend;
           },
       ),
   },

@@ -4,6 +4,8 @@ import type { ConnectionState } from './state.ts';
 export interface QuicMemory {
   /** Number of streams that are open. */
   readonly streams: number;
+  /** Number of those that the peer opened: at most what it is allowed. */
+  readonly peerStreams: number;
   /** Written by the application and not acknowledged. */
   readonly sendingOctets: number;
   /** Received and not read: at most what flow control granted, rounded up to blocks. */
@@ -28,6 +30,7 @@ export function memoryOf(state: ConnectionState): QuicMemory {
   const { sending, receiving } = streams.heldOctets();
   return {
     streams: streams.openStreams,
+    peerStreams: streams.peerStreams,
     sendingOctets: sending,
     receivingOctets: receiving,
     handshakeOctets: spaces.reduce((sum, { cryptoIn }) => sum + cryptoIn.heldOctets, 0),

@@ -65,6 +65,11 @@ export class StreamSet {
     return this.#table.size;
   }
 
+  /** Streams that are open and that the peer opened. */
+  get peerStreams(): number {
+    return this.#table.peerSize;
+  }
+
   /** Octets that open streams keep: written and not acknowledged, and received and not read. */
   heldOctets(): { readonly sending: number; readonly receiving: number } {
     let sending = 0;

@@ -109,6 +109,13 @@ export class StreamTable {
     return this.#streams.size;
   }
 
+  /** Open streams that the peer opened: never more than it was allowed. */
+  get peerSize(): number {
+    let count = 0;
+    for (const id of this.#streams.keys()) if (!this.#isOurs(id)) count += 1;
+    return count;
+  }
+
   /** All open streams. */
   all(): Iterable<Stream> {
     return this.#streams.values();
