@@ -1,7 +1,11 @@
+import { encodeFrame, FrameType } from '../../../proto/http3/index.ts';
+import { encodeVersionNegotiation } from '../../../proto/invariants/index.ts';
 import { type Frame, writeFrame } from '../../../proto/quic/frames/index.ts';
 import { UsageError } from '../../../proto/quic/index.ts';
+import { buildRetry } from '../../../proto/quic/packet/index.ts';
 import { TlsAlertError } from '../../../proto/tls/index.ts';
-import { concat, WireError } from '../../../proto/wire/index.ts';
+import { writeNewSessionTicket } from '../../../proto/tls/messages.ts';
+import { concat, encodeVarint, WireError } from '../../../proto/wire/index.ts';
 import type { Level, PacketOptions, Part } from '../../support/conformance-packets.ts';
 import { RawPeer } from '../../support/conformance-peer.ts';
 import { anyFrame, anyOctets } from './hostile-frames.ts';
@@ -122,6 +126,11 @@ class Adversary {
 
   #politeStream(): void {
     const streamId = this.#polite.sendable();
+    if (this.#tape.chance(6)) {
+      const finalSize = this.#offsets.get(streamId) ?? 0;
+      this.#queue('oneRtt', [{ type: 'resetStream', streamId, code: this.#tape.integer(), finalSize }]);
+      return;
+    }
     const fresh = !this.#offsets.has(streamId);
     const head = fresh ? this.#polite.streamHead(streamId) : undefined;
     if (head !== undefined) this.#heads.set(streamId, head);
@@ -190,9 +199,12 @@ class Adversary {
     const peer = this.#peer;
     const packet = this.#kept.length === 0 ? tape.bytes(50) : tape.pick(this.#kept);
     const elsewhere = { host: tape.pick(['192.168.0.2', '192.168.0.3', '::1']), port: 5000 + tape.below(4) };
-    switch (tape.below(6)) {
+    switch (tape.below(7)) {
       case 0:
         peer.push(tape.mutate(packet));
+        return;
+      case 6:
+        peer.push(this.#unprotected());
         return;
       case 1:
         peer.push(packet.slice());
@@ -214,6 +226,45 @@ class Adversary {
     }
   }
 
+  /** What needs no keys: Version Negotiation, Retry, and now and then a true Stateless Reset. */
+  #unprotected(): Uint8Array {
+    const tape = this.#tape;
+    const { destinationId, originalDestination, random } = this.#peer;
+    const source = tape.chance(50) ? originalDestination : tape.bytes(8);
+    if (tape.chance(33))
+      return encodeVersionNegotiation({
+        destinationConnectionId: destinationId,
+        sourceConnectionId: source,
+        versions: tape.pick([[1], [0x1a2a3a4a], [2, 1], [0]]),
+      });
+    if (tape.chance(50)) {
+      const token = tape.bytes(tape.below(60));
+      const original = tape.chance(80) ? originalDestination : tape.bytes(8);
+      const ids = { destinationConnectionId: destinationId, sourceConnectionId: source };
+      return buildRetry({ originalDestinationConnectionId: original, ...ids, token }, tape.below(16));
+    }
+    const token = tape.chance(this.#rudeness) ? this.#polite.resetToken : random(16);
+    return concat([Uint8Array.of(0x40 | tape.below(64)), tape.bytes(20 + tape.below(30)), token]);
+  }
+
+  /** Handshake octets after the handshake: tickets, whole or not. */
+  #ticket(): void {
+    const tape = this.#tape;
+    const ticket = writeNewSessionTicket(
+      tape.chance(95) ? tape.below(604_800) : tape.u32(),
+      tape.u32(),
+      tape.bytes(tape.below(9)),
+      tape.bytes(1 + tape.below(90)),
+    );
+    this.#peer.sendCrypto('application', [tape.chance(this.#rudeness) ? tape.mutate(ticket) : ticket]);
+  }
+
+  #goAway(): void {
+    const client = this.#peer.role === 'client';
+    const id = client ? this.#tape.below(4) : 4 * this.#tape.below(6);
+    this.#write(client ? 2 : 3, encodeFrame(FrameType.GOAWAY, encodeVarint(id)), false);
+  }
+
   #someFrame(): Frame {
     return this.#tape.chance(this.#rudeness) ? anyFrame(this.#tape) : this.#polite.frame();
   }
@@ -227,6 +278,9 @@ class Adversary {
       peer.now += tape.pick([50, 500, 5000, 29_000, 31_000]);
       const due = this.#subject.deadline();
       if (due !== undefined && due <= peer.now) this.#subject.onDeadline(peer.now);
+    } else if (choice === 30 && tape.chance(30)) {
+      if (tape.chance(20)) this.#goAway();
+      else if (peer.role === 'server') this.#ticket();
     } else if (choice === 30 && peer.application !== undefined) {
       const { generation, peerGeneration } = peer.application;
       if (peerGeneration >= generation || tape.chance(this.#rudeness)) peer.application.generation += 1;
@@ -270,7 +324,7 @@ export function attack(tape: Tape): string {
   const whole = tape.chance(60);
   const seed = tape.u8() + 1;
   const subject = whole
-    ? new EndpointSubject(seed, role === 'client' ? 'server' : 'client')
+    ? new EndpointSubject(seed, role === 'client' ? 'server' : 'client', tape.chance(3))
     : new EngineSubject(seed);
   const options = handshakeOptions(tape);
   const peer = new RawPeer(role, subject, options);

@@ -153,9 +153,15 @@ export class App {
     }
   }
 
+  #request(): void {
+    if (this.connection.role === 'server' || this.webTransport.goingAway || this.connection.closed) return;
+    this.webTransport.request({ method: 'GET', authority: 'localhost', path: '/healthz' });
+  }
+
   #windUp(tape: Tape, sessionId: number): void {
-    const choice = tape.below(3);
-    if (choice === 0) this.webTransport.drainSession(sessionId);
+    const choice = tape.below(4);
+    if (choice === 3) this.#request();
+    else if (choice === 0) this.webTransport.drainSession(sessionId);
     else if (choice === 1) this.webTransport.goAway();
     else if (this.connection.role === 'client') this.dialSession();
   }

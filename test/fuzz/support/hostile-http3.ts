@@ -58,6 +58,10 @@ export function connectHead(): Uint8Array {
   return encodeFrame(FrameType.HEADERS, encodeFieldSection(CONNECT));
 }
 
+export function getHead(): Uint8Array {
+  return encodeFrame(FrameType.HEADERS, encodeFieldSection(GET));
+}
+
 export function acceptHead(): Uint8Array {
   return encodeFrame(FrameType.HEADERS, encodeFieldSection([[':status', '200']]));
 }

@@ -10,6 +10,7 @@ import {
   parseClusterFile,
   type QuicLbConfig,
 } from '../../../proto/quic-lb/index.ts';
+import { CipherSuite, NamedGroup } from '../../../proto/tls/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
 import { seededRandom } from '../../support/quic-fixtures.ts';
 import { CLIENT_ADDRESS, type Direction, QuicPair, SERVER_ADDRESS } from '../../support/quic-pair.ts';
@@ -56,10 +57,12 @@ class HostileNetwork {
     const random = seededRandom(seed);
     const config = parsed.value.quicLb[0] as QuicLbConfig;
     const generator = createConnectionIdGenerator(config, Uint8Array.of(0, 1), random);
+    const asksForRetry = tape.chance(25);
     this.#pair = new QuicPair({
       seed,
       clientTransport: PATIENT,
       serverTransport: { ...PATIENT, keyUpdatePackets: tape.pick([20, 2 ** 22]) },
+      server: { requireRetry: () => asksForRetry },
       serverOptions: { connectionIdGenerator: generator },
       tap: (direction, data) => this.#pass(direction, data),
     });
@@ -198,7 +201,11 @@ class HostileNetwork {
 
   run(): string {
     const pair = this.#pair;
-    const connection = pair.connect();
+    const shares = [[NamedGroup.X25519], [NamedGroup.SECP256R1], []];
+    const connection = pair.connect({
+      keyShareGroups: this.#tape.pick(shares),
+      cipherSuites: [this.#tape.pick(Object.values(CipherSuite))],
+    });
     const client = this.#layerOf(connection);
     client.connectSession({ authority: 'localhost', path: '/fuzz' });
     for (let step = 0; step < 60 && !this.#tape.ended; step++) this.#step(connection, client);

@@ -3,7 +3,7 @@ import type { Frame } from '../../../proto/quic/frames/index.ts';
 import { STREAM_SIGNALS } from '../../../proto/webtransport/codes.ts';
 import { concat, encodeVarint } from '../../../proto/wire/index.ts';
 import { ackOf, type RawPeer } from '../../support/conformance-peer.ts';
-import { capsule, connectHead } from './hostile-http3.ts';
+import { capsule, connectHead, getHead } from './hostile-http3.ts';
 import type { Tape } from './tape.ts';
 
 const MAX_STREAM_OCTETS = 4000;
@@ -18,6 +18,8 @@ export class PoliteFrames {
   #retired = 0;
   readonly #gone = new Set<number>();
   #seenPackets = 0;
+  /** The token of the newest CID that was given out: a datagram that ends with it ends the connection. */
+  resetToken: Uint8Array = new Uint8Array(16);
   readonly #theirs = new Set<number>();
 
   constructor(tape: Tape, peer: RawPeer) {
@@ -100,12 +102,13 @@ export class PoliteFrames {
     const least = Math.max(this.#retired, sequence - 3);
     this.#retired = Math.min(sequence, least + this.#tape.below(2));
     const id = this.#tape.bytes(8);
+    this.resetToken = this.#tape.bytes(16);
     return {
       type: 'newConnectionId',
       sequence,
       retirePriorTo: this.#retired,
       connectionId: id,
-      statelessResetToken: this.#tape.bytes(16),
+      statelessResetToken: this.resetToken,
     };
   }
 
@@ -124,7 +127,7 @@ export class PoliteFrames {
     const session = encodeVarint(4 * this.#tape.below(3));
     if ((streamId & 2) !== 0) return concat([encodeVarint(STREAM_SIGNALS.unidirectional), session]);
     if ((streamId & 1) !== this.#bit) return new Uint8Array(0);
-    if (this.#tape.chance(25)) return connectHead();
+    if (this.#tape.chance(25)) return this.#tape.chance(50) ? connectHead() : getHead();
     return concat([encodeVarint(STREAM_SIGNALS.bidirectional), session]);
   }
 
