@@ -60,6 +60,8 @@ describe('seeds that found a bug', () => {
     [2457, 'a retired CID was revived by a NEW_CONNECTION_ID that came again'],
     [7376, 'two changes of all CIDs, with acknowledgements lost, ended the call'],
     [8968, 'two changes of all CIDs, with acknowledgements lost, ended the call'],
+    [8281, 'an acknowledgement that found no room in the last credit of an address made a deadline spin'],
+    [9190, 'a PATH_CHALLENGE that found no room in the last credit of an address failed inside'],
   ])('%i stays mended: %s', (seed) => {
     expect(runSeed(seed).failure).toBeUndefined();
   });

@@ -94,7 +94,10 @@ export class DatagramDraft {
     const { remoteIds, localSourceId, retryToken, keys } = this.#state;
     const token = space.name === 'initial' ? retryToken : NO_TOKEN;
     const destination = to ?? remoteIds.current;
-    const header = 1 + 4 + 2 + destination.length + localSourceId.length + 8 + token.length + 2 + 4;
+    const header =
+      space.name === 'application'
+        ? 1 + destination.length + 4
+        : 1 + 4 + 2 + destination.length + localSourceId.length + 8 + token.length + 2 + 4;
     if (this.#limit - this.#end < header + TAG_OCTETS + MIN_PAYLOAD_ROOM) return undefined;
     const start = this.#end;
     const writer = this.#writer;
