@@ -285,7 +285,8 @@ class Adversary {
       const { generation, peerGeneration } = peer.application;
       if (peerGeneration >= generation || tape.chance(this.#rudeness)) peer.application.generation += 1;
     } else {
-      const frame = this.#someFrame();
+      const challenge: Frame = { type: 'pathChallenge', data: tape.bytes(8) };
+      const frame = tape.chance(40) ? challenge : this.#someFrame();
       const times = 1 + tape.below(60);
       for (let i = 0; i < times; i++) peer.push(peer.packet('oneRtt', [frame]));
     }

@@ -235,7 +235,8 @@ function checkState(state: ConnectionState): void {
   bound('paths', state.paths.others.length, 3);
   // Eight, and eight that the peer was asked to leave.
   bound('CIDs', state.localIds.activeCount, 16);
-  for (const path of state.paths.others) bound('challenges', path.responses.length, 4);
+  for (const path of [state.paths.active, ...state.paths.others])
+    bound('challenges', path.responses.length, 4);
   const { bytesInFlight, congestionWindowOctets } = state.recovery;
   must(congestionWindowOctets >= 2400, 'the window stays open', `${congestionWindowOctets} octets`);
   bound('octets in flight', bytesInFlight, congestionWindowOctets + 40 * 1200);
