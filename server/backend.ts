@@ -21,6 +21,8 @@ import { WebTransportHost } from './webtransport/index.ts';
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
 const DRAIN_POLL_MS = 100;
+/** A draining backend closes connections that had no session for this long: time for the last one's close to arrive. */
+const DRAIN_IDLE_MS = 1000;
 
 /** A running backend. */
 export interface Backend {
@@ -90,7 +92,9 @@ class RunningBackend implements Backend {
     for (const host of this.#hosts.values()) host.drain();
     this.#log.info({ connections: this.#hosts.size }, 'draining');
     const end = this.#driver.now() + this.#config.drainSeconds * 1000;
+    const idleSince = new Map<QuicConnection, number>();
     while (this.#hosts.size > 0 && this.#driver.now() < end) {
+      this.#closeIdle(idleSince, this.#driver.now());
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
     await this.close();
@@ -101,6 +105,16 @@ class RunningBackend implements Backend {
       connection.close(H3_NO_ERROR, 'the backend is shutting down');
     this.#metricsServer?.close();
     await this.#driver.close();
+  }
+
+  /** Chromium keeps the connection of a session that ended, and would hold the drain up until its idle timeout. */
+  #closeIdle(idleSince: Map<QuicConnection, number>, now: number): void {
+    for (const [connection, host] of this.#hosts) {
+      if (!host.idle) idleSince.delete(connection);
+      else if (!idleSince.has(connection)) idleSince.set(connection, now);
+      else if (now - idleSince.get(connection)! >= DRAIN_IDLE_MS) connection.close(H3_NO_ERROR, 'draining');
+    }
+    this.#driver.wake();
   }
 
   /** A full backend falls silent to probes and newcomers, so that forwarders send them elsewhere. */

@@ -50,6 +50,11 @@ export class WebTransportHost {
     this.#machine = new WebTransportConnection(quic);
   }
 
+  /** No session is open: nobody would miss the connection. */
+  get idle(): boolean {
+    return this.#sessions.size === 0;
+  }
+
   get sessions(): Iterable<WebTransportSession> {
     return this.#sessions.values();
   }

@@ -59,8 +59,11 @@ describe('a backend that ends', () => {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(metric(await cluster.forwarderMetrics(), STATE, { backend, state: 'dead' })).toBe(0);
     expect(await echo(client, sessionId, 'still here')).toBe('still here');
+    // A browser ends its session and keeps the connection: the backend need not wait for it.
     client.webTransport.closeSession(sessionId, 0, 'done');
-    await client.close();
+    client.wake();
+    const { reason } = await client.quicEvent('closed');
+    expect(reason).toMatchObject({ kind: 'application', by: 'peer', reason: 'draining' });
     await ended;
   });
 
