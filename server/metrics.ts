@@ -103,10 +103,10 @@ export class BackendMetrics {
       labelNames: ['reason'],
       registers,
       collect() {
-        for (const [reason, count] of Object.entries(endpoint.stats().dropped)) this.set({ reason }, count);
-        for (const socket of sockets) {
-          for (const [reason, count] of Object.entries(socket.dropped)) this.set({ reason }, count);
-        }
+        this.reset();
+        // Two sockets may drop for the same reason: the counts add up.
+        for (const dropped of [endpoint.stats().dropped, ...sockets.map((socket) => socket.dropped)])
+          for (const [reason, count] of Object.entries(dropped)) this.inc({ reason }, count);
       },
     });
   }

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import type { QuicEndpoint } from '../../../proto/quic/index.ts';
+import { BackendMetrics } from '../../../server/metrics.ts';
+import type { PacketSocket } from '../../../server/net/index.ts';
+import { metric } from '../../support/metrics.ts';
+
+const socket = (dropped: Record<string, number>) => ({ dropped }) as unknown as PacketSocket;
+
+test('drops of the engine and of both sockets add up by reason, however often they are asked for', async () => {
+  const endpoint = {
+    stats: () => ({ dropped: { undecryptable: 2, 'send-error': 1 } }),
+  } as unknown as QuicEndpoint;
+  const metrics = new BackendMetrics(endpoint, [
+    socket({ 'send-error': 3 }),
+    socket({ 'send-error': 4, 'not-spp': 5 }),
+  ]);
+  await metrics.registry.metrics();
+  const text = await metrics.registry.metrics();
+  expect(metric(text, 'parley_dropped', { reason: 'send-error' })).toBe(8);
+  expect(metric(text, 'parley_dropped', { reason: 'not-spp' })).toBe(5);
+  expect(metric(text, 'parley_dropped', { reason: 'undecryptable' })).toBe(2);
+});
