@@ -1,15 +1,17 @@
 import { expect, test } from 'vitest';
-import type { QuicEndpoint } from '../../../proto/quic/index.ts';
+import { QuicEndpoint } from '../../../proto/quic/index.ts';
 import { BackendMetrics } from '../../../server/metrics.ts';
 import type { PacketSocket } from '../../../server/net/index.ts';
 import { metric } from '../../support/metrics.ts';
+import { randomConnectionIds, seededRandom } from '../../support/quic-fixtures.ts';
 
 const socket = (dropped: Record<string, number>) => ({ dropped }) as unknown as PacketSocket;
 
 test('drops of the engine and of both sockets add up by reason, however often they are asked for', async () => {
-  const endpoint = {
-    stats: () => ({ dropped: { undecryptable: 2, 'send-error': 1 } }),
-  } as unknown as QuicEndpoint;
+  const random = seededRandom(1);
+  const endpoint = new QuicEndpoint({ random, connectionIdGenerator: randomConnectionIds(random) });
+  const stats = { ...endpoint.stats(), dropped: { undecryptable: 2, 'send-error': 1 } };
+  endpoint.stats = () => stats;
   const metrics = new BackendMetrics(endpoint, [
     socket({ 'send-error': 3 }),
     socket({ 'send-error': 4, 'not-spp': 5 }),
