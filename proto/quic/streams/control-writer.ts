@@ -1,10 +1,11 @@
 import type { Writer } from '../../wire/index.ts';
+import { FrameType } from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
 import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
 import { Queue } from './queue.ts';
 import { Control, type Stream } from './stream.ts';
 import type { Kind, StreamTable } from './table.ts';
-import { FrameType, writeFrame1, writeFrame2, writeFrame3 } from './wire.ts';
+import { writeFrame1, writeFrame2, writeFrame3 } from './wire.ts';
 
 /** Writes the stream-related frames that carry no octets: flow control, resets, stream limits. */
 export class ControlWriter {

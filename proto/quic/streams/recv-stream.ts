@@ -1,6 +1,6 @@
 import { RangeSet } from '../ack/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import { FrameType } from './wire.ts';
+import { FrameType } from '../frames/index.ts';
 
 /**
  * Received octets are copied into blocks of this many octets. However small and scattered the frames are, a stream keeps at

@@ -1,5 +1,6 @@
 import type { Writer } from '../../wire/index.ts';
 import type { QuicEvent } from '../events.ts';
+import { FrameType } from '../frames/index.ts';
 import type { StreamDirection } from '../types.ts';
 import { ControlWriter } from './control-writer.ts';
 import { ConnectionFlow } from './flow.ts';
@@ -9,7 +10,6 @@ import type { StreamRead } from './recv-stream.ts';
 import { Scheduler } from './scheduler.ts';
 import { Control, type Stream } from './stream.ts';
 import { checkStreamCount, type StreamLimits, StreamTable } from './table.ts';
-import { FrameType } from './wire.ts';
 
 /** `streamWritable` is given when octets that wait fall to this many, having been above. */
 const LOW_WATER_OCTETS = 65_536;

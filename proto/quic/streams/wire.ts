@@ -1,19 +1,5 @@
 import { varintLength, type Writer } from '../../wire/index.ts';
-
-/** Types of the frames this folder writes and refuses (RFC 9000 §19). */
-export const FrameType = {
-  RESET_STREAM: 0x04,
-  STOP_SENDING: 0x05,
-  STREAM: 0x08,
-  MAX_DATA: 0x10,
-  MAX_STREAM_DATA: 0x11,
-  MAX_STREAMS_BIDI: 0x12,
-  MAX_STREAMS_UNI: 0x13,
-  DATA_BLOCKED: 0x14,
-  STREAM_DATA_BLOCKED: 0x15,
-  STREAMS_BLOCKED_BIDI: 0x16,
-  STREAMS_BLOCKED_UNI: 0x17,
-} as const;
+import { FrameType } from '../frames/index.ts';
 
 /** Bits of a STREAM frame's type (RFC 9000 §19.8). */
 const FIN_BIT = 0x01;
