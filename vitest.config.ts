@@ -5,9 +5,26 @@ const project = (name: string, include: string[], testTimeout = 10_000) => ({
 });
 
 /** Tests with processes and browsers of their own: after the others, few files at a time, so that they have the machine. */
-const alone = (name: string, include: string[], groupOrder: number, maxWorkers: number) => ({
-  test: { name, include, testTimeout: 90_000, hookTimeout: 60_000, maxWorkers, sequence: { groupOrder } },
+const alone = (
+  name: string,
+  include: string[],
+  groupOrder: number,
+  maxWorkers: number,
+  exclude: string[] = [],
+) => ({
+  test: {
+    name,
+    include,
+    exclude,
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
+    maxWorkers,
+    sequence: { groupOrder },
+  },
 });
+
+/** Counts round trips by the clock: nothing else may run beside it. */
+const BY_THE_CLOCK = 'test/e2e/round-trips.test.ts';
 
 export default defineConfig({
   test: {
@@ -19,7 +36,8 @@ export default defineConfig({
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
       alone('interop', ['test/interop/**/*.test.ts'], 1, 1),
-      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2),
+      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2, [BY_THE_CLOCK]),
+      alone('round-trips', [BY_THE_CLOCK], 3, 1),
     ],
   },
 });
