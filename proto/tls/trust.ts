@@ -3,7 +3,7 @@ import { equalOctets } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { plain } from './hkdf.ts';
 import type { TlsTrust } from './options.ts';
-import { inspectCertificate } from './x509.ts';
+import { type CertificateDetails, inspectCertificate } from './x509.ts';
 
 const DAY_MS = 86_400_000;
 /** W3C WebTransport, "verify a certificate hash": total validity of at most two weeks. */
@@ -16,8 +16,13 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 const ANY_EXTENDED_KEY_USAGE = '2.5.29.37.0';
 /** Critical extensions whose meaning is followed here or by OpenSSL: basicConstraints, keyUsage, subjectAltName, extKeyUsage. */
 const UNDERSTOOD_EXTENSIONS: readonly string[] = ['551d13', '551d0f', '551d11', '551d25'];
-/** Signatures by MD5 or SHA-1: md5WithRSA, sha1WithRSA, ecdsa-with-SHA1. */
-const WEAK_SIGNATURES: readonly string[] = ['2a864886f70d010104', '2a864886f70d010105', '2a8648ce3d0401'];
+/** SHA-256, SHA-384 and SHA-512 under RSA PKCS #1, ECDSA and RSA-PSS, and Ed25519: no MD5, no SHA-1 (RFC 8446 §4.4.2.4). */
+const STRONG_SIGNATURES: readonly string[] = [
+  ...['0b', '0c', '0d'].map((hash) => `2a864886f70d0101${hash}`),
+  ...['02', '03', '04'].map((hash) => `2a8648ce3d0403${hash}`),
+  ...['01', '02', '03'].map((hash) => `2a864886f70d01010a:6086480165030402${hash}`),
+  '2b6570',
+];
 
 /** Parses a DER certificate of the peer. */
 export function parseCertificate(der: Uint8Array): X509Certificate {
@@ -95,13 +100,11 @@ function checkChain(
   if (leaf === undefined) fail(Alert.DECODE_ERROR, 'the server sent no certificate');
   checkValidity(leaf, nowEpochMs, 'the certificate');
   checkName(leaf, serverName);
-  checkPurpose(leaf);
-  if (!isUnderstood(leaf)) {
-    fail(
-      Alert.UNSUPPORTED_CERTIFICATE,
-      'the certificate has a critical extension or a signature we do not accept',
-    );
-  }
+  if (!servesTls(leaf)) fail(Alert.UNSUPPORTED_CERTIFICATE, 'the certificate is not meant for servers');
+  const details = inspectCertificate(leaf.raw);
+  // RFC 8446 §4.4.2.2: the server signs with this key, whatever the key exchange.
+  if (!details.signs) fail(Alert.UNSUPPORTED_CERTIFICATE, "the certificate's key usage allows no signatures");
+  refuse(signatureFault(details) ?? extensionFault(details), 'the certificate');
   const search = new ChainSearch(roots.map(parseCertificate), others, nowEpochMs);
   if (!search.reachesRoot(leaf)) search.failUnreached();
 }
@@ -110,28 +113,48 @@ function checkName(leaf: X509Certificate, serverName: string): void {
   const found = isIpAddress(serverName)
     ? leaf.checkIP(serverName)
     : // RFC 9110 §4.3.4: the subject's common name is no name to check.
-      leaf.checkHost(serverName, { subject: 'never' });
+      // RFC 9525 §6.3: a wildcard is a whole label.
+      leaf.checkHost(serverName, { subject: 'never', partialWildcards: false });
   if (found === undefined) {
     fail(Alert.BAD_CERTIFICATE, `the certificate is not for "${serverName}"`);
   }
 }
 
 /** RFC 5280 §4.2.1.12. Node's `keyUsage` is the extended key usage. */
-function checkPurpose(leaf: X509Certificate): void {
-  const usages: readonly string[] | undefined = leaf.keyUsage;
-  if (usages === undefined) return;
-  if (!usages.includes(SERVER_AUTH) && !usages.includes(ANY_EXTENDED_KEY_USAGE)) {
-    fail(Alert.UNSUPPORTED_CERTIFICATE, 'the certificate is not meant for servers');
-  }
+function servesTls(certificate: X509Certificate): boolean {
+  const usages: readonly string[] | undefined = certificate.keyUsage;
+  return usages === undefined || usages.includes(SERVER_AUTH) || usages.includes(ANY_EXTENDED_KEY_USAGE);
 }
 
-/** RFC 5280 §4.2: what is critical and not understood (such as name constraints) rules a certificate out. */
-function isUnderstood(certificate: X509Certificate): boolean {
-  const { criticalExtensions, signatureAlgorithm } = inspectCertificate(certificate.raw);
-  return (
-    criticalExtensions.every((id) => UNDERSTOOD_EXTENSIONS.includes(id)) &&
-    !WEAK_SIGNATURES.includes(signatureAlgorithm)
-  );
+/** Why a certificate rules itself out, whoever signed it. */
+interface Fault {
+  readonly alert: number;
+  readonly reason: string;
+}
+
+/** RFC 8446 §4.4.2.4: bad_certificate where a signature that has to be checked is by MD5 or SHA-1. */
+function signatureFault({ signatureAlgorithm }: CertificateDetails): Fault | undefined {
+  if (STRONG_SIGNATURES.includes(signatureAlgorithm)) return undefined;
+  return { alert: Alert.BAD_CERTIFICATE, reason: 'is signed in a way we do not accept' };
+}
+
+/** RFC 5280 §4.2: what is critical and not understood rules a certificate out. */
+function extensionFault({ criticalExtensions }: CertificateDetails): Fault | undefined {
+  if (criticalExtensions.every((id) => UNDERSTOOD_EXTENSIONS.includes(id))) return undefined;
+  return { alert: Alert.UNSUPPORTED_CERTIFICATE, reason: 'has a critical extension we do not understand' };
+}
+
+/** Why a CA may not issue the server's certificate, be it a root or an intermediate. */
+function issuerFault(issuer: X509Certificate, details: CertificateDetails): Fault | undefined {
+  const alert = Alert.UNSUPPORTED_CERTIFICATE;
+  // RFC 5280 §4.2.1.10: they are not followed here, and a CA is not trusted beyond them, critical or not.
+  if (details.hasNameConstraints) return { alert, reason: 'has name constraints, which we do not follow' };
+  if (!servesTls(issuer)) return { alert, reason: 'issues no certificates for servers' };
+  return extensionFault(details);
+}
+
+function refuse(fault: Fault | undefined, what: string): void {
+  if (fault !== undefined) fail(fault.alert, `${what} ${fault.reason}`);
 }
 
 /** Looks for a path from a certificate to a root, depth first, with bounds on depth and on signature checks. */
@@ -140,7 +163,8 @@ class ChainSearch {
   readonly #intermediates: readonly X509Certificate[];
   readonly #nowEpochMs: number;
   #checks = 0;
-  #expired: string | undefined;
+  /** Why the last issuer that would have fitted was not taken. */
+  #fault: Fault | undefined;
 
   constructor(
     roots: readonly X509Certificate[],
@@ -155,39 +179,42 @@ class ChainSearch {
   reachesRoot(certificate: X509Certificate, depth = 0): boolean {
     // A certificate that is trusted itself needs no issuer; so development certificates work without a CA.
     if (this.#roots.some((root) => equalOctets(root.raw, certificate.raw))) return true;
-    for (const root of this.#roots) if (this.#issued(certificate, root, depth)) return true;
+    for (const root of this.#roots) if (this.#issued(certificate, root, depth, true)) return true;
     if (depth >= MAX_INTERMEDIATES) return false;
     for (const candidate of this.#intermediates) {
-      if (
-        candidate !== certificate &&
-        isUnderstood(candidate) &&
-        this.#issued(certificate, candidate, depth)
-      ) {
-        if (this.reachesRoot(candidate, depth + 1)) return true;
-      }
+      if (candidate === certificate || !this.#issued(certificate, candidate, depth, false)) continue;
+      if (this.reachesRoot(candidate, depth + 1)) return true;
     }
     return false;
   }
 
   /** Whether `issuer` is a CA, valid now, whose key signed `certificate`, `depth` certificates above the leaf. */
-  #issued(certificate: X509Certificate, issuer: X509Certificate, depth: number): boolean {
+  #issued(certificate: X509Certificate, issuer: X509Certificate, depth: number, isRoot: boolean): boolean {
     // `checkIssued` compares names, key identifiers and key usage; `ca` is basicConstraints.
     if (!issuer.ca || !certificate.checkIssued(issuer)) return false;
     if (++this.#checks > MAX_SIGNATURE_CHECKS) return false;
     if (!certificate.verify(issuer.publicKey)) return false;
+    const details = inspectCertificate(issuer.raw);
     // RFC 5280 §4.2.1.9: pathLenConstraint counts the CAs between this one and the leaf.
-    const { pathLength } = inspectCertificate(issuer.raw);
-    if (pathLength !== undefined && depth > pathLength) return false;
+    if (details.pathLength !== undefined && depth > details.pathLength) return false;
+    // Nobody checks the signature of a root.
+    const signature = isRoot ? undefined : signatureFault(details);
+    const fault = signature ?? issuerFault(issuer, details) ?? this.#validityFault(issuer);
+    this.#fault = fault ?? this.#fault;
+    return fault === undefined;
+  }
+
+  #validityFault(issuer: X509Certificate): Fault | undefined {
     const { fromMs, toMs } = validity(issuer);
-    if (this.#nowEpochMs >= fromMs && this.#nowEpochMs <= toMs) return true;
-    this.#expired = issuer.subject.replaceAll('\n', ', ');
-    return false;
+    if (this.#nowEpochMs >= fromMs && this.#nowEpochMs <= toMs) return undefined;
+    return {
+      alert: Alert.CERTIFICATE_EXPIRED,
+      reason: `is not valid now: ${issuer.subject.replaceAll('\n', ', ')}`,
+    };
   }
 
   failUnreached(): never {
-    if (this.#expired !== undefined) {
-      fail(Alert.CERTIFICATE_EXPIRED, `an issuer of the certificate is not valid now: ${this.#expired}`);
-    }
+    refuse(this.#fault, 'an issuer of the certificate');
     fail(Alert.UNKNOWN_CA, 'no chain leads from the certificate to a trusted one');
   }
 }

@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { constants, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { concat } from '../../../proto/wire/index.ts';
 
 // A minimal X.509 writer, so that tests make just the certificate, sound or faulty, that they are about.
@@ -19,8 +19,12 @@ export interface CertificateSpec {
   readonly pathLength?: number;
   /** An extension of this identifier, critical, with an empty sequence in it. */
   readonly criticalExtension?: string;
-  /** Names SHA-1 as the hash of the signature. */
-  readonly isWeak?: boolean;
+  /** The same, not critical. */
+  readonly plainExtension?: string;
+  /** The octet of the key usage: 0x80 is digitalSignature, 0x20 keyEncipherment, 0x04 keyCertSign. */
+  readonly keyUsage?: number;
+  /** How it is signed, otherwise as fits the issuer's key. */
+  readonly signedWith?: keyof typeof SIGNATURES;
 }
 
 /** The instant that test certificates are made for. */
@@ -55,7 +59,7 @@ function time(ms: number): Uint8Array {
 const name = (commonName: string) =>
   sequence(der(0x31, sequence(oid('2.5.4.3'), der(0x0c, text(commonName)))));
 
-function algorithm(key: KeyObject): { id: Uint8Array; hash: string | null } {
+function algorithm(key: KeyObject): Signature {
   if (key.asymmetricKeyType === 'ed25519') return { id: sequence(oid('1.3.101.112')), hash: null };
   if (key.asymmetricKeyType === 'rsa') {
     return { id: sequence(oid('1.2.840.113549.1.1.11'), der(0x05)), hash: 'sha256' };
@@ -63,7 +67,31 @@ function algorithm(key: KeyObject): { id: Uint8Array; hash: string | null } {
   return { id: sequence(oid('1.2.840.10045.4.3.2')), hash: 'sha256' };
 }
 
-const WEAK = { id: sequence(oid('1.2.840.10045.4.1')), hash: 'sha1' };
+interface Signature {
+  readonly id: Uint8Array;
+  readonly hash: string | null;
+  readonly isPss?: boolean;
+}
+
+const pss = (...parameters: readonly Uint8Array[]) =>
+  sequence(oid('1.2.840.113549.1.1.10'), sequence(...parameters));
+const SHA256 = sequence(oid('2.16.840.1.101.3.4.2.1'));
+
+const SIGNATURES = {
+  'ecdsa-sha1': { id: sequence(oid('1.2.840.10045.4.1')), hash: 'sha1' },
+  'rsa-md5': { id: sequence(oid('1.2.840.113549.1.1.4'), der(0x05)), hash: 'md5' },
+  // The default hash of RSA-PSS is SHA-1.
+  'pss-sha1': { id: pss(), hash: 'sha1', isPss: true },
+  'pss-sha256': {
+    id: pss(
+      der(0xa0, SHA256),
+      der(0xa1, sequence(oid('1.2.840.113549.1.1.8'), SHA256)),
+      der(0xa2, der(0x02, Uint8Array.of(32))),
+    ),
+    hash: 'sha256',
+    isPss: true,
+  },
+} as const satisfies Readonly<Record<string, Signature>>;
 
 function extensions(spec: CertificateSpec): Uint8Array {
   const list: Uint8Array[] = [];
@@ -77,6 +105,12 @@ function extensions(spec: CertificateSpec): Uint8Array {
   if (spec.criticalExtension !== undefined) {
     list.push(sequence(oid(spec.criticalExtension), der(0x01, Uint8Array.of(0xff)), der(0x04, sequence())));
   }
+  if (spec.plainExtension !== undefined) {
+    list.push(sequence(oid(spec.plainExtension), der(0x04, sequence())));
+  }
+  if (spec.keyUsage !== undefined) {
+    list.push(sequence(oid('2.5.29.15'), der(0x04, der(0x03, Uint8Array.of(0, spec.keyUsage)))));
+  }
   list.push(sequence(oid('2.5.29.19'), der(0x01, Uint8Array.of(0xff)), der(0x04, ca)));
   if (spec.extendedKeyUsage !== undefined) {
     list.push(sequence(oid('2.5.29.37'), der(0x04, sequence(...spec.extendedKeyUsage.map(oid)))));
@@ -87,7 +121,14 @@ function extensions(spec: CertificateSpec): Uint8Array {
 /** A certificate in DER. */
 export function makeCertificate(spec: CertificateSpec): Uint8Array {
   const issuer = spec.issuer ?? spec;
-  const { id, hash } = spec.isWeak === true ? WEAK : algorithm(issuer.key);
+  const {
+    id,
+    hash,
+    isPss = false,
+  }: Signature = spec.signedWith === undefined ? algorithm(issuer.key) : SIGNATURES[spec.signedWith];
+  const padding = isPss
+    ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    : {};
   const fromMs = spec.fromMs ?? NOW_MS - DAY_MS;
   const spki = createPublicKey(spec.key).export({ format: 'der', type: 'spki' });
   const tbs = sequence(
@@ -100,7 +141,7 @@ export function makeCertificate(spec: CertificateSpec): Uint8Array {
     spki,
     extensions(spec),
   );
-  return sequence(tbs, id, der(0x03, Uint8Array.of(0), sign(hash, tbs, issuer.key)));
+  return sequence(tbs, id, der(0x03, Uint8Array.of(0), sign(hash, tbs, { key: issuer.key, ...padding })));
 }
 
 export const keys = {

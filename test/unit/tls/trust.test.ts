@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Alert, type TlsTrust } from '../../../proto/tls/index.ts';
 import { checkTrust, isIpAddress } from '../../../proto/tls/trust.ts';
 import {
+  type CertificateSpec,
   intermediateCertificate,
   keys,
   leafChain,
@@ -20,6 +21,15 @@ const alert = (
   name = 'example.test',
   nowMs = NOW_MS,
 ): number => alertOf(() => checkTrust(trust, chain, name, nowMs)).alert;
+
+function alertOrNone(trust: TlsTrust, chain: readonly Uint8Array[]): number | undefined {
+  try {
+    checkTrust(trust, chain, 'example.test', NOW_MS);
+    return undefined;
+  } catch {
+    return alert(trust, chain);
+  }
+}
 
 describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
   const leaf = leafChain('ecdsa').slice(0, 1);
@@ -86,8 +96,6 @@ describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
   test('must be for the name or the address', () => {
     expect(alert(ROOT, leafChain('ecdsa'), 'other.test')).toBe(Alert.BAD_CERTIFICATE);
     expect(alert(ROOT, leafChain('ecdsa'), '127.0.0.1')).toBe(Alert.BAD_CERTIFICATE);
-    const named = leafChain('ecdsa', { subject: 'common.test', dnsNames: [] });
-    expect(alert(ROOT, named, 'common.test')).toBe(Alert.BAD_CERTIFICATE);
     const addressed = leafChain('ecdsa', { ipAddresses: [[127, 0, 0, 1]] });
     checkTrust(ROOT, addressed, '127.0.0.1', NOW_MS);
     const wild = leafChain('ecdsa', { dnsNames: ['*.example.test'] });
@@ -114,11 +122,74 @@ describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
       isCa: true,
       criticalExtension: '2.5.29.30',
     });
-    expect(alert(ROOT, [...leaf, constrained])).toBe(Alert.UNKNOWN_CA);
+    expect(alert(ROOT, [...leaf, constrained])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
   });
 
-  test('must not rest on SHA-1', () => {
-    expect(alert(ROOT, leafChain('ecdsa', { isWeak: true }))).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  test('must have no CA with name constraints, critical or not, nor below a root with some (RFC 5280 §4.2.1.10)', () => {
+    const issuer = { subject: 'Test Root', key: keys.root };
+    const constraints = { plainExtension: '2.5.29.30' };
+    const constrained = { subject: 'Test Intermediate', key: keys.intermediate, issuer, isCa: true };
+    const intermediate = makeCertificate({ ...constrained, ...constraints });
+    expect(alert(ROOT, [...leaf, intermediate])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+    const root = makeCertificate({ ...issuer, isCa: true, ...constraints });
+    expect(alert({ kind: 'ca', certificates: [root] }, leafChain('ecdsa'))).toBe(
+      Alert.UNSUPPORTED_CERTIFICATE,
+    );
+  });
+
+  const rsaRoot = makeCertificate({ subject: 'RSA Root', key: keys.rsa, isCa: true });
+  const underRsa = (spec: Partial<CertificateSpec>) =>
+    alertOrNone({ kind: 'ca', certificates: [rsaRoot] }, [
+      makeCertificate({
+        subject: 'leaf',
+        key: keys.ecdsa,
+        dnsNames: ['example.test'],
+        issuer: { subject: 'RSA Root', key: keys.rsa },
+        ...spec,
+      }),
+    ]);
+
+  test('must not rest on MD5 or SHA-1: bad_certificate (RFC 8446 §4.4.2.4)', () => {
+    expect(alert(ROOT, leafChain('ecdsa', { signedWith: 'ecdsa-sha1' }))).toBe(Alert.BAD_CERTIFICATE);
+    expect(underRsa({ signedWith: 'rsa-md5' })).toBe(Alert.BAD_CERTIFICATE);
+    const issuer = { subject: 'RSA Root', key: keys.rsa };
+    const middle = { subject: 'Test Intermediate', key: keys.intermediate, issuer, isCa: true };
+    const rsaTrust = { kind: 'ca' as const, certificates: [rsaRoot] };
+    checkTrust(rsaTrust, [...leaf, makeCertificate(middle)], 'example.test', NOW_MS);
+    const weak = makeCertificate({ ...middle, signedWith: 'rsa-md5' });
+    expect(alert(rsaTrust, [...leaf, weak])).toBe(Alert.BAD_CERTIFICATE);
+  });
+
+  test('may rest on RSA-PSS, whose default hash is SHA-1 (RFC 4055 §3.1)', () => {
+    expect(underRsa({ signedWith: 'pss-sha256' })).toBe(undefined);
+    expect(underRsa({ signedWith: 'pss-sha1' })).toBe(Alert.BAD_CERTIFICATE);
+  });
+
+  test('must have a leaf that may sign, when it says what its key may do (RFC 8446 §4.4.2.2, RFC 5280 §4.2.1.3)', () => {
+    checkTrust(ROOT, leafChain('ecdsa', { keyUsage: 0x80 }), 'example.test', NOW_MS);
+    expect(alert(ROOT, leafChain('rsa', { keyUsage: 0x20 }))).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
+  test('must pass only through CAs that issue for servers, when they say what for (RFC 5280 §4.2.1.12)', () => {
+    const through = (usage: string) => [
+      ...leaf,
+      makeCertificate({
+        subject: 'Test Intermediate',
+        key: keys.intermediate,
+        issuer: { subject: 'Test Root', key: keys.root },
+        isCa: true,
+        extendedKeyUsage: [usage],
+      }),
+    ];
+    checkTrust(ROOT, through('1.3.6.1.5.5.7.3.1'), 'example.test', NOW_MS);
+    expect(alert(ROOT, through('1.3.6.1.5.5.7.3.3'))).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
+  test('must not name the host by its common name (RFC 9110 §4.3.4), nor by a part of a label (RFC 9525 §6.3)', () => {
+    const named = leafChain('ecdsa', { subject: 'common.test', dnsNames: [] });
+    expect(alert(ROOT, named, 'common.test')).toBe(Alert.BAD_CERTIFICATE);
+    const partial = leafChain('ecdsa', { dnsNames: ['a*.example.test'] });
+    expect(alert(ROOT, partial, 'ab.example.test')).toBe(Alert.BAD_CERTIFICATE);
   });
 
   test('must be meant for servers, when it says what for (RFC 5280 §4.2.1.12)', () => {
