@@ -1,7 +1,7 @@
 import { type CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import type { HeaderProtection } from './header-protection.ts';
-import type { AeadLimits } from './limits.ts';
+import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 import {
   AeadKeys,
   checkReservedBits,
@@ -33,14 +33,13 @@ export interface OpenedApplicationPacket extends OpenedPacket {
  */
 export class ApplicationKeys {
   readonly suite: CipherSuite;
-  readonly #limits: AeadLimits | undefined;
+  readonly #use: KeyUse;
   readonly #sendHeader: HeaderProtection;
   readonly #receiveHeader: HeaderProtection;
 
   #sendSecret: Uint8Array;
   #send: AeadKeys;
   #sendGeneration = 0;
-  #sealed = 0;
   /** First packet number sealed in the current send phase; undefined until one was. */
   #firstSent: number | undefined;
   /** A packet of the current send phase was acknowledged. */
@@ -56,19 +55,23 @@ export class ApplicationKeys {
   /** Lowest and highest packet numbers opened with the current keys. */
   #lowest = Number.POSITIVE_INFINITY;
   #highest = -1;
-  #rejected = 0;
 
   /** `limits` is for tests: the real ones are far away. */
-  constructor(suite: CipherSuite, sendSecret: Uint8Array, receiveSecret: Uint8Array, limits?: AeadLimits) {
+  constructor(
+    suite: CipherSuite,
+    sendSecret: Uint8Array,
+    receiveSecret: Uint8Array,
+    limits: AeadLimits = aeadLimits(suite),
+  ) {
     this.suite = suite;
-    this.#limits = limits;
+    this.#use = new KeyUse(limits);
     this.#sendHeader = headerProtectionOf(suite, sendSecret);
     this.#receiveHeader = headerProtectionOf(suite, receiveSecret);
     this.#sendSecret = sendSecret;
-    this.#send = new AeadKeys(suite, sendSecret, this.#limits);
-    this.#current = new AeadKeys(suite, receiveSecret, this.#limits);
+    this.#send = new AeadKeys(suite, sendSecret);
+    this.#current = new AeadKeys(suite, receiveSecret);
     this.#nextReceiveSecret = nextSecret(receiveSecret);
-    this.#next = new AeadKeys(suite, this.#nextReceiveSecret, this.#limits);
+    this.#next = new AeadKeys(suite, this.#nextReceiveSecret);
   }
 
   /** Key Phase bit for packets that are written now. */
@@ -83,7 +86,7 @@ export class ApplicationKeys {
 
   /** Packets that failed authentication. */
   get rejected(): number {
-    return this.#rejected;
+    return this.#use.rejected;
   }
 
   /** Previous receive keys are kept: call `dropPrevious` three probe timeouts after an update (RFC 9001 §6.5). */
@@ -93,7 +96,7 @@ export class ApplicationKeys {
 
   /** Half of what the key may seal is used up: call `update` as soon as `canUpdate`. */
   get updateDue(): boolean {
-    return this.#sealed >= this.#send.limits.confidentiality * UPDATE_SHARE;
+    return this.#use.sealed >= this.#use.limits.confidentiality * UPDATE_SHARE;
   }
 
   /**
@@ -115,9 +118,7 @@ export class ApplicationKeys {
     payloadEnd: number,
     packetNumber: number,
   ): number {
-    if (this.#sealed >= this.#send.limits.confidentiality)
-      throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many packets sealed with one key');
-    this.#sealed++;
+    this.#use.onSeal();
     this.#firstSent ??= packetNumber;
     return sealPacket(
       this.#send,
@@ -163,8 +164,7 @@ export class ApplicationKeys {
     }
     const payload = keys.decrypt(header, data, start + header.length, end, packetNumber);
     if (payload === undefined) {
-      if (++this.#rejected >= this.#current.limits.integrity)
-        throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many forged packets');
+      this.#use.onRejected();
       return undefined;
     }
     checkReservedBits(first);
@@ -206,14 +206,14 @@ export class ApplicationKeys {
     this.#highest = -1;
     this.#receiveGeneration++;
     this.#nextReceiveSecret = nextSecret(this.#nextReceiveSecret);
-    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret, this.#limits);
+    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret);
   }
 
   #updateSend(): void {
     this.#sendSecret = nextSecret(this.#sendSecret);
-    this.#send = new AeadKeys(this.suite, this.#sendSecret, this.#limits);
+    this.#send = new AeadKeys(this.suite, this.#sendSecret);
     this.#sendGeneration++;
-    this.#sealed = 0;
+    this.#use.onNewKey();
     this.#firstSent = undefined;
     this.#confirmed = false;
   }

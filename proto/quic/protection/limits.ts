@@ -1,4 +1,5 @@
 import { CipherSuite } from '../../tls/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
 
 /** Limits of use of one key, in packets (RFC 9001 §6.6, Appendix B). */
 export interface AeadLimits {
@@ -15,4 +16,35 @@ const CHACHA20_POLY1305: AeadLimits = { confidentiality: Number.MAX_SAFE_INTEGER
 
 export function aeadLimits(suite: CipherSuite): AeadLimits {
   return suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? AES_128_GCM : CHACHA20_POLY1305;
+}
+
+/** How often one key was used, held to its limits (RFC 9001 §6.6). */
+export class KeyUse {
+  readonly limits: AeadLimits;
+  /** Packets that were sealed. */
+  sealed = 0;
+  /** Packets that failed authentication. */
+  rejected = 0;
+
+  constructor(limits: AeadLimits) {
+    this.limits = limits;
+  }
+
+  /** Another packet is to be sealed. Throws AEAD_LIMIT_REACHED when the key is used up. */
+  onSeal(): void {
+    if (this.sealed >= this.limits.confidentiality)
+      throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many packets sealed with one key');
+    this.sealed++;
+  }
+
+  /** A packet failed authentication. Throws AEAD_LIMIT_REACHED with the last one that the limit allows. */
+  onRejected(): void {
+    if (++this.rejected >= this.limits.integrity)
+      throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many forged packets');
+  }
+
+  /** Another key took the place of the one that sealed. What was forged counts over all keys of a connection. */
+  onNewKey(): void {
+    this.sealed = 0;
+  }
 }

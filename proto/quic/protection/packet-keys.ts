@@ -3,7 +3,7 @@ import { CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode, UsageError } from '../errors.ts';
 import { decodePacketNumber } from '../packet/packet-number.ts';
 import { createHeaderProtection, type HeaderProtection, SAMPLE_OCTETS } from './header-protection.ts';
-import { type AeadLimits, aeadLimits } from './limits.ts';
+import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 
 /** Octets that an AEAD adds to a payload; the same for both ciphers (RFC 9001 §5.3). */
 export const TAG_OCTETS = 16;
@@ -35,7 +35,6 @@ const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
 /** AEAD key and IV of one direction (RFC 9001 §5.3); the header key is apart, for it outlives key updates. */
 export class AeadKeys {
   readonly suite: CipherSuite;
-  readonly limits: AeadLimits;
   readonly #key: Uint8Array;
   readonly #iv: Uint8Array;
   readonly #ivView: DataView;
@@ -43,10 +42,9 @@ export class AeadKeys {
   readonly #nonceView: DataView;
 
   /** `secret` is a traffic secret of 32 octets (both suites use SHA-256). */
-  constructor(suite: CipherSuite, secret: Uint8Array, limits: AeadLimits = aeadLimits(suite)) {
+  constructor(suite: CipherSuite, secret: Uint8Array) {
     const aes = suite === CipherSuite.TLS_AES_128_GCM_SHA256;
     this.suite = suite;
-    this.limits = limits;
     this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, aes ? 16 : 32);
     this.#iv = Uint8Array.from(hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS));
     this.#ivView = new DataView(this.#iv.buffer);
@@ -192,19 +190,19 @@ export class PacketKeys {
   readonly suite: CipherSuite;
   readonly #aead: AeadKeys;
   readonly #header: HeaderProtection;
-  #sealed = 0;
-  #rejected = 0;
+  readonly #use: KeyUse;
 
   /** `limits` is for tests: the real ones are far away. */
-  constructor(suite: CipherSuite, secret: Uint8Array, limits?: AeadLimits) {
+  constructor(suite: CipherSuite, secret: Uint8Array, limits: AeadLimits = aeadLimits(suite)) {
     this.suite = suite;
-    this.#aead = new AeadKeys(suite, secret, limits);
+    this.#use = new KeyUse(limits);
+    this.#aead = new AeadKeys(suite, secret);
     this.#header = headerProtectionOf(suite, secret);
   }
 
   /** Packets that failed authentication with these keys. */
   get rejected(): number {
-    return this.#rejected;
+    return this.#use.rejected;
   }
 
   /** As `sealPacket`; throws `TransportError` AEAD_LIMIT_REACHED at the confidentiality limit (RFC 9001 §6.6). */
@@ -216,9 +214,7 @@ export class PacketKeys {
     payloadEnd: number,
     packetNumber: number,
   ): number {
-    if (this.#sealed >= this.#aead.limits.confidentiality)
-      throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many packets sealed with one key');
-    this.#sealed++;
+    this.#use.onSeal();
     return sealPacket(
       this.#aead,
       this.#header,
@@ -247,8 +243,7 @@ export class PacketKeys {
     const { header, packetNumber, first } = unmaskHeader(this.#header, data, start, packetNumberAt, expected);
     const payload = this.#aead.decrypt(header, data, start + header.length, end, packetNumber);
     if (payload === undefined) {
-      if (++this.#rejected >= this.#aead.limits.integrity)
-        throw new TransportError(TransportErrorCode.AEAD_LIMIT_REACHED, 'too many forged packets');
+      this.#use.onRejected();
       return undefined;
     }
     checkReservedBits(first);
