@@ -16,7 +16,7 @@ import { SessionRouter } from './router.ts';
 import { loadCertificate } from './tls-certificate.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
-import { WebTransportHost } from './webtransport/index.ts';
+import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
 
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
@@ -181,7 +181,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       },
       ...(config.retry === 'always' && { requireRetry: () => true }),
     },
-    transport: { maxDatagramSize: config.maxDatagramSize },
+    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
   const sockets = [await openTunnelSocket(tunnel, new Set(cluster.forwarders))];

@@ -5,6 +5,7 @@ export {
   type SessionDecision,
   WebTransportHost,
 } from './host.ts';
+export { CLIENT_STREAM_LIMITS } from './limits.ts';
 export {
   type BidirectionalStream,
   type CloseInfo,

@@ -189,6 +189,18 @@ describe('what streams owe the peer', () => {
     expect(Math.max(...peer.framesOf('maxStreams').map(({ maximum }) => maximum))).toBe(8);
   });
 
+  test('RFC 9000 §4.6: credit too small to be told by itself is told to a peer that says STREAMS_BLOCKED', () => {
+    const { peer, engine } = liveServer({}, { initialMaxStreamsUni: 8 });
+    for (let i = 0; i < 8; i++) peer.send('oneRtt', stream(2 + 4 * i, 0, 1, i === 0));
+    engine.connection.readStream(2);
+    peer.settle();
+    expect(peer.framesOf('maxStreams')).toHaveLength(0);
+    peer.send('oneRtt', { type: 'streamsBlocked', bidirectional: true, limit: 100 });
+    expect(peer.framesOf('maxStreams')).toHaveLength(0);
+    peer.send('oneRtt', { type: 'streamsBlocked', bidirectional: false, limit: 8 });
+    expect(peer.framesOf('maxStreams')).toMatchObject([{ bidirectional: false, maximum: 9 }]);
+  });
+
   test('RFC 9000 §2.2: octets that come again are taken once, whatever they are then', () => {
     const { peer, engine } = liveServer();
     engine.polls = false;

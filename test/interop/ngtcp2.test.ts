@@ -117,8 +117,8 @@ describe('ngtcp2 (gtlsclient)', () => {
     expect(answers(output)).toBe(1);
   });
 
-  ngtcp2('many streams', '300 requests on a connection that begins with 100 streams', async () => {
-    expect(answers(await ask(...ONCE, '-n', '300'))).toBe(300);
+  ngtcp2('many streams', '700 requests on a connection that begins with 512 streams', async () => {
+    expect(answers(await ask(...ONCE, '-n', '700'))).toBe(700);
   });
 
   ngtcp2(

@@ -223,6 +223,7 @@ export class StreamSet {
   onStreamsBlocked(direction: StreamDirection, limit: number): void {
     const bidi = direction === 'bidirectional';
     checkStreamCount(limit, bidi ? FrameType.STREAMS_BLOCKED_BIDI : FrameType.STREAMS_BLOCKED_UNI);
+    this.#table.kind(direction).onPeerBlocked();
   }
 
   // Sending.

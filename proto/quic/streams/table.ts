@@ -55,8 +55,17 @@ export class Kind {
   /** A stream of the peer is over: it gets another, told in batches of a quarter of the window. */
   onPeerClosed(): void {
     this.peerClosed++;
+    this.#grant(Math.max(1, this.window / 4));
+  }
+
+  /** The peer wants more streams than it may have: it gets what no batch has told it yet (RFC 9000 §4.6). */
+  onPeerBlocked(): void {
+    this.#grant(1);
+  }
+
+  #grant(atLeast: number): void {
     const allowed = this.peerClosed + this.window;
-    if (allowed - this.peerAllowed < Math.max(1, this.window / 4)) return;
+    if (allowed - this.peerAllowed < atLeast) return;
     this.peerAllowed = allowed;
     this.maxStreamsDue = true;
   }

@@ -64,7 +64,7 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'active migration': 'has no call for it',
     'small flow-control windows': CHOICE,
     'many streams':
-      'never ends its half of a stream (denoland/deno#36822), so the first 100 streams are all that it gets, and it throws rather than waits for more',
+      'never ends its half of a stream (denoland/deno#36822), so the first 512 streams are all that it gets, and it throws rather than waits for more',
     'reset and stop codes both ways':
       '`writer.abort()` and `reader.cancel()` put neither RESET_STREAM nor STOP_SENDING on the wire (seen in our qlog)',
     'close code and reason to the client':

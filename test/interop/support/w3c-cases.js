@@ -116,6 +116,19 @@ globalThis.interop = {
     return unchanged;
   },
 
+  /** `count` streams asked for in one breath: how many came back unchanged, and what the others failed with. */
+  async streamsAtOnce({ id, count, octets }) {
+    const one = async () => {
+      const { sent, received } = await interop.echoBidirectional({ id, octets, untilEnd: true });
+      if (sent !== received) throw new Error('what came back is not what was sent');
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: count }, one));
+    const failures = outcomes
+      .filter(({ reason }) => reason !== undefined)
+      .map(({ reason }) => String(reason));
+    return { echoed: count - failures.length, failures: [...new Set(failures)] };
+  },
+
   /** Numbered datagrams, one after the other; how many came back unchanged. */
   async datagrams({ id, count, octets }) {
     const { datagrams } = sessions[id];

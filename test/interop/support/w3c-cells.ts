@@ -109,9 +109,18 @@ export function endingStreamCells(name: Client, setting: () => Setting): void {
       url: `https://127.0.0.1:${setting().relay.port}/echo`,
       hash: setting().cluster.certificateHash,
     });
-  cell(name, 'many streams', '300 streams on a connection that begins with 100, each unchanged', async () => {
+  cell(name, 'many streams', '700 streams on a connection that begins with 512, each unchanged', async () => {
     const id = await open();
-    expect(await call<number>('manyStreams', { id, count: 300, octets: 500, untilEnd: true })).toBe(300);
+    expect(await call<number>('manyStreams', { id, count: 700, octets: 500, untilEnd: true })).toBe(700);
+  });
+
+  cell(name, 'many streams', '300 at once, then twelve times 50 at once, open and echo', async () => {
+    const id = await open();
+    for (const count of [300, ...Array<number>(12).fill(50)])
+      expect(await call('streamsAtOnce', { id, count, octets: 500 })).toEqual({
+        echoed: count,
+        failures: [],
+      });
   });
 
   cell(name, 'reset and stop codes both ways', 'each comes back as the same code', async () => {
