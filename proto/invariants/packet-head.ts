@@ -38,33 +38,35 @@ export class PacketHead {
   /** Index after the version-independent part. */
   end = 0;
 
-  /** Reads the head of a datagram's first packet. Returns a `HeaderForm`; below zero the fields mean nothing. */
-  parse(data: Uint8Array): number {
-    const { length } = data;
-    if (length === 0) return HeaderForm.empty;
-    if (((data[0] as number) & 0x80) === 0) {
+  /**
+   * Reads the head of the first packet of the datagram `data[from..to)`. Returns a `HeaderForm`; below zero the fields
+   * mean nothing. Offsets are from the start of `data`.
+   */
+  parse(data: Uint8Array, from = 0, to = data.length): number {
+    if (to <= from) return HeaderForm.empty;
+    if (((data[from] as number) & 0x80) === 0) {
       this.version = 0;
-      this.dcidOffset = 1;
-      this.dcidLength = length - 1;
+      this.dcidOffset = from + 1;
+      this.dcidLength = to - from - 1;
       this.scidOffset = 0;
       this.scidLength = 0;
-      this.end = 1;
+      this.end = from + 1;
       return HeaderForm.short;
     }
-    if (length < MIN_LONG_OCTETS) return HeaderForm.truncated;
+    if (to - from < MIN_LONG_OCTETS) return HeaderForm.truncated;
     this.version =
-      (((data[1] as number) << 24) |
-        ((data[2] as number) << 16) |
-        ((data[3] as number) << 8) |
-        (data[4] as number)) >>>
+      (((data[from + 1] as number) << 24) |
+        ((data[from + 2] as number) << 16) |
+        ((data[from + 3] as number) << 8) |
+        (data[from + 4] as number)) >>>
       0;
-    this.dcidLength = data[5] as number;
-    this.dcidOffset = 6;
-    const scidLengthAt = 6 + this.dcidLength;
-    if (scidLengthAt >= length) return HeaderForm.truncated;
+    this.dcidLength = data[from + 5] as number;
+    this.dcidOffset = from + 6;
+    const scidLengthAt = this.dcidOffset + this.dcidLength;
+    if (scidLengthAt >= to) return HeaderForm.truncated;
     this.scidLength = data[scidLengthAt] as number;
     this.scidOffset = scidLengthAt + 1;
     this.end = this.scidOffset + this.scidLength;
-    return this.end > length ? HeaderForm.truncated : HeaderForm.long;
+    return this.end > to ? HeaderForm.truncated : HeaderForm.long;
   }
 }

@@ -9,13 +9,13 @@ function build(
   low: number,
 ) {
   const length = connectionIdLength(config);
-  cipher.block.set(serverId, 0);
-  cipher.block.set(nonce, config.serverIdLength);
-  cipher.encryptBlock();
+  cipher.blocks.set(serverId, 0);
+  cipher.blocks.set(nonce, config.serverIdLength);
+  cipher.encrypt();
   const connectionId = new Uint8Array(length);
   const lowBits = config.firstOctetEncodesLength ? length - 1 : low & 0x1f;
   connectionId[0] = (config.configRotation << 5) | lowBits;
-  connectionId.set(cipher.block, 1);
+  connectionId.set(cipher.blocks, 1);
   return connectionId;
 }
 
@@ -57,9 +57,9 @@ export function decodeServerId(config: QuicLbConfig, connectionId: Uint8Array): 
   if (connectionId.length < length || (connectionId[0] as number) >> 5 !== config.configRotation)
     return undefined;
   const cipher = new CidCipher(config);
-  cipher.block.set(connectionId.subarray(1, length));
-  cipher.decryptServerId();
-  return cipher.block.slice(0, config.serverIdLength);
+  cipher.blocks.set(connectionId.subarray(1, length));
+  cipher.decryptServerIds();
+  return cipher.blocks.slice(0, config.serverIdLength);
 }
 
 /** Makes the CIDs that a backend issues; fits QUIC's `ConnectionIdGenerator`. */

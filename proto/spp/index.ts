@@ -1,2 +1,13 @@
 export { formatIp, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from '../wire/index.ts';
-export { decodeSpp, encodeSpp, SPP_HEADER_OCTETS, SPP_MAGIC, type SppHeader, writeSppHeader } from './spp.ts';
+export {
+  decodeSpp,
+  encodeSpp,
+  putSppHeader,
+  SPP_CLIENT_AT,
+  SPP_CLIENT_PORT_AT,
+  SPP_HEADER_OCTETS,
+  SPP_MAGIC,
+  type SppHeader,
+  startsWithSpp,
+  writeSppHeader,
+} from './spp.ts';

@@ -4,6 +4,9 @@ import { concat, formatIp, IP_OCTETS, parseIpInto, Reader } from '../wire/index.
 export const SPP_MAGIC = 0x56ec;
 /** Octets of the header: magic 2, client address 16, proxy address 16, client port 2, proxy port 2. */
 export const SPP_HEADER_OCTETS = 38;
+/** Where the client's address and port lie in a header. */
+export const SPP_CLIENT_AT = 2;
+export const SPP_CLIENT_PORT_AT = 34;
 
 /** What the header says: whose packet it is, and where the forwarder met it. */
 export interface SppHeader {
@@ -41,6 +44,38 @@ export function writeSppHeader(out: Uint8Array, client: Endpoint, proxy: Endpoin
   return true;
 }
 
+/**
+ * Writes a header to `out` at `at` from addresses that are 16 octets already (IPv4 as IPv4-mapped). For whoever moves
+ * packets by the hundred thousand: there must be room, and ports must be ports.
+ */
+export function putSppHeader(
+  out: Uint8Array,
+  at: number,
+  client: Uint8Array,
+  clientAt: number,
+  clientPort: number,
+  proxy: Uint8Array,
+  proxyPort: number,
+): void {
+  out[at] = SPP_MAGIC >> 8;
+  out[at + 1] = SPP_MAGIC & 0xff;
+  for (let i = 0; i < IP_OCTETS; i++) {
+    out[at + 2 + i] = client[clientAt + i] as number;
+    out[at + 18 + i] = proxy[i] as number;
+  }
+  out[at + 34] = clientPort >> 8;
+  out[at + 35] = clientPort & 0xff;
+  out[at + 36] = proxyPort >> 8;
+  out[at + 37] = proxyPort & 0xff;
+}
+
+/** Whether `data[from..to)` begins with a header. */
+export function startsWithSpp(data: Uint8Array, from = 0, to = data.length): boolean {
+  return (
+    to - from >= SPP_HEADER_OCTETS && data[from] === SPP_MAGIC >> 8 && data[from + 1] === (SPP_MAGIC & 0xff)
+  );
+}
+
 /** A whole SPP datagram: header and payload. Throws `TypeError` when an address or port of `header` is none. */
 export function encodeSpp(header: SppHeader, payload: Uint8Array): Uint8Array {
   const octets = new Uint8Array(SPP_HEADER_OCTETS);
@@ -58,9 +93,9 @@ export function encodeSpp(header: SppHeader, payload: Uint8Array): Uint8Array {
 export function decodeSpp(
   datagram: Uint8Array,
 ): { readonly header: SppHeader; readonly payload: Uint8Array } | undefined {
-  if (datagram.length < SPP_HEADER_OCTETS) return undefined;
+  if (!startsWithSpp(datagram)) return undefined;
   const reader = new Reader(datagram);
-  if (reader.u16() !== SPP_MAGIC) return undefined;
+  reader.u16();
   const clientHost = formatIp(reader.bytes(IP_OCTETS));
   const proxyHost = formatIp(reader.bytes(IP_OCTETS));
   const clientPort = reader.u16();

@@ -52,6 +52,26 @@ describe('the head of a packet', () => {
     expect(head.parse(new Uint8Array())).toBe(HeaderForm.empty);
   });
 
+  test('a datagram in the middle of a buffer reads as it does by itself, with offsets into the buffer', () => {
+    const alone = new PacketHead();
+    const within = new PacketHead();
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(40), fc.nat(40), (data, before, after) => {
+        const buffer = new Uint8Array(before + data.length + after).fill(0xc1);
+        buffer.set(data, before);
+        const form = alone.parse(data);
+        expect(within.parse(buffer, before, before + data.length)).toBe(form);
+        if (form < 0) return;
+        expect(within.version).toBe(alone.version);
+        expect(within.dcidOffset - before).toBe(alone.dcidOffset);
+        expect(within.dcidLength).toBe(alone.dcidLength);
+        expect(within.scidLength).toBe(alone.scidLength);
+        expect(within.end - before).toBe(alone.end);
+      }),
+      { numRuns: 500, seed: 5 },
+    );
+  });
+
   test('random octets never lead outside the datagram', () => {
     const head = new PacketHead();
     fc.assert(

@@ -57,9 +57,9 @@ describe('the vectors of draft-ietf-quic-load-balancers', () => {
   test('the worked example encrypts the block alone to the ciphertext it prints', () => {
     const example = vectors.fourPassExample;
     const cipher = new CidCipher(configOf(example as Vector));
-    cipher.block.set(octets(example.plaintext));
-    cipher.encryptBlock();
-    expect(toHex(cipher.block)).toBe(example.ciphertext);
+    cipher.blocks.set(octets(example.plaintext));
+    cipher.encrypt();
+    expect(toHex(cipher.blocks)).toBe(example.ciphertext);
   });
 });
 
@@ -198,6 +198,35 @@ describe('the decoder', () => {
     expect(check(concat([Uint8Array.of(10, 0, 9), cid.subarray(3)]))).toBe('serverId');
     const long = encodeConnectionId(single, Uint8Array.of(9, 9, 9, 9, 9, 9, 7, 1), new Uint8Array(8));
     expect(decoder.decode(long, 0, long.length, true)).toBe(UNROUTABLE.serverId);
+  });
+
+  test('a batch of CIDs of all configurations decodes like each of them by itself, batch after batch', () => {
+    const batch = new QuicLbDecoder([plain, single, four], [ids(1), ids(2), ids(3)], 64);
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            fc.uint8Array({ maxLength: 20 }),
+            fc
+              .tuple(fc.constantFrom(plain, single, four), fc.integer({ min: 1, max: 4 }))
+              .map(([config, n]) => {
+                const id = ids(n).get(config.configRotation) as Uint8Array;
+                return createConnectionIdGenerator(config, id, random).generate();
+              }),
+          ),
+          { maxLength: 64 },
+        ),
+        (cids) => {
+          cids.forEach((cid, place) => {
+            batch.add(place, cid, 0, cid.length, true);
+          });
+          batch.finish();
+          const alone = cids.map((cid) => decoder.decode(cid, 0, cid.length, true));
+          expect([...batch.results.subarray(0, cids.length)]).toEqual(alone);
+        },
+      ),
+      { numRuns: 200, seed: 7 },
+    );
   });
 
   test('two configurations of one rotation are refused', () => {

@@ -7,9 +7,13 @@ import {
   formatIp,
   parseAddress,
   parseIp,
+  putSppHeader,
+  SPP_CLIENT_AT,
+  SPP_CLIENT_PORT_AT,
+  startsWithSpp,
   writeSppHeader,
 } from '../../../proto/spp/index.ts';
-import { fromHex, toHex } from '../../../proto/wire/index.ts';
+import { concat, fromHex, toHex } from '../../../proto/wire/index.ts';
 import vectors from '../../vectors/spectrum-spp.json' with { type: 'json' };
 
 const octets = (hex: string): Uint8Array => fromHex(hex) as Uint8Array;
@@ -124,4 +128,20 @@ test('a header that does not fit or names no address or port is refused, not thr
   expect(() => encodeSpp({ clientHost: 'x', clientPort: 1, proxyHost: '::1', proxyPort: 1 }, room)).toThrow(
     TypeError,
   );
+});
+
+test('a header put from octets is the one written from text, wherever it goes', () => {
+  const client = { host: '2001:db8::7', port: 50_123 };
+  const proxy = { host: '192.0.2.9', port: 4433 };
+  const text = new Uint8Array(38);
+  writeSppHeader(text, client, proxy);
+  const out = new Uint8Array(50);
+  const clientOctets = concat([new Uint8Array(3), parseIp(client.host)!]);
+  putSppHeader(out, 5, clientOctets, 3, client.port, parseIp(proxy.host)!, proxy.port);
+  expect(out.subarray(5, 43)).toEqual(text);
+  expect(startsWithSpp(out, 5, 43)).toBe(true);
+  expect(startsWithSpp(out, 5, 42)).toBe(false);
+  expect(startsWithSpp(out, 4, 50)).toBe(false);
+  expect(out.subarray(5 + SPP_CLIENT_AT, 5 + SPP_CLIENT_AT + 16)).toEqual(parseIp(client.host));
+  expect(out[5 + SPP_CLIENT_PORT_AT]! * 256 + out[5 + SPP_CLIENT_PORT_AT + 1]!).toBe(client.port);
 });
