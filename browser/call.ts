@@ -18,6 +18,7 @@ import { Emitter } from './emitter.ts';
 import { CallError, closedByServerError, lostError, timeoutError, toCallError } from './errors.ts';
 import { Microphone } from './microphone.ts';
 import { MicrophoneUplink } from './microphone-uplink.ts';
+import { Outbox } from './outbox.ts';
 import { Playback } from './playback.ts';
 import { openSession, sessionUrl, unsupported, within } from './session.ts';
 
@@ -42,6 +43,7 @@ export class Call {
   readonly #events = new Emitter<CallEvents>();
   readonly #uplink = new MicrophoneUplink();
   readonly #playback: Playback;
+  readonly #outbox: Outbox;
   readonly #abort = new AbortController();
   readonly #startedAt = performance.now();
   #state: CallState = 'connecting';
@@ -70,6 +72,12 @@ export class Call {
       progress: (position) => this.#reportProgress(position),
       finished: (position) => this.#reportPosition(position, false),
       level: (level) => this.#events.emit('answerLevel', level),
+    });
+    this.#outbox = new Outbox({
+      closing: () => this.#microphone?.closing ?? false,
+      order: () => this.#uplink.order(performance.now() - this.#startedAt),
+      send: (message) => this.#control?.send(message),
+      failed: (error) => this.#end(toCallError(error)),
     });
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
@@ -130,7 +138,11 @@ export class Call {
     return this.#events.on(name, listener);
   }
 
-  /** Sends an event of the Realtime API; the backend's allow-list decides. Throws `CallError` when there is no connection. */
+  /**
+   * Sends an event of the Realtime API; the backend's allow-list decides. `input_audio_buffer.commit` and `.clear` keep their
+   * place in the audio: all that was said before is before them, and nothing that is said after. Throws `CallError` when
+   * there is no connection, or too much waits for the network.
+   */
   send(event: { readonly type: string }): void {
     if (this.#control === undefined || this.#state === 'ended') {
       throw new CallError(
@@ -139,7 +151,7 @@ export class Call {
         'Wait until the call is ready.',
       );
     }
-    this.#control.send(event);
+    this.#outbox.send(event);
   }
 
   /** Stops taking the microphone. What was said before is still delivered; the backend sees the stretch end. */
@@ -202,7 +214,10 @@ export class Call {
     this.#playback.attach(engine.playback.port);
     this.#microphone = new Microphone(engine.microphone.port, {
       opened: () => this.#uplink.begin(performance.now() - this.#startedAt),
-      closed: () => this.#uplink.end(),
+      closed: () => {
+        this.#uplink.end();
+        this.#outbox.stretchEnded();
+      },
       samples: (samples, level) => this.#takeSamples(samples, level),
     });
     if (!this.#muted) this.#microphone.open();
@@ -299,6 +314,7 @@ export class Call {
   }
 
   #takeSamples(samples: Int16Array, level: number): void {
+    if (this.#state === 'ended') return;
     try {
       this.#uplink.push(samples);
     } catch (error) {
@@ -354,6 +370,7 @@ export class Call {
     this.#closeTransport(error);
     this.#abort.abort();
     this.#playback.close();
+    this.#outbox.close();
     this.#engine?.close();
     if (error !== undefined) this.#settleReady.reject(error);
     const end: CallEnd = { error: wanted ? undefined : error };

@@ -20,6 +20,7 @@ interface Stretch {
   readonly number: number;
   readonly firstSample: number;
   readonly startMs: number;
+  readonly orderedEvents: number;
   readonly chunks: Uint8Array[];
   ended: boolean;
 }
@@ -35,6 +36,7 @@ export class MicrophoneUplink {
   readonly #closing = new Set<Promise<void>>();
   #current: Stretch | undefined;
   #stretchCount = 0;
+  #orderedEvents = 0;
   #samples = 0;
   #sentSamples = 0;
   #wake: (() => void) | undefined;
@@ -69,7 +71,14 @@ export class MicrophoneUplink {
   begin(startMs: number): void {
     if (this.#current !== undefined) return;
     const number = this.#stretchCount++;
-    this.#current = { number, firstSample: this.#samples, startMs, chunks: [], ended: false };
+    this.#current = {
+      number,
+      firstSample: this.#samples,
+      startMs,
+      orderedEvents: this.#orderedEvents,
+      chunks: [],
+      ended: false,
+    };
     this.#stretches.push(this.#current);
     this.#wakeUp();
   }
@@ -88,6 +97,19 @@ export class MicrophoneUplink {
       'The network took none of your words for ten minutes.',
       'Check the network, then press Talk to call again.',
     );
+  }
+
+  /**
+   * An event has its place here in the audio: what was said before it and what is said after it go in different stretches,
+   * so that neither overtakes it. Gives the samples before it.
+   */
+  order(startMs: number): number {
+    this.#orderedEvents++;
+    if (this.#current !== undefined) {
+      this.end();
+      this.begin(startMs);
+    }
+    return this.#samples;
   }
 
   /** The stretch is over (mute, hang-up): its stream ends with a FIN once all of it is sent. */
@@ -120,7 +142,7 @@ export class MicrophoneUplink {
     const writer = stream.getWriter();
     // Failures are seen at the writes; these promises would only be reported a second time as unhandled.
     writer.closed.catch(() => undefined);
-    const { number, firstSample, startMs } = stretch;
+    const { number, firstSample, startMs, orderedEvents } = stretch;
     await writer.write(
       encodeHeader({
         type: 'parley.microphone',
@@ -129,6 +151,7 @@ export class MicrophoneUplink {
         codec: VOICE_CODEC,
         rate: SAMPLE_RATE,
         startMs,
+        ...(orderedEvents > 0 && { orderedEvents }),
       }),
     );
     for (;;) {

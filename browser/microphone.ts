@@ -13,11 +13,17 @@ export class Microphone {
   readonly #listener: MicrophoneListener;
   #open = false;
   #waiting: (() => void)[] = [];
+  #lastClose: Promise<void> = Promise.resolve();
 
   constructor(port: MessagePort, listener: MicrophoneListener) {
     this.#port = port;
     this.#listener = listener;
     port.onmessage = (event: MessageEvent<MicrophoneReport>) => this.#take(event.data);
+  }
+
+  /** Whether samples from before a `close` may still come. */
+  get closing(): boolean {
+    return this.#waiting.length > 0;
   }
 
   open(): void {
@@ -28,12 +34,13 @@ export class Microphone {
 
   /** Stops taking samples; fulfils when the last of them has come. */
   close(): Promise<void> {
-    if (!this.#open) return Promise.resolve();
+    if (!this.#open) return this.#lastClose;
     this.#open = false;
-    return new Promise((resolve) => {
+    this.#lastClose = new Promise((resolve) => {
       this.#waiting.push(resolve);
       this.#command({ type: 'close' });
     });
+    return this.#lastClose;
   }
 
   #command(command: MicrophoneCommand): void {
@@ -49,7 +56,8 @@ export class Microphone {
       this.#listener.opened();
       return;
     }
+    const closed = this.#waiting.shift();
     this.#listener.closed();
-    this.#waiting.shift()?.();
+    closed?.();
   }
 }

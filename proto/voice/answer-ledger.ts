@@ -13,6 +13,8 @@ export interface Truncation {
 }
 
 interface Entry {
+  readonly itemId: string;
+  readonly contentIndex: number;
   sentSamples: number;
   playedSamples: number;
   /** Samples that came for it and will never be sent, as the caller spoke over them. */
@@ -29,7 +31,7 @@ interface Entry {
  * Audio is faster than speech, so "sent" says nothing about "heard": only the page knows.
  */
 export class AnswerLedger {
-  readonly #entries = new Map<string, Entry & { itemId: string; contentIndex: number }>();
+  readonly #entries = new Map<string, Entry>();
 
   get size(): number {
     return this.#entries.size;
@@ -101,16 +103,28 @@ export class AnswerLedger {
     if (entry === undefined || entry.truncated) return undefined;
     // A page cannot have played what was never sent: the upstream refuses to truncate behind the end of the audio.
     entry.playedSamples = Math.max(entry.playedSamples, Math.min(message.playedSamples, entry.sentSamples));
-    if (!message.cleared) return undefined;
-    if (heardToTheEnd(entry)) return undefined;
-    entry.cleared = true;
-    entry.truncated = true;
-    return {
-      itemId: message.itemId,
-      contentIndex: message.contentIndex,
-      audioEndMs: Math.floor(samplesToMs(entry.playedSamples)),
-    };
+    return message.cleared ? truncate(entry) : undefined;
   }
+
+  /**
+   * The page did not say in time where it stopped: the truncation of a cleared part by what it reported last, at most one
+   * report (500 ms) less than was heard. None when the page has answered, or the part is unknown or was not cleared.
+   */
+  unanswered(itemId: string, contentIndex: number): Truncation | undefined {
+    const entry = this.#entries.get(keyOf(itemId, contentIndex));
+    return entry === undefined || !entry.cleared || entry.truncated ? undefined : truncate(entry);
+  }
+}
+
+function truncate(entry: Entry): Truncation | undefined {
+  if (heardToTheEnd(entry)) return undefined;
+  entry.cleared = true;
+  entry.truncated = true;
+  return {
+    itemId: entry.itemId,
+    contentIndex: entry.contentIndex,
+    audioEndMs: Math.floor(samplesToMs(entry.playedSamples)),
+  };
 }
 
 /** Whether the caller heard all that the upstream said, so that there is nothing to cut. */

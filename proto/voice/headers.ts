@@ -17,6 +17,8 @@ export const microphoneHeaderSchema = z.object({
   rate: z.literal(SAMPLE_RATE),
   /** When the stretch began, in ms since the call began, as the page counts. */
   startMs: z.number().check(z.nonnegative()),
+  /** `parley.ordered` messages sent before the stretch began: its audio waits for them. Absent is 0. */
+  orderedEvents: z.optional(count),
 });
 export type MicrophoneHeader = z.infer<typeof microphoneHeaderSchema>;
 

@@ -19,6 +19,7 @@ export {
   type StreamHeader,
 } from './headers.ts';
 export {
+  AUDIO_BOUND_EVENTS,
   type BehindMessage,
   type ClientMessage,
   type DrainingMessage,
@@ -28,6 +29,7 @@ export {
   type HelloMessage,
   isParleyMessage,
   type Message,
+  type OrderedMessage,
   type PathChangedMessage,
   type PlaybackClearMessage,
   type PlaybackPositionMessage,

@@ -34,6 +34,18 @@ export const playbackPositionSchema = z.object({
 });
 export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
 
+/**
+ * An event of the Realtime API that has its place in the audio, such as `input_audio_buffer.commit`. Streams overtake each
+ * other, so the server holds the event, and every later one, until it has handed `microphoneSamples` to the upstream.
+ */
+export const orderedSchema = z.object({
+  type: z.literal('parley.ordered'),
+  /** Samples of all stretches that belong before the event. */
+  microphoneSamples: count,
+  event: z.looseObject({ type: name }),
+});
+export type OrderedMessage = z.infer<typeof orderedSchema>;
+
 /** First message of the server on the control stream. */
 export const readySchema = z.object({
   type: z.literal('parley.ready'),
@@ -120,6 +132,7 @@ export type ErrorMessage = z.infer<typeof errorSchema>;
 const clientSchemas = {
   'parley.hello': helloSchema,
   'parley.playback.position': playbackPositionSchema,
+  'parley.ordered': orderedSchema,
 } as const;
 
 const serverSchemas = {
@@ -134,7 +147,7 @@ const serverSchemas = {
 } as const;
 
 /** Parley's own messages, client to server. */
-export type ClientMessage = HelloMessage | PlaybackPositionMessage;
+export type ClientMessage = HelloMessage | PlaybackPositionMessage | OrderedMessage;
 /** Parley's own messages, server to client. */
 export type ServerMessage =
   | ReadyMessage
@@ -151,6 +164,12 @@ export interface Message {
   readonly type: string;
   readonly [field: string]: unknown;
 }
+
+/** Events whose meaning depends on the audio before and after them: a page sends these as `parley.ordered`. */
+export const AUDIO_BOUND_EVENTS: ReadonlySet<string> = new Set([
+  'input_audio_buffer.commit',
+  'input_audio_buffer.clear',
+]);
 
 /** Whether a message is Parley's own rather than an event of the Realtime API. */
 export function isParleyMessage(message: Message): boolean {

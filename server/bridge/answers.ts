@@ -25,6 +25,12 @@ export interface AnswerHost {
   dropped(samples: number): void;
 }
 
+/** An audio part that a barge-in cut. */
+export interface CutPart {
+  readonly itemId: string;
+  readonly contentIndex: number;
+}
+
 interface AnswerStream {
   readonly responseId: string;
   readonly itemId: string;
@@ -89,15 +95,22 @@ export class Answers {
 
   /**
    * The caller speaks: streams of what was not heard to its end are reset, their later audio is dropped. Gives the
-   * items that are cut; none when there is nothing left to hear.
+   * parts that are cut; none when there is nothing left to hear.
    */
-  bargeIn(): string[] {
+  bargeIn(): readonly CutPart[] {
     const cut = this.#ledger.bargeIn();
     for (const { itemId, contentIndex } of cut) {
       this.#streams.get(keyOf(itemId, contentIndex))?.sender.abort(StreamCode.BARGE_IN);
       this.#streams.delete(keyOf(itemId, contentIndex));
     }
-    return [...new Set(cut.map((part) => part.itemId))];
+    return cut;
+  }
+
+  /** The page has not said where it stopped: what to tell the upstream of these parts all the same. */
+  unanswered(cut: readonly CutPart[]): Truncation[] {
+    return cut
+      .map(({ itemId, contentIndex }) => this.#ledger.unanswered(itemId, contentIndex))
+      .filter((truncation) => truncation !== undefined);
   }
 
   /** The page's report; gives what to tell the upstream, if anything. */

@@ -15,6 +15,10 @@ export interface VoiceLimits {
   readonly microphonePauseOctets: number;
   /** Answer audio and events that may wait for the page, in octets; above it the upstream is not read. */
   readonly maxPageQueueOctets: number;
+  /** How long a page may take to say where playback stopped, in ms; then its last report counts. */
+  readonly clearTimeoutMs: number;
+  /** How long an ordered event may wait for audio of which nothing comes, in ms; then the session ends. */
+  readonly orderedTimeoutMs: number;
 }
 
 export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
@@ -24,6 +28,8 @@ export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   maxUpstreamQueueOctets: 4 << 20,
   microphonePauseOctets: 1 << 18,
   maxPageQueueOctets: 8 << 20,
+  clearTimeoutMs: 3000,
+  orderedTimeoutMs: 30_000,
 });
 
 /** Events of the Realtime API that a page may send; what is not here is refused with `parley.error`. */

@@ -25,6 +25,7 @@ interface Stretch {
   readonly reader: Reader;
   /** Audio that came in the same chunk as the header. */
   readonly first: Uint8Array;
+  readonly orderedEvents: number;
 }
 
 /** Where the microphone's audio goes. */
@@ -33,6 +34,10 @@ export interface MicrophoneSink {
   ready(): Promise<void>;
   /** 20 to 100 ms of whole samples (the last of a stretch may be shorter); the octets are the sink's to keep. */
   append(pcm: Uint8Array): void;
+  /** Waits until so many ordered events were sent: a stretch may belong behind one. */
+  reached(orderedEvents: number): Promise<void>;
+  /** Sample that an ordered event waits for; audio up to it is handed on without gathering more. */
+  awaitedSample(): number | undefined;
 }
 
 /**
@@ -47,6 +52,7 @@ export class Microphone {
   #stopped = false;
   #samples = 0;
   #stalledSince: number | undefined;
+  #gathered: Gatherer | undefined;
 
   constructor(sink: MicrophoneSink) {
     this.#sink = sink;
@@ -95,8 +101,15 @@ export class Microphone {
       }
       first = new Uint8Array(decoder.push(chunk));
     }
-    this.#order.offer(decoder.header, { reader, first });
+    const { orderedEvents = 0 } = decoder.header;
+    this.#order.offer(decoder.header, { reader, first, orderedEvents });
     await this.#pump();
+  }
+
+  /** Hands on what was gathered, if an ordered event waits for it. */
+  flushAwaited(): void {
+    const awaited = this.#sink.awaitedSample();
+    if (awaited !== undefined && awaited <= this.#order.samples) this.#gathered?.flush();
   }
 
   /** Waits until every stream that has come was read to its end, or `timeoutMs` passed. */
@@ -131,14 +144,18 @@ export class Microphone {
     }
   }
 
-  async #drain({ reader, first }: Stretch): Promise<void> {
+  async #drain({ reader, first, orderedEvents }: Stretch): Promise<void> {
+    await this.#sink.reached(orderedEvents);
+    if (this.#stopped) return;
     const aligner = new PcmAligner();
     const gathered = new Gatherer((pcm) => this.#append(pcm));
+    this.#gathered = gathered;
     let chunk: Uint8Array | undefined = first;
     while (chunk !== undefined) {
       const whole = aligner.push(chunk);
       this.#order.advance(whole.length / OCTETS_PER_SAMPLE);
       gathered.push(whole);
+      this.flushAwaited();
       await this.#wait();
       if (this.#stopped) return;
       chunk = await this.#read(reader);

@@ -7,10 +7,11 @@ import {
   errorMessage,
   isParleyMessage,
   type Message,
-  type PlaybackPositionMessage,
+  type OrderedMessage,
   parseClientMessage,
   SAMPLE_RATE,
   SessionCloseCode,
+  type Truncation,
   VOICE_CODEC,
   VOICE_PROTOCOL,
   VoiceProtocolError,
@@ -27,6 +28,7 @@ import {
 import { Control, refuseStream } from './control.ts';
 import { Microphone } from './microphone.ts';
 import { NetworkWatch } from './network-watch.ts';
+import { OrderedEvents } from './ordered-events.ts';
 import { CLOSE_CODE_OF_UPSTREAM_END, clipReason, interruptsResponse, sentenceOf } from './reasons.ts';
 import { statsMessage } from './stats.ts';
 import { UpstreamLink } from './upstream-link.ts';
@@ -64,8 +66,11 @@ class VoiceSession {
   readonly #link: UpstreamLink;
   readonly #microphone: Microphone;
   readonly #answers: Answers;
+  readonly #ordered: OrderedEvents;
   readonly #network = new NetworkWatch();
   readonly #cleanups: (() => void)[] = [];
+  /** One for each barge-in to which the page may still answer. */
+  readonly #clearTimers = new Set<NodeJS.Timeout>();
   readonly #tasks = new Set<Promise<void>>();
   #control: Control | undefined;
   #greeted = false;
@@ -94,6 +99,12 @@ class VoiceSession {
     this.#microphone = new Microphone({
       ready: () => this.#link.below(this.#limits.microphonePauseOctets),
       append: (pcm) => this.#append(pcm),
+      reached: (count) => this.#ordered.reached(count),
+      awaitedSample: () => this.#ordered.awaitedSample,
+    });
+    this.#ordered = new OrderedEvents({
+      samples: () => this.#microphone.samples,
+      send: (event) => this.#link.send(event as unknown as RealtimeClientEvent),
     });
     this.#answers = new Answers({
       openStream: () => session.createUnidirectionalStream({ sendOrder: ANSWER_SEND_ORDER }),
@@ -198,12 +209,20 @@ class VoiceSession {
     }
     if (isParleyMessage(message)) {
       const known = parseClientMessage(message);
-      if (known?.type === 'parley.playback.position') this.#position(known);
+      if (known?.type === 'parley.playback.position') this.#truncate(this.#answers.position(known));
+      else if (known?.type === 'parley.ordered') this.#order(known);
       else this.#refuse(message.type);
       return;
     }
-    if (this.#allowed.has(message.type)) this.#link.send(message as unknown as RealtimeClientEvent);
+    if (this.#allowed.has(message.type)) this.#ordered.push(message);
     else this.#refuse(message.type);
+  }
+
+  #order({ event, microphoneSamples }: OrderedMessage): void {
+    const allowed = this.#allowed.has(event.type);
+    if (!allowed) this.#refuse(event.type);
+    this.#ordered.push(allowed ? event : undefined, microphoneSamples);
+    this.#microphone.flushAwaited();
   }
 
   #greet(message: Message): void {
@@ -252,8 +271,7 @@ class VoiceSession {
     }
   }
 
-  #position(message: PlaybackPositionMessage): void {
-    const cut = this.#answers.position(message);
+  #truncate(cut: Truncation | undefined): void {
     if (cut === undefined) return;
     this.#link.send({
       type: 'conversation.item.truncate',
@@ -272,6 +290,7 @@ class VoiceSession {
     const audio = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength).toString('base64');
     this.#context.observer?.microphoneSamples?.(pcm.length / 2);
     this.#link.send({ type: 'input_audio_buffer.append', audio });
+    this.#ordered.advance();
   }
 
   #fromUpstream(event: Message): void {
@@ -299,14 +318,17 @@ class VoiceSession {
   }
 
   #bargeIn(): void {
-    const items = this.#answers.bargeIn();
-    if (items.length === 0) return;
+    const cut = this.#answers.bargeIn();
+    const [first] = cut;
+    if (first === undefined) return;
     this.#context.observer?.bargeIn?.();
-    const only = items.length === 1 ? items[0] : undefined;
-    this.#control?.send({
-      type: 'parley.playback.clear',
-      ...(only !== undefined && { itemId: only }),
-    });
+    const one = cut.every(({ itemId }) => itemId === first.itemId);
+    this.#control?.send({ type: 'parley.playback.clear', ...(one && { itemId: first.itemId }) });
+    const timer = setTimeout(() => {
+      this.#clearTimers.delete(timer);
+      for (const truncation of this.#answers.unanswered(cut)) this.#truncate(truncation);
+    }, this.#limits.clearTimeoutMs);
+    this.#clearTimers.add(timer);
   }
 
   /** Counts what waits for the page; beyond the bound the upstream is not read until half of it has gone. */
@@ -321,7 +343,9 @@ class VoiceSession {
     const control = this.#control;
     if (control === undefined || !this.#greeted) return;
     const { stalledSince } = this.#microphone;
-    const behind = stalledSince !== undefined && performance.now() - stalledSince > BEHIND_AFTER_MS;
+    const now = performance.now();
+    this.#ordered.check(now, stalledSince !== undefined, this.#limits.orderedTimeoutMs);
+    const behind = stalledSince !== undefined && now - stalledSince > BEHIND_AFTER_MS;
     if (behind || this.#toldBehind) {
       const bufferedMs = behind ? Math.round(this.#link.bufferedOctets / UPSTREAM_OCTETS_PER_MS) : 0;
       control.send({ type: 'parley.behind', bufferedMs });
@@ -372,7 +396,8 @@ class VoiceSession {
   #failed(error: unknown): void {
     if (this.#over !== undefined) return;
     if (error instanceof VoiceProtocolError) {
-      this.#finish(error.closeCode, error.message, 'malformed');
+      const full = error.closeCode === SessionCloseCode.QUEUE_FULL;
+      this.#finish(error.closeCode, error.message, full ? 'queue_full' : 'malformed');
       return;
     }
     if (error instanceof Error && error.name === 'StreamError') {
@@ -394,7 +419,9 @@ class VoiceSession {
 
   async #end(closeCode: number, reason: string, error: ErrorCode | undefined, tell: boolean): Promise<void> {
     this.#microphone.stop();
+    this.#ordered.stop();
     this.#answers.stop();
+    for (const timer of this.#clearTimers) clearTimeout(timer);
     this.#link.close();
     if (tell) await this.#farewell(error === undefined ? undefined : errorMessage(error, reason));
     this.#control?.stop();

@@ -168,7 +168,11 @@ export class VoicePage {
   }
 
   /** Opens a microphone stream with its header. */
-  async microphone(stretch: number, firstSample: number): Promise<WritableStream<Uint8Array>> {
+  async microphone(
+    stretch: number,
+    firstSample: number,
+    orderedEvents?: number,
+  ): Promise<WritableStream<Uint8Array>> {
     const stream = await this.session.createUnidirectionalStream();
     const writer = stream.getWriter();
     await writer.write(
@@ -179,6 +183,7 @@ export class VoicePage {
         codec: VOICE_CODEC,
         rate: SAMPLE_RATE,
         startMs: 0,
+        ...(orderedEvents !== undefined && { orderedEvents }),
       }),
     );
     writer.releaseLock();
@@ -186,8 +191,13 @@ export class VoicePage {
   }
 
   /** Speaks a whole stretch, in the given chunks. */
-  async speak(stretch: number, firstSample: number, chunks: readonly Uint8Array[]): Promise<void> {
-    const writer = (await this.microphone(stretch, firstSample)).getWriter();
+  async speak(
+    stretch: number,
+    firstSample: number,
+    chunks: readonly Uint8Array[],
+    orderedEvents?: number,
+  ): Promise<void> {
+    const writer = (await this.microphone(stretch, firstSample, orderedEvents)).getWriter();
     for (const chunk of chunks) await writer.write(chunk);
     await writer.close();
   }

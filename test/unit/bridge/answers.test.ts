@@ -172,6 +172,38 @@ describe('barge-in', () => {
     ]);
   });
 
+  test('a page that never says where it stopped: what it reported last is what was heard, and its late word changes nothing', async () => {
+    const { page, upstream } = await call({ limits: { clearTimeoutMs: 50 } });
+    upstream.delta('item_1', pcm(48_000));
+    await until(() => page.answers[0]?.chunks.length === 1, 'the audio');
+    await page.position('item_1', 12_000, false);
+    upstream.emit(speechStarted);
+    await until(() => upstream.events.length === 1, 'the truncation');
+    await page.position('item_1', 24_000, true);
+    upstream.delta('item_2', pcm(100));
+    await until(() => page.answers.length === 2, 'what came later');
+    expect(upstream.events).toEqual([
+      { type: 'conversation.item.truncate', item_id: 'item_1', content_index: 0, audio_end_ms: 500 },
+    ]);
+  });
+
+  test('a page that answers in time is not asked again, and one that is gone not at all', async () => {
+    const { page, upstream, client, served } = await call({ limits: { clearTimeoutMs: 100 } });
+    upstream.delta('item_1', pcm(48_000));
+    await until(() => page.answers[0]?.chunks.length === 1, 'the audio');
+    upstream.emit(speechStarted);
+    await page.position('item_1', 240, true);
+    await until(() => upstream.events.length === 1, 'the truncation');
+    upstream.delta('item_2', pcm(48_000));
+    upstream.emit(speechStarted);
+    client.close();
+    await served;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(upstream.events).toEqual([
+      { type: 'conversation.item.truncate', item_id: 'item_1', content_index: 0, audio_end_ms: 10 },
+    ]);
+  });
+
   test('nothing is cleared when the caller heard everything, or when speech does not interrupt', async () => {
     const { page, upstream } = await call();
     upstream.delta('item_1', pcm(2400));

@@ -60,6 +60,26 @@ describe('the microphone uplink', () => {
     expect(uplink).toMatchObject({ samples: 1460, sentSamples: 1460, bufferedMs: 0, stretches: 2 });
   });
 
+  it('puts what is said before and after an ordered event into stretches of their own, the later one behind the event', async () => {
+    const uplink = new MicrophoneUplink();
+    uplink.begin(0);
+    uplink.push(samples(480, 0));
+    expect(uplink.order(20)).toBe(480);
+    uplink.push(samples(100, 480));
+    uplink.end();
+    expect(uplink.order(30)).toBe(580);
+    uplink.begin(40);
+    uplink.finish();
+    const { sinks, open } = network();
+    await uplink.run(open);
+    expect(sinks.map((sink) => sink.decoder.header)).toMatchObject([
+      { stretch: 0, firstSample: 0 },
+      { stretch: 1, firstSample: 480, orderedEvents: 1, startMs: 20 },
+      { stretch: 2, firstSample: 580, orderedEvents: 2, startMs: 40 },
+    ]);
+    expect(sinks[0]?.decoder.header).not.toHaveProperty('orderedEvents');
+  });
+
   it('sends an empty stretch too, for the next one is only read after it', async () => {
     const uplink = new MicrophoneUplink();
     uplink.begin(0);
