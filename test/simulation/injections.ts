@@ -8,6 +8,9 @@ import { StreamSet } from '../../proto/quic/streams/index.ts';
 import { RecvStream } from '../../proto/quic/streams/recv-stream.ts';
 import { SendStream } from '../../proto/quic/streams/send-stream.ts';
 import { QuicLbDecoder } from '../../proto/quic-lb/index.ts';
+import { PlainRequests } from '../../proto/webtransport/plain-requests.ts';
+import { Sessions } from '../../proto/webtransport/sessions.ts';
+import { DataStreams } from '../../proto/webtransport/streams.ts';
 import type { Invariant } from './violation.ts';
 
 /** A bug that is put into the engine to see whether the simulator finds it. */
@@ -91,6 +94,81 @@ export const INJECTIONS = {
     bug: 'a packet that comes twice is processed twice',
     breaks: 'datagrams',
     inject: () => replace(AckTracker.prototype, 'isDuplicate', () => () => false),
+  },
+  'web-code-shifted': {
+    bug: 'a stream of a session is reset with the code after the one that was given',
+    breaks: 'streams',
+    inject: () =>
+      replace(
+        DataStreams.prototype,
+        'reset',
+        (right) =>
+          function (this: DataStreams, streamId, code) {
+            right.call(this, streamId, (code + 1) >>> 0);
+          },
+      ),
+  },
+  'close-code-lost': {
+    bug: 'a session is closed with code 0, whatever code was given',
+    breaks: 'sessions',
+    inject: () =>
+      replace(
+        Sessions.prototype,
+        'close',
+        (right) =>
+          function (this: Sessions, sessionId, _code, reason) {
+            right.call(this, sessionId, 0, reason);
+          },
+      ),
+  },
+  'drain-forgotten': {
+    bug: 'a session that is to be drained is not told so',
+    breaks: 'sessions',
+    inject: () => replace(Sessions.prototype, 'drain', () => () => {}),
+  },
+  'answer-crossed': {
+    bug: 'an answer to a plain request has the octets of the one before it',
+    breaks: 'requests',
+    inject: () => {
+      let before: Uint8Array = new Uint8Array(1);
+      return replace(
+        PlainRequests.prototype,
+        'respond',
+        (right) =>
+          function (this: PlainRequests, streamId, status, headers, body) {
+            right.call(this, streamId, status, headers, before);
+            before = body;
+          },
+      );
+    },
+  },
+  'session-streams-left': {
+    bug: 'the streams of a session that is over are forgotten and not ended',
+    breaks: 'leftovers',
+    inject: () => {
+      let mute = false;
+      const muted = (right: (streamId: number, code: number) => void) =>
+        function (this: QuicConnection, streamId: number, code: number): void {
+          if (!mute) right.call(this, streamId, code);
+        };
+      const undo = [
+        replace(QuicConnection.prototype, 'resetStream', muted),
+        replace(QuicConnection.prototype, 'stopSending', muted),
+        replace(
+          DataStreams.prototype,
+          'sessionGone',
+          (right) =>
+            function (this: DataStreams, sessionId, code) {
+              mute = true;
+              right.call(this, sessionId, code);
+              mute = false;
+            },
+        ),
+      ];
+      return () => {
+        for (const takeOut of undo) takeOut();
+      };
+    },
   },
   'retirement-refused': {
     bug: 'every RETIRE_CONNECTION_ID is taken for a violation',

@@ -41,6 +41,8 @@ export interface Plan {
   readonly inner: Conditions;
   readonly transport: Partial<TransportConfig>;
   readonly retry: boolean;
+  /** Calls carry HTTP/3, and backends allow so many sessions of WebTransport at a time. Absent: streams of QUIC itself. */
+  readonly maxSessions?: number;
   readonly calls: readonly CallPlan[];
   readonly faults: readonly TimedFault[];
 }
@@ -126,8 +128,8 @@ function drawFault(random: SeededRandom, plan: Pick<Plan, 'forwarders' | 'backen
   }
 }
 
-/** Everything about a run, from its seed. */
-export function drawPlan(seed: number): Plan {
+/** Calls of QUIC itself over a hostile network, from the seed: what `drawPlan` begins with. */
+export function drawBasePlan(seed: number): Plan {
   const random = new SeededRandom(seed, 'plan');
   const weather = random.pick<Weather>(['clear', 'mobile', 'mobile', 'foul', 'narrow']);
   const clients = Array.from({ length: random.pick([1, 1, 2]) }, () => ({

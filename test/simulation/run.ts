@@ -1,4 +1,5 @@
-import { drawPlan, type Plan } from './plan.ts';
+import { drawPlan } from './broad-plan.ts';
+import type { Plan } from './plan.ts';
 import { type Invariant, Violation } from './violation.ts';
 import { World } from './world.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Outcome, runSeed } from './run.ts';
+import { drawBasePlan } from './plan.ts';
+import { type Outcome, runPlan, runSeed } from './run.ts';
 
 const SEEDS = 200;
 
@@ -37,6 +38,18 @@ describe('the simulator', () => {
       'closed: stateless-reset',
       'dropped: undecryptable',
       'dropped: duplicate',
+      'session opened',
+      'session closed',
+      'session cut off',
+      'session draining',
+      'session refused',
+      'session turned away',
+      'web streamReset',
+      'web streamReset by the protocol',
+      'web streamStopped',
+      'web datagram',
+      'request answered',
+      'GOAWAY',
     ];
     expect(wanted.filter((name) => !met.has(name))).toEqual([]);
   });
@@ -63,6 +76,6 @@ describe('seeds that found a bug', () => {
     [8281, 'an acknowledgement that found no room in the last credit of an address made a deadline spin'],
     [9190, 'a PATH_CHALLENGE that found no room in the last credit of an address failed inside'],
   ])('%i stays mended: %s', (seed) => {
-    expect(runSeed(seed).failure).toBeUndefined();
+    expect(runPlan(drawBasePlan(seed)).failure).toBeUndefined();
   });
 });

@@ -2,6 +2,10 @@
 export const INVARIANTS = {
   streams: 'the octets of every stream arrive once and in order, and streams end as their writer ended them',
   datagrams: 'a datagram arrives as it was sent, at most once',
+  sessions:
+    'a WebTransport session opens, drains and ends once on each side, with the code and the reason that were given',
+  requests: 'a plain request is answered once, by its own answer',
+  leftovers: 'of sessions and requests that are over nothing is left on either side',
   endings: 'a connection ends by what was asked for or by an error that both sides can explain',
   routing: 'no routable packet reaches a backend that does not own it',
   amplification: 'an address that is not validated is sent at most three times what came from it',

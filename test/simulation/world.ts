@@ -64,7 +64,17 @@ export class World implements Setting {
       this.amplification.onClientReceives(client, outside, origin, this.#born);
     const cluster = makeCluster(plan.backends, plan.algorithm, new SeededRandom(plan.seed, 'cluster').octets);
     this.backends = cluster.backends.map(
-      (_, index) => new BackendHost({ index, cluster, transport: plan.transport, retry: plan.retry }, this),
+      (_, index) =>
+        new BackendHost(
+          {
+            index,
+            cluster,
+            transport: plan.transport,
+            retry: plan.retry,
+            maxSessions: plan.maxSessions,
+          },
+          this,
+        ),
     );
     for (const backend of this.backends) this.network.attach(backend, [backend.public, backend.tunnel]);
     this.clients = plan.clients.map(({ up, down }, index) => {

@@ -12,12 +12,13 @@ import {
   type QuicLbGenerator,
 } from '../../../proto/quic-lb/index.ts';
 import { decodeSpp, encodeSpp } from '../../../proto/spp/index.ts';
+import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
 import { backendAddress, CERTIFICATE, tunnelAddress } from '../cluster.ts';
 import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
 import type { Setting } from '../setting.ts';
 import type { Call } from '../workloads/call.ts';
-import { ALPN } from './client.ts';
+import { alpn } from './client.ts';
 import { EndpointHost } from './endpoint-host.ts';
 
 /** How long a forwarder may take a backend for dead after its trouble is over: a few probes. */
@@ -28,6 +29,8 @@ export interface BackendOptions {
   readonly cluster: ClusterConfig;
   readonly transport: Partial<TransportConfig>;
   readonly retry: boolean;
+  /** HTTP/3 and WebTransport are spoken, with so many sessions at a time. */
+  readonly maxSessions: number | undefined;
 }
 
 /** A backend: a public port, a tunnel port that speaks SPP, and CIDs that name it. */
@@ -50,7 +53,7 @@ export class BackendHost extends EndpointHost {
   }
 
   start(): void {
-    const { cluster, index, retry, transport } = this.#options;
+    const { cluster, index, maxSessions, retry, transport } = this.#options;
     const random = this.#random.octets;
     const life = this.setting.newLife();
     this.life = life;
@@ -69,7 +72,7 @@ export class BackendHost extends EndpointHost {
       },
       statelessResetKey: cluster.statelessResetKey,
       server: {
-        tls: { certificates: [CERTIFICATE], alpnProtocols: [ALPN] },
+        tls: { certificates: [CERTIFICATE], alpnProtocols: [alpn(maxSessions !== undefined)] },
         ...(retry && { requireRetry: () => true }),
       },
       transport,
@@ -150,8 +153,15 @@ export class BackendHost extends EndpointHost {
   }
 
   protected onEvent(event: EndpointEvent): void {
-    if (event.type !== 'event') return;
-    const { connection, event: news } = event;
+    const { connection } = event;
+    if (event.type === 'incoming') {
+      const { maxSessions } = this.#options;
+      if (maxSessions !== undefined)
+        connection.context = new WebTransportConnection(connection, { maxSessions });
+      return;
+    }
+    const { event: news } = event;
+    (connection.context as WebTransportConnection | undefined)?.handleEvent(news);
     const { now, trace } = this.setting;
     if (news.type === 'connected') {
       const call = this.setting.callNamed(news.serverName ?? '');

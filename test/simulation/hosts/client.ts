@@ -7,6 +7,7 @@ import {
   QuicEndpoint,
   type TransportConfig,
 } from '../../../proto/quic/index.ts';
+import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
 import { START_EPOCH_MS, TRUST } from '../cluster.ts';
 import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
@@ -14,7 +15,8 @@ import type { Setting } from '../setting.ts';
 import type { Call } from '../workloads/call.ts';
 import { EndpointHost } from './endpoint-host.ts';
 
-export const ALPN = 'simulation';
+/** What is spoken over QUIC: HTTP/3, or streams as they are. */
+export const alpn = (web: boolean): string => (web ? 'h3' : 'simulation');
 const CID_OCTETS = 8;
 
 /** A client behind a NAT: one endpoint, one connection per call. */
@@ -65,10 +67,12 @@ export class ClientHost extends EndpointHost {
       call.end('client', { kind: 'crashed' }, setting.now);
       return;
     }
+    const web = call.plan.web !== undefined;
     const connection = endpoint.connect(
-      { remote, local: this.#newAddress(), serverName: call.name, alpnProtocols: [ALPN], trust: TRUST },
+      { remote, local: this.#newAddress(), serverName: call.name, alpnProtocols: [alpn(web)], trust: TRUST },
       setting.now,
     );
+    if (web) connection.context = new WebTransportConnection(connection);
     this.#calls.set(connection, call);
     this.touch();
   }
@@ -98,6 +102,7 @@ export class ClientHost extends EndpointHost {
     const call = this.#calls.get(connection);
     if (call === undefined) return;
     const { now, trace } = this.setting;
+    (connection.context as WebTransportConnection | undefined)?.handleEvent(news);
     if (news.type === 'connected') {
       trace.event(now, `${this.name}: ${call.name} is connected`);
       call.start(connection, this, now);

@@ -1,7 +1,8 @@
 import type { CloseReason, QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
-import { type Role, StreamChecker } from '../checkers/streams.ts';
-import type { CallPlan, StreamPlan } from './plan.ts';
-import { Side, type SideHost } from './side.ts';
+import type { Role } from '../checkers/streams.ts';
+import type { ActionKind, CallPlan } from './plan.ts';
+import { Talk } from './talk.ts';
+import { WebWork } from './web.ts';
 
 export const CLOSE_CODE = 0x1d1e;
 const CLOSE_REASON = 'all is said';
@@ -18,11 +19,53 @@ export interface CallHost {
   meet(what: string): void;
 }
 
+/** What the two applications of a call do over its connection. */
+export interface Work {
+  /** A side's connection is complete. */
+  start(connection: QuicConnection, host: CallHost): void;
+  handle(role: Role, event: QuicEvent): void;
+  sendDatagrams(role: Role): void;
+  /** All is said and done: called before the close. */
+  readonly onClosing: () => void;
+  readonly progress: string;
+}
+
+/** Streams and datagrams of QUIC itself. */
+class PlainWork implements Work {
+  readonly #talk: Talk;
+  readonly #onDone: () => void;
+  readonly #empty: boolean;
+
+  constructor(name: string, plan: CallPlan, onDone: () => void) {
+    this.#onDone = onDone;
+    this.#empty = plan.streams.length === 0;
+    this.#talk = new Talk({ name, streams: plan.streams, resetsHide: false, onSettled: onDone });
+  }
+
+  get progress(): string {
+    return this.#talk.progress;
+  }
+
+  start(connection: QuicConnection, host: CallHost): void {
+    this.#talk.start(connection.role, connection, host.later.bind(host), () => {});
+    if (this.#empty) this.#onDone();
+  }
+
+  handle(role: Role, event: QuicEvent): void {
+    this.#talk.sides[role]?.handle(event);
+  }
+
+  sendDatagrams(role: Role): void {
+    this.#talk.sides[role]?.sendDatagrams();
+  }
+
+  readonly onClosing = (): void => this.#talk.checker.onSettled();
+}
+
 /** A connection with both of its applications. The two sides know each other only where the plan says what they do. */
 export class Call {
   readonly name: string;
   readonly plan: CallPlan;
-  readonly checker: StreamChecker;
   readonly redialsLeft: number;
   readonly endings: { client: Ending | undefined; server: Ending | undefined } = {
     client: undefined,
@@ -38,28 +81,18 @@ export class Call {
   closedBy: Role | undefined;
   /** The life of the backend that took it. */
   backendLife: number | undefined;
-  #client: Side | undefined;
-  #server: Side | undefined;
-  readonly #streams = new Map<number, StreamPlan>();
-  readonly #settled = new Set<string>();
-  readonly #halves: number;
-  /** Hosts of the sides, by role. */
-  readonly #hosts: { client: CallHost | undefined; server: CallHost | undefined } = {
-    client: undefined,
-    server: undefined,
-  };
+  readonly #work: Work;
+  readonly #connections = new Map<Role, QuicConnection>();
+  readonly #hosts = new Map<Role, CallHost>();
 
   constructor(name: string, plan: CallPlan, now: number, redialsLeft: number) {
     this.name = name;
     this.plan = plan;
     this.dialledAt = now;
     this.redialsLeft = redialsLeft;
-    this.checker = new StreamChecker(name);
-    this.#halves = plan.streams.reduce((sum, { back }) => sum + (back === undefined ? 2 : 4), 0);
-  }
-
-  get isSettled(): boolean {
-    return this.#settled.size === this.#halves;
+    const done = (): void => this.#closeSoon();
+    this.#work =
+      plan.web === undefined ? new PlainWork(name, plan, done) : new WebWork(name, plan.web, this, done);
   }
 
   get isOver(): boolean {
@@ -68,51 +101,41 @@ export class Call {
 
   /** What is still to happen, for messages. */
   get progress(): string {
-    return `${this.#settled.size} of ${this.#halves} ends of streams are settled`;
+    return this.#work.progress;
   }
 
-  get serverConnection(): QuicConnection | undefined {
-    return this.#server?.connection;
+  connection(role: Role): QuicConnection | undefined {
+    return this.#connections.get(role);
   }
 
   /** A side's connection is complete: its application starts. */
   start(connection: QuicConnection, host: CallHost, now: number): void {
     const { role } = connection;
-    const side = new Side(connection, this.#sideHost(host), this.checker);
-    if (role === 'client') {
-      this.#client = side;
-      this.connectedAt = now;
-    } else this.#server = side;
-    this.#hosts[role] = host;
-    for (const plan of this.plan.streams)
-      if (plan.opener === role) host.later(plan.startMs, () => side.open(plan));
+    if (role === 'client') this.connectedAt = now;
+    this.#connections.set(role, connection);
+    this.#hosts.set(role, host);
+    this.#work.start(connection, host);
     for (const { by, kind, atMs } of this.plan.actions)
-      if (by === role) host.later(atMs, () => side.act(kind));
-    if (this.#halves === 0) this.#closeSoon();
+      if (by === role) host.later(atMs, () => this.#act(connection, host, kind));
   }
 
-  #sideHost(host: CallHost): SideHost {
-    return {
-      later: host.later.bind(host),
-      migrate: host.migrate.bind(host),
-      meet: host.meet.bind(host),
-      planOf: (streamId) => this.#streams.get(streamId),
-      opened: (streamId, plan) => this.#streams.set(streamId, plan),
-      settled: (streamId, writer, who) => {
-        this.#settled.add(`${streamId} ${writer} ${who}`);
-        if (this.isSettled) this.#closeSoon();
-      },
-    };
+  #act(connection: QuicConnection, host: CallHost, kind: ActionKind): void {
+    if (connection.closed) return;
+    if (kind === 'update keys') host.meet(connection.updateKeys() ? 'key update' : 'key update refused');
+    else if (kind === 'rotate CIDs') connection.rotateConnectionIds();
+    else if (kind === 'ping') connection.ping();
+    else if (kind === 'migrate') host.migrate(connection);
+    else this.#work.sendDatagrams(connection.role);
   }
 
   #closeSoon(): void {
     if (this.closedBy !== undefined) return;
     const { closeBy } = this.plan;
-    const side = closeBy === 'client' ? this.#client : this.#server;
-    if (side === undefined) return;
+    const connection = this.#connections.get(closeBy);
+    if (connection === undefined) return;
     this.closedBy = closeBy;
-    this.checker.onSettled();
-    this.#hosts[closeBy]?.later(CLOSE_AFTER_MS, () => side.connection.close(CLOSE_CODE, CLOSE_REASON));
+    this.#work.onClosing();
+    this.#hosts.get(closeBy)?.later(CLOSE_AFTER_MS, () => connection.close(CLOSE_CODE, CLOSE_REASON));
   }
 
   /** How a side's part ended; the first word counts. */
@@ -123,6 +146,6 @@ export class Call {
 
   handle(role: Role, event: QuicEvent, now: number): void {
     if (event.type === 'closed') this.end(role, event.reason, now);
-    else (role === 'client' ? this.#client : this.#server)?.handle(event);
+    this.#work.handle(role, event);
   }
 }

@@ -60,7 +60,7 @@ function stream(
   };
 }
 
-function drawStreams(random: SeededRandom): StreamPlan[] {
+export function drawStreams(random: SeededRandom): StreamPlan[] {
   const streams: StreamPlan[] = [];
   const both: readonly Role[] = ['client', 'server'];
   if (random.chance(0.6)) for (const opener of both) streams.push(stream(random, voice, 0.15, opener));

@@ -1,6 +1,8 @@
-import type { QuicConnection, QuicEvent, StreamDirection } from '../../../proto/quic/index.ts';
+import type { QuicEvent, StreamDirection } from '../../../proto/quic/index.ts';
+import type { WebTransportEvent } from '../../../proto/webtransport/index.ts';
 import { makeDatagram, patternAt, type Role, type StreamChecker } from '../checkers/streams.ts';
-import type { ActionKind, SendPlan, StreamPlan } from './plan.ts';
+import type { Carrier } from './carrier.ts';
+import type { SendPlan, StreamPlan } from './plan.ts';
 
 const RESET_CODE = 0x51;
 const STOP_CODE = 0x77;
@@ -18,8 +20,8 @@ export interface SideHost {
   opened(streamId: number, plan: StreamPlan): void;
   /** A half of a stream is over for its writer or its reader. */
   settled(streamId: number, writer: Role, who: 'writer' | 'reader'): void;
-  migrate(connection: QuicConnection): void;
-  meet(what: string): void;
+  /** The writer reset a stream: one of WebTransport may never be shown to its reader. */
+  reset(streamId: number, writer: Role): void;
 }
 
 interface Sending {
@@ -39,7 +41,7 @@ interface Receiving {
 /** One side's application: opens, writes, reads, resets and stops streams as its plans say. */
 export class Side {
   readonly role: Role;
-  readonly connection: QuicConnection;
+  readonly #carrier: Carrier;
   readonly #peer: Role;
   readonly #host: SideHost;
   readonly #checker: StreamChecker;
@@ -48,17 +50,17 @@ export class Side {
   readonly #toOpen: StreamPlan[] = [];
   #datagrams = 0;
 
-  constructor(connection: QuicConnection, host: SideHost, checker: StreamChecker) {
-    this.connection = connection;
-    this.role = connection.role;
+  constructor(role: Role, carrier: Carrier, host: SideHost, checker: StreamChecker) {
+    this.#carrier = carrier;
+    this.role = role;
     this.#peer = this.role === 'client' ? 'server' : 'client';
     this.#host = host;
     this.#checker = checker;
   }
 
   open(plan: StreamPlan): void {
-    if (this.connection.closed) return;
-    const streamId = this.connection.openStream(plan.direction);
+    if (this.#carrier.closed) return;
+    const streamId = this.#carrier.openStream(plan.direction);
     if (streamId === undefined) {
       this.#toOpen.push(plan);
       return;
@@ -76,29 +78,19 @@ export class Side {
     for (const plan of waiting) this.open(plan);
   }
 
-  act(kind: ActionKind): void {
-    const { connection } = this;
-    if (connection.closed) return;
-    if (kind === 'update keys')
-      this.#host.meet(connection.updateKeys() ? 'key update' : 'key update refused');
-    else if (kind === 'rotate CIDs') connection.rotateConnectionIds();
-    else if (kind === 'ping') connection.ping();
-    else if (kind === 'migrate') this.#host.migrate(connection);
-    else this.#sendDatagrams();
-  }
-
-  #sendDatagrams(): void {
+  sendDatagrams(): void {
+    if (this.#carrier.closed) return;
     for (let i = 0; i < DATAGRAMS_AT_ONCE; i++) {
       const id = this.#datagrams;
-      const length = Math.min(this.connection.maxDatagramOctets(), 4 + ((id * 211) % 1100));
+      const length = Math.min(this.#carrier.maxDatagramOctets(), 4 + ((id * 211) % 1100));
       if (length < 4) return;
       this.#checker.onDatagramSent(id, this.role);
       this.#datagrams += 1;
-      this.connection.sendDatagram(makeDatagram(id, length));
+      this.#carrier.sendDatagram(makeDatagram(id, length));
     }
   }
 
-  handle(event: QuicEvent): void {
+  handle(event: QuicEvent | WebTransportEvent): void {
     switch (event.type) {
       case 'streamOpened':
         this.#onOpened(event.streamId);
@@ -142,7 +134,7 @@ export class Side {
   }
 
   #send(streamId: number, plan: SendPlan): void {
-    this.connection.setStreamPriority(streamId, plan.priority);
+    this.#carrier.setStreamPriority(streamId, plan.priority);
     this.#sending.set(streamId, { plan, written: 0, over: false });
     this.#pump(streamId);
   }
@@ -150,14 +142,16 @@ export class Side {
   /** Writes what is due: one chunk of paced traffic, or as much as the engine should hold. */
   #pump(streamId: number): void {
     const sending = this.#sending.get(streamId);
-    if (sending === undefined || sending.over || this.connection.closed) return;
+    if (sending === undefined || sending.over || this.#carrier.closed) return;
     const { plan } = sending;
     const paced = plan.everyMs > 0;
-    while (paced || this.connection.streamBufferedOctets(streamId) < HIGH_WATER_OCTETS) {
+    while (paced || this.#carrier.streamBufferedOctets(streamId) < HIGH_WATER_OCTETS) {
       const { resetAfter } = plan;
       if (resetAfter !== undefined && sending.written >= resetAfter) {
-        this.#checker.onReset(streamId, this.role, RESET_CODE);
-        this.connection.resetStream(streamId, RESET_CODE);
+        const code = plan.code ?? RESET_CODE;
+        this.#checker.onReset(streamId, this.role, code);
+        this.#carrier.resetStream(streamId, code);
+        this.#host.reset(streamId, this.role);
         this.#endWriting(streamId);
         return;
       }
@@ -166,7 +160,7 @@ export class Side {
       this.#checker.onWrite(streamId, this.role, octets, fin);
       const data = patternAt(streamId, this.role, sending.written, octets);
       sending.written += octets;
-      this.connection.writeStream(streamId, data, fin);
+      this.#carrier.writeStream(streamId, data, fin);
       if (fin) {
         sending.over = true;
         return;
@@ -194,12 +188,13 @@ export class Side {
     const { slowOctets, stopAfter } = receiving.plan;
     for (;;) {
       if (stopAfter !== undefined && receiving.read >= stopAfter) {
-        this.#checker.onStop(streamId, this.#peer, STOP_CODE);
-        this.connection.stopSending(streamId, STOP_CODE);
+        const code = receiving.plan.code ?? STOP_CODE;
+        this.#checker.onStop(streamId, this.#peer, code);
+        this.#carrier.stopSending(streamId, code);
         this.#endReading(streamId);
         return;
       }
-      const taken = this.connection.readStream(streamId, slowOctets > 0 ? slowOctets : undefined);
+      const taken = this.#carrier.readStream(streamId, slowOctets > 0 ? slowOctets : undefined);
       if (taken === undefined) return;
       this.#checker.onRead(streamId, this.#peer, taken.data, taken.fin);
       receiving.read += taken.data.length;
@@ -211,7 +206,7 @@ export class Side {
         receiving.waiting = true;
         this.#host.later(SLOW_READ_MS, () => {
           receiving.waiting = false;
-          if (!this.connection.closed) this.#read(streamId);
+          if (!this.#carrier.closed) this.#read(streamId);
         });
         return;
       }
