@@ -1,5 +1,5 @@
 import { writePing } from '../frames/index.ts';
-import type { SentPacket } from '../recovery/index.ts';
+import { PacketSpace, type SentPacket } from '../recovery/index.ts';
 import { DatagramDraft } from './datagram-draft.ts';
 import type { ConnectionState, Intent } from './state.ts';
 
@@ -35,8 +35,9 @@ export function draftMtuProbe(state: ConnectionState, now: number): DatagramDraf
   return draft;
 }
 
-/** A 1-RTT packet was acknowledged. */
+/** A 1-RTT packet was acknowledged. What an earlier path carried proves nothing of this one (RFC 9000 §14.2). */
 export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Intent>): void {
+  if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) return;
   const intent = packet.intents[0];
   if (intent?.kind !== 'mtuProbe') state.mtu.delivered(packet.octets);
   else if (state.mtu.probeAcked(intent.octets)) applyDatagramSize(state);
@@ -46,6 +47,7 @@ export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Intent
 export function onMtuLost(state: ConnectionState, lost: readonly SentPacket<Intent>[], now: number): void {
   let largest = 0;
   for (const packet of lost) {
+    if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) continue;
     const intent = packet.intents[0];
     if (intent?.kind === 'mtuProbe') state.mtu.probeLost(intent.octets);
     else largest = Math.max(largest, packet.octets);

@@ -110,14 +110,16 @@ function finish(
   if (packets.length === 0) return undefined;
   const data = draft.take();
   let sentHandshake = false;
+  const elsewhere = path !== state.paths.active;
   for (const { space, packetNumber, octets, inFlight, payload, frames } of packets) {
     state.recovery.onPacketSent(space.id, {
       packetNumber,
       sentAtMs: now,
       octets,
       ackEliciting: payload.ackEliciting,
-      inFlight,
+      inFlight: inFlight && !elsewhere,
       mtuProbe: payload.mtuProbeOctets !== undefined,
+      elsewhere,
       intents: payload.intents,
     });
     if (payload.ackEliciting) {

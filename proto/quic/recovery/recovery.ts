@@ -130,7 +130,6 @@ export class Recovery<Intent> {
     const inFlightBefore = this.#bytesInFlight;
     const acked = this.#takeAcked(state, ack);
     if (acked.length === 0) return { acked, lost: [] };
-    state.largestAcked = Math.max(state.largestAcked, ack.largestAcknowledged);
     this.#sampleRtt(state, ack, acked, now);
     this.#handleEcn(state, ack, acked, now);
     const lost = this.#detectLost(state, now);
@@ -154,6 +153,8 @@ export class Recovery<Intent> {
         sent.settle(packet, true);
         this.#leaveFlight(state, packet);
         acked.push(packet);
+        // What overtook on another path says nothing of what is still on its way on this one (RFC 9000 §9.4).
+        if (!packet.elsewhere) state.largestAcked = Math.max(state.largestAcked, number);
       }
     }
     return acked;
@@ -172,7 +173,7 @@ export class Recovery<Intent> {
   ): void {
     const largest = acked[acked.length - 1]!;
     if (largest.packetNumber !== ack.largestAcknowledged || !state.ofThisPath(largest)) return;
-    if (!acked.some((packet) => packet.ackEliciting)) return;
+    if (!acked.some((packet) => packet.ackEliciting && !packet.elsewhere)) return;
     let delayMs = state.space === PacketSpace.INITIAL ? 0 : ack.ackDelayMs;
     if (this.#handshakeConfirmed) delayMs = Math.min(delayMs, this.#peerMaxAckDelayMs);
     this.#rtt.update(Math.max(0, now - largest.sentAtMs), delayMs);
@@ -378,6 +379,11 @@ export class Recovery<Intent> {
     this.#pacer = new Pacer(this.#maxDatagramOctets);
     for (const state of this.#spaces) state.beginPath();
     this.#setPace(now);
+  }
+
+  /** Whether a packet was sent on the path in use, since it is (RFC 9000 §9.4). */
+  isOfThisPath(space: PacketSpace, packet: SentPacket<Intent>): boolean {
+    return this.#spaces[space].ofThisPath(packet);
   }
 
   /** Whether ack-eliciting packets are outstanding, in `space` or anywhere. */

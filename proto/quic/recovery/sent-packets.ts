@@ -11,6 +11,8 @@ export interface SentPacket<Intent> {
   readonly inFlight: boolean;
   /** A probe of the path's MTU: its loss says nothing of congestion (RFC 9000 §14.4). */
   readonly mtuProbe?: boolean;
+  /** Sent on a path that was not in use: it tells nothing of the one that is (RFC 9000 §9.4), and is not in flight there. */
+  readonly elsewhere?: boolean;
   readonly intents: readonly Intent[];
 }
 
@@ -42,6 +44,7 @@ export class SentPackets<Intent> {
   #head = 0;
   /** Outstanding packets. */
   size = 0;
+  /** Those of them that asked for an acknowledgement on the path in use. */
   ackElicitingCount = 0;
   #ackOnlyCount = 0;
   /** No ACK-only packet below this number is outstanding. */
@@ -71,7 +74,7 @@ export class SentPackets<Intent> {
     this.#slots.push(packet);
     this.largest = packet.packetNumber;
     this.size++;
-    if (packet.ackEliciting) this.ackElicitingCount++;
+    if (packet.ackEliciting && !packet.elsewhere) this.ackElicitingCount++;
     else if (!packet.inFlight && ++this.#ackOnlyCount > MAX_UNSETTLED_ACK_ONLY) this.#dropOldestAckOnly();
   }
 
@@ -81,16 +84,16 @@ export class SentPackets<Intent> {
     return slot === undefined || slot === ACKED || slot === GONE ? undefined : slot;
   }
 
-  /** Whether a number at or above `first` was acknowledged. */
+  /** Whether a packet at or above `first`, sent on the path in use, was acknowledged. */
   wasAcked(packetNumber: number): boolean {
     return this.#slots[packetNumber - this.#base] === ACKED;
   }
 
   /** Settles an outstanding packet. */
   settle(packet: SentPacket<Intent>, acked: boolean): void {
-    this.#slots[packet.packetNumber - this.#base] = acked ? ACKED : GONE;
+    this.#slots[packet.packetNumber - this.#base] = acked && !packet.elsewhere ? ACKED : GONE;
     this.size--;
-    if (packet.ackEliciting) this.ackElicitingCount--;
+    if (packet.ackEliciting && !packet.elsewhere) this.ackElicitingCount--;
     else if (!packet.inFlight) this.#ackOnlyCount--;
   }
 

@@ -74,7 +74,7 @@ export class SpaceState<Intent> {
   }
 
   ofThisPath(packet: SentPacket<Intent>): boolean {
-    return packet.packetNumber >= this.#pathFrom;
+    return packet.packetNumber >= this.#pathFrom && !packet.elsewhere;
   }
 
   takeAll(): SentPacket<Intent>[] {
@@ -86,7 +86,7 @@ export class SpaceState<Intent> {
   oldestEliciting(): SentPacket<Intent> | undefined {
     for (let number = this.sent.first; number < this.sent.end; number++) {
       const packet = this.sent.get(number);
-      if (packet?.ackEliciting) return packet;
+      if (packet?.ackEliciting && !packet.elsewhere) return packet;
     }
     return undefined;
   }

@@ -369,6 +369,35 @@ describe('congestion (RFC 9002 §7)', () => {
     receive(210, [[10, 10]]);
     expect(recovery.rtt.latestMs).toBe(110);
   });
+
+  test('probes of another path are in flight nowhere, set no timer, and neither their loss nor their time counts (RFC 9000 §9.4)', () => {
+    const probe = (at: number, packetNumber: number) =>
+      recovery.onPacketSent(APPLICATION, {
+        packetNumber,
+        sentAtMs: at,
+        octets: SIZE,
+        ackEliciting: true,
+        inFlight: false,
+        elsewhere: true,
+        intents: [],
+      });
+    probe(0, 0);
+    expect(recovery.bytesInFlight).toBe(0);
+    expect(recovery.deadline()).toBeUndefined();
+    fill(100, 1);
+    for (let pn = 11; pn < 20; pn++) probe(105, pn);
+    // The newest is of the other path: the ACK gives no sample, and what it overtook here is not lost.
+    expect(receive(110, [[19, 19]])).toEqual({ acked: [19], lost: [] });
+    expect(recovery.rtt.hasSample).toBe(false);
+    expect(recovery.bytesInFlight).toBe(10 * SIZE);
+    receive(200, [[1, 10]]);
+    expect(recovery.rtt.latestMs).toBe(100);
+    const window = recovery.congestionWindowOctets;
+    send(300, 20);
+    expect(receive(400, [[20, 20]]).lost).toContain(11);
+    expect(recovery.packetsLost).toBe(0);
+    expect(recovery.congestionWindowOctets).toBe(window);
+  });
 });
 
 describe('pacing (RFC 9002 §7.7)', () => {
