@@ -7,18 +7,24 @@ export interface MicrophoneListener {
   closed(): void;
 }
 
+/** The worklet's port, as far as it is used here. */
+export interface MicrophonePort {
+  postMessage(command: MicrophoneCommand): void;
+  onmessage: unknown;
+}
+
 /** The page's side of the microphone worklet. A sample is either before or after `close`, never lost between. */
 export class Microphone {
-  readonly #port: MessagePort;
+  readonly #port: MicrophonePort;
   readonly #listener: MicrophoneListener;
   #open = false;
   #waiting: (() => void)[] = [];
   #lastClose: Promise<void> = Promise.resolve();
 
-  constructor(port: MessagePort, listener: MicrophoneListener) {
+  constructor(port: MicrophonePort, listener: MicrophoneListener) {
     this.#port = port;
     this.#listener = listener;
-    port.onmessage = (event: MessageEvent<MicrophoneReport>) => this.#take(event.data);
+    port.onmessage = (event: { readonly data: MicrophoneReport }) => this.#take(event.data);
   }
 
   /** Whether samples from before a `close` may still come. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { CallError } from '../../../browser/errors.ts';
-import { Microphone } from '../../../browser/microphone.ts';
+import { Microphone, type MicrophonePort } from '../../../browser/microphone.ts';
 import { MAX_WAITING_EVENTS, Outbox } from '../../../browser/outbox.ts';
 
 const COMMIT = { type: 'input_audio_buffer.commit' };
@@ -80,14 +80,14 @@ describe('the outbox', () => {
 describe("the page's side of the microphone", () => {
   it('hanging up right after a mute waits for the samples of the muted stretch', async () => {
     const posted: unknown[] = [];
-    const port = { postMessage: (message: unknown) => posted.push(message) } as unknown as MessagePort;
+    const port: MicrophonePort = { postMessage: (message) => posted.push(message), onmessage: undefined };
     const heard: string[] = [];
     const microphone = new Microphone(port, {
       opened: () => heard.push('opened'),
       samples: () => heard.push('samples'),
       closed: () => heard.push(microphone.closing ? 'closed, another closing' : 'closed'),
     });
-    const report = (data: object) => port.onmessage?.({ data } as MessageEvent);
+    const report = (data: object) => (port.onmessage as (event: { data: object }) => void)({ data });
     microphone.open();
     report({ type: 'opened' });
     void microphone.close();
