@@ -9,12 +9,13 @@ import {
   readVector16,
   vector,
 } from './codec.ts';
-import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
 import {
   allowOnly,
   ExtensionType,
   readAlpn,
+  readCodeList,
   readKeyShareEntry,
+  refuseMisplaced,
   required,
   TLS13,
   writeAlpn,
@@ -35,7 +36,7 @@ import {
   writeCertificate,
   writeClientHello,
 } from './messages.ts';
-import type { NamedGroup, TlsClientOptions } from './options.ts';
+import type { TlsClientOptions } from './options.ts';
 import { ClientResumption } from './resumption.ts';
 import { HandshakeSession, unexpected } from './session.ts';
 import {
@@ -57,9 +58,8 @@ type State =
   | 'finished'
   | 'complete';
 
-/** What the client's ClientHello offers; a server may answer with nothing else. */
+/** What every ClientHello of ours offers; a server may answer with nothing else. */
 const OFFERED_EXTENSIONS: readonly number[] = [
-  ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.SIGNATURE_ALGORITHMS,
   ExtensionType.SIGNATURE_ALGORITHMS_CERT,
@@ -68,17 +68,14 @@ const OFFERED_EXTENSIONS: readonly number[] = [
   ExtensionType.KEY_SHARE,
   ExtensionType.QUIC_TRANSPORT_PARAMETERS,
 ];
-// pre_shared_key is not among them: it may come back only in a ServerHello, and only when it was offered.
-const MAX_EARLY_DATA_EXTENSION = 42;
 const QUIC_MAX_EARLY_DATA = 0xffff_ffff;
 
 /** The client's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
 export class TlsClient extends HandshakeSession {
   readonly #options: TlsClientOptions;
-  readonly #cipherSuites: readonly CipherSuite[];
-  readonly #groups: readonly NamedGroup[];
   readonly #random: Uint8Array;
   readonly #sendsName: boolean;
+  readonly #offered: readonly number[];
   #state: State = 'serverHello';
   #shares: readonly KeyShare[];
   #retry: ServerHello | undefined;
@@ -92,15 +89,15 @@ export class TlsClient extends HandshakeSession {
   #resumptionMaster: Uint8Array | undefined;
 
   constructor(options: TlsClientOptions) {
-    super(options.keyLog);
+    super(options);
     this.#options = options;
-    this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
-    this.#groups = options.groups ?? DEFAULT_GROUPS;
-    this.#resumption = new ClientResumption(options, this.#cipherSuites);
+    this.#resumption = new ClientResumption(options, this.cipherSuites);
     this.#random = options.random(RANDOM_LENGTH);
     // RFC 6066 §3: no IP addresses in server_name.
     this.#sendsName = options.serverName !== '' && !isIpAddress(options.serverName);
-    const groups = options.keyShareGroups ?? this.#groups.slice(0, 1);
+    const name = this.#sendsName ? [ExtensionType.SERVER_NAME] : [];
+    this.#offered = [...OFFERED_EXTENSIONS, ...name, ...this.#resumption.extensionTypes];
+    const groups = options.keyShareGroups ?? this.groups.slice(0, 1);
     this.#shares = groups.map((group) => generateKeyShare(group, options.random));
     this.#sendClientHello(undefined);
   }
@@ -143,10 +140,10 @@ export class TlsClient extends HandshakeSession {
 
   #sendClientHello(cookie: Uint8Array | undefined): void {
     const { serverName, alpnProtocols, transportParameters } = this.#options;
-    const hello = writeClientHello(this.#random, this.#cipherSuites, (w) => {
+    const hello = writeClientHello(this.#random, this.cipherSuites, (w) => {
       if (this.#sendsName) writeServerName(w, serverName);
       extension(w, ExtensionType.SUPPORTED_VERSIONS, (e) => vector(e, 1, (list) => list.u16(TLS13)));
-      writeCodeList(w, ExtensionType.SUPPORTED_GROUPS, this.#groups);
+      writeCodeList(w, ExtensionType.SUPPORTED_GROUPS, this.groups);
       writeCodeList(w, ExtensionType.SIGNATURE_ALGORITHMS, SIGNATURE_SCHEMES);
       writeCodeList(w, ExtensionType.SIGNATURE_ALGORITHMS_CERT, CERTIFICATE_SIGNATURE_SCHEMES);
       writeAlpn(w, alpnProtocols);
@@ -171,19 +168,25 @@ export class TlsClient extends HandshakeSession {
     // RFC 8446 §4.1.3: it must echo what we sent, which was empty.
     if (hello.sessionId.length > 0)
       fail(Alert.ILLEGAL_PARAMETER, 'ServerHello echoes a session ID we never sent');
-    const suite = this.#cipherSuites.find((candidate) => candidate === hello.cipherSuite);
+    const suite = this.cipherSuites.find((candidate) => candidate === hello.cipherSuite);
     if (suite === undefined)
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose a cipher suite that was not offered');
     if (hello.isRetry) {
       this.#onHelloRetryRequest(message, hello);
       return;
     }
-    const allowed: number[] = [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE];
-    if (this.#resumption.offers) allowed.push(ExtensionType.PRE_SHARED_KEY);
-    allowOnly(hello.extensions, allowed, OFFERED_EXTENSIONS, 'ServerHello');
+    allowOnly(
+      hello.extensions,
+      [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.PRE_SHARED_KEY],
+      this.#offered,
+      'ServerHello',
+    );
     if (this.#retry !== undefined && this.#retry.cipherSuite !== suite) {
       fail(Alert.ILLEGAL_PARAMETER, 'the cipher suite changed after HelloRetryRequest');
     }
+    // RFC 8446 §4.2.11: a PSK goes with a key share, the only mode we offer.
+    if (hello.extensions.has(ExtensionType.PRE_SHARED_KEY) && !hello.extensions.has(ExtensionType.KEY_SHARE))
+      fail(Alert.ILLEGAL_PARAMETER, 'the server chose a PSK without a key share');
     const reader = required(hello.extensions, ExtensionType.KEY_SHARE, 'key_share');
     const entry = readKeyShareEntry(reader);
     expectEnd(reader, 'key_share');
@@ -227,7 +230,7 @@ export class TlsClient extends HandshakeSession {
     allowOnly(
       extensions,
       [ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.COOKIE],
-      OFFERED_EXTENSIONS,
+      this.#offered,
       'HelloRetryRequest',
     );
     const asked = extensions.get(ExtensionType.KEY_SHARE);
@@ -247,7 +250,7 @@ export class TlsClient extends HandshakeSession {
     const reader = new Reader(asked);
     const code = reader.u16();
     expectEnd(reader, 'key_share');
-    const group = this.#groups.find((candidate) => candidate === code);
+    const group = this.groups.find((candidate) => candidate === code);
     if (group === undefined || this.#shares.some((share) => share.group === group)) {
       fail(
         Alert.ILLEGAL_PARAMETER,
@@ -267,13 +270,10 @@ export class TlsClient extends HandshakeSession {
         ExtensionType.ALPN,
         ExtensionType.QUIC_TRANSPORT_PARAMETERS,
       ],
-      OFFERED_EXTENSIONS,
+      this.#offered,
       'EncryptedExtensions',
     );
     const name = extensions.get(ExtensionType.SERVER_NAME);
-    if (name !== undefined && !this.#sendsName) {
-      fail(Alert.UNSUPPORTED_EXTENSION, 'EncryptedExtensions has server_name, which was not offered');
-    }
     if (name !== undefined && name.length > 0) {
       fail(Alert.DECODE_ERROR, 'server_name in EncryptedExtensions is not empty');
     }
@@ -298,7 +298,13 @@ export class TlsClient extends HandshakeSession {
     // RFC 8446 §4.3.2: empty but in post-handshake authentication.
     if (context.length > 0)
       fail(Alert.ILLEGAL_PARAMETER, 'CertificateRequest has a context in the handshake');
-    required(extensions, ExtensionType.SIGNATURE_ALGORITHMS, 'signature_algorithms');
+    refuseMisplaced(
+      extensions,
+      [ExtensionType.SIGNATURE_ALGORITHMS, ExtensionType.SIGNATURE_ALGORITHMS_CERT],
+      'CertificateRequest',
+    );
+    const schemes = required(extensions, ExtensionType.SIGNATURE_ALGORITHMS, 'signature_algorithms');
+    readCodeList(schemes, 'signature_algorithms');
     this.#requestContext = context;
     this.transcript.add(message.raw);
     this.#state = 'certificate';
@@ -342,7 +348,8 @@ export class TlsClient extends HandshakeSession {
       this.send('handshake', writeCertificate(this.#requestContext, []));
     this.sendFinished('client');
     this.#state = 'complete';
-    this.#resumptionMaster = this.takeResumptionMaster();
+    const master = this.takeResumptionMaster();
+    if (this.#options.onTicket !== undefined) this.#resumptionMaster = master;
     const { serverName } = this.#options;
     const name = serverName === '' ? undefined : serverName;
     this.emit({ type: 'complete', alpn, serverName: name, resumed: this.#resumed });
@@ -357,14 +364,20 @@ export class TlsClient extends HandshakeSession {
     if (ticket.lifetimeSeconds > MAX_TICKET_LIFETIME_SECONDS) {
       fail(Alert.ILLEGAL_PARAMETER, 'a session ticket lives longer than seven days');
     }
-    const earlyData = ticket.extensions.get(MAX_EARLY_DATA_EXTENSION);
-    // RFC 9001 §4.6.1.
-    if (earlyData !== undefined && new Reader(earlyData).u32() !== QUIC_MAX_EARLY_DATA) {
-      failQuic('a session ticket limits early data, which QUIC does by flow control');
-    }
+    refuseMisplaced(ticket.extensions, [ExtensionType.EARLY_DATA], 'NewSessionTicket');
+    const earlyData = ticket.extensions.get(ExtensionType.EARLY_DATA);
+    if (earlyData !== undefined) checkMaxEarlyData(new Reader(earlyData));
     if (this.#resumptionMaster && this.#alpn !== undefined && this.#cipherSuite !== undefined)
       this.#resumption.keep(ticket, this.#resumptionMaster, this.#alpn, this.#cipherSuite);
   }
+}
+
+/** RFC 9001 §4.6.1. */
+function checkMaxEarlyData(reader: Reader): void {
+  const limit = reader.u32();
+  expectEnd(reader, 'early_data');
+  if (limit !== QUIC_MAX_EARLY_DATA)
+    failQuic('a session ticket limits early data, which QUIC does by flow control');
 }
 
 function readCookie(body: Uint8Array | undefined): Uint8Array | undefined {

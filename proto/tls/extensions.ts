@@ -17,6 +17,7 @@ export const ExtensionType = {
   SIGNATURE_ALGORITHMS: 13,
   ALPN: 16,
   PRE_SHARED_KEY: 41,
+  EARLY_DATA: 42,
   SUPPORTED_VERSIONS: 43,
   COOKIE: 44,
   PSK_KEY_EXCHANGE_MODES: 45,
@@ -40,7 +41,17 @@ export function required(extensions: Extensions, type: number, name: string): Re
   return new Reader(body);
 }
 
-/** Only extensions that were asked for may come back, each in its own message (RFC 8446 §4.2). */
+const KNOWN_EXTENSIONS: readonly number[] = Object.values(ExtensionType);
+
+/** An extension that we know stands only where it has a meaning; others are ignored (RFC 8446 §4.2). */
+export function refuseMisplaced(extensions: Extensions, allowed: readonly number[], what: string): void {
+  for (const type of extensions.keys()) {
+    if (KNOWN_EXTENSIONS.includes(type) && !allowed.includes(type))
+      fail(Alert.ILLEGAL_PARAMETER, `extension ${type} does not belong in ${what}`);
+  }
+}
+
+/** Only extensions that were asked for may come back, a cookie apart, each in its own message (RFC 8446 §4.2). */
 export function allowOnly(
   extensions: Extensions,
   allowed: readonly number[],
@@ -48,9 +59,10 @@ export function allowOnly(
   what: string,
 ): void {
   for (const type of extensions.keys()) {
-    if (allowed.includes(type)) continue;
-    if (offered.includes(type)) fail(Alert.ILLEGAL_PARAMETER, `extension ${type} does not belong in ${what}`);
-    fail(Alert.UNSUPPORTED_EXTENSION, `${what} has extension ${type}, which was not offered`);
+    if (!offered.includes(type) && type !== ExtensionType.COOKIE)
+      fail(Alert.UNSUPPORTED_EXTENSION, `${what} has extension ${type}, which was not offered`);
+    if (!allowed.includes(type))
+      fail(Alert.ILLEGAL_PARAMETER, `extension ${type} does not belong in ${what}`);
   }
 }
 

@@ -15,7 +15,8 @@ export interface TlsCertificate {
   readonly privateKey: KeyObject;
 }
 
-interface CommonOptions {
+/** What both roles are given. */
+export interface CommonOptions {
   /** The only source of randomness, private keys included. (Signatures of ECDSA and RSA-PSS draw on OpenSSL's own.) */
   readonly random: (length: number) => Uint8Array;
   /** Most preferred first. At least one. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { toHex, type Writer } from '../wire/index.ts';
+import { ExtensionType } from './extensions.ts';
 import { HASH_LENGTH } from './hkdf.ts';
 import { resumptionBinder, resumptionPsk } from './key-schedule.ts';
 import type { NewSessionTicket } from './messages.ts';
@@ -29,8 +30,11 @@ export class ClientResumption {
     if (session !== undefined && fits(session, options, cipherSuites)) this.#session = session;
   }
 
-  get offers(): boolean {
-    return this.#session !== undefined;
+  /** Types of the extensions that `write` writes. */
+  get extensionTypes(): readonly number[] {
+    if (this.#session !== undefined)
+      return [ExtensionType.PSK_KEY_EXCHANGE_MODES, ExtensionType.PRE_SHARED_KEY];
+    return this.#options.onTicket === undefined ? [] : [ExtensionType.PSK_KEY_EXCHANGE_MODES];
   }
 
   /** The secret of the offered session, once the server has chosen it. */
@@ -42,7 +46,7 @@ export class ClientResumption {
 
   /** The last extensions of a ClientHello. */
   write(writer: Writer): void {
-    if (this.#session === undefined && this.#options.onTicket === undefined) return;
+    if (this.extensionTypes.length === 0) return;
     writePskModes(writer);
     if (this.#session === undefined) return;
     const { ticket, ageAdd, receivedAtEpochMs } = this.#session;

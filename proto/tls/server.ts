@@ -3,7 +3,6 @@ import { equalOctets, Reader } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { type Offer, readOffer } from './client-hello.ts';
 import { extension, type HandshakeMessage, HandshakeType } from './codec.ts';
-import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
 import { ExtensionType, type KeyShareEntry, TLS13, writeAlpn, writeKeyShare } from './extensions.ts';
 import { chooseIdentity, type Identity } from './identity.ts';
 import { generateKeyShare } from './key-exchange.ts';
@@ -40,6 +39,7 @@ interface Choice {
 interface Resumption {
   readonly index: number;
   readonly psk: Uint8Array;
+  readonly authenticatedAtSeconds: number;
 }
 
 /** Tickets of one ClientHello that are tried to open, so that a long list costs no time. */
@@ -49,18 +49,14 @@ const TICKET_NONCE_LENGTH = 8;
 /** The server's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
 export class TlsServer extends HandshakeSession {
   readonly #options: TlsServerOptions;
-  readonly #cipherSuites: readonly CipherSuite[];
-  readonly #groups: readonly NamedGroup[];
   #state: State = 'clientHello';
   #choice: Choice | undefined;
   readonly #tickets: TicketSealer | undefined;
   #resumption: Resumption | undefined;
 
   constructor(options: TlsServerOptions) {
-    super(options.keyLog);
+    super(options);
     this.#options = options;
-    this.#cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
-    this.#groups = options.groups ?? DEFAULT_GROUPS;
     this.#tickets = options.tickets && new TicketSealer(options.tickets);
   }
 
@@ -100,9 +96,9 @@ export class TlsServer extends HandshakeSession {
 
   #choose(offer: Offer): Choice {
     const transportParameters = this.transportParametersOf(offer.extensions);
-    const cipherSuite = this.#cipherSuites.find((suite) => offer.cipherSuites.includes(suite));
+    const cipherSuite = this.cipherSuites.find((suite) => offer.cipherSuites.includes(suite));
     if (cipherSuite === undefined) fail(Alert.HANDSHAKE_FAILURE, 'no cipher suite in common');
-    const common = this.#groups.filter((group) => offer.groups.includes(group));
+    const common = this.groups.filter((group) => offer.groups.includes(group));
     // A group whose share is here saves a round trip, so it goes before a group that we like better.
     const shared = common.find((group) => offer.keyShares.some((entry) => entry.group === group));
     const group = shared ?? common[0];
@@ -133,7 +129,7 @@ export class TlsServer extends HandshakeSession {
       const binder = offered.binders[index]!;
       if (binder.length !== expected.length || !timingSafeEqual(binder, expected))
         fail(Alert.DECRYPT_ERROR, 'a PSK binder does not match its ClientHello');
-      return { index, psk: state.psk };
+      return { index, psk: state.psk, authenticatedAtSeconds: state.authenticatedAtSeconds };
     }
     return undefined;
   }
@@ -195,6 +191,7 @@ export class TlsServer extends HandshakeSession {
         certificate: certificateHash(identity.certificate),
         alpn,
         serverName: offer.serverName ?? '',
+        authenticatedAtSeconds: this.#resumption?.authenticatedAtSeconds ?? this.#tickets.nowSeconds(),
       },
       random,
     );
@@ -218,24 +215,33 @@ export class TlsServer extends HandshakeSession {
   }
 }
 
+/** What decides the answer may not change between two ClientHellos. */
+const RETAINED_EXTENSIONS: readonly number[] = [
+  ExtensionType.SERVER_NAME,
+  ExtensionType.SUPPORTED_GROUPS,
+  ExtensionType.SIGNATURE_ALGORITHMS,
+  ExtensionType.ALPN,
+  ExtensionType.SUPPORTED_VERSIONS,
+  ExtensionType.PSK_KEY_EXCHANGE_MODES,
+  ExtensionType.QUIC_TRANSPORT_PARAMETERS,
+];
+
 /** The second ClientHello is the first one with the key share that was asked for (RFC 8446 §4.1.2). */
 function checkSecondOffer(first: Choice, second: Choice): void {
-  const share = second.offer.keyShares;
-  if (share.length !== 1 || share[0]?.group !== first.group) {
+  const [before, after] = [first.offer, second.offer];
+  if (after.keyShares.length !== 1 || after.keyShares[0]?.group !== first.group) {
     fail(Alert.ILLEGAL_PARAMETER, 'the second ClientHello lacks exactly the key share that was asked for');
   }
+  // RFC 8446 §4.2.10: a retry declines early data.
+  if (after.extensions.has(ExtensionType.EARLY_DATA))
+    fail(Alert.ILLEGAL_PARAMETER, 'the second ClientHello offers early data');
   const same =
-    equalOctets(first.offer.random, second.offer.random) &&
-    equalOctets(first.transportParameters, second.transportParameters) &&
-    first.offer.serverName === second.offer.serverName &&
-    sameList(first.offer.cipherSuites, second.offer.cipherSuites) &&
-    sameList(first.offer.groups, second.offer.groups) &&
-    sameList(first.offer.alpn, second.offer.alpn);
-  if (!same || first.cipherSuite !== second.cipherSuite) {
-    fail(Alert.ILLEGAL_PARAMETER, 'the second ClientHello differs from the first');
-  }
+    equalOctets(before.random, after.random) &&
+    before.cipherSuites.join() === after.cipherSuites.join() &&
+    RETAINED_EXTENSIONS.every((type) => sameOctets(before.extensions.get(type), after.extensions.get(type)));
+  if (!same) fail(Alert.ILLEGAL_PARAMETER, 'the second ClientHello differs from the first');
 }
 
-function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i]);
+function sameOctets(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equalOctets(a, b);
 }

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { toHex, WireError } from '../wire/index.ts';
 import { Alert, fail, failBuffer, failQuic } from './alerts.ts';
 import { bodyOf, type Extensions, type HandshakeMessage, HandshakeType, MessageBuffer } from './codec.ts';
+import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
 import { ExtensionType, required } from './extensions.ts';
 import { HASH_LENGTH } from './hkdf.ts';
 import {
@@ -12,6 +13,7 @@ import {
   resumptionMasterSecret,
 } from './key-schedule.ts';
 import { readFinished, writeFinished } from './messages.ts';
+import type { CommonOptions, NamedGroup } from './options.ts';
 import { Transcript } from './transcript.ts';
 import {
   type CipherSuite,
@@ -33,13 +35,18 @@ export abstract class HandshakeSession implements TlsSession {
   readonly #events: TlsEvent[] = [];
   readonly #buffer = new MessageBuffer();
   readonly #keyLog: ((line: string) => void) | undefined;
+  /** Ours, most preferred first. */
+  protected readonly cipherSuites: readonly CipherSuite[];
+  protected readonly groups: readonly NamedGroup[];
   #level: CryptoLevel = 'initial';
   #failure: TlsAlertError | undefined;
   #secrets: HandshakeSecrets | undefined;
   #master: Uint8Array | undefined;
 
-  constructor(keyLog: ((line: string) => void) | undefined) {
-    this.#keyLog = keyLog;
+  constructor(options: CommonOptions) {
+    this.#keyLog = options.keyLog;
+    this.cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.groups = options.groups ?? DEFAULT_GROUPS;
   }
 
   poll(): TlsEvent | undefined {
@@ -148,6 +155,7 @@ export abstract class HandshakeSession implements TlsSession {
     if (this.#master === undefined) fail(Alert.INTERNAL_ERROR, 'there is no master secret');
     const secret = resumptionMasterSecret(this.#master, this.transcript.digest());
     this.#master = undefined;
+    this.#secrets = undefined;
     return secret;
   }
 

@@ -3,7 +3,7 @@ import { Reader, WireError, Writer } from '../wire/index.ts';
 import { HASH_LENGTH, hkdfExpandLabel, plain } from './hkdf.ts';
 import type { TlsCertificate, TlsTicketOptions } from './options.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const PERIOD_LENGTH = 4;
 const SALT_LENGTH = 16;
 const TAG_LENGTH = 16;
@@ -13,6 +13,8 @@ const MAX_TICKET_LENGTH = 1024;
 /** RFC 8446 §4.6.1: at most seven days. */
 export const MAX_TICKET_LIFETIME_SECONDS = 604_800;
 const DEFAULT_LIFETIME_SECONDS = 86_400;
+/** How far the clocks of two backends may be apart. */
+const MAX_CLOCK_SKEW_SECONDS = 60;
 
 /** What a ticket remembers in place of the server. */
 export interface TicketState {
@@ -22,12 +24,14 @@ export interface TicketState {
   readonly alpn: string;
   /** Empty when the client sent none. */
   readonly serverName: string;
+  /** When the certificate was shown, seconds since 1970; tickets of resumed sessions hand it on. */
+  readonly authenticatedAtSeconds: number;
 }
 
 /**
  * Seals what a server would have to remember into tickets that it need not remember (RFC 8446 §4.6.1, RFC 5077 §4). Every
- * process that shares the secret opens them. The key changes each lifetime, by the time of day; that of the period
- * before still opens. Each ticket has a key of its own, so no nonce is ever used twice.
+ * process that shares the secret opens them. The key changes each lifetime, by the time of day; those of the periods
+ * before and after open too. Each ticket has a key of its own, so no nonce is ever used twice.
  */
 export class TicketSealer {
   readonly #options: TlsTicketOptions;
@@ -39,12 +43,12 @@ export class TicketSealer {
     this.lifetimeSeconds = Math.min(MAX_TICKET_LIFETIME_SECONDS, Math.max(1, lifetimeSeconds));
   }
 
-  #nowSeconds(): number {
+  nowSeconds(): number {
     return Math.floor(this.#options.nowEpochMs() / 1000);
   }
 
   #period(): number {
-    return Math.floor(this.#nowSeconds() / this.lifetimeSeconds);
+    return Math.floor(this.nowSeconds() / this.lifetimeSeconds);
   }
 
   seal(state: TicketState, random: (length: number) => Uint8Array): Uint8Array {
@@ -54,7 +58,8 @@ export class TicketSealer {
       .finish();
     const body = Writer.growing(256)
       .u8(FORMAT)
-      .u64(this.#nowSeconds())
+      .u64(this.nowSeconds())
+      .u64(state.authenticatedAtSeconds)
       .bytes(state.psk)
       .bytes(state.certificate);
     for (const text of [state.alpn, state.serverName]) {
@@ -75,7 +80,7 @@ export class TicketSealer {
     if (ticket.length < HEAD_LENGTH + TAG_LENGTH || ticket.length > MAX_TICKET_LENGTH) return undefined;
     const head = ticket.subarray(0, HEAD_LENGTH);
     const age = this.#period() - new Reader(head).u32();
-    if (age !== 0 && age !== 1) return undefined;
+    if (age < -1 || age > 1) return undefined;
     const { key, nonce } = this.#derive(head);
     const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_LENGTH });
     decipher.setAAD(head);
@@ -91,12 +96,17 @@ export class TicketSealer {
 
   #read(reader: Reader): TicketState | undefined {
     if (reader.u8() !== FORMAT) throw new WireError('a ticket of another format');
-    const age = this.#nowSeconds() - reader.u64();
-    if (age < 0 || age > this.lifetimeSeconds) return undefined;
+    const now = this.nowSeconds();
+    const age = now - reader.u64();
+    if (age < -MAX_CLOCK_SKEW_SECONDS || age > this.lifetimeSeconds) return undefined;
+    // RFC 8446 §4.6.1: resumptions do not put off for ever the proof that the server holds its certificate's key.
+    const authenticatedAtSeconds = reader.u64();
+    if (now - authenticatedAtSeconds > MAX_TICKET_LIFETIME_SECONDS) return undefined;
     const psk = reader.bytes(HASH_LENGTH).slice();
     const certificate = reader.bytes(HASH_LENGTH).slice();
     const alpn = reader.utf8(reader.u16());
-    return { psk, certificate, alpn, serverName: reader.utf8(reader.u16()) };
+    const serverName = reader.utf8(reader.u16());
+    return { psk, certificate, alpn, serverName, authenticatedAtSeconds };
   }
 
   /** Key and nonce of one ticket, from the key of its period and its salt. */

@@ -9,8 +9,17 @@ import {
   TlsServer,
   type TlsServerOptions,
 } from '../../../proto/tls/index.ts';
+import { concat } from '../../../proto/wire/index.ts';
 import { NOW_MS } from './certificates.ts';
-import { alertOf, clientOptions, expectAgreement, type Run, run, serverOptions } from './loop.ts';
+import {
+  alertOf,
+  clientOptions,
+  expectAgreement,
+  type Run,
+  run,
+  seededRandom,
+  serverOptions,
+} from './loop.ts';
 
 const secret = new Uint8Array(32).fill(7);
 const CERTIFICATE = 11;
@@ -98,7 +107,7 @@ describe('a ticket leads to a full handshake', () => {
     ],
     ['for another certificate', { key: 'ecdsa' }],
     ['once its day is over', { at: NOW_MS + DAY_MS + 1000, client: { nowEpochMs: NOW_MS } }],
-    ['from the future', { at: NOW_MS - 1000, client: { nowEpochMs: NOW_MS } }],
+    ['from the future', { at: NOW_MS - 61_000, client: { nowEpochMs: NOW_MS } }],
     ['under another trust', { client: { trust: { kind: 'any' } } }],
   ];
   it.each(declined)('%s', (_name, ends) => {
@@ -127,6 +136,31 @@ describe('a ticket leads to a full handshake', () => {
       expect(shake({ client: { session: { ...session, ticket } } }).resumed).toBe(false);
     }
   });
+
+  it('when it was cut short, or is longer than it was', () => {
+    const session = firstTicket();
+    const { ticket } = session;
+    for (const cut of [1, 2, 35, 36, 37, ticket.length - 1])
+      expect(shake({ client: { session: { ...session, ticket: ticket.subarray(0, cut) } } }).resumed).toBe(
+        false,
+      );
+    for (const more of [1, 2000]) {
+      const longer = concat([ticket, new Uint8Array(more)]);
+      expect(shake({ client: { session: { ...session, ticket: longer } } }).resumed).toBe(false);
+    }
+  });
+});
+
+describe('a ticket itself', () => {
+  it('shows nothing of what it holds, and no two are alike (RFC 5077 §4)', () => {
+    const session = firstTicket();
+    const again = firstTicket({ server: { random: seededRandom('another') } });
+    const shown = Buffer.from(session.ticket);
+    for (const secretOctets of [Buffer.from('example.test'), Buffer.from(session.psk)])
+      expect(shown.indexOf(secretOctets, 20)).toBe(-1);
+    const same = session.ticket.filter((octet, i) => i >= 20 && octet === again.ticket[i]);
+    expect(same.length).toBeLessThan(20);
+  });
 });
 
 describe('ticket keys change with time', () => {
@@ -138,6 +172,26 @@ describe('ticket keys change with time', () => {
     expect(shake({ at: at + DAY_MS - 2000, client: { session } }).resumed).toBe(true);
     const late = { session: { ...session, expiresAtEpochMs: Number.POSITIVE_INFINITY } };
     expect(shake({ at: at + 2 * DAY_MS, client: late }).resumed).toBe(false);
+  });
+
+  it('and a backend whose clock is a little behind still takes what another one gave', () => {
+    const at = Math.ceil(NOW_MS / DAY_MS) * DAY_MS;
+    // Just after the change of the key, by the clock of the first; just before it, by that of the second.
+    const session = firstTicket({ at: at + 500 });
+    expect(shake({ at: at - 30_000, client: { session } }).resumed).toBe(true);
+    expect(shake({ at: at - 90_000, client: { session } }).resumed).toBe(false);
+  });
+
+  it('and resumptions do not go on for ever: a week after the certificate was shown it is shown again (RFC 8446 §4.6.1)', () => {
+    const forgetful = (ticket: SessionTicket) => ({ ...ticket, expiresAtEpochMs: Number.POSITIVE_INFINITY });
+    let session = forgetful(firstTicket());
+    const step = DAY_MS - 60_000;
+    for (let i = 1; i <= 7; i++) {
+      const next = shake({ at: NOW_MS + i * step, client: { session, nowEpochMs: NOW_MS } });
+      expect(next.resumed).toBe(true);
+      session = forgetful(next.ticket!);
+    }
+    expect(shake({ at: NOW_MS + 8 * step, client: { session, nowEpochMs: NOW_MS } }).resumed).toBe(false);
   });
 
   it('and no ticket outlives its certificate or a week, whatever is configured', () => {

@@ -266,4 +266,30 @@ describe('the second ClientHello (RFC 8446 §4.1.2)', () => {
     expect(alertOf(() => second(hello(changed))).alert).toBe(Alert.ILLEGAL_PARAMETER);
     expect(alertOf(() => second(hello(share, [0x1301, 0x1303]))).alert).toBe(Alert.ILLEGAL_PARAMETER);
   });
+
+  test('with other signature algorithms, groups, names, modes or protocols is refused, with other padding not', () => {
+    const share = replacing(51, shares([NamedGroup.SECP256R1, p256]));
+    const padding: Extension = [21, new Uint8Array(9)];
+    second(hello([...share, padding]));
+    const instead = (type: number, body: Uint8Array): Extension[] =>
+      share.map(([candidate, sound]) => [candidate, candidate === type ? body : sound]);
+    const changed: readonly (readonly Extension[])[] = [
+      instead(13, list16(0x0807)),
+      instead(10, list16(NamedGroup.SECP256R1)),
+      instead(16, alpn('h3', 'h2')),
+      [...share, [0, sized16(Uint8Array.of(0, 0, 1, 97))]],
+      [...share, [45, Uint8Array.of(1, 1)]],
+    ];
+    for (const extensions of changed)
+      expect(alertOf(() => second(hello(extensions))).alert).toBe(Alert.ILLEGAL_PARAMETER);
+  });
+
+  test('with early data, which a retry declines, is refused (RFC 8446 §4.2.10)', () => {
+    const early: Extension = [42, new Uint8Array(0)];
+    const server = new TlsServer(options);
+    server.receive('initial', hello([...SOUND, early]));
+    const share = replacing(51, shares([NamedGroup.SECP256R1, p256]));
+    const message = hello([...share, early]);
+    expect(alertOf(() => server.receive('initial', message)).alert).toBe(Alert.ILLEGAL_PARAMETER);
+  });
 });
