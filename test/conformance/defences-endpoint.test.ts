@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { TransportErrorCode } from '../../proto/quic/errors.ts';
+import { decodeFrames } from '../../proto/quic/frames/index.ts';
 import { type Address, type Datagram, QuicEndpoint } from '../../proto/quic/index.ts';
 import { parsePacket } from '../../proto/quic/packet/index.ts';
 import { deriveInitialKeys } from '../../proto/quic/protection/index.ts';
@@ -6,6 +8,7 @@ import { ENGINE_ADDRESS } from '../support/conformance-engine.ts';
 import { sealParts } from '../support/conformance-packets.ts';
 import { RawPeer } from '../support/conformance-peer.ts';
 import { randomConnectionIds, seededRandom, testCertificate } from '../support/quic-fixtures.ts';
+import { QuicPair } from '../support/quic-pair.ts';
 
 const random = seededRandom(3);
 type Options = ConstructorParameters<typeof QuicEndpoint>[0];
@@ -136,8 +139,58 @@ describe('slow handshakes (defence)', () => {
     target.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 0);
     const retry = retryOf(take(target, 0)[0]!);
     target.receive(at(first(retry.source, retry.token, source), from(1)), 60_000);
-    expect(take(target, 60_000)).toHaveLength(0);
+    expect(take(target, 60_000).map(({ data }) => parsePacket(data, 0, 8).type)).toEqual(['initial']);
+    expect(target.stats().retriesSent).toBe(1);
     expect(target.stats().dropped['bad-token']).toBe(1);
+  });
+
+  test('RFC 9000 §8.1.2: a Retry token that is too old closes the client with INVALID_TOKEN, at no state and a tenth of the octets', () => {
+    const target = endpoint({ requireRetry: () => true });
+    const client = new RawPeer('client', target);
+    const source = client.sourceId;
+    target.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 0);
+    const retry = retryOf(take(target, 0)[0]!);
+    const stale = first(retry.source, retry.token, source);
+    target.receive(at(stale, from(1)), 60_000);
+    const [answer, ...more] = take(target, 60_000);
+    expect(more).toHaveLength(0);
+    expect(answer!.path.remote).toEqual(from(1));
+    expect(answer!.data.length).toBeLessThan(stale.length / 10);
+    const packet = parsePacket(answer!.data, 0, 8);
+    if (packet.type !== 'initial') throw new Error(`a packet of type ${packet.type}`);
+    expect([packet.destinationConnectionId, packet.sourceConnectionId]).toEqual([source, retry.source]);
+    const { server } = deriveInitialKeys(retry.source);
+    const opened = server.open(answer!.data, packet.start, packet.packetNumberAt, packet.end, 0)!;
+    expect(decodeFrames(opened.payload, 'initial', 'server').frames).toMatchObject([
+      { type: 'connectionClose', application: false, code: TransportErrorCode.INVALID_TOKEN },
+    ]);
+    expect(target.stats()).toMatchObject({ connections: 0, connectionsAccepted: 0 });
+    // What is not authentic is worth no answer.
+    stale[500]! ^= 1;
+    target.receive(at(stale, from(1)), 60_001);
+    expect(take(target, 60_001)).toHaveLength(0);
+  });
+
+  test('RFC 9000 §8.1.2: a client that is told INVALID_TOKEN ends at once and says why', () => {
+    let retries = 0;
+    const pair = new QuicPair({
+      server: { requireRetry: () => true },
+      // Longer on its way than the token lives.
+      delayMs: 6_000,
+      clientTransport: { handshakeTimeoutMs: 60_000 },
+      tap: (direction, data) => {
+        if (direction === 'toClient' && parsePacket(data, 0, 8).type === 'retry') retries += 1;
+        return data;
+      },
+    });
+    const client = pair.connect();
+    pair.run(() => pair.has(client, 'closed'));
+    expect(retries).toBeGreaterThan(0);
+    expect(pair.eventsOf(client, 'closed')[0]?.reason).toMatchObject({
+      kind: 'transport',
+      by: 'peer',
+      code: TransportErrorCode.INVALID_TOKEN,
+    });
   });
 
   test('RFC 9000 §8.1.3: a token that we never made is as good as none', () => {

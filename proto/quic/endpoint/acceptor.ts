@@ -1,9 +1,10 @@
-import { equalOctets } from '../../wire/index.ts';
+import { equalOctets, Writer } from '../../wire/index.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from '../connection/datagram-draft.ts';
 import { ConnectionKeys } from '../connection/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
-import { TransportError } from '../errors.ts';
-import { buildRetry, type LongPacket, TokenCodec } from '../packet/index.ts';
+import { TransportError, TransportErrorCode } from '../errors.ts';
+import { writeConnectionClose } from '../frames/index.ts';
+import { buildRetry, finishPacket, type LongPacket, TokenCodec, writeLongHeader } from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
 import type { ServerOptions } from './options.ts';
 
@@ -23,6 +24,8 @@ export interface Load {
 export type Verdict =
   | { readonly type: 'drop'; readonly reason: DropReason }
   | { readonly type: 'retry'; readonly packet: Uint8Array }
+  /** No connection is made; `packet` says so to the client. */
+  | { readonly type: 'refuse'; readonly reason: DropReason; readonly packet: Uint8Array }
   | {
       readonly type: 'accept';
       readonly keys: ConnectionKeys;
@@ -58,10 +61,10 @@ export class Acceptor {
             newToken: 0,
           });
     // RFC 9000 §8.1.2: who brings a Retry token back is taken or refused, but not sent another Retry.
-    if (proof === undefined && this.#tokens.isRetry(token)) return drop('bad-token');
+    if (proof === undefined && this.#tokens.isRetry(token)) return refuseToken(datagram.data, packet);
     if (proof?.kind === 'retry') {
       // RFC 9000 §8.1.4: its CID is part of the token, so that one token makes one connection and no way around the cap.
-      if (!equalOctets(proof.retrySourceConnectionId, destination)) return drop('bad-token');
+      if (!equalOctets(proof.retrySourceConnectionId, destination)) return refuseToken(datagram.data, packet);
       const keys = authenticKeys(datagram.data, packet);
       if (keys === undefined) return drop('undecryptable');
       return {
@@ -114,3 +117,26 @@ function authenticKeys(data: Uint8Array, packet: LongPacket): ConnectionKeys | u
     throw error;
   }
 }
+
+/**
+ * Closes at once what a bad Retry token would begin: the client takes no other Retry, so silence would cost it its whole
+ * handshake timeout (RFC 9000 §8.1.2). There is no state for it, and so no closing period.
+ */
+function refuseToken(data: Uint8Array, packet: LongPacket): Verdict {
+  const keys = authenticKeys(data, packet);
+  if (keys === undefined) return drop('undecryptable');
+  const header = {
+    type: 'initial',
+    destinationConnectionId: packet.sourceConnectionId,
+    sourceConnectionId: packet.destinationConnectionId,
+  } as const;
+  const writer = new Writer(new Uint8Array(MAX_REFUSAL_OCTETS));
+  const packetNumberAt = writeLongHeader(writer, header, 0, 1);
+  const code = TransportErrorCode.INVALID_TOKEN;
+  writeConnectionClose(writer, { application: false, code, frameType: 0, reason: 'invalid Retry token' });
+  finishPacket(writer, keys.initial!.send, 0, packetNumberAt, 1, 0);
+  return { type: 'refuse', reason: 'bad-token', packet: writer.finish() };
+}
+
+/** Two CIDs of 20 octets, the rest of a long header, CONNECTION_CLOSE with its reason, a tag: below a tenth of what it answers. */
+const MAX_REFUSAL_OCTETS = 110;

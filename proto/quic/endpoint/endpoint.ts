@@ -221,7 +221,8 @@ export class QuicEndpoint {
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
     const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
     const verdict = acceptor.decide(datagram, packet, load, now);
-    if (verdict.type === 'drop') {
+    if (verdict.type === 'refuse') this.#stateless.refuse(datagram, verdict.packet);
+    if (verdict.type === 'drop' || verdict.type === 'refuse') {
       this.#drop(verdict.reason, datagram.data.length, now);
       return;
     }

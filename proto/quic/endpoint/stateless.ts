@@ -8,7 +8,7 @@ const MAX_WAITING = 256;
 const RESET_BURST = 1000;
 const RESETS_PER_SECOND = 1000;
 
-/** Answers that need no connection: Version Negotiation, Retry, Stateless Reset. */
+/** Answers that need no connection: Version Negotiation, Retry, a refusal, Stateless Reset. */
 export class StatelessSender {
   readonly #random: RandomSource;
   readonly #waiting = new WorkQueue<Datagram>();
@@ -50,6 +50,11 @@ export class StatelessSender {
     const sent = this.#answer(received, packet);
     if (sent) this.retries += 1;
     return sent;
+  }
+
+  /** CONNECTION_CLOSE for a connection that was not begun. */
+  refuse(received: Datagram, packet: Uint8Array): void {
+    this.#answer(received, packet);
   }
 
   /** False when it would not be smaller than what it answers (RFC 9000 §10.3.3), or too many were sent. */
