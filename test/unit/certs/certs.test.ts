@@ -29,7 +29,7 @@ function opensslText(pem: string): string {
 }
 
 describe('a development certificate', () => {
-  test('is what Node and OpenSSL take for a self-signed X.509v3 ECDSA P-256 certificate', () => {
+  test('is what Node and OpenSSL take for a self-signed X.509v3 ECDSA P-256 certificate (RFC 5758 §3.2)', () => {
     const made = createDevelopmentCertificate({ now: NOW });
     const parsed = new X509Certificate(made.certificatePem);
     expect(parsed.verify(parsed.publicKey)).toBe(true);
@@ -74,7 +74,7 @@ describe('a development certificate', () => {
     expect(parsed.validFrom).toContain('2061');
   });
 
-  test('Ed25519 from a seed gives the same octets each time, and another seed others', () => {
+  test('Ed25519 from a seed gives the same octets each time, and another seed others (RFC 8410 §3, §7)', () => {
     const make = (fill: number) =>
       createDevelopmentCertificate({ now: NOW, algorithm: 'ed25519', seed: new Uint8Array(32).fill(fill) });
     expect(make(1).der).toEqual(make(1).der);
@@ -82,7 +82,18 @@ describe('a development certificate', () => {
     const parsed = new X509Certificate(make(1).der);
     expect(parsed.verify(parsed.publicKey)).toBe(true);
     expect(parsed.publicKey.asymmetricKeyType).toBe('ed25519');
+    expect(opensslText(make(1).certificatePem)).toContain('Signature Algorithm: ED25519');
     expect(() => createDevelopmentCertificate({ now: NOW, seed: new Uint8Array(32) })).toThrow('Ed25519');
+  });
+
+  test('its serial number is positive, not zero and of at most 20 octets (RFC 5280 §4.1.2.2)', () => {
+    const serials = Array.from(
+      { length: 200 },
+      () => new X509Certificate(createDevelopmentCertificate({ now: NOW }).der).serialNumber,
+    );
+    // Node writes a negative number with a sign; the first octet is 0x40 to 0x7f.
+    for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
+    expect(new Set(serials).size).toBe(serials.length);
   });
 
   test('is trusted by Node when passed as ca, for the names it holds', async () => {

@@ -35,7 +35,7 @@ describe('the Spectrum vectors', () => {
   });
 });
 
-describe('IP addresses', () => {
+describe('IP addresses, IPv4 in its mapped form (RFC 4291 §2.5.5.2)', () => {
   test.each([
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
@@ -45,9 +45,10 @@ describe('IP addresses', () => {
     ['fe80::1%eth0', 'fe80::1'],
     ['1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7:8'],
     ['1::', '1::'],
+    ['1:0:3:4:5:6:7:8', '1:0:3:4:5:6:7:8'],
     ['0:1:0:0:0:0:0:0', '0:1::'],
     ['64:ff9b::192.0.2.33', '64:ff9b::c000:221'],
-  ])('%s is written back as %s (RFC 5952)', (text, expected) => {
+  ])('%s is written back as %s (RFC 5952 §4.2)', (text, expected) => {
     expect(formatIp(parseIp(text) as Uint8Array)).toBe(expected);
   });
 

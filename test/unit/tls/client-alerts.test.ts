@@ -111,9 +111,9 @@ describe('a ServerHello that is refused', () => {
     ],
     ['that is no ServerHello', [writeFinished(new Uint8Array(32))], Alert.UNEXPECTED_MESSAGE],
   ];
-  for (const [name, messages, alert] of cases) {
-    test(name, () => expect(refusal(...messages)).toEqual({ alert, code: 0x0100 + alert }));
-  }
+  test.each(cases)('%s', (_name, messages, alert) => {
+    expect(refusal(...messages)).toEqual({ alert, code: 0x0100 + alert });
+  });
 
   test('with a PSK and no key share (RFC 8446 §4.2.11)', () => {
     const session = offeredSession();
@@ -252,9 +252,9 @@ describe("a server's flight that is refused", () => {
     ],
     ['with a hello in the middle', 8, serverHello([VERSION, SHARE]), Alert.UNEXPECTED_MESSAGE],
   ];
-  for (const [name, type, replacement, alert] of cases) {
-    test(name, () => expect(meddled(replacing(type, () => [replacement])).alert).toBe(alert));
-  }
+  test.each(cases)('%s', (_name, type, replacement, alert) => {
+    expect(meddled(replacing(type, () => [replacement])).alert).toBe(alert);
+  });
 
   test('signed with another key than the certificate holds (RFC 8446 §4.4.3)', () => {
     const certificates = [{ chain: leafChain('ecdsa'), privateKey: keys.otherEcdsa }];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CipherSuite, NamedGroup, TlsClient, type TlsEvent, TlsServer } from '../../../proto/tls/index.ts';
 import { toHex } from '../../../proto/wire/index.ts';
-import { type KeyName, keys, leafChain, makeCertificate } from './certificates.ts';
+import { type KeyName, keys, leafChain, makeCertificate, NOW_MS } from './certificates.ts';
 import {
   CLIENT_PARAMETERS,
   clientOptions,
@@ -19,7 +19,7 @@ const keyNames: KeyName[] = ['ecdsa', 'rsa', 'ed25519'];
 
 const sends = (events: readonly TlsEvent[]) => events.filter((event) => event.type === 'send');
 
-describe('a handshake completes with equal secrets on both ends (RFC 8446 §2)', () => {
+describe('a handshake completes with equal secrets on both ends, in every group and for every kind of key (RFC 8446 §2, §4.2.7)', () => {
   for (const [suiteName, suite] of suites) {
     for (const [groupName, group] of groups) {
       for (const keyName of keyNames) {
@@ -76,6 +76,34 @@ describe('what a handshake gives', () => {
       'secrets:application',
       'send:handshake',
       'complete',
+    ]);
+  });
+
+  test('it is complete when an end has sent its Finished and checked the other (RFC 9001 §4.1.1)', () => {
+    const client = new TlsClient(clientOptions());
+    const server = new TlsServer(serverOptions());
+    // Held back: without the client's Finished, the server has all keys but is not complete.
+    const finished: Uint8Array[] = [];
+    const events = run(client, server, (from, level, data) => {
+      if (from === 'server' || level === 'initial') return [data];
+      finished.push(data);
+      return [];
+    });
+    expect(events.client.at(-1)?.type).toBe('complete');
+    expect(events.server.some((event) => event.type === 'complete')).toBe(false);
+    for (const data of finished) server.receive('handshake', data);
+    expect(server.poll()?.type).toBe('complete');
+  });
+
+  test('each message goes at the level of its keys (RFC 9001 §4.1.4)', () => {
+    const tickets = { secret: new Uint8Array(32), nowEpochMs: () => NOW_MS };
+    const { client, server } = handshake({ onTicket: () => {} }, { tickets });
+    const levels = (events: TlsEvent[]) => sends(events).map(({ level, data }) => `${level} ${data[0]}`);
+    expect(levels(client)).toEqual(['initial 1', 'handshake 20']);
+    expect(levels(server)).toEqual([
+      'initial 2',
+      ...[8, 11, 15, 20].map((type) => `handshake ${type}`),
+      'application 4',
     ]);
   });
 

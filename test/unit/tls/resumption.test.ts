@@ -72,14 +72,14 @@ describe('a session is resumed with a ticket (RFC 8446 §2.2)', () => {
     expect(shake({ client: { session: again.ticket! } }).resumed).toBe(true);
   });
 
-  it('at another server that shares the secret, with another cipher suite and group', () => {
+  it('at another server that shares the secret, with another cipher suite and group: the binder covers both ClientHellos (RFC 8446 §4.2.11.2)', () => {
     const session = firstTicket();
     const server = {
       random: (length: number) => new Uint8Array(length).fill(3),
       cipherSuites: [CipherSuite.TLS_CHACHA20_POLY1305_SHA256],
       groups: [NamedGroup.SECP256R1],
     };
-    // X25519 is offered first, so this is a HelloRetryRequest too: the binder covers both ClientHellos (§4.2.11.2).
+    // X25519 is offered first, so this is a HelloRetryRequest too.
     const again = shake({ client: { session }, server });
     expect(again.resumed).toBe(true);
     expect(typesOf(again.events).filter((type) => type === 2)).toHaveLength(2);

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { hkdfExpandLabel } from '../../../proto/tls/index.ts';
 import { generateKeyShare } from '../../../proto/tls/key-exchange.ts';
@@ -6,6 +6,7 @@ import {
   applicationSecrets,
   finishedVerifyData,
   handshakeSecrets,
+  resumptionBinder,
   resumptionMasterSecret,
   resumptionPsk,
 } from '../../../proto/tls/key-schedule.ts';
@@ -18,7 +19,12 @@ import {
   readServerHello,
 } from '../../../proto/tls/messages.ts';
 import { NamedGroup } from '../../../proto/tls/options.ts';
-import { schemeFitsKey, signTranscript, verifyTranscript } from '../../../proto/tls/signatures.ts';
+import {
+  SignatureScheme,
+  schemeFitsKey,
+  signTranscript,
+  verifyTranscript,
+} from '../../../proto/tls/signatures.ts';
 import { parseCertificate } from '../../../proto/tls/trust.ts';
 import { concat, fromHex, Reader, toHex } from '../../../proto/wire/index.ts';
 import vectors from '../../vectors/rfc8448.json';
@@ -148,3 +154,55 @@ function serverKey() {
     },
   });
 }
+
+test('the binder of RFC 8448 §4, resumed 0-RTT handshake (RFC 8446 §4.2.11.2)', () => {
+  const psk = octets('4ecd0eb6ec3b4d87f5d6028f922ca4c5851a277fd41311c9e62d2c9492e1c4f3');
+  const transcriptHash = octets('63224b2e4573f2d3454ca84b9d009a04f6be9e05711a8396473aefa01e924a14');
+  expect(toHex(resumptionBinder(psk, transcriptHash))).toBe(
+    '3add4fb2d8fdf822a0ca3cf7678ef5e88dae990141c5924d57bb6fa31b9e5f9d',
+  );
+});
+
+test('an X25519 key goes into node:crypto by its octets (RFC 8410 §7): those of Bob in RFC 7748 §6.1', () => {
+  const bob = generateKeyShare(NamedGroup.X25519, () =>
+    octets('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'),
+  );
+  expect(toHex(bob.publicKey)).toBe('de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+  const alice = octets('8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a');
+  expect(toHex(bob.sharedSecret(alice))).toBe(
+    '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742',
+  );
+});
+
+describe('signature schemes (RFC 8446 §4.2.3)', () => {
+  const pair = {
+    p256: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }),
+    p384: generateKeyPairSync('ec', { namedCurve: 'secp384r1' }),
+    rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    ed25519: generateKeyPairSync('ed25519'),
+  };
+  const kinds: Readonly<Record<keyof typeof SignatureScheme, keyof typeof pair>> = {
+    ECDSA_SECP256R1_SHA256: 'p256',
+    ECDSA_SECP384R1_SHA384: 'p384',
+    RSA_PSS_RSAE_SHA256: 'rsa',
+    RSA_PSS_RSAE_SHA384: 'rsa',
+    RSA_PSS_RSAE_SHA512: 'rsa',
+    ED25519: 'ed25519',
+  };
+  const digest = new Uint8Array(32).fill(5);
+
+  test.each(Object.keys(kinds) as (keyof typeof kinds)[])('%s fits one kind of key and no other', (name) => {
+    const code = SignatureScheme[name];
+    const { privateKey, publicKey } = pair[kinds[name]];
+    const signature = signTranscript(code, privateKey, digest);
+    expect(verifyTranscript(code, publicKey, digest, signature)).toBe(true);
+    expect(verifyTranscript(code, publicKey, new Uint8Array(32), signature)).toBe(false);
+    for (const [kind, other] of Object.entries(pair)) {
+      expect(schemeFitsKey(code, other.publicKey)).toBe(kind === kinds[name]);
+      if (kind !== kinds[name])
+        expect(verifyTranscript(code, other.publicKey, digest, signature)).toBe(false);
+    }
+    for (const otherCode of Object.values(SignatureScheme))
+      if (otherCode !== code) expect(verifyTranscript(otherCode, publicKey, digest, signature)).toBe(false);
+  });
+});

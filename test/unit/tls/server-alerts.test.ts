@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { extension, HandshakeType, handshakeMessage } from '../../../proto/tls/codec.ts';
 import { Alert, CipherSuite, NamedGroup, TlsClient, TlsServer } from '../../../proto/tls/index.ts';
 import { generateKeyShare } from '../../../proto/tls/key-exchange.ts';
-import { writeClientHello, writeFinished } from '../../../proto/tls/messages.ts';
+import { readEncryptedExtensions, writeClientHello, writeFinished } from '../../../proto/tls/messages.ts';
 import { concat, type Writer } from '../../../proto/wire/index.ts';
 import { alertOf, clientOptions, expectAgreement, run, seededRandom, serverOptions } from './loop.ts';
 
@@ -128,9 +128,9 @@ describe('a ClientHello that is refused', () => {
       Alert.ILLEGAL_PARAMETER,
     ],
   ];
-  for (const [name, message, alert] of cases) {
-    test(name, () => expect(refusal(message)).toEqual({ alert, code: 0x0100 + alert }));
-  }
+  test.each(cases)('%s', (_name, message, alert) => {
+    expect(refusal(message)).toEqual({ alert, code: 0x0100 + alert });
+  });
 
   test('with a legacy_session_id (RFC 9001 §8.4)', () => {
     const message = hello(SOUND);
@@ -166,6 +166,17 @@ describe('a ClientHello that is refused', () => {
 describe('a ClientHello that is accepted', () => {
   test('the sound one that the refused ones are made of', () => {
     new TlsServer(serverOptions()).receive('initial', hello(SOUND));
+  });
+
+  test('that offers early data: the answer says nothing of it, which declines it (RFC 8446 §4.2.10)', () => {
+    const server = new TlsServer(serverOptions());
+    server.receive('initial', hello([...SOUND, [42, new Uint8Array(0)]]));
+    const flight: (Uint8Array | undefined)[] = [];
+    for (let event = server.poll(); event !== undefined; event = server.poll())
+      if (event.type === 'send') flight.push(event.data);
+    const encrypted = flight.find((data) => data?.[0] === HandshakeType.ENCRYPTED_EXTENSIONS)!;
+    const extensions = readEncryptedExtensions({ type: HandshakeType.ENCRYPTED_EXTENSIONS, raw: encrypted });
+    expect([...extensions.keys()]).toEqual([16, 57]);
   });
 
   test('of a browser: GREASE everywhere, X25519MLKEM768, 1.8 KB, in pieces (RFC 8701)', () => {
