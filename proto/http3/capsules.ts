@@ -22,6 +22,7 @@ export class CapsuleParser {
   #type = 0;
   #left = 0;
   #value: Uint8Array | undefined;
+  #behind = 0;
 
   constructor(limit: CapsuleLimit) {
     this.#limit = limit;
@@ -32,13 +33,21 @@ export class CapsuleParser {
     return this.#step === 'type' && this.#heldLength === 0;
   }
 
+  /** Octets of the last `push` behind the last capsule that it gave; all of them, when it gave none. */
+  get octetsBehind(): number {
+    return this.#behind;
+  }
+
   /** Takes octets in and gives the wanted capsules that became whole. Throws `CapsuleError`. */
   push(data: Uint8Array): Capsule[] {
     const capsules: Capsule[] = [];
+    this.#behind = data.length;
     let at = 0;
     while (at < data.length || (this.#step === 'value' && this.#left === 0)) {
       if (this.#step === 'value') {
+        const given = capsules.length;
         at += this.#take(data, at, capsules);
+        if (capsules.length > given) this.#behind = data.length - at;
         continue;
       }
       this.#held[this.#heldLength++] = data[at++] as number;

@@ -70,7 +70,13 @@ export class Http3Connection {
       },
       onGoAway: (id) => this.#events.push({ type: 'goAway', id }),
       onSignalStream: (streamId, finished) =>
-        this.#events.push({ type: 'signalStream', streamId, direction: 'unidirectional', finished }),
+        this.#events.push({
+          type: 'signalStream',
+          streamId,
+          direction: 'unidirectional',
+          finished,
+          stopCode: undefined,
+        }),
     });
     this.#settings = new Map([
       [SettingId.QPACK_MAX_TABLE_CAPACITY, 0],
@@ -194,8 +200,8 @@ export class Http3Connection {
     if (type === PENDING) return;
     this.#intakes.delete(streamId);
     if (type !== ENDED && type === this.#signals?.bidirectional) {
-      const { finished } = intake;
-      this.#events.push({ type: 'signalStream', streamId, direction: 'bidirectional', finished });
+      const { finished, stopCode } = intake;
+      this.#events.push({ type: 'signalStream', streamId, direction: 'bidirectional', finished, stopCode });
       return;
     }
     if (!this.#weAreServer)
@@ -211,6 +217,7 @@ export class Http3Connection {
     if (type !== ENDED) message.parser.startFrame(type);
     if (intake.finished) this.#guarded(message, () => this.#messageEnd(message));
     else this.#readMessage(message);
+    if (intake.stopCode !== undefined) this.#streamStopped(streamId, intake.stopCode);
   }
 
   #addMessage(streamId: number, method: string): MessageStream {
@@ -318,6 +325,8 @@ export class Http3Connection {
   #streamStopped(streamId: number, code: number): void {
     if (streamId === this.#controlStreamId)
       throw new Http3Error(Http3ErrorCode.H3_CLOSED_CRITICAL_STREAM, 'the peer stopped our control stream');
+    const intake = this.#intakes.get(streamId);
+    if (intake !== undefined) intake.stopCode = code;
     if (!this.#messages.has(streamId)) return;
     this.#events.push({ type: 'stopped', streamId, code });
     this.#sendDone(streamId);

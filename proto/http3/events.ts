@@ -23,13 +23,14 @@ export type Http3Event =
   | { readonly type: 'stopped'; readonly streamId: number; readonly code: number }
   /**
    * The stream began with the extension's signal, which is taken off; from here on it is the owner's. `finished`: it
-   * ended right there.
+   * ended right there. `stopCode`: the peer's STOP_SENDING overtook the signal.
    */
   | {
       readonly type: 'signalStream';
       readonly streamId: number;
       readonly direction: StreamDirection;
       readonly finished: boolean;
+      readonly stopCode: number | undefined;
     }
   /** An HTTP datagram (RFC 9297 §2.1). */
   | { readonly type: 'datagram'; readonly streamId: number; readonly data: Uint8Array }

@@ -47,7 +47,9 @@ export class FrameParser {
   #type = 0;
   #left = 0;
   #treatment: FrameTreatment = 'skip';
+  /** Start of a collected payload, in a buffer that grows with it: an announced length costs nothing. */
   #collected: Uint8Array | undefined;
+  #collectedLength = 0;
 
   constructor(policy: FramePolicy) {
     this.#policy = policy;
@@ -131,13 +133,19 @@ export class FrameParser {
   #collect(part: Uint8Array, done: boolean): Uint8Array | undefined {
     if (this.#collected === undefined) {
       if (done) return part;
-      this.#collected = new Uint8Array(part.length + this.#left);
-      this.#collected.set(part);
-      return undefined;
+      this.#collected = NOTHING;
+      this.#collectedLength = 0;
     }
-    const total = this.#collected.length;
-    this.#collected.set(part, total - this.#left - part.length);
-    return done ? this.#collected : undefined;
+    const length = this.#collectedLength + part.length;
+    if (length > this.#collected.length) {
+      const total = length + this.#left;
+      const grown = new Uint8Array(Math.min(total, Math.max(length, 2 * this.#collected.length)));
+      grown.set(this.#collected.subarray(0, this.#collectedLength));
+      this.#collected = grown;
+    }
+    this.#collected.set(part, this.#collectedLength);
+    this.#collectedLength = length;
+    return done ? this.#collected.subarray(0, length) : undefined;
   }
 }
 

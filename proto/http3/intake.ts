@@ -13,6 +13,8 @@ export const ENDED = -2;
 export class VarintIntake {
   /** The stream ended with the value's last octet (or before). */
   finished = false;
+  /** Code of a STOP_SENDING that overtook the value. */
+  stopCode: number | undefined;
   readonly #octets = new Uint8Array(8);
   #have = 0;
 

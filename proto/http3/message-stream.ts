@@ -16,12 +16,6 @@ import {
   type ResponseHead,
 } from './messages.ts';
 
-/**
- * Octets of a HEADERS frame per octet of allowed field section. No coding of QPACK is four times its text, so a frame
- * beyond it cannot decode to an allowed section.
- */
-const ENCODED_FACTOR = 4;
-
 export type MessageHead =
   | { readonly kind: 'request'; readonly request: RequestHead }
   | { readonly kind: 'response'; readonly response: ResponseHead }
@@ -70,8 +64,9 @@ export class MessageStream implements FramePolicy {
         return 'stream';
       case FrameType.HEADERS:
         if (this.tunnel || this.#phase === 'trailers') throw unexpected('HEADERS after the message');
-        if (length > this.#maxSectionOctets * ENCODED_FACTOR)
-          throw new FieldSectionTooLargeError(this.#maxSectionOctets);
+        // A section counts 32 octets for each line beside its text (RFC 9114 §4.2.2), more than any line's coding takes, unless
+        // its encoder chose the longer form of a string.
+        if (length > this.#maxSectionOctets) throw new FieldSectionTooLargeError(this.#maxSectionOctets);
         return 'collect';
       case FrameType.PUSH_PROMISE:
         if (this.#weAreServer) throw unexpected('PUSH_PROMISE from a client');

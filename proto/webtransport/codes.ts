@@ -1,4 +1,4 @@
-import type { Settings } from '../http3/index.ts';
+import { SettingId, type Settings } from '../http3/index.ts';
 
 /** Codes of draft-ietf-webtrans-http3 §9.5 and §9.6; the revision is -16 where nothing else is said. */
 export const WebTransportErrorCode = {
@@ -52,13 +52,24 @@ export function webTransportSettings(maxSessions: number): Settings {
   ]);
 }
 
-/** Whether a server's SETTINGS offer a WebTransport that we speak. */
+/** Whether a server's SETTINGS offer a WebTransport that we speak, and extended CONNECT with it (RFC 9220 §3). */
 export function offersWebTransport(settings: Settings): boolean {
+  // Draft -02 §3.2: its setting implies extended CONNECT.
+  if (settings.get(WebTransportSettingId.ENABLE_DRAFT02) === 1) return true;
+  if (settings.get(SettingId.ENABLE_CONNECT_PROTOCOL) !== 1) return false;
   return (
-    settings.get(WebTransportSettingId.ENABLE_DRAFT02) === 1 ||
     (settings.get(WebTransportSettingId.MAX_SESSIONS_DRAFT07) ?? 0) > 0 ||
     (settings.get(WebTransportSettingId.MAX_SESSIONS_DRAFT13) ?? 0) > 0
   );
+}
+
+/** What is wrong with the peer's settings of WebTransport, which is H3_SETTINGS_ERROR (draft-ietf-webtrans-http3 §3.1). */
+export function settingsFault(settings: Settings, ourRole: 'client' | 'server'): string | undefined {
+  const { ENABLE_DRAFT02, ENABLED_DRAFT15 } = WebTransportSettingId;
+  if ((settings.get(ENABLE_DRAFT02) ?? 0) > 1) return 'SETTINGS_ENABLE_WEBTRANSPORT must be 0 or 1';
+  if (ourRole === 'client' && (settings.get(ENABLED_DRAFT15) ?? 0) > 1)
+    return 'SETTINGS_WT_ENABLED must be 0 or 1';
+  return undefined;
 }
 
 const FIRST = 0x52e4_a40f_a8db;

@@ -12,7 +12,13 @@ import {
   type Settings,
 } from '../http3/index.ts';
 import { type QuicEvent, type QuicTransport, type StreamDirection, UsageError } from '../quic/index.ts';
-import { offersWebTransport, PROTOCOL_TOKENS, STREAM_SIGNALS, webTransportSettings } from './codes.ts';
+import {
+  offersWebTransport,
+  PROTOCOL_TOKENS,
+  STREAM_SIGNALS,
+  settingsFault,
+  webTransportSettings,
+} from './codes.ts';
 import type { WebTransportEvent } from './events.ts';
 import { type OutgoingRequest, PlainRequests } from './plain-requests.ts';
 import type { Session, SessionTarget } from './session.ts';
@@ -119,10 +125,10 @@ export class WebTransportConnection {
         if (!this.#sessions.stopped(event.streamId, event.code)) this.#plain.stopped(event.streamId);
         return;
       case 'signalStream':
-        this.#sessions.streams.incoming(event.streamId, event.direction, event.finished);
+        this.#sessions.streams.incoming(event);
         return;
       case 'datagram':
-        this.#sessions.datagram(event.streamId, event.data);
+        if (!this.#plain.datagram(event.streamId)) this.#sessions.datagram(event.streamId, event.data);
         return;
       default:
         this.#goAway(event.id);
@@ -131,6 +137,8 @@ export class WebTransportConnection {
 
   /** The peer's SETTINGS decide over the sessions that waited for them (draft-ietf-webtrans-http3 §3.1). */
   #settings(settings: Settings): void {
+    const fault = settingsFault(settings, this.#quic.role);
+    if (fault !== undefined) throw new Http3Error(Http3ErrorCode.H3_SETTINGS_ERROR, fault);
     for (const session of this.#sessions.waiting()) {
       const { request } = session;
       session.request = undefined;
@@ -146,7 +154,12 @@ export class WebTransportConnection {
   }
 
   #offered(settings: Settings): boolean {
-    return offersWebTransport(settings) && allowsDatagrams(settings);
+    return offersWebTransport(settings) && this.#takesDatagrams(settings);
+  }
+
+  /** Both of HTTP and of QUIC (draft-ietf-webtrans-http3 §3.1). */
+  #takesDatagrams(settings: Settings | undefined): boolean {
+    return allowsDatagrams(settings) && this.#quic.maxDatagramOctets() > 0;
   }
 
   #request(streamId: number, request: RequestHead): void {
@@ -176,8 +189,8 @@ export class WebTransportConnection {
   /** Hands a session request to the owner, now that the client's SETTINGS are known. */
   #ask(session: Session, request: RequestHead): void {
     const { id: sessionId } = session;
-    if (!allowsDatagrams(this.#http3.peerSettings) || request.scheme !== 'https') {
-      // draft-ietf-webtrans-http3 §3.1: without the settings, or the scheme, the request is malformed.
+    if (!this.#takesDatagrams(this.#http3.peerSettings) || request.scheme !== 'https') {
+      // draft-ietf-webtrans-http3 §3.1: without the settings and parameters, or the scheme, the request is malformed.
       this.#sessions.forget(sessionId);
       this.#http3.abort(sessionId, Http3ErrorCode.H3_MESSAGE_ERROR);
       return;

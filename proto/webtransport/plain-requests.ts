@@ -4,6 +4,8 @@ import type { WebTransportEvent } from './events.ts';
 
 /** Octets of a plain request's body that we take: health checks have none. */
 export const MAX_REQUEST_BODY_OCTETS = 65_536;
+/** Octets of the bodies of all requests of a connection that are not whole yet. */
+export const MAX_HELD_BODY_OCTETS = 262_144;
 /** Octets of a plain response's body that we take, as a client. */
 export const MAX_RESPONSE_BODY_OCTETS = 1_048_576;
 
@@ -31,6 +33,8 @@ export class PlainRequests {
   readonly #exchanges = new Map<number, Exchange>();
   /** Requests handed up and not answered: whether they were HEAD. */
   readonly #unanswered = new Map<number, boolean>();
+  /** Octets of request bodies that are being gathered. */
+  #heldOctets = 0;
 
   constructor(http3: Http3Connection, emit: (event: WebTransportEvent) => void) {
     this.#http3 = http3;
@@ -72,13 +76,17 @@ export class PlainRequests {
   data(streamId: number, data: Uint8Array): void {
     const exchange = this.#exchanges.get(streamId);
     if (exchange === undefined) return;
-    exchange.octets += data.length;
     const server = exchange.request !== undefined;
-    if (exchange.octets <= (server ? MAX_REQUEST_BODY_OCTETS : MAX_RESPONSE_BODY_OCTETS)) {
+    exchange.octets += data.length;
+    if (server) this.#heldOctets += data.length;
+    const fits = server
+      ? exchange.octets <= MAX_REQUEST_BODY_OCTETS && this.#heldOctets <= MAX_HELD_BODY_OCTETS
+      : exchange.octets <= MAX_RESPONSE_BODY_OCTETS;
+    if (fits) {
       exchange.parts.push(data.slice());
       return;
     }
-    this.#exchanges.delete(streamId);
+    this.#take(streamId);
     if (server) {
       this.#answer(streamId, 413, [], new Uint8Array(0), false);
       return;
@@ -88,10 +96,17 @@ export class PlainRequests {
     this.#emit({ type: 'requestFailed', streamId, code: Http3ErrorCode.H3_REQUEST_CANCELLED, reason });
   }
 
-  end(streamId: number): void {
+  /** Ends the gathering of a message. */
+  #take(streamId: number): Exchange | undefined {
     const exchange = this.#exchanges.get(streamId);
-    if (exchange === undefined) return;
     this.#exchanges.delete(streamId);
+    if (exchange?.request !== undefined) this.#heldOctets -= exchange.octets;
+    return exchange;
+  }
+
+  end(streamId: number): void {
+    const exchange = this.#take(streamId);
+    if (exchange === undefined) return;
     const body = concat(exchange.parts);
     const { request, status, headers } = exchange;
     if (request === undefined) {
@@ -105,12 +120,23 @@ export class PlainRequests {
 
   /** No more of the message will come. */
   aborted(streamId: number, code: number, reason: string): void {
-    const exchange = this.#exchanges.get(streamId);
+    const exchange = this.#take(streamId);
     this.#unanswered.delete(streamId);
     if (exchange === undefined) return;
-    this.#exchanges.delete(streamId);
     this.#http3.abort(streamId, Http3ErrorCode.H3_REQUEST_CANCELLED);
     if (exchange.request === undefined) this.#emit({ type: 'requestFailed', streamId, code, reason });
+  }
+
+  /** A datagram came for a stream; false when that is none of these, which have no use for any (RFC 9297 §2). */
+  datagram(streamId: number): boolean {
+    const exchange = this.#take(streamId);
+    const unanswered = this.#unanswered.delete(streamId);
+    if (exchange === undefined && !unanswered) return false;
+    const code = Http3ErrorCode.H3_DATAGRAM_ERROR;
+    this.#http3.abort(streamId, code);
+    if (exchange !== undefined && exchange.request === undefined)
+      this.#emit({ type: 'requestFailed', streamId, code, reason: 'a datagram came for a plain request' });
+    return true;
   }
 
   /** The client no longer wants the answer. */

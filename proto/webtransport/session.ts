@@ -66,6 +66,11 @@ export class Session {
     return this.#capsules.push(data);
   }
 
+  /** Whether octets of the last `capsules` call lie behind its last capsule. */
+  get octetsBehind(): boolean {
+    return this.#capsules.octetsBehind > 0;
+  }
+
   get betweenCapsules(): boolean {
     return this.#capsules.atBoundary;
   }

@@ -121,9 +121,7 @@ export class Sessions implements StreamHost {
       if (session.earlyOctets > MAX_EARLY_CAPSULE_OCTETS)
         this.#cut(session, Http3ErrorCode.H3_EXCESSIVE_LOAD, 'too many capsules ahead of the answer');
     } else if (session.closeReceived) {
-      // draft-ietf-webtrans-http3 §6: nothing may follow the close.
-      this.#http3.abort(sessionId, Http3ErrorCode.H3_MESSAGE_ERROR);
-      this.#sessions.delete(sessionId);
+      this.#behindClose(session);
     } else if (session.state === 'open') this.#capsules(session, data);
     return true;
   }
@@ -137,15 +135,18 @@ export class Sessions implements StreamHost {
       this.#cut(session, Http3ErrorCode.H3_MESSAGE_ERROR, error.message);
       return;
     }
-    for (const capsule of capsules) {
-      // Octets behind a close, in the same piece.
-      if (session.closeReceived) {
-        this.#http3.abort(session.id, Http3ErrorCode.H3_MESSAGE_ERROR);
-        this.#sessions.delete(session.id);
-        return;
-      }
+    for (const [index, capsule] of capsules.entries()) {
       if (session.state === 'open') this.#capsule(session, capsule);
+      if (!session.closeReceived) continue;
+      if (index < capsules.length - 1 || session.octetsBehind) this.#behindClose(session);
+      return;
     }
+  }
+
+  /** draft-ietf-webtrans-http3 §6: nothing may follow the close. */
+  #behindClose(session: Session): void {
+    this.#http3.abort(session.id, Http3ErrorCode.H3_MESSAGE_ERROR);
+    this.#sessions.delete(session.id);
   }
 
   #capsule(session: Session, capsule: Capsule): void {

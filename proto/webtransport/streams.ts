@@ -1,4 +1,4 @@
-import { ENDED, Http3Error, Http3ErrorCode, PENDING, VarintIntake } from '../http3/index.ts';
+import { ENDED, Http3Error, Http3ErrorCode, type Http3Event, PENDING, VarintIntake } from '../http3/index.ts';
 import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
 import { Writer } from '../wire/index.ts';
 import { fromHttpCode, STREAM_SIGNALS, toHttpCode, WebTransportErrorCode } from './codes.ts';
@@ -49,7 +49,8 @@ export class DataStreams {
   }
 
   /** A stream that the peer opened and that began with the signal. Throws `Http3Error` H3_ID_ERROR. */
-  incoming(streamId: number, direction: StreamDirection, finished: boolean): void {
+  incoming(signal: Extract<Http3Event, { type: 'signalStream' }>): void {
+    const { streamId, direction, finished, stopCode } = signal;
     const stream: DataStream = {
       id: streamId,
       direction,
@@ -60,7 +61,7 @@ export class DataStreams {
       sendDone: direction === 'unidirectional',
       emptyEnd: false,
       pendingReset: undefined,
-      pendingStop: undefined,
+      pendingStop: stopCode,
     };
     this.#streams.set(streamId, stream);
     if (finished) this.#drop(stream, WebTransportErrorCode.WT_BUFFERED_STREAM_REJECTED, false);

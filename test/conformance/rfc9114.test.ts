@@ -131,6 +131,15 @@ describe('oversized header lists (defence)', () => {
     expect(bench.quic.closedWith).toBeUndefined();
   });
 
+  test('RFC 9114 §10.5: a header section costs what was sent of it, not what was announced', () => {
+    const bench = makeBench('server', { maxStreams: 600 });
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 500; i++) bench.stream('bidirectional', '01 7fff 0000');
+    bench.run();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1 << 20);
+    expect(bench.quic.closedWith).toBeUndefined();
+  });
+
   test('RFC 9114 §10.5: a hundred requests that never end hold no more than their limit each', () => {
     const bench = makeBench('server');
     const before = process.memoryUsage().arrayBuffers;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { headerValue } from '../../../proto/http3/index.ts';
+import { encodeFrame, headerValue } from '../../../proto/http3/index.ts';
+import { encodeFieldSection } from '../../../proto/http3/qpack/index.ts';
 import { concat } from '../../../proto/wire/index.ts';
 import { drain, type End, eventsOf, makePair, makeSession } from './pair.ts';
 
@@ -174,6 +175,30 @@ for (const octetsPerEvent of [undefined, 1]) {
     });
   });
 }
+
+test('bodies that are not whole share a bound: 413 beyond it, and room again once they are gone (RFC 9114 §10.5)', () => {
+  const { client, server, run } = makePair();
+  const post = () => {
+    const id = client.quic.openStream('bidirectional') as number;
+    const head = [':method', ':scheme', ':authority', ':path'].map(
+      (name, i) => [name, ['POST', 'https', 'a', '/'][i] as string] as const,
+    );
+    client.quic.writeStream(id, encodeFrame(1, encodeFieldSection(head)));
+    client.quic.writeStream(id, encodeFrame(0, new Uint8Array(60_000)));
+    run();
+    return id;
+  };
+  const ids = Array.from({ length: 6 }, post);
+  const answered = () => ids.filter((id) => client.quic.readStream(id)?.fin);
+  expect(answered()).toEqual(ids.slice(4));
+  for (const id of ids.slice(0, 4)) client.quic.resetStream(id, 0x10c);
+  run();
+  ids.push(...Array.from({ length: 4 }, post));
+  expect(answered()).toEqual([]);
+  for (const id of ids.slice(6)) client.quic.writeStream(id, encodeFrame(0, new Uint8Array(0)), true);
+  run();
+  expect(eventsOf(server, 'request').map((event) => event.streamId)).toEqual(ids.slice(6));
+});
 
 test('a second session on a connection is refused and may go elsewhere (draft §5.1)', () => {
   const { client, server, run } = makeSession();
