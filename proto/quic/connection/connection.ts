@@ -152,9 +152,8 @@ export class QuicConnection implements QuicTransport {
 
   maxDatagramOctets(): number {
     const offered = this.#state.peerParameters?.maxDatagramFrameSize ?? 0;
-    const { datagramSize, config } = this.#state;
-    // Not what probing found above it: a limit that callers see should not fall again while a datagram waits.
-    const frameRoom = Math.min(datagramSize, config.datagramSize) - DATAGRAM_OVERHEAD_OCTETS;
+    // What the path is known to carry now (RFC 9221 §5): more once probes passed, less again after a black hole or a move.
+    const frameRoom = this.#state.datagramSize - DATAGRAM_OVERHEAD_OCTETS;
     return offered === 0 ? 0 : Math.max(0, Math.min(frameRoom, offered - 3));
   }
 

@@ -137,6 +137,35 @@ describe('path MTU discovery of a connection (RFC 9000 §14.3)', () => {
     ).toBe(true);
   });
 
+  it('lets DATAGRAM frames fill what the path carries, and takes that back with it (RFC 9221 §5)', () => {
+    const limit = { octets: 1500 };
+    const pair = limitedPair(limit, { clientTransport: { keepAliveIntervalMs: 10_000 } });
+    const { client, server } = pair.establish();
+    const small = client.maxDatagramOctets();
+    upload(pair, client, 20_000);
+    const large = client.maxDatagramOctets();
+    expect(large - small).toBe(1452 - 1200);
+    expect(client.sendDatagram(new Uint8Array(large + 1))).toBe(false);
+    // With acknowledgements and streams that want the same packets.
+    client.writeStream(client.openStream('unidirectional')!, new Uint8Array(50_000), true);
+    for (let i = 0; i < 20; i++) expect(client.sendDatagram(new Uint8Array(large).fill(i))).toBe(true);
+    const got = () => pair.eventsOf(server, 'datagram').map(({ data }) => [data.length, data[0]]);
+    pair.run(() => got().length === 20, 5000);
+    expect(got()).toEqual(Array.from({ length: 20 }, (_, i) => [large, i]));
+    limit.octets = 1250;
+    upload(pair, client, 200_000);
+    expect(client.maxDatagramOctets()).toBe(small);
+    expect(client.sendDatagram(new Uint8Array(large))).toBe(false);
+    expect(client.sendDatagram(new Uint8Array(small).fill(77))).toBe(true);
+    expect(pair.run(() => got().some(([, octet]) => octet === 77), 5000)).toBe(true);
+    limit.octets = 1500;
+    pair.run(undefined, 61_000);
+    upload(pair, client, 20_000);
+    expect(client.maxDatagramOctets()).toBe(large);
+    client.migrate({ ...CLIENT_ADDRESS, port: 6000 }, pair.now);
+    expect(client.maxDatagramOctets()).toBe(small);
+  });
+
   it('starts anew on another path', () => {
     const limit = { octets: 1500 };
     const pair = limitedPair(limit);
