@@ -17,6 +17,7 @@ const PROTOCOL_VIOLATION = 0x0a;
 const KEY_UPDATE_ERROR = 0x0e;
 const AEAD_LIMIT_REACHED = 0x0f;
 const UNEXPECTED_MESSAGE = 0x010a;
+const FINISHED = 20;
 const ROLES = ['server', 'client'] as const;
 const PING = { type: 'ping' } as const;
 const datagram = (octet: number) =>
@@ -135,12 +136,40 @@ describe('packets that come too early (RFC 9001 §5.7)', () => {
 });
 
 describe('CRYPTO where TLS expects none', () => {
-  test('RFC 9001 §4.1.3: new handshake octets in an Initial packet after the level changed close with unexpected_message', () => {
+  test('RFC 9001 §4.1.3: new handshake octets in an Initial packet after the level changed are PROTOCOL_VIOLATION', () => {
     const { peer } = silentlyHalfway();
     peer.sendCrypto('initial', [Uint8Array.of(1, 0, 0, 1, 0)]);
     peer.settle();
-    expect([UNEXPECTED_MESSAGE, PROTOCOL_VIOLATION]).toContain(peer.closeCode);
+    expect(peer.closeCode).toBe(PROTOCOL_VIOLATION);
   });
+
+  const stray = { type: 'crypto', offset: 5000, data: Uint8Array.of(1) } as const;
+
+  test('RFC 9001 §4.1.3: octets beyond a gap in the ClientHello when the keys change are PROTOCOL_VIOLATION', () => {
+    const { peer } = rawClient();
+    peer.queue('initial', stray);
+    peer.settle();
+    expect(peer.closeCode).toBe(PROTOCOL_VIOLATION);
+  });
+
+  test('RFC 9001 §4.1.3: octets beyond a gap of a level that is over are PROTOCOL_VIOLATION', () => {
+    const { peer } = silentlyHalfway();
+    peer.send('initial', stray);
+    expect(peer.closeCode).toBe(PROTOCOL_VIOLATION);
+  });
+
+  test.each(ROLES)(
+    'RFC 9001 §4.1.3: octets that a %s holds beyond the Finished are PROTOCOL_VIOLATION',
+    (role) => {
+      const { peer } = role === 'server' ? rawClient() : rawServer();
+      peer.onTlsSend = (level, data) => {
+        if (level === 'handshake' && data[0] === FINISHED) peer.queue('handshake', stray);
+        return [data];
+      };
+      peer.settle();
+      expect(peer.closeCode).toBe(PROTOCOL_VIOLATION);
+    },
+  );
 
   test.each(ROLES)('RFC 9001 §6: a TLS KeyUpdate to a %s closes with unexpected_message', (role) => {
     const { peer } = live[role]();

@@ -11,21 +11,43 @@ interface Piece {
   readonly data: Uint8Array;
 }
 
+function beyondTheEnd(): TransportError {
+  return new TransportError(
+    TransportErrorCode.PROTOCOL_VIOLATION,
+    'handshake data beyond the last message of its encryption level',
+    0x06,
+  );
+}
+
 /** Puts the CRYPTO frames of one level back in order (RFC 9000 §19.6). */
 export class CryptoReceiver {
   #offset = 0;
   /** Sorted, apart from each other, all above `#offset`. */
   readonly #pieces: Piece[] = [];
   readonly #held = new RangeSet();
+  #over = false;
 
   /** Octets that wait for a gap before them to close. */
   get heldOctets(): number {
     return this.#pieces.reduce((sum, { data }) => sum + data.length, 0);
   }
 
+  /** TLS reads another level from now on: what waits here, or comes yet, is of no message (RFC 9001 §4.1.3). */
+  finish(): void {
+    if (this.#pieces.length > 0) throw beyondTheEnd();
+    this.#over = true;
+  }
+
+  /** The level's keys are gone: no gap closes any more. */
+  discard(): void {
+    this.#pieces.length = 0;
+    this.#held.clear();
+  }
+
   /** Takes one frame and gives what is now in order, in pieces. Throws CRYPTO_BUFFER_EXCEEDED beyond the bounds. */
   receive(offset: number, data: Uint8Array): readonly Uint8Array[] {
     const end = offset + data.length;
+    if (this.#over && end > this.#offset) throw beyondTheEnd();
     if (end > this.#offset + MAX_CRYPTO_BUFFER_OCTETS)
       throw new TransportError(
         TransportErrorCode.CRYPTO_BUFFER_EXCEEDED,
@@ -121,8 +143,15 @@ export class CryptoSender {
     this.#acked.addMissingTo(this.#pending, offset, offset + length);
   }
 
-  /** Queues all that is not acknowledged again, for a probe (RFC 9002 §6.2.4). */
-  resendUnacked(): void {
-    this.lost(0, this.#data.length);
+  /** Octets that are kept. */
+  get heldOctets(): number {
+    return this.#data.length;
+  }
+
+  /** The level's keys are gone: nothing of it is ever sent again (RFC 9000 §13.3). */
+  discard(): void {
+    this.#data = new Uint8Array(0);
+    this.#pending.clear();
+    this.#acked.clear();
   }
 }

@@ -38,14 +38,20 @@ function onTlsEvent(state: ConnectionState, event: TlsEvent, now: number): void 
       return;
     case 'secrets':
       if (event.level === 'handshake') {
+        state.spaces[0].cryptoIn.finish();
         state.keys.setHandshake(event.cipherSuite, event.clientSecret, event.serverSecret);
         state.recovery.setHandshakeKeys();
-      } else state.keys.setApplication(event.cipherSuite, event.clientSecret, event.serverSecret);
+        return;
+      }
+      // A server reads on under its Handshake keys: there the client's Finished comes yet.
+      if (state.isClient) state.spaces[1].cryptoIn.finish();
+      state.keys.setApplication(event.cipherSuite, event.clientSecret, event.serverSecret);
       return;
     case 'transportParameters':
       onPeerParameters(state, event.data, now);
       return;
     case 'complete':
+      if (!state.isClient) state.spaces[1].cryptoIn.finish();
       state.resumed = event.resumed;
       onComplete(state, event.alpn, event.serverName, now);
       return;
@@ -134,8 +140,7 @@ export function onHandshakeConfirmed(state: ConnectionState, now: number): void 
   discardInitial(state, now);
   if (!state.keys.handshakeDiscarded) {
     state.keys.discardHandshake();
-    state.recovery.discardSpace(PacketSpace.HANDSHAKE, now);
-    state.spaces[1].probes = 0;
+    discardSpace(state, PacketSpace.HANDSHAKE, now);
   }
   state.events.push({ type: 'handshakeConfirmed' });
   if (!state.isClient) state.registry.handshakeDone();
@@ -145,6 +150,14 @@ export function onHandshakeConfirmed(state: ConnectionState, now: number): void 
 export function discardInitial(state: ConnectionState, now: number): void {
   if (state.keys.initialDiscarded) return;
   state.keys.discardInitial();
-  state.recovery.discardSpace(PacketSpace.INITIAL, now);
-  state.spaces[0].probes = 0;
+  discardSpace(state, PacketSpace.INITIAL, now);
+}
+
+/** Forgets what a space without keys has sent and was sent: nothing of it can be acknowledged or sent again. */
+function discardSpace(state: ConnectionState, id: PacketSpace, now: number): void {
+  const space = state.spaces[id];
+  state.recovery.discardSpace(id, now);
+  space.probes = 0;
+  space.cryptoOut.discard();
+  space.cryptoIn.discard();
 }
