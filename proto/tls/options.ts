@@ -60,6 +60,8 @@ export interface SessionTicket {
   readonly receivedAtEpochMs: number;
   /** When ticket or certificate end, whichever is first. */
   readonly expiresAtEpochMs: number;
+  /** When the certificate ends that the server showed, in this session or in the one that was resumed for it. */
+  readonly certificateEndsAtEpochMs: number;
   /** Stands for how the certificate was believed: a session resumes only under the same trust. */
   readonly trustId: string;
 }

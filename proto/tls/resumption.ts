@@ -40,7 +40,7 @@ export class ClientResumption {
   /** The secret of the offered session, once the server has chosen it. */
   accept(): Uint8Array {
     const session = this.#session!;
-    this.certificateEndsAtEpochMs = session.expiresAtEpochMs;
+    this.certificateEndsAtEpochMs = session.certificateEndsAtEpochMs;
     return session.psk;
   }
 
@@ -74,6 +74,7 @@ export class ClientResumption {
       ageAdd: ticket.ageAdd,
       receivedAtEpochMs: nowEpochMs,
       expiresAtEpochMs: Math.min(nowEpochMs + ticket.lifetimeSeconds * 1000, this.certificateEndsAtEpochMs),
+      certificateEndsAtEpochMs: this.certificateEndsAtEpochMs,
       trustId: trustIdOf(trust),
     });
   }

@@ -194,6 +194,15 @@ describe('ticket keys change with time', () => {
     expect(shake({ at: NOW_MS + 8 * step, client: { session, nowEpochMs: NOW_MS } }).resumed).toBe(false);
   });
 
+  it('and the ticket of a resumed session is good for as long as one of a full handshake', () => {
+    const session = firstTicket();
+    const at = NOW_MS + DAY_MS / 2;
+    const { ticket, resumed } = shake({ at, client: { session } });
+    expect(resumed).toBe(true);
+    expect(ticket?.expiresAtEpochMs).toBe(at + DAY_MS);
+    expect(ticket?.certificateEndsAtEpochMs).toBe(session.certificateEndsAtEpochMs);
+  });
+
   it('and no ticket outlives its certificate or a week, whatever is configured', () => {
     const tickets = { secret, nowEpochMs: () => NOW_MS, lifetimeSeconds: 10 ** 9 };
     const session = firstTicket({ server: { tickets } });
