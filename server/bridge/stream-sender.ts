@@ -47,8 +47,19 @@ export class StreamSender {
       this.#listener.dropped(octets.length, samples);
       return;
     }
+    if (this.#running === undefined && this.#writer !== undefined && (this.#writer.desiredSize ?? 0) > 0) {
+      // Nothing waits and the transport takes more: no turn of the task queue is spent on waiting for it.
+      this.#hand(this.#writer, { octets, samples });
+      return;
+    }
     this.#queue.push({ octets, samples });
     this.#run();
+  }
+
+  #hand(writer: WritableStreamDefaultWriter<Uint8Array>, { octets, samples }: Piece): void {
+    // Its failure is also that of `ready` and `close`, where it is handled.
+    this.#lastWrite = writer.write(octets).catch(ignore);
+    this.#listener.taken(octets.length, samples);
   }
 
   /** Ends the stream behind what is queued. */
@@ -86,9 +97,7 @@ export class StreamSender {
         await writer.ready;
         const piece = this.#over ? undefined : this.#queue.shift();
         if (piece === undefined) break;
-        // Its failure is also that of `ready` and `close`, where it is handled.
-        this.#lastWrite = writer.write(piece.octets).catch(ignore);
-        this.#listener.taken(piece.octets.length, piece.samples);
+        this.#hand(writer, piece);
       }
       if (this.#ending && this.#queue.length === 0 && !this.#over) {
         // A stream that is being closed cannot be reset any more: wait until the transport has taken everything.

@@ -73,9 +73,17 @@ export class UpstreamLink {
     this.#queuedOctets += octets;
   }
 
-  /** Waits until no more than `octets` are buffered, or the link is closed. */
-  async below(octets: number): Promise<void> {
-    while (!this.#closed && this.bufferedOctets > octets) {
+  /** Waits until no more than `octets` are buffered, or the link is closed; `undefined` when that is so already. */
+  below(octets: number): Promise<void> | undefined {
+    return this.#isAbove(octets) ? this.#untilBelow(octets) : undefined;
+  }
+
+  #isAbove(octets: number): boolean {
+    return !this.#closed && this.bufferedOctets > octets;
+  }
+
+  async #untilBelow(octets: number): Promise<void> {
+    while (this.#isAbove(octets)) {
       await new Promise<void>((resolve) => {
         setTimeout(resolve, POLL_MS);
       });

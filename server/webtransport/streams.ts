@@ -20,7 +20,7 @@ type AbortableController = WritableStreamDefaultController & { readonly signal: 
 
 /** The code in what a user gave to `abort` or `cancel`; 0 for anything but a `StreamError`. */
 function codeOf(reason: unknown): number {
-  return reason instanceof StreamError ? reason.streamErrorCode : 0;
+  return reason instanceof StreamError ? (reason.streamErrorCode ?? 0) : 0;
 }
 
 /**
@@ -32,7 +32,8 @@ export class StreamReader {
   readonly #owner: StreamOwner;
   readonly #streamId: number;
   #controller!: ReadableStreamDefaultController;
-  #arrival: (() => void) | undefined;
+  /** Somebody reads, and nothing was there for him yet. */
+  #wanted = false;
   #done = false;
 
   constructor(owner: StreamOwner, streamId: number) {
@@ -43,7 +44,10 @@ export class StreamReader {
         start: (controller) => {
           this.#controller = controller;
         },
-        pull: () => this.#pull(),
+        pull: () => {
+          this.#wanted = true;
+          this.#fill();
+        },
         cancel: (reason) => {
           if (this.#done) return;
           this.#finish();
@@ -57,8 +61,7 @@ export class StreamReader {
 
   /** There is something to read. */
   notify(): void {
-    this.#arrival?.();
-    this.#arrival = undefined;
+    if (this.#wanted) this.#fill();
   }
 
   /** The stream was reset, or its session is gone. */
@@ -68,28 +71,23 @@ export class StreamReader {
     this.#controller.error(error);
   }
 
-  async #pull(): Promise<void> {
-    while (!this.#done) {
-      const chunk = this.#owner.machine.readStream(this.#streamId, READ_CHUNK_OCTETS);
-      if (chunk === undefined) {
-        await new Promise<void>((resolve) => {
-          this.#arrival = resolve;
-        });
-        continue;
-      }
-      this.#owner.wake(); // what was read becomes flow control credit
-      if (chunk.data.length > 0) this.#controller.enqueue(chunk.data);
-      if (chunk.fin) {
-        this.#finish();
-        this.#controller.close();
-      }
-      if (chunk.data.length > 0) return;
+  /** Gives one chunk to whoever reads, if there is one. Not a promise for each: this runs for every packet of audio. */
+  #fill(): void {
+    if (this.#done) return;
+    const chunk = this.#owner.machine.readStream(this.#streamId, READ_CHUNK_OCTETS);
+    if (chunk === undefined) return;
+    this.#owner.wake(); // what was read becomes flow control credit
+    if (chunk.data.length > 0) {
+      this.#wanted = false;
+      this.#controller.enqueue(chunk.data);
     }
+    if (!chunk.fin) return;
+    this.#finish();
+    this.#controller.close();
   }
 
   #finish(): void {
     this.#done = true;
-    this.notify();
     this.#owner.forget(this.#streamId, 'reader');
   }
 }
@@ -142,11 +140,19 @@ export class StreamWriter {
     this.#controller.error(error);
   }
 
-  async #write(chunk: Uint8Array): Promise<void> {
+  #write(chunk: Uint8Array): Promise<void> | undefined {
     if (!(chunk instanceof Uint8Array)) throw new TypeError('a WebTransport stream takes Uint8Array chunks');
     this.#owner.machine.writeStream(this.#streamId, chunk);
     this.#owner.wake();
-    while (!this.#done && this.#owner.machine.streamBufferedOctets(this.#streamId) > WRITE_AHEAD_OCTETS) {
+    return this.#full ? this.#untilDrained() : undefined;
+  }
+
+  get #full(): boolean {
+    return !this.#done && this.#owner.machine.streamBufferedOctets(this.#streamId) > WRITE_AHEAD_OCTETS;
+  }
+
+  async #untilDrained(): Promise<void> {
+    while (this.#full) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
       });

@@ -58,13 +58,13 @@ describe('events that have a place in the audio', () => {
     await page.send(ordered(1000, COMMIT));
     await page.send(CREATE);
     const writer = (await page.microphone(0, 0)).getWriter();
-    await writer.write(new Uint8Array(1200)); // 600 samples
-    await until(() => upstream.audio.length === 1200, 'the first part');
+    await writer.write(new Uint8Array(1920)); // 960 samples
+    await until(() => upstream.audio.length === 1920, 'the first part');
     await controlRead(page);
-    expect(heard(upstream)).toEqual([600]);
-    await writer.write(new Uint8Array(800)); // 400 samples: less than is gathered otherwise, and no FIN yet
+    expect(heard(upstream)).toEqual([960]);
+    await writer.write(new Uint8Array(80)); // 40 samples: less than is gathered otherwise, and no FIN yet
     await until(() => upstream.events.length === 2, 'the events');
-    expect(heard(upstream)).toEqual([600, 400, COMMIT.type, CREATE.type]);
+    expect(heard(upstream)).toEqual([960, 40, COMMIT.type, CREATE.type]);
   });
 
   test('a commit that came late flushes what was gathered before it', async () => {
