@@ -35,6 +35,9 @@ export const PERFECT: Conditions = Object.freeze({
   cut: false,
 });
 
+/** Every path that QUIC may use carries so much (RFC 9000 §14). */
+const LEAST_MTU = 1200;
+
 /** What stays of bad conditions when a run calms down: where things are, not what goes wrong. */
 export function calmed(conditions: Conditions): Conditions {
   return {
@@ -42,6 +45,7 @@ export function calmed(conditions: Conditions): Conditions {
     delayMs: conditions.delayMs,
     rate: conditions.rate,
     queueOctets: conditions.queueOctets,
+    mtu: conditions.mtu >= LEAST_MTU ? conditions.mtu : 0,
   };
 }
 

@@ -40,16 +40,23 @@ export function applyFault(world: World, fault: Fault): void {
       world.schedule.at(world.now + 1, () => client.start());
       return;
     }
+    case 'client migrates':
+      world.circumstances.moved = true;
+      world.clients[fault.client]!.migrateAll();
+      return;
+    case 'stands still':
+      standStill(world, fault);
+      return;
     case 'access':
       changeAccess(world, fault);
       return;
     case 'inside': {
       const until = soonest(world.now, fault.forMs);
       world.noteReach(until);
-      world.network.setInner(fault.change);
+      world.network.setInner(fault.change, fault.from);
       const back = undo(world.plan.inner, fault.change);
       world.schedule.at(until, () => {
-        if (world.now < CALM_AT_MS) world.network.setInner(back);
+        if (world.now < CALM_AT_MS) world.network.setInner(back, fault.from);
       });
       return;
     }
@@ -65,6 +72,19 @@ function crashBackend(world: World, index: number, forMs: number): void {
   world.schedule.at(until, () => {
     if (!backend.isUp) backend.start();
   });
+}
+
+function standStill(world: World, fault: Extract<Fault, { kind: 'stands still' }>): void {
+  const until = soonest(world.now, fault.forMs);
+  if (fault.host === 'client') world.clients[fault.index]!.standStill(until, fault.first);
+  else if (fault.host === 'forwarder') world.forwarders[fault.index]!.standStill(until);
+  else {
+    const backend = world.backends[fault.index]!;
+    // It answers no probes, so it may be taken for dead.
+    world.circumstances.backendLost = true;
+    world.routing.noteTrouble(backend.name, until);
+    backend.standStill(until, fault.first);
+  }
 }
 
 function changeAccess(world: World, fault: Extract<Fault, { kind: 'access' }>): void {

@@ -4,7 +4,7 @@ import { runSeed } from './run.ts';
 import { INVARIANTS } from './violation.ts';
 
 /** Seeds within which each injected bug is found. */
-const SEEDS = 200;
+const SEEDS = 120;
 
 describe('a bug that is put into the engine is found by the invariant that it breaks', () => {
   it.each(Object.entries(INJECTIONS))('%s', (_, { breaks, inject }) => {

@@ -8,6 +8,7 @@ import { StreamSet } from '../../proto/quic/streams/index.ts';
 import { RecvStream } from '../../proto/quic/streams/recv-stream.ts';
 import { SendStream } from '../../proto/quic/streams/send-stream.ts';
 import { QuicLbDecoder } from '../../proto/quic-lb/index.ts';
+import { TicketSealer } from '../../proto/tls/tickets.ts';
 import { PlainRequests } from '../../proto/webtransport/plain-requests.ts';
 import { Sessions } from '../../proto/webtransport/sessions.ts';
 import { DataStreams } from '../../proto/webtransport/streams.ts';
@@ -169,6 +170,11 @@ export const INJECTIONS = {
         for (const takeOut of undo) takeOut();
       };
     },
+  },
+  'tickets-refused': {
+    bug: 'good tickets are not opened',
+    breaks: 'resumption',
+    inject: () => replace(TicketSealer.prototype, 'open', () => () => undefined),
   },
   'retirement-refused': {
     bug: 'every RETIRE_CONNECTION_ID is taken for a violation',

@@ -61,6 +61,10 @@ export class Network {
   readonly #inner = new Map<string, Link>();
   readonly #byInside = new Map<string, NatEntry>();
   readonly #byOutside = new Map<string, NatEntry>();
+  /** All bindings that ever were. */
+  readonly #everOutside = new Map<string, NatEntry>();
+  /** Where clients do not get without a forwarder. */
+  readonly #blocked = new Set<string>();
   readonly #forwarderOf = new Map<NetworkHost, NetworkHost>();
   readonly #natHosts = new Map<NetworkHost, string>();
   #forwarders: NetworkHost[] = [];
@@ -111,9 +115,12 @@ export class Network {
     down.conditions = { ...down.conditions, ...change };
   }
 
-  setInner(change: Partial<Conditions>): void {
-    if (this.#innerConditions !== undefined) this.#innerConditions = { ...this.#innerConditions, ...change };
-    for (const link of this.#inner.values()) link.conditions = { ...link.conditions, ...change };
+  /** `from`: only what hosts send whose names begin so. */
+  setInner(change: Partial<Conditions>, from = ''): void {
+    if (this.#innerConditions !== undefined && from === '')
+      this.#innerConditions = { ...this.#innerConditions, ...change };
+    for (const [key, link] of this.#inner)
+      if (key.startsWith(from)) link.conditions = { ...link.conditions, ...change };
   }
 
   get isInnerRough(): boolean {
@@ -155,18 +162,30 @@ export class Network {
       entry = { client, inside, outside };
       this.#byInside.set(key, entry);
       this.#byOutside.set(formatAddress(outside), entry);
+      this.#everOutside.set(formatAddress(outside), entry);
     }
     return entry.outside;
+  }
+
+  /** A client's own address that an outside address stands for, or stood for. */
+  insideOf(outside: Address): Address | undefined {
+    return this.#everOutside.get(formatAddress(outside))?.inside;
+  }
+
+  /** Clients reach this address through forwarders only. */
+  block(address: Address): void {
+    this.#blocked.add(formatAddress(address));
   }
 
   /** A client sends from `packet.from`, an address of its own. */
   sendFromClient(client: NetworkHost, packet: Packet): void {
     this.#cross(this.access(client).up, client.name, packet, (arrived, now) => {
       const outside = this.#translate(client, packet.from);
+      const to = formatAddress(packet.to);
       const target = sameAddress(packet.to, CLUSTER_ADDRESS)
         ? this.#forwarderFor(client)
-        : this.#hosts.get(formatAddress(packet.to));
-      if (target === undefined) return;
+        : this.#hosts.get(to);
+      if (target === undefined || this.#blocked.has(to)) return;
       target.receive({ ...packet, from: outside, data: arrived }, now);
     });
   }

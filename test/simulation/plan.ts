@@ -16,6 +16,16 @@ export type Fault =
   | { readonly kind: 'backend drains'; readonly backend: number; readonly forMs: number }
   | { readonly kind: 'backend changes CIDs'; readonly backend: number }
   | { readonly kind: 'client crashes'; readonly client: number }
+  | { readonly kind: 'client migrates'; readonly client: number }
+  /** The process gets no time, as when the machine is suspended: packets wait, and timers are served late, all at once. */
+  | {
+      readonly kind: 'stands still';
+      readonly host: 'client' | 'backend' | 'forwarder';
+      readonly index: number;
+      readonly forMs: number;
+      /** What it does first when it goes on. */
+      readonly first: 'timers' | 'packets';
+    }
   /** The access link of a client changes for a while: `way` says which directions. */
   | {
       readonly kind: 'access';
@@ -24,11 +34,25 @@ export type Fault =
       readonly change: Partial<Conditions>;
       readonly forMs: number;
     }
-  | { readonly kind: 'inside'; readonly change: Partial<Conditions>; readonly forMs: number };
+  /** What forwarders and backends send to each other; `from` says where only one direction is meant. */
+  | {
+      readonly kind: 'inside';
+      readonly change: Partial<Conditions>;
+      readonly forMs: number;
+      readonly from?: 'forwarder' | 'backend';
+    };
 
 export interface TimedFault {
   readonly atMs: number;
   readonly fault: Fault;
+}
+
+/** A new QUIC-LB configuration comes into use while calls run. */
+export interface RollOut {
+  /** When each forwarder takes it up. */
+  readonly forwardersAtMs: readonly number[];
+  /** When each backend begins to issue by it: not before the last forwarder knows it. */
+  readonly backendsAtMs: readonly number[];
 }
 
 /** All of a run that is decided before it begins. */
@@ -43,6 +67,13 @@ export interface Plan {
   readonly retry: boolean;
   /** Calls carry HTTP/3, and backends allow so many sessions of WebTransport at a time. Absent: streams of QUIC itself. */
   readonly maxSessions?: number;
+  /** Backends give tickets that are good for so long. Absent: none. */
+  readonly ticketSeconds?: number;
+  /** Handshakes at a time beyond which a backend asks for Retry. */
+  readonly maxHalfOpen?: number;
+  /** Backends ask their clients to move to their public address, which may not be in reach. */
+  readonly preferred?: 'reachable' | 'unreachable';
+  readonly rollOut?: RollOut;
   readonly calls: readonly CallPlan[];
   readonly faults: readonly TimedFault[];
 }

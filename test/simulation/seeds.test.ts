@@ -50,6 +50,8 @@ describe('the simulator', () => {
       'web datagram',
       'request answered',
       'GOAWAY',
+      'ticket',
+      'resumed',
     ];
     expect(wanted.filter((name) => !met.has(name))).toEqual([]);
   });

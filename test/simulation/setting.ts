@@ -1,7 +1,8 @@
-import type { CloseReason } from '../../proto/quic/index.ts';
+import type { Address, CloseReason } from '../../proto/quic/index.ts';
 import type { AmplificationChecker } from './checkers/amplification.ts';
 import type { CongestionChecker } from './checkers/congestion.ts';
 import type { MemoryChecker } from './checkers/memory.ts';
+import type { ResumptionChecker } from './checkers/resumption.ts';
 import type { RoutingChecker } from './checkers/routing.ts';
 import type { Network, Origin } from './network.ts';
 import type { Schedule } from './schedule.ts';
@@ -19,8 +20,9 @@ export interface Setting {
   readonly amplification: AmplificationChecker;
   readonly congestion: CongestionChecker;
   readonly memory: MemoryChecker;
-  /** The call that a server name stands for. */
-  callNamed(name: string): Call | undefined;
+  readonly resumption: ResumptionChecker;
+  /** The call that a client dials: by its server name, or by where it comes from when calls share a name. */
+  callOf(serverName: string, remote: Address): Call | undefined;
   /** A connection of a call ended on the client's side. */
   onCallEnded(call: Call): void;
   /** A connection of a backend ended that belonged to no call: its handshake was never complete. */

@@ -6,6 +6,7 @@ export const INVARIANTS = {
     'a WebTransport session opens, drains and ends once on each side, with the code and the reason that were given',
   requests: 'a plain request is answered once, by its own answer',
   leftovers: 'of sessions and requests that are over nothing is left on either side',
+  resumption: 'a session is resumed by any backend while its ticket is good, and not after',
   endings: 'a connection ends by what was asked for or by an error that both sides can explain',
   routing: 'no routable packet reaches a backend that does not own it',
   amplification: 'an address that is not validated is sent at most three times what came from it',

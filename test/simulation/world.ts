@@ -1,8 +1,9 @@
-import type { CloseReason } from '../../proto/quic/index.ts';
+import { type Address, type CloseReason, sameAddress } from '../../proto/quic/index.ts';
 import { AmplificationChecker } from './checkers/amplification.ts';
 import { CongestionChecker } from './checkers/congestion.ts';
 import { checkEndings, checkStranger } from './checkers/endings.ts';
 import { MemoryChecker } from './checkers/memory.ts';
+import { ResumptionChecker } from './checkers/resumption.ts';
 import { RoutingChecker } from './checkers/routing.ts';
 import { makeCluster } from './cluster.ts';
 import { isRough } from './conditions.ts';
@@ -25,6 +26,8 @@ import type { CallPlan } from './workloads/plan.ts';
 const PROGRESS_MS = 60_000;
 /** After the last call: closing periods, idle timers of those whose peer is gone. */
 const AFTERMATH_MS = 120_000;
+/** What calls ask for whose sessions may be resumed. */
+const SHARED_NAME = 'calls.simulation';
 /** Steps of a run: far more than any run takes. */
 const MAX_STEPS = 400_000;
 
@@ -40,6 +43,7 @@ export class World implements Setting {
   readonly amplification = new AmplificationChecker();
   readonly congestion = new CongestionChecker();
   readonly memory: MemoryChecker;
+  readonly resumption: ResumptionChecker;
   /** What happened how often: shows that the seeds meet what they are for. */
   readonly met = new Map<string, number>();
   readonly clients: readonly ClientHost[];
@@ -58,6 +62,7 @@ export class World implements Setting {
     this.seed = plan.seed;
     this.trace = new Trace(readable);
     this.memory = new MemoryChecker(plan.transport);
+    this.resumption = new ResumptionChecker(plan.ticketSeconds);
     const { schedule, trace } = this;
     this.network = new Network({ seed: plan.seed, schedule, trace, clock: () => this.now });
     this.network.onClientReceives = (client, outside, origin) =>
@@ -72,18 +77,24 @@ export class World implements Setting {
             transport: plan.transport,
             retry: plan.retry,
             maxSessions: plan.maxSessions,
+            ticketSeconds: plan.ticketSeconds,
+            maxHalfOpen: plan.maxHalfOpen,
+            preferred: plan.preferred !== undefined,
           },
           this,
         ),
     );
     for (const backend of this.backends) this.network.attach(backend, [backend.public, backend.tunnel]);
     this.clients = plan.clients.map(({ up, down }, index) => {
-      const client = new ClientHost(index, this, plan.transport);
+      const client = new ClientHost(index, this, plan.transport, plan.ticketSeconds !== undefined);
       this.network.attachClient(client, up, down);
       return client;
     });
     this.network.attachForwarders([], plan.inner);
-    this.forwarders = Array.from({ length: plan.forwarders }, (_, i) => new ForwarderHost(i, cluster, this));
+    this.forwarders = Array.from({ length: plan.forwarders }, (_, i) => {
+      const knowsAllAt = plan.rollOut?.forwardersAtMs[i] ?? 0;
+      return new ForwarderHost(i, cluster, this, knowsAllAt);
+    });
     for (const forwarder of this.forwarders) this.network.attach(forwarder, [forwarder.address]);
     this.network.attachForwarders(this.forwarders, plan.inner);
     this.#endpoints = [...this.clients, ...this.backends];
@@ -91,6 +102,11 @@ export class World implements Setting {
     this.circumstances = { trouble: rough || plan.faults.length > 0, backendLost: false, moved: false };
     if (isRough(plan.inner)) this.noteReach(CALM_AT_MS);
     for (const call of plan.calls) this.schedule.at(call.dialAtMs, () => this.dial(call, call.redials));
+    if (plan.preferred === 'unreachable')
+      for (const backend of this.backends) this.network.block(backend.public);
+    plan.rollOut?.backendsAtMs.forEach((atMs, index) => {
+      this.schedule.at(atMs, () => this.backends[index]!.changeConfiguration());
+    });
     for (const { atMs, fault } of plan.faults) this.schedule.at(atMs, () => applyFault(this, fault));
     this.schedule.at(CALM_AT_MS, () => this.network.calm());
   }
@@ -109,8 +125,10 @@ export class World implements Setting {
     return ++this.#lives;
   }
 
-  callNamed(name: string): Call | undefined {
-    return this.calls.find((call) => call.name === name);
+  callOf(serverName: string, remote: Address): Call | undefined {
+    if (serverName !== SHARED_NAME) return this.calls.find((call) => call.name === serverName);
+    const inside = this.network.insideOf(remote);
+    return this.calls.find(({ address }) => inside && address && sameAddress(address, inside));
   }
 
   onStrangerEnded(backend: string, reason: CloseReason): void {
@@ -130,7 +148,9 @@ export class World implements Setting {
   }
 
   dial(plan: CallPlan, redials: number): Call {
-    const call = new Call(`call-${this.calls.length + 1}.simulation`, plan, this.now, redials);
+    const name = `call-${this.calls.length + 1}.simulation`;
+    const serverName = this.plan.ticketSeconds === undefined ? name : SHARED_NAME;
+    const call = new Call(name, plan, this.now, redials, serverName);
     this.calls.push(call);
     const remote = plan.direct === undefined ? CLUSTER_ADDRESS : this.backends[plan.direct]!.public;
     this.clients[plan.client]!.dial(call, remote);

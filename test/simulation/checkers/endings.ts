@@ -19,6 +19,8 @@ function isHonest(reason: CloseReason, circumstances: Circumstances): boolean {
     case 'application':
       return reason.code === CLOSE_CODE;
     case 'transport':
+      if (reason.code === TransportErrorCode.INVALID_TOKEN)
+        return circumstances.moved || circumstances.backendLost;
       return reason.code === TransportErrorCode.NO_VIABLE_PATH && circumstances.moved;
     case 'idle-timeout':
     case 'handshake-timeout':
@@ -37,6 +39,9 @@ const show = (ending: Ending | undefined): string =>
 function checkAgreement(call: Call, mine: Ending, theirs: Ending | undefined): void {
   if (mine.kind !== 'application' && mine.kind !== 'transport') return;
   if (mine.by !== 'peer') return;
+  // A Retry token that proves nothing is refused without a connection (RFC 9000 §8.1.2).
+  const isStateless = mine.kind === 'transport' && mine.code === TransportErrorCode.INVALID_TOKEN;
+  if (isStateless && theirs === undefined) return;
   const agrees =
     theirs !== undefined &&
     (theirs.kind === 'crashed' ||

@@ -13,7 +13,7 @@ import {
 } from '../../../proto/quic-lb/index.ts';
 import { decodeSpp, encodeSpp } from '../../../proto/spp/index.ts';
 import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
-import { backendAddress, CERTIFICATE, tunnelAddress } from '../cluster.ts';
+import { backendAddress, CERTIFICATE, START_EPOCH_MS, tunnelAddress } from '../cluster.ts';
 import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
 import type { Setting } from '../setting.ts';
@@ -31,6 +31,10 @@ export interface BackendOptions {
   readonly retry: boolean;
   /** HTTP/3 and WebTransport are spoken, with so many sessions at a time. */
   readonly maxSessions: number | undefined;
+  readonly ticketSeconds: number | undefined;
+  readonly maxHalfOpen: number | undefined;
+  /** Clients are asked to move to the public address. */
+  readonly preferred: boolean;
 }
 
 /** A backend: a public port, a tunnel port that speaks SPP, and CIDs that name it. */
@@ -53,7 +57,8 @@ export class BackendHost extends EndpointHost {
   }
 
   start(): void {
-    const { cluster, index, maxSessions, retry, transport } = this.#options;
+    const { cluster, index, maxHalfOpen, maxSessions, preferred, retry, ticketSeconds, transport } =
+      this.#options;
     const random = this.#random.octets;
     const life = this.setting.newLife();
     this.life = life;
@@ -72,7 +77,19 @@ export class BackendHost extends EndpointHost {
       },
       statelessResetKey: cluster.statelessResetKey,
       server: {
-        tls: { certificates: [CERTIFICATE], alpnProtocols: [alpn(maxSessions !== undefined)] },
+        tls: {
+          certificates: [CERTIFICATE],
+          alpnProtocols: [alpn(maxSessions !== undefined)],
+          ...(ticketSeconds !== undefined && {
+            tickets: {
+              secret: cluster.ticketKey!,
+              nowEpochMs: () => START_EPOCH_MS + this.setting.now,
+              lifetimeSeconds: ticketSeconds,
+            },
+          }),
+        },
+        ...(preferred && { preferredAddress: { ipv4: this.public } }),
+        ...(maxHalfOpen !== undefined && { maxHalfOpen }),
         ...(retry && { requireRetry: () => true }),
       },
       transport,
@@ -84,6 +101,7 @@ export class BackendHost extends EndpointHost {
     for (const call of this.#calls.values()) call.end('server', { kind: 'crashed' }, this.setting.now);
     this.#calls.clear();
     this.endpoint = undefined;
+    this.goOn();
     this.touch();
   }
 
@@ -117,7 +135,7 @@ export class BackendHost extends EndpointHost {
     // A server does not move.
   }
 
-  receive(packet: Packet, now: number): void {
+  protected accept(packet: Packet, now: number): void {
     const { endpoint, life } = this;
     if (endpoint === undefined) return;
     const { amplification, routing } = this.setting;
@@ -164,7 +182,7 @@ export class BackendHost extends EndpointHost {
     (connection.context as WebTransportConnection | undefined)?.handleEvent(news);
     const { now, trace } = this.setting;
     if (news.type === 'connected') {
-      const call = this.setting.callNamed(news.serverName ?? '');
+      const call = this.setting.callOf(news.serverName ?? '', connection.path.remote);
       if (call !== undefined) {
         trace.event(now, `${this.name}: ${call.name} is connected`);
         this.#calls.set(connection, call);

@@ -7,6 +7,7 @@ import {
   QuicEndpoint,
   type TransportConfig,
 } from '../../../proto/quic/index.ts';
+import type { SessionTicket } from '../../../proto/tls/index.ts';
 import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
 import { START_EPOCH_MS, TRUST } from '../cluster.ts';
 import type { Packet } from '../network.ts';
@@ -26,10 +27,14 @@ export class ClientHost extends EndpointHost {
   readonly #calls = new Map<QuicConnection, Call>();
   readonly #addresses = new Map<string, Address>();
   readonly #host: string;
+  readonly #takesTickets: boolean;
+  /** Sessions to resume, the newest first. They outlive a crash, as those of a browser do. */
+  readonly #tickets: SessionTicket[] = [];
   #nextPort = 5000;
 
-  constructor(index: number, setting: Setting, transport: Partial<TransportConfig>) {
+  constructor(index: number, setting: Setting, transport: Partial<TransportConfig>, takesTickets: boolean) {
     super(`client-${index + 1}`, setting);
+    this.#takesTickets = takesTickets;
     this.#host = `192.168.${index + 1}.2`;
     this.#transport = transport;
     this.#random = new SeededRandom(setting.seed, this.name);
@@ -52,6 +57,7 @@ export class ClientHost extends EndpointHost {
     for (const call of this.#calls.values()) call.end('client', { kind: 'crashed' }, this.setting.now);
     this.#calls.clear();
     this.endpoint = undefined;
+    this.goOn();
     this.touch();
   }
 
@@ -68,12 +74,38 @@ export class ClientHost extends EndpointHost {
       return;
     }
     const web = call.plan.web !== undefined;
+    call.address = this.#newAddress();
+    const session = this.#tickets.shift();
+    if (session !== undefined) setting.resumption.onOffer(call.name, session);
     const connection = endpoint.connect(
-      { remote, local: this.#newAddress(), serverName: call.name, alpnProtocols: [alpn(web)], trust: TRUST },
+      {
+        remote,
+        local: call.address,
+        serverName: call.serverName,
+        alpnProtocols: [alpn(web)],
+        trust: TRUST,
+        wallClockEpochMs: START_EPOCH_MS + setting.now,
+        session,
+        ...(call.plan.keyShareGroups && { keyShareGroups: call.plan.keyShareGroups }),
+        ...(this.#takesTickets && { onTicket: (ticket) => this.#keep(call, ticket) }),
+      },
       setting.now,
     );
     if (web) connection.context = new WebTransportConnection(connection);
     this.#calls.set(connection, call);
+    this.touch();
+  }
+
+  #keep(call: Call, ticket: SessionTicket): void {
+    this.meet('ticket');
+    this.setting.resumption.onTicket(ticket, call.dialledAt, this.setting.now);
+    // The newest is offered first: it is good for longest.
+    this.#tickets.unshift(ticket);
+  }
+
+  /** All calls of this client move to other addresses of its own. */
+  migrateAll(): void {
+    for (const connection of this.#calls.keys()) this.migrate(connection);
     this.touch();
   }
 
@@ -83,7 +115,7 @@ export class ClientHost extends EndpointHost {
     this.meet(moved ? 'migration' : 'migration refused');
   }
 
-  receive(packet: Packet, now: number): void {
+  protected accept(packet: Packet, now: number): void {
     const local = this.#addresses.get(formatAddress(packet.to));
     if (this.endpoint === undefined || local === undefined) return;
     this.endpoint.receive({ data: packet.data, path: { local, remote: packet.from } }, now);
@@ -105,6 +137,8 @@ export class ClientHost extends EndpointHost {
     (connection.context as WebTransportConnection | undefined)?.handleEvent(news);
     if (news.type === 'connected') {
       trace.event(now, `${this.name}: ${call.name} is connected`);
+      this.setting.resumption.onConnected(call.name, connection.resumed, call.dialledAt, now);
+      if (connection.resumed) this.meet('resumed');
       call.start(connection, this, now);
     }
     call.handle('client', news, now);

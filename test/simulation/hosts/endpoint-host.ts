@@ -3,6 +3,9 @@ import { DeadlineChecker } from '../checkers/deadlines.ts';
 import type { NetworkHost, Packet } from '../network.ts';
 import type { Setting } from '../setting.ts';
 
+/** Packets that the socket of a process that stands still keeps; more are lost. */
+export const SOCKET_BUFFER_PACKETS = 256;
+
 /** A host that drives an endpoint just as the server's socket driver does: poll and transmit until there is nothing. */
 export abstract class EndpointHost implements NetworkHost {
   readonly name: string;
@@ -14,13 +17,16 @@ export abstract class EndpointHost implements NetworkHost {
   #dirty = false;
   #served = false;
   #nextDeadline: number | undefined;
+  /** While it stands still: until when, and the packets that wait in its socket. */
+  #stillUntil: number | undefined;
+  #waiting: Packet[] = [];
 
   constructor(name: string, setting: Setting) {
     this.name = name;
     this.setting = setting;
   }
 
-  abstract receive(packet: Packet, now: number): void;
+  protected abstract accept(packet: Packet, now: number): void;
   protected abstract send(datagram: Datagram): void;
   protected abstract onEvent(event: EndpointEvent): void;
 
@@ -29,7 +35,38 @@ export abstract class EndpointHost implements NetworkHost {
   }
 
   get deadline(): number | undefined {
-    return this.#nextDeadline;
+    return this.#stillUntil === undefined ? this.#nextDeadline : undefined;
+  }
+
+  receive(packet: Packet, now: number): void {
+    if (this.#stillUntil === undefined) this.accept(packet, now);
+    else if (this.endpoint !== undefined && this.#waiting.length < SOCKET_BUFFER_PACKETS)
+      this.#waiting.push(packet);
+  }
+
+  /** The process gets no time until then. */
+  standStill(until: number, first: 'timers' | 'packets'): void {
+    if (this.endpoint === undefined || this.#stillUntil !== undefined) return;
+    const { life, setting } = this;
+    this.#stillUntil = until;
+    setting.schedule.at(until, () => {
+      if (this.life !== life || this.endpoint === undefined) return;
+      const packets = this.#waiting;
+      this.goOn();
+      const { now } = setting;
+      const serve = (): void => {
+        if ((this.#nextDeadline ?? Infinity) <= now) this.onDeadline(now);
+      };
+      if (first === 'timers') serve();
+      for (const packet of packets) this.accept(packet, now);
+      if (first === 'packets') serve();
+      this.touch();
+    });
+  }
+
+  protected goOn(): void {
+    this.#stillUntil = undefined;
+    this.#waiting = [];
   }
 
   touch(): void {
@@ -42,11 +79,16 @@ export abstract class EndpointHost implements NetworkHost {
 
   later(ms: number, action: () => void): void {
     const { life, setting } = this;
-    setting.schedule.at(setting.now + ms, () => {
+    const run = (): void => {
       if (this.life !== life || this.endpoint === undefined) return;
+      if (this.#stillUntil !== undefined) {
+        setting.schedule.at(this.#stillUntil, run);
+        return;
+      }
       action();
       this.touch();
-    });
+    };
+    setting.schedule.at(setting.now + ms, run);
   }
 
   onDeadline(now: number): void {
@@ -60,7 +102,7 @@ export abstract class EndpointHost implements NetworkHost {
 
   /** Takes events and sends until neither is left. Returns whether there was anything to look at. */
   settle(now: number): boolean {
-    if (!this.#dirty) return false;
+    if (!this.#dirty || this.#stillUntil !== undefined) return false;
     this.#dirty = false;
     const { endpoint } = this;
     if (endpoint === undefined) {

@@ -8,6 +8,7 @@ import { CLUSTER_ADDRESS, type NetworkHost, type Origin, type Packet } from '../
 import { SeededRandom } from '../random.ts';
 import type { Setting } from '../setting.ts';
 import { Violation } from '../violation.ts';
+import { SOCKET_BUFFER_PACKETS } from './endpoint-host.ts';
 
 export const PROBES: ProbeRules = { intervalMs: 250, silentAfter: 2, deadAfter: 6 };
 
@@ -18,22 +19,28 @@ export class ForwarderHost implements NetworkHost {
   readonly #cluster: ClusterConfig;
   readonly #setting: Setting;
   readonly #random: SeededRandom;
+  /** Until then it knows the first QUIC-LB configuration alone, as long as it does not start anew. */
+  readonly #knowsAllAt: number;
+  #stillUntil: number | undefined;
+  #waiting: Packet[] = [];
   readonly #backendByTunnel: ReadonlyMap<string, number>;
   #table: RoutingTable;
   #health: readonly BackendHealth[] = [];
   isUp = false;
   life = 0;
 
-  constructor(index: number, cluster: ClusterConfig, setting: Setting) {
+  constructor(index: number, cluster: ClusterConfig, setting: Setting, knowsAllAt = 0) {
     this.name = `forwarder-${index + 1}`;
     this.address = forwarderAddress(index);
     this.#cluster = cluster;
+    this.#knowsAllAt = knowsAllAt;
+    if (knowsAllAt > 0) setting.schedule.at(knowsAllAt, () => this.#reload());
     this.#setting = setting;
     this.#random = new SeededRandom(setting.seed, this.name);
     this.#backendByTunnel = new Map(
       cluster.backends.map(({ tunnel }, backend) => [formatAddress(tunnel), backend]),
     );
-    this.#table = new RoutingTable(cluster);
+    this.#table = new RoutingTable(this.#known);
     this.start();
   }
 
@@ -41,20 +48,58 @@ export class ForwarderHost implements NetworkHost {
   start(): void {
     this.life = this.#setting.newLife();
     this.isUp = true;
-    this.#table = new RoutingTable(this.#cluster);
+    this.#table = new RoutingTable(this.#known);
     this.#health = this.#cluster.backends.map(
       () => new BackendHealth(PROBES, this.#cluster.quicLb[0]!, this.#random.octets),
     );
     this.#probeAll(this.life);
   }
 
+  /** What its cluster file says at the moment. */
+  get #known(): ClusterConfig {
+    const { quicLb } = this.#cluster;
+    return this.#setting.now < this.#knowsAllAt
+      ? { ...this.#cluster, quicLb: quicLb.slice(0, 1) }
+      : this.#cluster;
+  }
+
+  /** Takes up the file as it is now; what is known of the backends' health stays. */
+  #reload(): void {
+    if (!this.isUp) return;
+    this.#table = new RoutingTable(this.#known);
+    for (const [backend, { state }] of this.#health.entries()) this.#table.setState(backend, state);
+  }
+
+  /** The process gets no time until then: packets wait, and probes are late. */
+  standStill(until: number): void {
+    const { life, schedule } = { life: this.life, schedule: this.#setting.schedule };
+    if (!this.isUp || this.#stillUntil !== undefined) return;
+    this.#stillUntil = until;
+    schedule.at(until, () => {
+      if (this.life !== life) return;
+      const packets = this.#waiting;
+      this.#goOn();
+      for (const packet of packets) this.receive(packet);
+    });
+  }
+
+  #goOn(): void {
+    this.#stillUntil = undefined;
+    this.#waiting = [];
+  }
+
   crash(): void {
     this.isUp = false;
+    this.#goOn();
     this.life = this.#setting.newLife();
   }
 
   #probeAll(life: number): void {
     if (this.life !== life || !this.isUp) return;
+    if (this.#stillUntil !== undefined) {
+      this.#setting.schedule.at(this.#stillUntil, () => this.#probeAll(life));
+      return;
+    }
     this.#health.forEach((health, backend) => {
       const probes = health.nextProbes();
       this.#table.setState(backend, health.state);
@@ -66,6 +111,10 @@ export class ForwarderHost implements NetworkHost {
 
   receive(packet: Packet): void {
     if (!this.isUp) return;
+    if (this.#stillUntil !== undefined) {
+      if (this.#waiting.length < SOCKET_BUFFER_PACKETS) this.#waiting.push(packet);
+      return;
+    }
     try {
       const backend = this.#backendByTunnel.get(formatAddress(packet.from));
       if (backend === undefined) this.#fromClient(packet);

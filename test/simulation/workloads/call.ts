@@ -1,4 +1,4 @@
-import type { CloseReason, QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
+import type { Address, CloseReason, QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
 import type { Role } from '../checkers/streams.ts';
 import type { ActionKind, CallPlan } from './plan.ts';
 import { Talk } from './talk.ts';
@@ -76,6 +76,10 @@ export class Call {
     server: undefined,
   };
   readonly dialledAt: number;
+  /** What the client asks for: its own name, but for sessions that are resumed, which belong to a name. */
+  readonly serverName: string;
+  /** The client's own, from which it dials. */
+  address: Address | undefined;
   connectedAt: number | undefined;
   /** The side that was told to close, once all streams were over. */
   closedBy: Role | undefined;
@@ -85,8 +89,9 @@ export class Call {
   readonly #connections = new Map<Role, QuicConnection>();
   readonly #hosts = new Map<Role, CallHost>();
 
-  constructor(name: string, plan: CallPlan, now: number, redialsLeft: number) {
+  constructor(name: string, plan: CallPlan, now: number, redialsLeft: number, serverName = name) {
     this.name = name;
+    this.serverName = serverName;
     this.plan = plan;
     this.dialledAt = now;
     this.redialsLeft = redialsLeft;

@@ -1,4 +1,5 @@
 import type { StreamDirection } from '../../../proto/quic/index.ts';
+import type { NamedGroup } from '../../../proto/tls/index.ts';
 import type { Role } from '../checkers/streams.ts';
 
 /** What one side writes to a stream, and what the other side does with it. */
@@ -82,6 +83,8 @@ export interface CallPlan {
   /** What is done over HTTP/3, where calls carry it; `streams` is empty then. */
   readonly web?: WebPlan;
   readonly actions: readonly ActionPlan[];
+  /** Other than the server's first choice: it asks again (RFC 8446 §4.1.4). */
+  readonly keyShareGroups?: readonly NamedGroup[];
   readonly closeBy: Role;
   /** Times that the client dials again when the connection is lost. */
   readonly redials: number;
