@@ -179,6 +179,12 @@ function mixedFaults(configs: readonly QuicLbConfig[], backends: readonly Cluste
   return faults;
 }
 
+/** The draft forbids a nonce to come twice under one key; backends do not know which ones another rotation used. */
+function sharedKeyFaults(configs: readonly QuicLbConfig[]): string[] {
+  const keys = configs.flatMap(({ key }) => (key === undefined ? [] : [toHex(key)]));
+  return repeated(keys).map(() => 'Two entries of quicLb have the same key; make a new one for each.');
+}
+
 function repeated(values: readonly string[]): string[] {
   return [...new Set(values.filter((value, i) => values.indexOf(value) !== i))];
 }
@@ -198,7 +204,7 @@ function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
   for (const tunnel of repeated(parsed.backends.map((entry) => entry.tunnel))) {
     faults.push(`Two backends have the tunnel address ${tunnel}; give each its own.`);
   }
-  faults.push(...mixedFaults(value.quicLb, value.backends));
+  faults.push(...sharedKeyFaults(value.quicLb), ...mixedFaults(value.quicLb, value.backends));
   return faults;
 }
 

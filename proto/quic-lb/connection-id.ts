@@ -1,4 +1,5 @@
 import { CidCipher } from './cipher.ts';
+import { NonceCounter } from './nonces.ts';
 import { assertConfig, connectionIdLength, type QuicLbConfig, UNROUTABLE_ROTATION } from './types.ts';
 
 function build(
@@ -69,6 +70,8 @@ export interface QuicLbGenerator {
   generate(): Uint8Array;
   /** Whether the nonces of this key are used up: CIDs are unroutable from then on, and a new configuration is due. */
   readonly exhausted: boolean;
+  /** How much of the nonces of this key was used, 0 to 1; 0 without a key. A new configuration should come in good time. */
+  readonly noncesUsed: number;
 }
 
 class Generator implements QuicLbGenerator {
@@ -77,11 +80,14 @@ class Generator implements QuicLbGenerator {
   readonly #serverId: Uint8Array;
   readonly #random: (length: number) => Uint8Array;
   readonly #cipher: CidCipher;
-  readonly #first: Uint8Array;
-  readonly #next: Uint8Array;
-  #exhausted = false;
+  readonly #nonces: NonceCounter;
 
-  constructor(config: QuicLbConfig, serverId: Uint8Array, random: (length: number) => Uint8Array) {
+  constructor(
+    config: QuicLbConfig,
+    serverId: Uint8Array,
+    random: (length: number) => Uint8Array,
+    nonces?: NonceCounter,
+  ) {
     assertConfig(config);
     assertServerId(config, serverId);
     this.length = connectionIdLength(config);
@@ -89,33 +95,27 @@ class Generator implements QuicLbGenerator {
     this.#serverId = serverId.slice();
     this.#random = random;
     this.#cipher = new CidCipher(config);
-    this.#first = random(config.nonceLength).slice();
-    this.#next = this.#first.slice();
+    this.#nonces = nonces ?? new NonceCounter(random(config.nonceLength));
   }
 
   get exhausted(): boolean {
-    return this.#exhausted;
+    return this.#nonces.exhausted;
+  }
+
+  get noncesUsed(): number {
+    return this.#config.key === undefined ? 0 : this.#nonces.usedShare;
   }
 
   generate(): Uint8Array {
-    if (this.#exhausted) return this.#unroutable();
+    if (this.exhausted) return this.#unroutable();
     const low = this.#config.firstOctetEncodesLength ? 0 : (this.#random(1)[0] as number);
     // Without a key the nonce is in plain sight and must not relate to earlier ones; with a key it must not repeat.
     if (this.#config.key === undefined) {
       return build(this.#config, this.#cipher, this.#serverId, this.#random(this.#config.nonceLength), low);
     }
-    const connectionId = build(this.#config, this.#cipher, this.#serverId, this.#next, low);
-    this.#increment();
+    const connectionId = build(this.#config, this.#cipher, this.#serverId, this.#nonces.current, low);
+    this.#nonces.advance();
     return connectionId;
-  }
-
-  #increment(): void {
-    for (let i = this.#next.length - 1; i >= 0; i--) {
-      const value = ((this.#next[i] as number) + 1) & 0xff;
-      this.#next[i] = value;
-      if (value !== 0) break;
-    }
-    this.#exhausted = this.#next.every((octet, i) => octet === this.#first[i]);
   }
 
   /** The draft's failover: rotation 0b111, its length in the first octet, the rest random. */
@@ -127,14 +127,15 @@ class Generator implements QuicLbGenerator {
 }
 
 /**
- * A generator for one backend. With a key, nonces count up from a random start and never repeat: when all are used it
- * issues unroutable CIDs, as the draft asks. Without a key, every nonce is random. Throws `RangeError` like
- * `encodeConnectionId`.
+ * A generator for one backend. With a key, nonces count up from a random start (or go on with `nonces`) and never repeat:
+ * when all are used it issues unroutable CIDs, as the draft asks. Without a key, every nonce is random. Throws
+ * `RangeError` like `encodeConnectionId`.
  */
 export function createConnectionIdGenerator(
   config: QuicLbConfig,
   serverId: Uint8Array,
   random: (length: number) => Uint8Array,
+  nonces?: NonceCounter,
 ): QuicLbGenerator {
-  return new Generator(config, serverId, random);
+  return new Generator(config, serverId, random, nonces);
 }

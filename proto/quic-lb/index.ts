@@ -20,6 +20,7 @@ export {
   type UnroutableReason,
   unroutableReason,
 } from './decoder.ts';
+export { NonceCounter } from './nonces.ts';
 export {
   awsNlbConfig,
   configFaults,

@@ -7,15 +7,15 @@ import {
 } from '../../proto/quic-lb/index.ts';
 import { concat } from '../../proto/wire/index.ts';
 
-const KEY = '8f95f09245765f80256934e50c66207f';
+const KEYS = ['8f95f09245765f80256934e50c66207f', 'fdf726a9893ec05c0632d3956680baf0'] as const;
 
 /** A cluster file with all three CID algorithms, by rotation: 0 plaintext, 1 single pass, 2 four passes. */
 export function threeAlgorithmsText(tunnels: readonly string[]): string {
   return JSON.stringify({
     quicLb: [
       { configRotation: 0, serverIdLength: 2, nonceLength: 8 },
-      { configRotation: 1, serverIdLength: 8, nonceLength: 8, key: KEY },
-      { configRotation: 2, serverIdLength: 3, nonceLength: 4, key: KEY, firstOctetEncodesLength: false },
+      { configRotation: 1, serverIdLength: 8, nonceLength: 8, key: KEYS[0] },
+      { configRotation: 2, serverIdLength: 3, nonceLength: 4, key: KEYS[1], firstOctetEncodesLength: false },
     ],
     routingKey: '11'.repeat(32),
     statelessResetKey: '22'.repeat(32),

@@ -7,6 +7,7 @@ import {
   createConnectionIdGenerator,
   decodeServerId,
   encodeConnectionId,
+  NonceCounter,
   type QuicLbConfig,
   QuicLbDecoder,
   UNROUTABLE,
@@ -147,6 +148,37 @@ describe('the generator', () => {
     expect(made).toEqual(expected);
     expect(generator.length).toBe(6);
     expect(generator.exhausted).toBe(false);
+  });
+
+  test('when all nonces of a key are used, CIDs are unroutable and say their length, as the draft demands', () => {
+    const keyed = { ...config, key: KEY };
+    const nonces = new NonceCounter(octets('00000005'), octets('00000003'));
+    const generator = createConnectionIdGenerator(keyed, octets('07'), counting(), nonces);
+    expect(generator.noncesUsed).toBeCloseTo(1, 8);
+    const last = [generator.generate(), generator.generate()].map(toHex);
+    expect(last).toEqual(
+      ['00000003', '00000004'].map((nonce) => toHex(encodeConnectionId(keyed, octets('07'), octets(nonce)))),
+    );
+    expect([generator.exhausted, generator.noncesUsed]).toEqual([true, 1]);
+    const decoder = new QuicLbDecoder([keyed], [new Map([[2, octets('07')]])]);
+    const unroutable = [0, 1, 2].map(() => generator.generate());
+    for (const cid of unroutable) {
+      expect(cid[0]).toBe(0b111_00101);
+      expect(cid).toHaveLength(generator.length);
+      expect(decoder.decode(cid, 0, cid.length, true)).toBe(UNROUTABLE.rotation);
+    }
+    expect(new Set(unroutable.map(toHex)).size).toBe(3);
+  });
+
+  test('how many nonces were used is known before they run out, over the wrap too', () => {
+    const share = (first: string, next: string) => new NonceCounter(octets(first), octets(next)).usedShare;
+    expect(share('00000000', '00000000')).toBe(0);
+    expect(share('00000000', '80000000')).toBe(0.5);
+    expect(share('c0000000', '40000000')).toBe(0.5);
+    expect(share('0000000000000001', '0000000000000000')).toBeCloseTo(1, 8);
+    const plain = createConnectionIdGenerator(config, octets('07'), counting());
+    plain.generate();
+    expect(plain.noncesUsed).toBe(0);
   });
 
   test('without a key, every nonce is drawn anew', () => {
