@@ -23,6 +23,10 @@ const probe = z.strictObject({
   deadAfter: z.int('must be a whole number of probes').min(2, 'must be at least 2').default(12),
 });
 
+/** How the UDP sockets work: see `choose-socket.ts`. */
+const SOCKET_KINDS = ['auto', 'batched', 'dgram'] as const;
+export type SocketSetting = (typeof SOCKET_KINDS)[number];
+
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const schema = z.strictObject({
@@ -33,6 +37,8 @@ const schema = z.strictObject({
   /** Where backends are talked to; the listening sockets when absent. */
   tunnel: addresses.optional(),
   metrics: address.optional(),
+  /** Batched system calls, `dgram`, or the former where it can be had. */
+  socket: z.enum(SOCKET_KINDS, `must be one of ${SOCKET_KINDS.join(', ')}`).default('auto'),
   probe: probe.prefault({}),
   logLevel: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   /** Milliseconds between lines of counters at level debug. */
@@ -42,6 +48,8 @@ const schema = z.strictObject({
     .default(10_000),
 });
 
+/** Names of all settings. */
+export const FORWARDER_CONFIG_KEYS: readonly string[] = Object.keys(schema.shape);
 /** A forwarder's own settings, as they are written. */
 export type ForwarderConfigInput = z.input<typeof schema>;
 /** A forwarder's own settings, checked. */

@@ -1,5 +1,6 @@
 import type { UnroutableReason } from '../proto/quic-lb/index.ts';
 import { CLIENT_DROPS, type ClientDrop } from './route.ts';
+import { SEND_FAILURES, type SendFailure } from './udp-socket.ts';
 
 /** Why a packet on the tunnel side goes nowhere. */
 export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badClient'] as const;
@@ -32,8 +33,12 @@ export interface BackendCounters {
 export class Counters {
   readonly droppedFromClients: Record<ClientDrop, number> = zeros(CLIENT_DROPS);
   readonly droppedFromBackends: Record<BackendDrop, number> = zeros(BACKEND_DROPS);
+  readonly sendFailures: Record<SendFailure, number> = zeros(SEND_FAILURES);
   fromClients = 0;
-  sendErrors = 0;
+  /** Datagrams above `MAX_DATAGRAM_OCTETS`, from whomever. */
+  oversize = 0;
+  /** Batches that sockets handed over: all that came, divided by this, says how many packets are handled at once. */
+  batches = 0;
   reloads = 0;
   reloadFaults = 0;
   readonly backends = new Map<string, BackendCounters>();

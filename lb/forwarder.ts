@@ -1,23 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
-import { decodeSpp, SPP_HEADER_OCTETS, writeSppHeader } from '../proto/spp/index.ts';
-import { toHex } from '../proto/wire/index.ts';
-import { type Address, canonicalHost, isIpv6 } from './address.ts';
+import {
+  putSppHeader,
+  SPP_CLIENT_AT,
+  SPP_CLIENT_PORT_AT,
+  SPP_HEADER_OCTETS,
+  startsWithSpp,
+} from '../proto/spp/index.ts';
+import { IP_OCTETS, toHex } from '../proto/wire/index.ts';
+import { type Address, type Endpoint, formatAddress, isHost, isIpv6, toEndpoint } from './address.ts';
+import type { SocketChoice } from './choose-socket.ts';
 import { type BackendCounters, type BackendDrop, Counters } from './counters.ts';
 import { StartupError } from './errors.ts';
 import { BackendHealth, PROBE_CLIENT, type ProbeRules } from './health.ts';
-import { type BackendState, RoutingTable, route } from './route.ts';
-import { openUdpSocket, type UdpSocket } from './udp-socket.ts';
+import { BATCH_PACKETS, type PacketBatch } from './packet-batch.ts';
+import { type BackendState, BatchRouter, type Decision, RoutingTable } from './route.ts';
+import type { UdpSocket } from './udp-socket.ts';
 
 /** Octets of a bad packet that are kept to be shown in the log. */
 const SAMPLE_OCTETS = 32;
+const PROBE_ENDPOINT = toEndpoint(PROBE_CLIENT.host, PROBE_CLIENT.port);
 
 interface Backend {
   readonly index: number;
   readonly name: string;
-  readonly host: string;
-  readonly port: number;
+  readonly endpoint: Endpoint;
   readonly socket: UdpSocket;
   readonly health: BackendHealth;
   readonly counters: BackendCounters;
@@ -36,6 +44,7 @@ export interface ForwardingOptions {
   readonly tunnel?: readonly Address[] | undefined;
   readonly probe: ProbeRules;
   readonly logger: Logger;
+  readonly sockets: SocketChoice;
 }
 
 /**
@@ -47,10 +56,14 @@ export class Forwarding {
   readonly #options: ForwardingOptions;
   readonly #listeners: UdpSocket[] = [];
   readonly #tunnels: UdpSocket[] = [];
+  readonly #router = new BatchRouter();
+  /** Of each packet of the batch in hand: the backend that it came from. */
+  readonly #senders: (Backend | undefined)[] = new Array<undefined>(BATCH_PACKETS).fill(undefined);
   #generation: Generation = { table: undefined as never, backends: [], byPort: new Map() };
   #timer: NodeJS.Timeout | undefined;
   /** The last unroutable or dropped packet's first octets, for whoever wonders why. */
-  #lastBad: Uint8Array | undefined;
+  readonly #lastBad = new Uint8Array(SAMPLE_OCTETS);
+  #lastBadOctets = -1;
 
   constructor(options: ForwardingOptions) {
     this.#options = options;
@@ -64,13 +77,11 @@ export class Forwarding {
         // Without a tunnel address of its own, a backend's answer comes where the clients' packets come.
         const shared = tunnel.length === 0;
         this.#listeners.push(
-          await this.#open(address, listen, (data, from, socket) =>
-            this.#receive(data, from, socket, shared),
-          ),
+          await this.#open(address, listen, (batch, socket) => this.#receive(batch, socket, shared)),
         );
       }
       for (const address of tunnel) {
-        this.#tunnels.push(await this.#open(address, tunnel, (data, from) => this.#fromTunnel(data, from)));
+        this.#tunnels.push(await this.#open(address, tunnel, (batch) => this.#receiveInTunnel(batch)));
       }
       this.use(cluster);
     } catch (error) {
@@ -89,23 +100,23 @@ export class Forwarding {
   use(cluster: ClusterConfig): void {
     const table = new RoutingTable(cluster);
     const known = new Map(
-      this.#generation.backends.map((backend) => [`${backend.host} ${backend.port}`, backend]),
+      this.#generation.backends.map((backend) => [formatAddress(backend.endpoint), backend]),
     );
     const config = cluster.quicLb[0];
     if (config === undefined) throw new StartupError('The cluster file holds no QUIC-LB configuration.');
     const backends = cluster.backends.map(({ name, tunnel }, index): Backend => {
-      const host = canonicalHost(tunnel.host);
+      const endpoint = toEndpoint(tunnel.host, tunnel.port);
       const health =
-        known.get(`${host} ${tunnel.port}`)?.health ??
+        known.get(formatAddress(endpoint))?.health ??
         new BackendHealth(this.#options.probe, config, randomBytes);
       table.setState(index, health.state);
       const counters = this.counters.backend(name);
-      return { index, name, host, port: tunnel.port, socket: this.#socketTo(host, name), health, counters };
+      return { index, name, endpoint, socket: this.#socketTo(endpoint, name), health, counters };
     });
     const byPort = new Map<number, Backend[]>();
     for (const backend of backends) {
-      const list = byPort.get(backend.port);
-      if (list === undefined) byPort.set(backend.port, [backend]);
+      const list = byPort.get(backend.endpoint.port);
+      if (list === undefined) byPort.set(backend.endpoint.port, [backend]);
       else list.push(backend);
     }
     this.#generation = { table, backends, byPort };
@@ -118,7 +129,13 @@ export class Forwarding {
 
   /** The first octets of the last packet that was unroutable or dropped, as hex. */
   lastBadPacket(): string | undefined {
-    return this.#lastBad === undefined ? undefined : toHex(this.#lastBad);
+    return this.#lastBadOctets < 0 ? undefined : toHex(this.#lastBad.subarray(0, this.#lastBadOctets));
+  }
+
+  kernelDrops(): number {
+    let drops = 0;
+    for (const socket of [...this.#listeners, ...this.#tunnels]) drops += socket.kernelDrops() ?? 0;
+    return drops;
   }
 
   async close(): Promise<void> {
@@ -130,28 +147,28 @@ export class Forwarding {
   #open(
     address: Address,
     all: readonly Address[],
-    onMessage: (data: Uint8Array, from: Address, socket: UdpSocket) => void,
+    onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
   ): Promise<UdpSocket> {
-    let socket: UdpSocket | undefined;
-    const opened = openUdpSocket({
+    return this.#options.sockets.open({
       address,
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
-      onMessage: (data, from) => {
-        if (socket !== undefined) onMessage(data, from, socket);
+      onBatch: (batch, socket) => {
+        this.counters.batches++;
+        onBatch(batch, socket);
+        this.#flush();
       },
-      onSendError: () => {
-        this.counters.sendErrors++;
+      onOversize: () => {
+        this.counters.oversize++;
       },
-    });
-    return opened.then((made) => {
-      socket = made;
-      return made;
+      onSendFailure: (failure, datagrams) => {
+        this.counters.sendFailures[failure] += datagrams;
+      },
     });
   }
 
-  #socketTo(host: string, name: string): UdpSocket {
+  #socketTo({ octets, host }: Endpoint, name: string): UdpSocket {
     const sockets = this.#tunnels.length > 0 ? this.#tunnels : this.#listeners;
-    const socket = sockets.find((candidate) => candidate.reaches(host));
+    const socket = sockets.find((candidate) => candidate.reaches(octets, 0));
     if (socket !== undefined) return socket;
     const family = isIpv6(host) ? 'IPv6' : 'IPv4';
     throw new StartupError(
@@ -159,82 +176,118 @@ export class Forwarding {
     );
   }
 
-  #receive(data: Uint8Array, from: Address, socket: UdpSocket, shared: boolean): void {
-    if (shared) {
-      const backend = this.#backendAt(from);
-      if (backend !== undefined) {
-        this.#fromBackend(data, backend);
-        return;
+  /** What came to a socket for clients; backends send there too when it is `shared`. */
+  #receive(batch: PacketBatch, socket: UdpSocket, shared: boolean): void {
+    const { table } = this.#generation;
+    const { data, starts, ends, count } = batch;
+    for (let i = 0; i < count; i++) {
+      const sender = shared ? this.#senderOf(batch, i) : undefined;
+      this.#senders[i] = sender;
+      if (sender === undefined) {
+        this.#router.add(i, data, starts[i] as number, ends[i] as number, table);
       }
     }
-    this.#fromClient(data, from, socket);
+    table.decoder.finish();
+    for (let i = 0; i < count; i++) {
+      const sender = this.#senders[i];
+      if (sender === undefined) this.#fromClient(batch, i, socket);
+      else this.#fromBackend(batch, i, sender);
+    }
   }
 
-  #backendAt(from: Address): Backend | undefined {
-    const candidates = this.#generation.byPort.get(from.port);
+  #receiveInTunnel(batch: PacketBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const sender = this.#senderOf(batch, i);
+      if (sender === undefined) this.#dropFromBackend('notBackend', batch, i);
+      else this.#fromBackend(batch, i, sender);
+    }
+  }
+
+  #senderOf({ hosts, ports }: PacketBatch, index: number): Backend | undefined {
+    const candidates = this.#generation.byPort.get(ports[index] as number);
     if (candidates === undefined) return undefined;
-    for (const candidate of candidates) if (candidate.host === from.host) return candidate;
+    for (const backend of candidates) {
+      if (isHost(backend.endpoint.octets, hosts, index * IP_OCTETS)) return backend;
+    }
     return undefined;
   }
 
-  #fromClient(data: Uint8Array, from: Address, socket: UdpSocket): void {
-    this.counters.fromClients++;
+  #fromClient(batch: PacketBatch, index: number, socket: UdpSocket): void {
+    const { data, hosts } = batch;
+    const port = batch.ports[index] as number;
     const { table, backends } = this.#generation;
-    const decision = route(data, from, table);
+    const decision = this.#router.decision(index, hosts, index * IP_OCTETS, port, table);
+    const backend = this.#account(decision, batch, index, backends);
+    if (backend === undefined) return;
+    const start = batch.starts[index] as number;
+    const end = batch.ends[index] as number;
+    backend.counters.toBackendOctets += end - start;
+    const from = start - SPP_HEADER_OCTETS;
+    const { local } = socket;
+    putSppHeader(data, from, hosts, index * IP_OCTETS, port, local.octets, local.port);
+    backend.socket.send(data, from, end, backend.endpoint.octets, 0, backend.endpoint.port);
+  }
+
+  /** Counts a client's packet. Returns the backend that it goes to, if any. */
+  #account(
+    decision: Decision,
+    batch: PacketBatch,
+    index: number,
+    backends: readonly Backend[],
+  ): Backend | undefined {
+    this.counters.fromClients++;
     if (decision.action === 'drop') {
       this.counters.droppedFromClients[decision.reason]++;
-      this.#sample(data);
-      return;
+      this.#sample(batch, index);
+      return undefined;
     }
     const backend = backends[decision.backend] as Backend;
     if (decision.action === 'cid') backend.counters.byCid++;
     else if (decision.action === 'hash') {
       backend.counters.byHash[decision.reason]++;
-      this.#sample(data);
+      this.#sample(batch, index);
     } else {
       backend.counters.forDead++;
       (backends[decision.owner] as Backend).counters.whileDead++;
     }
-    backend.counters.toBackendOctets += data.length;
-    this.#toBackend(backend, data, from, socket.local);
+    return backend;
   }
 
-  #toBackend(backend: Backend, payload: Uint8Array, client: Address, proxy: Address): void {
-    const datagram = Buffer.allocUnsafe(SPP_HEADER_OCTETS + payload.length);
-    if (!writeSppHeader(datagram, client, proxy)) {
-      this.counters.sendErrors++;
+  #fromBackend(batch: PacketBatch, index: number, backend: Backend): void {
+    const { data } = batch;
+    const header = batch.starts[index] as number;
+    const end = batch.ends[index] as number;
+    if (!startsWithSpp(data, header, end)) {
+      this.#dropFromBackend('notSpp', batch, index);
       return;
     }
-    datagram.set(payload, SPP_HEADER_OCTETS);
-    backend.socket.send(datagram, backend.host, backend.port);
-  }
-
-  #fromTunnel(data: Uint8Array, from: Address): void {
-    const backend = this.#backendAt(from);
-    if (backend === undefined) this.#dropFromBackend('notBackend', data);
-    else this.#fromBackend(data, backend);
-  }
-
-  #fromBackend(data: Uint8Array, backend: Backend): void {
-    const decoded = decodeSpp(data);
-    if (decoded === undefined) {
-      this.#dropFromBackend('notSpp', data);
-      return;
-    }
-    const { header, payload } = decoded;
     this.#heard(backend);
-    if (header.clientHost === PROBE_CLIENT.host) {
-      this.#probeAnswered(backend, payload);
+    const start = header + SPP_HEADER_OCTETS;
+    const client = header + SPP_CLIENT_AT;
+    if (isHost(PROBE_ENDPOINT.octets, data, client)) {
+      this.#probeAnswered(backend, data.subarray(start, end));
       return;
     }
-    const socket = this.#listeners.find((candidate) => candidate.reaches(header.clientHost));
-    if (socket === undefined || header.clientPort === 0 || payload.length === 0) {
-      this.#dropFromBackend('badClient', data);
+    const portAt = header + SPP_CLIENT_PORT_AT;
+    const port = ((data[portAt] as number) << 8) | (data[portAt + 1] as number);
+    const socket = this.#listenerReaching(data, client);
+    if (socket === undefined || port === 0 || start === end) {
+      this.#dropFromBackend('badClient', batch, index);
       return;
     }
     backend.counters.toClients++;
-    backend.counters.toClientsOctets += payload.length;
-    socket.send(payload, header.clientHost, header.clientPort);
+    backend.counters.toClientsOctets += end - start;
+    socket.send(data, start, end, data, client, port);
+  }
+
+  #listenerReaching(hosts: Uint8Array, at: number): UdpSocket | undefined {
+    for (const socket of this.#listeners) if (socket.reaches(hosts, at)) return socket;
+    return undefined;
+  }
+
+  #flush(): void {
+    for (const socket of this.#listeners) socket.flush();
+    for (const socket of this.#tunnels) socket.flush();
   }
 
   /** A dead backend that sends is alive again; whether it takes new connections is for the probes to say. */
@@ -250,13 +303,16 @@ export class Forwarding {
     this.#updateState(backend);
   }
 
-  #dropFromBackend(reason: BackendDrop, data: Uint8Array): void {
+  #dropFromBackend(reason: BackendDrop, batch: PacketBatch, index: number): void {
     this.counters.droppedFromBackends[reason]++;
-    this.#sample(data);
+    this.#sample(batch, index);
   }
 
-  #sample(data: Uint8Array): void {
-    this.#lastBad = data.length > SAMPLE_OCTETS ? data.subarray(0, SAMPLE_OCTETS) : data;
+  #sample(batch: PacketBatch, index: number): void {
+    const start = batch.starts[index] as number;
+    const length = Math.min((batch.ends[index] as number) - start, SAMPLE_OCTETS);
+    for (let i = 0; i < length; i++) this.#lastBad[i] = batch.data[start + i] as number;
+    this.#lastBadOctets = length;
   }
 
   #updateState(backend: Backend): void {
@@ -273,8 +329,24 @@ export class Forwarding {
     for (const backend of this.#generation.backends) {
       const probes = backend.health.nextProbes();
       this.#updateState(backend);
-      for (const probe of probes) this.#toBackend(backend, probe, PROBE_CLIENT, backend.socket.local);
+      for (const probe of probes) this.#sendProbe(backend, probe);
       backend.counters.probesSent++;
     }
+    this.#flush();
+  }
+
+  #sendProbe({ socket, endpoint }: Backend, probe: Uint8Array): void {
+    const datagram = Buffer.allocUnsafe(SPP_HEADER_OCTETS + probe.length);
+    putSppHeader(
+      datagram,
+      0,
+      PROBE_ENDPOINT.octets,
+      0,
+      PROBE_ENDPOINT.port,
+      socket.local.octets,
+      socket.local.port,
+    );
+    datagram.set(probe, SPP_HEADER_OCTETS);
+    socket.send(datagram, 0, datagram.length, endpoint.octets, 0, endpoint.port);
   }
 }

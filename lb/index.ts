@@ -17,6 +17,7 @@ const USAGE = `usage: npm run forwarder -- [options]
   --listen 0.0.0.0:4433     where clients come; give it twice for IPv4 and IPv6
   --tunnel HOST:PORT        where backends are talked to, when not through the listening socket
   --metrics HOST:PORT       /metrics for Prometheus and /healthz over HTTP
+  --socket auto             batched (system calls in batches; Linux), dgram, or auto: the former where it works
   --config FILE             the same settings, and probe, as JSON; flags win
   --log-level info          trace, debug, info, warn, error
   --dry-run HEX             say where this packet would go, and end
@@ -33,6 +34,7 @@ function readArguments() {
         listen: { type: 'string', multiple: true },
         tunnel: { type: 'string', multiple: true },
         metrics: { type: 'string' },
+        socket: { type: 'string' },
         config: { type: 'string' },
         'log-level': { type: 'string' },
         'dry-run': { type: 'string' },
@@ -63,9 +65,9 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const { cluster, listen, tunnel, metrics } = values;
+  const { cluster, listen, tunnel, metrics, socket } = values;
   const flags = Object.fromEntries(
-    Object.entries({ cluster, listen, tunnel, metrics, logLevel: values['log-level'] }).filter(
+    Object.entries({ cluster, listen, tunnel, metrics, socket, logLevel: values['log-level'] }).filter(
       ([, value]) => value !== undefined,
     ),
   ) as Partial<ForwarderConfigInput>;

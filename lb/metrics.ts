@@ -11,6 +11,8 @@ const PREFIX = 'parley_forwarder_';
 export interface MetricsSource {
   readonly counters: Counters;
   states(): ReadonlyMap<string, BackendState>;
+  /** Datagrams that full receive buffers have cost so far. */
+  kernelDrops(): number;
 }
 
 type Labels = Record<string, string>;
@@ -55,6 +57,10 @@ function* drops(counters: Counters): Iterable<Sample> {
   }
 }
 
+function* sendFailures(counters: Counters): Iterable<Sample> {
+  for (const [reason, value] of Object.entries(counters.sendFailures)) yield [{ reason }, value];
+}
+
 function* probes(counters: Counters): Iterable<Sample> {
   for (const [backend, { probesSent, probesAnswered }] of counters.backends) {
     yield [{ backend, result: 'sent' }, probesSent];
@@ -62,16 +68,13 @@ function* probes(counters: Counters): Iterable<Sample> {
   }
 }
 
-/** A registry that reads a forwarder's counters when it is collected. */
-export function createRegistry(source: MetricsSource): Registry {
-  const { counters } = source;
-  const registry = new Registry();
+/** What became of packets, by backend and by reason. */
+function addPackets(registry: Registry, counters: Counters): void {
   const backend = (name: string, help: string, read: (counts: BackendCounters) => number) =>
     counter(registry, name, help, ['backend'], () => perBackend(counters, read));
-  const total = (name: string, help: string, read: () => number) =>
-    counter(registry, name, help, [], () => [[{}, read()]]);
-
-  total('client_packets_total', 'Packets that came from clients', () => counters.fromClients);
+  counter(registry, 'client_packets_total', 'Packets that came from clients', [], () => [
+    [{}, counters.fromClients],
+  ]);
   backend('routed_packets_total', 'Packets sent to the backend that their CID names', (c) => c.byCid);
   counter(
     registry,
@@ -104,10 +107,42 @@ export function createRegistry(source: MetricsSource): Registry {
     ['from', 'reason'],
     () => drops(counters),
   );
+}
+
+/** How the sockets fare. */
+function addSockets(registry: Registry, source: MetricsSource): void {
+  const { counters } = source;
+  const total = (name: string, help: string, read: () => number) =>
+    counter(registry, name, help, [], () => [[{}, read()]]);
+  counter(
+    registry,
+    'send_errors_total',
+    'Packets that the kernel refused to send: its queue was full, they were too large, their address is unreachable',
+    ['reason'],
+    () => sendFailures(counters),
+  );
+  total('oversize_packets_total', 'Datagrams dropped for their size, from any side', () => counters.oversize);
+  total('batches_total', 'Times that the sockets handed over what had come', () => counters.batches);
+  total(
+    'kernel_dropped_packets_total',
+    'Datagrams lost to full receive buffers; stays 0 with dgram sockets, which cannot tell',
+    () => source.kernelDrops(),
+  );
+}
+
+/** A registry that reads a forwarder's counters when it is collected. */
+export function createRegistry(source: MetricsSource): Registry {
+  const { counters } = source;
+  const registry = new Registry();
+  addPackets(registry, counters);
+  addSockets(registry, source);
   counter(registry, 'probes_total', 'Health probes', ['backend', 'result'], () => probes(counters));
-  total('send_errors_total', 'Packets that the kernel refused to send', () => counters.sendErrors);
-  total('reloads_total', 'Cluster files taken up while running', () => counters.reloads);
-  total('reload_faults_total', 'Cluster files refused while running', () => counters.reloadFaults);
+  counter(registry, 'reloads_total', 'Cluster files taken up while running', [], () => [
+    [{}, counters.reloads],
+  ]);
+  counter(registry, 'reload_faults_total', 'Cluster files refused while running', [], () => [
+    [{}, counters.reloadFaults],
+  ]);
   new Gauge({
     name: `${PREFIX}backend_state`,
     help: '1 for the state that probes find the backend in',

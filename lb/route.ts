@@ -5,7 +5,9 @@ import {
   type UnroutableReason,
   unroutableReason,
 } from '../proto/quic-lb/index.ts';
+import { IP_OCTETS, parseIpInto } from '../proto/wire/index.ts';
 import type { Address } from './address.ts';
+import { BATCH_PACKETS } from './packet-batch.ts';
 import { Rendezvous } from './rendezvous.ts';
 
 /** What probes say of a backend. */
@@ -47,12 +49,15 @@ export class RoutingTable {
   readonly #byCid: readonly Decision[];
   readonly #byHash: readonly Map<UnroutableReason, Decision>[];
   readonly head = new PacketHead();
+  /** Room for the octets of an address that came as text. */
+  readonly source = new Uint8Array(IP_OCTETS);
 
   constructor(cluster: ClusterConfig) {
     const { backends } = cluster;
     this.decoder = new QuicLbDecoder(
       cluster.quicLb,
       backends.map((backend) => backend.serverIds),
+      BATCH_PACKETS,
     );
     // By name: a backend that changes its address, or its server ID as configurations rotate, keeps its clients.
     const identities = backends.map((backend) => backend.name);
@@ -85,16 +90,31 @@ export class RoutingTable {
   }
 }
 
-function routeToLiving(owner: number, source: Address, table: RoutingTable): Decision {
-  let backend = table.rendezvous.pick(source, table.takingNew);
-  if (backend < 0) backend = table.rendezvous.pick(source, table.living);
+function routeToLiving(owner: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable) {
+  let backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
+  if (backend < 0) backend = table.rendezvous.pickFor(hosts, at, port, table.living);
   // With nobody alive to answer, the owner is as good as any: it may come back.
-  return backend < 0 ? table.byCid(owner) : { action: 'dead', backend, owner };
+  return backend < 0 ? table.byCid(owner) : ({ action: 'dead', backend, owner } as const);
 }
 
-function routeUnroutable(reason: UnroutableReason, source: Address, table: RoutingTable): Decision {
-  const backend = table.rendezvous.pick(source, table.takingNew);
-  return backend < 0 ? DROPS.noBackend : table.byHash(backend, reason);
+/** What the first octets of a client's datagram decide already: a drop, or `undefined` when `table.head` shows its CID. */
+function inspect(data: Uint8Array, from: number, to: number, table: RoutingTable): Decision | undefined {
+  const { head } = table;
+  const form = head.parse(data, from, to);
+  if (form === HeaderForm.empty) return DROPS.empty;
+  if (form === HeaderForm.truncated) return DROPS.truncated;
+  if (form === HeaderForm.short) return to - from < MIN_SHORT_PACKET_OCTETS ? DROPS.tooShort : undefined;
+  // Only servers send Version Negotiation (RFC 8999 §6), and no server is on this side.
+  return head.version === 0 ? DROPS.versionNegotiation : undefined;
+}
+
+/** Where a packet goes by what its CID decoded to: a backend, or why it is unroutable. */
+function settle(decoded: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable): Decision {
+  if (decoded < 0) {
+    const backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
+    return backend < 0 ? DROPS.noBackend : table.byHash(backend, unroutableReason(decoded));
+  }
+  return table.living[decoded] === 0 ? routeToLiving(decoded, hosts, at, port, table) : table.byCid(decoded);
 }
 
 /**
@@ -106,16 +126,39 @@ function routeUnroutable(reason: UnroutableReason, source: Address, table: Routi
  * packets of that flight carry the same CID and meet the same backend. Pure but for the table's scratch space.
  */
 export function route(packet: Uint8Array, source: Address, table: RoutingTable): Decision {
+  const dropped = inspect(packet, 0, packet.length, table);
+  if (dropped !== undefined) return dropped;
   const { head } = table;
-  const form = head.parse(packet);
-  if (form === HeaderForm.empty) return DROPS.empty;
-  if (form === HeaderForm.truncated) return DROPS.truncated;
-  const isLong = form === HeaderForm.long;
-  if (!isLong && packet.length < MIN_SHORT_PACKET_OCTETS) return DROPS.tooShort;
-  // Only servers send Version Negotiation (RFC 8999 §6), and no server is on this side.
-  if (isLong && head.version === 0) return DROPS.versionNegotiation;
-  const backend = table.decoder.decode(packet, head.dcidOffset, head.dcidLength, isLong);
-  if (backend < 0) return routeUnroutable(unroutableReason(backend), source, table);
-  if (table.living[backend] === 0) return routeToLiving(backend, source, table);
-  return table.byCid(backend);
+  const isLong = isLongHeader(packet, 0);
+  const decoded = table.decoder.decode(packet, head.dcidOffset, head.dcidLength, isLong);
+  if (!parseIpInto(source.host, table.source)) table.source.fill(0);
+  return settle(decoded, table.source, 0, source.port, table);
+}
+
+function isLongHeader(data: Uint8Array, from: number): boolean {
+  return ((data[from] as number) & 0x80) !== 0;
+}
+
+/**
+ * `route` for the packets of a batch, in two steps so that the CIDs of all are deciphered in one call: `add` each, then
+ * `table.decoder.finish()`, then ask for the `decision` of each.
+ */
+export class BatchRouter {
+  readonly #dropped: (Decision | undefined)[] = new Array<undefined>(BATCH_PACKETS).fill(undefined);
+
+  /** Takes up the datagram `data[from..to)` for `place`, which is below `BATCH_PACKETS`. */
+  add(place: number, data: Uint8Array, from: number, to: number, table: RoutingTable): void {
+    const dropped = inspect(data, from, to, table);
+    this.#dropped[place] = dropped;
+    if (dropped !== undefined) return;
+    const { head } = table;
+    table.decoder.add(place, data, head.dcidOffset, head.dcidLength, isLongHeader(data, from));
+  }
+
+  /** Where the datagram of `place` goes, which came from the address of 16 octets at `hosts[at]`. */
+  decision(place: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable): Decision {
+    const dropped = this.#dropped[place];
+    if (dropped !== undefined) return dropped;
+    return settle(table.decoder.results[place] as number, hosts, at, port, table);
+  }
 }

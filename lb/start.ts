@@ -3,6 +3,7 @@ import { basename, dirname, resolve } from 'node:path';
 import pino, { type Logger } from 'pino';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
 import { type Address, formatAddress } from './address.ts';
+import { chooseSockets } from './choose-socket.ts';
 import {
   type ForwarderConfig,
   type ForwarderConfigInput,
@@ -26,6 +27,8 @@ export interface Forwarder {
   readonly metrics: Address | undefined;
   readonly counters: Counters;
   states(): ReadonlyMap<string, BackendState>;
+  /** Datagrams that full receive buffers have cost so far; 0 where the system does not say. */
+  kernelDrops(): number;
   /** Reads the cluster file again; a file with a fault changes nothing. Returns whether it was taken up. */
   reload(): boolean;
   /** Takes up this cluster at once, as a reload would. */
@@ -77,6 +80,10 @@ class RunningForwarder implements Forwarder {
 
   states(): ReadonlyMap<string, BackendState> {
     return this.#forwarding.states();
+  }
+
+  kernelDrops(): number {
+    return this.#forwarding.kernelDrops();
   }
 
   async start(config: ForwarderConfig, cluster: ClusterConfig, follow: boolean): Promise<void> {
@@ -143,6 +150,7 @@ class RunningForwarder implements Forwarder {
     this.#logger.debug(
       {
         ...totals,
+        kernelDrops: this.kernelDrops(),
         backends: Object.fromEntries(backends),
         states: Object.fromEntries(this.states()),
         lastBad: this.#forwarding.lastBadPacket(),
@@ -162,7 +170,9 @@ export async function startForwarder(options: StartOptions): Promise<Forwarder> 
   const path = typeof options.cluster === 'string' ? resolve(options.cluster) : undefined;
   const cluster = typeof options.cluster === 'string' ? readClusterFile(options.cluster) : options.cluster;
   const { listen, tunnel, probe } = config;
-  const forwarding = new Forwarding({ listen, tunnel, probe, logger });
+  const sockets = chooseSockets(config.socket);
+  logger.info({ socket: sockets.kind }, `UDP sockets are ${sockets.kind}: ${sockets.why}`);
+  const forwarding = new Forwarding({ listen, tunnel, probe, logger, sockets });
   const running = new RunningForwarder(forwarding, logger, path);
   await running.start(config, cluster, options.watch ?? true);
   logger.info(

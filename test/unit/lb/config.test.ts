@@ -11,6 +11,7 @@ describe('a forwarder’s settings', () => {
       value: {
         cluster: 'cluster.json',
         listen: [{ host: '0.0.0.0', port: 4433 }],
+        socket: 'auto',
         probe: { intervalMs: 500, silentAfter: 3, deadAfter: 12 },
         logLevel: 'info',
         statsIntervalMs: 10_000,
@@ -38,6 +39,7 @@ describe('a forwarder’s settings', () => {
     ],
     [{ metrics: 9091 }, 'metrics must be a string.'],
     [{ prob: {} }, 'The file has a key that means nothing here: prob.'],
+    [{ socket: 'raw' }, 'socket must be one of auto, batched, dgram.'],
     [{ probe: { intervalMs: 1 } }, 'probe.intervalMs must be at least 10.'],
     [{ logLevel: 'loud' }, 'logLevel must be one of trace, debug, info, warn, error, fatal, silent.'],
     [

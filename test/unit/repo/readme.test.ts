@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { FORWARDER_CONFIG_KEYS } from '../../../lb/config.ts';
 import { clusterFileSchema } from '../../../proto/quic-lb/index.ts';
 import { BACKEND_CONFIG_KEYS } from '../../../server/config.ts';
 
@@ -30,7 +31,7 @@ describe('the README keeps to the tree', () => {
   });
 
   it('documents every key of the configuration files', () => {
-    const keys = [...BACKEND_CONFIG_KEYS, ...Object.keys(clusterFileSchema.shape)];
+    const keys = [...BACKEND_CONFIG_KEYS, ...FORWARDER_CONFIG_KEYS, ...Object.keys(clusterFileSchema.shape)];
     expect(keys.filter((key) => !readme.includes(`\`${key}\``))).toEqual([]);
   });
 });
