@@ -222,14 +222,15 @@ export class WebTransportConnection {
     this.#sessions.drainAll();
   }
 
-  /** Server: accepts a session that was asked for. Does nothing when it is gone. */
-  acceptSession(sessionId: number, headers: readonly Field[] = []): void {
+  /** Server: accepts a session that was asked for. Does nothing, and gives false, when the client has given it up. */
+  acceptSession(sessionId: number, headers: readonly Field[] = []): boolean {
     const session = this.#sessions.get(sessionId);
-    if (!this.#weAreServer || session?.state !== 'asked') return;
+    if (!this.#weAreServer || session?.state !== 'asked') return false;
     const fields: Field[] = [[':status', '200']];
     if (session.draft02) fields.push([DRAFT02_RESPONSE, 'draft02']);
     this.#http3.sendHeaders(sessionId, [...fields, ...headers]);
     this.#sessions.open(session);
+    return true;
   }
 
   /** Server: answers with a status that refuses, such as 403, 404 or 429. Does nothing when the session is gone. */

@@ -129,16 +129,17 @@ export class WebTransportHost {
       if (event.type === 'streamReadable') session.streamReadable(event.streamId);
       else if (event.type === 'streamWritable') session.streamWritable(event.streamId);
       else if (event.type === 'streamFinished') session.streamFinished(event.streamId);
-      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code ?? 0);
-      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code ?? 0);
+      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code ?? null);
+      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code ?? null);
     }
   }
 
   async #decide(event: EventOf<'sessionRequested'>): Promise<void> {
-    const [path = '/', search = ''] = event.path.split('?', 2);
+    const mark = event.path.indexOf('?');
+    const path = mark < 0 ? event.path : event.path.slice(0, mark);
     const request: SessionRequest = {
       path,
-      query: new URLSearchParams(search),
+      query: new URLSearchParams(mark < 0 ? '' : event.path.slice(mark + 1)),
       authority: event.authority,
       origin: event.origin,
       headers: event.headers,
@@ -152,13 +153,12 @@ export class WebTransportHost {
     }
     if (this.#quic.closed) return;
     if ('refuse' in decision) this.#machine.rejectSession(event.sessionId, decision.refuse);
-    else {
+    else if (this.#machine.acceptSession(event.sessionId)) {
       const session = new Session(event.sessionId, request, this.#quic, {
         machine: this.#machine,
         wake: this.#wake,
       });
       this.#sessions.set(event.sessionId, session);
-      this.#machine.acceptSession(event.sessionId);
       decision.accept(session);
     }
     this.#pollAfterDecision();

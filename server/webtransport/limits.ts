@@ -3,9 +3,9 @@
  * credit: it fails `createBidirectionalStream` at once when there is none, though the W3C would have it wait. A stream that
  * is open costs about 10 KiB here (half of it, when it is unidirectional), so a hostile client gets some 8 MiB.
  */
-const STREAMS = 512;
+export const MAX_CLIENT_STREAMS = 512;
 
 export const CLIENT_STREAM_LIMITS = {
-  initialMaxStreamsBidi: STREAMS,
-  initialMaxStreamsUni: STREAMS,
+  initialMaxStreamsBidi: MAX_CLIENT_STREAMS,
+  initialMaxStreamsUni: MAX_CLIENT_STREAMS,
 } as const;

@@ -1,5 +1,6 @@
 import { ReadableStream, type ReadableStreamDefaultController, WritableStream } from 'node:stream/web';
 import type { QuicStats, QuicTransport, StreamDirection } from '../../proto/quic/index.ts';
+import { IncomingStreams } from './incoming.ts';
 import { type StreamOwner, StreamReader, StreamWriter } from './streams.ts';
 import {
   type BidirectionalStream,
@@ -15,6 +16,9 @@ const DATAGRAM_QUEUE = 256;
 /** Datagrams that are kept until somebody asks for them the first time. */
 const EARLY_DATAGRAMS = 16;
 
+/** Tells the client at once that nobody takes a stream, instead of letting it fill its window. */
+const NO_READER = new StreamError(0, 'no reader');
+
 interface Waiting {
   readonly direction: StreamDirection;
   readonly resolve: (streamId: number) => void;
@@ -24,8 +28,6 @@ interface Waiting {
 /** The session over the machine of one connection. `WebTransportHost` feeds it; users see `WebTransportSession`. */
 export class Session implements WebTransportSession {
   readonly request: SessionRequest;
-  readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
-  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
   readonly closed: Promise<CloseInfo>;
   readonly id: number;
 
@@ -35,8 +37,13 @@ export class Session implements WebTransportSession {
   readonly #writers = new Map<number, StreamWriter>();
   readonly #listeners = new Set<(change: NetworkChange) => void>();
   #waiting: Waiting[] = [];
-  #incomingBidi!: ReadableStreamDefaultController<BidirectionalStream>;
-  #incomingUni!: ReadableStreamDefaultController<ReadableStream<Uint8Array>>;
+  readonly #incomingBidi = new IncomingStreams<BidirectionalStream>(({ readable, writable }) => {
+    void readable.cancel(NO_READER);
+    void writable.abort(NO_READER);
+  });
+  readonly #incomingUni = new IncomingStreams<ReadableStream<Uint8Array>>(
+    (readable) => void readable.cancel(NO_READER),
+  );
   #datagrams: WebTransportSession['datagrams'] | undefined;
   #incomingDatagrams: ReadableStreamDefaultController<Uint8Array> | undefined;
   #earlyDatagrams: Uint8Array[] = [];
@@ -57,16 +64,14 @@ export class Session implements WebTransportSession {
       this.#settleClosed = { resolve, reject };
     });
     this.closed.catch(() => {}); // whoever does not look at `closed` need not know
-    this.incomingBidirectionalStreams = new ReadableStream({
-      start: (controller) => {
-        this.#incomingBidi = controller;
-      },
-    });
-    this.incomingUnidirectionalStreams = new ReadableStream({
-      start: (controller) => {
-        this.#incomingUni = controller;
-      },
-    });
+  }
+
+  get incomingBidirectionalStreams(): ReadableStream<BidirectionalStream> {
+    return this.#incomingBidi.readable;
+  }
+
+  get incomingUnidirectionalStreams(): ReadableStream<ReadableStream<Uint8Array>> {
+    return this.#incomingUni.readable;
   }
 
   /** Made when first asked for: a voice call never does, and pays for neither stream. */
@@ -117,14 +122,14 @@ export class Session implements WebTransportSession {
     const lost = outcome instanceof Error;
     const error = lost
       ? outcome
-      : new StreamError(0, `the session was closed${outcome.reason ? `: ${outcome.reason}` : ''}`);
+      : new StreamError(null, `the session was closed${outcome.reason ? `: ${outcome.reason}` : ''}`);
     for (const reader of [...this.#readers.values()]) reader.fail(error);
     for (const writer of [...this.#writers.values()]) writer.fail(error);
     for (const { reject } of this.#waiting) reject(error);
     this.#waiting = [];
-    for (const incoming of [this.#incomingBidi, this.#incomingUni, this.#incomingDatagrams]) {
-      closeQuietly(incoming, lost ? error : undefined);
-    }
+    this.#incomingBidi.end(lost ? error : undefined);
+    this.#incomingUni.end(lost ? error : undefined);
+    closeQuietly(this.#incomingDatagrams, lost ? error : undefined);
     this.#listeners.clear();
     if (lost) this.#settleClosed.reject(error);
     else this.#settleClosed.resolve(outcome);
@@ -133,13 +138,8 @@ export class Session implements WebTransportSession {
   streamOpened(streamId: number, direction: StreamDirection): void {
     if (this.#ended) return;
     const { readable } = this.#addReader(streamId);
-    try {
-      if (direction === 'unidirectional') this.#incomingUni.enqueue(readable);
-      else this.#incomingBidi.enqueue({ readable, writable: this.#addWriter(streamId).writable });
-    } catch {
-      // Nobody takes streams of this kind: the peer is told at once instead of filling its window.
-      void readable.cancel(new StreamError(0, 'no reader'));
-    }
+    if (direction === 'unidirectional') this.#incomingUni.add(readable);
+    else this.#incomingBidi.add({ readable, writable: this.#addWriter(streamId).writable });
   }
 
   streamReadable(streamId: number): void {
@@ -154,12 +154,12 @@ export class Session implements WebTransportSession {
     this.#writers.get(streamId)?.notifyFinished();
   }
 
-  streamReset(streamId: number, code: number): void {
-    this.#readers.get(streamId)?.fail(new StreamError(code, `the peer reset the stream with code ${code}`));
+  streamReset(streamId: number, code: number | null): void {
+    this.#readers.get(streamId)?.fail(new StreamError(code, `the peer reset the stream${withCode(code)}`));
   }
 
-  streamStopped(streamId: number, code: number): void {
-    this.#writers.get(streamId)?.fail(new StreamError(code, `the peer stopped the stream with code ${code}`));
+  streamStopped(streamId: number, code: number | null): void {
+    this.#writers.get(streamId)?.fail(new StreamError(code, `the peer stopped the stream${withCode(code)}`));
   }
 
   streamsAvailable(direction: StreamDirection): void {
@@ -186,14 +186,20 @@ export class Session implements WebTransportSession {
   }
 
   async #open(direction: StreamDirection, options?: { sendOrder?: number }): Promise<number> {
-    if (this.#ended) throw new StreamError(0, 'the session is closed');
+    this.#mustLive();
     const { machine } = this.#owner;
     const streamId =
       machine.openStream(this.id, direction) ??
       (await new Promise<number>((resolve, reject) => this.#waiting.push({ direction, resolve, reject })));
+    // It may have ended between the grant and now: nothing would ever come of its streams.
+    this.#mustLive();
     if (options?.sendOrder !== undefined) machine.setStreamPriority(streamId, options.sendOrder);
     this.#owner.wake();
     return streamId;
+  }
+
+  #mustLive(): void {
+    if (this.#ended) throw new StreamError(null, 'the session is closed');
   }
 
   #addReader(streamId: number): StreamReader {
@@ -238,6 +244,10 @@ export class Session implements WebTransportSession {
       },
     };
   }
+}
+
+function withCode(code: number | null): string {
+  return code === null ? '' : ` with code ${code}`;
 }
 
 function closeQuietly(

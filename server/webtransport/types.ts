@@ -61,12 +61,15 @@ export interface WebTransportSession {
   onNetworkChange(listener: (change: NetworkChange) => void): () => void;
 }
 
-/** An error with the WebTransport stream code (0 to 2^32 - 1) that goes, or came, over the wire. */
+/**
+ * An error with the WebTransport stream code (0 to 2^32 - 1) that goes, or came, over the wire; `null` when what came was no
+ * application's doing (draft-ietf-webtrans-http3 §4.4).
+ */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
-  readonly streamErrorCode: number;
+  readonly streamErrorCode: number | null;
 
-  constructor(streamErrorCode: number, message: string) {
+  constructor(streamErrorCode: number | null, message: string) {
     super(message);
     this.streamErrorCode = streamErrorCode;
   }

@@ -49,6 +49,7 @@ export class MemoryQuic implements QuicTransport {
   /** How the connection was closed, by either end. */
   closedWith: { readonly code: number; readonly reason: string; readonly by: 'local' | 'peer' } | undefined;
   readonly #options: MemoryQuicOptions;
+  #maxStreams: number;
   readonly #events: QuicEvent[] = [];
   readonly #incoming = new Map<number, Incoming>();
   /** Halves that this end may send on. */
@@ -63,6 +64,7 @@ export class MemoryQuic implements QuicTransport {
   constructor(role: 'client' | 'server', options: MemoryQuicOptions = {}) {
     this.role = role;
     this.#options = options;
+    this.#maxStreams = options.maxStreams ?? 1000;
   }
 
   /** As if the handshake were done. */
@@ -77,13 +79,18 @@ export class MemoryQuic implements QuicTransport {
 
   openStream(direction: StreamDirection): number | undefined {
     const count = this.#opened[direction];
-    if (this.closedWith || count >= (this.#options.maxStreams ?? 1000)) return undefined;
+    if (this.closedWith || count >= this.#maxStreams) return undefined;
     this.#opened[direction]++;
     const id = count * 4 + (direction === 'unidirectional' ? 2 : 0) + (this.role === 'server' ? 1 : 0);
     this.#sendable.add(id);
     if (direction === 'bidirectional')
       this.#incoming.set(id, { parts: [], fin: false, ended: false, told: false });
     return id;
+  }
+
+  /** As if the peer's MAX_STREAMS came; `streamsAvailable` is the caller's to tell. */
+  allow(maxStreams: number): void {
+    this.#maxStreams = maxStreams;
   }
 
   writeStream(streamId: number, data: Uint8Array, fin = false): void {
@@ -127,8 +134,10 @@ export class MemoryQuic implements QuicTransport {
 
   resetStream(streamId: number, code: number): void {
     if (!this.#sendable.delete(streamId) || this.closedWith) return;
-    this.peer?.inbox.delete(streamId);
-    this.#send(streamId, { kind: 'reset', code });
+    const inbox = this.peer?.inbox;
+    const stops = inbox?.get(streamId)?.filter(({ kind }) => kind === 'stop') ?? [];
+    inbox?.delete(streamId);
+    for (const operation of [...stops, { kind: 'reset', code } as const]) this.#send(streamId, operation);
   }
 
   stopSending(streamId: number, code: number): void {

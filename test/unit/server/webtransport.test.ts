@@ -26,10 +26,12 @@ class World {
   readonly events: WebTransportEvent[] = [];
   readonly host: WebTransportHost;
   readonly session: Promise<WebTransportSession>;
+  readonly #quic: MemoryQuic;
   readonly #ends: Parameters<typeof settle>[0];
 
-  constructor(decide?: () => SessionDecision | Promise<SessionDecision>) {
-    const pair = memoryQuicPair({ maxStreams: 3 });
+  constructor(decide?: () => SessionDecision | Promise<SessionDecision>, maxStreams = 3) {
+    const pair = memoryQuicPair({ maxStreams });
+    this.#quic = pair.server;
     let accepted!: (session: WebTransportSession) => void;
     this.session = new Promise((resolve) => {
       accepted = resolve;
@@ -71,6 +73,17 @@ class World {
     }
   }
 
+  /** One round of deliveries. */
+  deliver(): void {
+    settle(this.#ends);
+  }
+
+  /** The client raises its limit, and the server sees it at once. */
+  allowStreams(maxStreams: number): void {
+    this.#quic.allow(maxStreams);
+    this.host.handle({ type: 'streamsAvailable', direction: 'unidirectional' });
+  }
+
   event<Type extends WebTransportEvent['type']>(
     type: Type,
   ): Extract<WebTransportEvent, { type: Type }> | undefined {
@@ -80,11 +93,13 @@ class World {
   }
 }
 
-async function openSession(): Promise<{ world: World; session: WebTransportSession; id: number }> {
-  const world = new World();
+async function openSession(
+  maxStreams?: number,
+): Promise<{ world: World; session: WebTransportSession; id: number }> {
+  const world = new World(undefined, maxStreams);
   const id = world.client.connectSession({
     authority: 'localhost',
-    path: '/voice?lang=en',
+    path: '/voice?lang=en&next=/a?b=c',
     origin: 'http://localhost:8080',
   });
   await world.settle();
@@ -97,6 +112,7 @@ describe('a session shaped as the W3C does', () => {
     expect(world.event('sessionEstablished')).toBeDefined();
     expect(session.request.path).toBe('/voice');
     expect(session.request.query.get('lang')).toBe('en');
+    expect(session.request.query.get('next')).toBe('/a?b=c');
     expect(session.request.origin).toBe('http://localhost:8080');
     expect(session.request.remoteAddress).toEqual(PATH.remote);
   });
@@ -159,6 +175,69 @@ describe('a session shaped as the W3C does', () => {
     await expect(stream!.writable.getWriter().write(octets('y'))).rejects.toMatchObject({
       streamErrorCode: 4,
     });
+  });
+
+  it('says of a reset by the protocol itself that it carries no code (draft §4.4)', async () => {
+    const { world, session, id } = await openSession();
+    const streamId = world.client.openStream(id, 'bidirectional')!;
+    world.client.writeStream(streamId, octets('x'));
+    await world.settle();
+    const { value: stream } = await session.incomingBidirectionalStreams.getReader().read();
+    const read = expect(stream!.readable.getReader().closed).rejects.toMatchObject({ streamErrorCode: null });
+    world.client.quic.resetStream(streamId, 0x10c);
+    world.client.quic.stopSending(streamId, 0x10c);
+    await world.settle();
+    await read;
+    await expect(stream!.writable.getWriter().closed).rejects.toMatchObject({ streamErrorCode: null });
+  });
+
+  it('turns both halves of a bidirectional stream away when nobody wants any more, and those that wait', async () => {
+    const { world, session, id } = await openSession();
+    const open = async () => {
+      const streamId = world.client.openStream(id, 'bidirectional')!;
+      world.client.writeStream(streamId, octets('x'));
+      await world.settle();
+      return streamId;
+    };
+    const waited = await open();
+    await session.incomingBidirectionalStreams.cancel();
+    const late = await open();
+    for (const type of ['streamReset', 'streamStopped'] as const) {
+      const told = world.events.flatMap((event) => (event.type === type ? [event.streamId] : []));
+      expect(told).toEqual([waited, late]);
+    }
+  });
+
+  it('keeps no more streams that nobody takes than a client may have open: a peer that resets them gets others', async () => {
+    const { world, session, id } = await openSession(3000);
+    for (let i = 0; i < 2000; i++) {
+      const streamId = world.client.openStream(id, 'unidirectional')!;
+      world.client.writeStream(streamId, octets('x'));
+      world.deliver();
+      world.client.resetStream(streamId, 1);
+    }
+    await world.settle();
+    let taken = 0;
+    const taking = (async () => {
+      for await (const _ of session.incomingUnidirectionalStreams) taken++;
+    })();
+    await new Promise((resolve) => setImmediate(resolve));
+    world.client.closeSession(id, 0, '');
+    await world.settle();
+    await taking;
+    expect(taken).toBeGreaterThan(0);
+    expect(taken).toBeLessThanOrEqual(512);
+  });
+
+  it('gives no stream that was allowed just as the session ended: its reads would never end', async () => {
+    const { world, session, id } = await openSession(1);
+    // The one that the peer allows is the control stream of HTTP/3.
+    const creating = session.createUnidirectionalStream();
+    const refused = expect(creating).rejects.toThrow(/closed/);
+    world.allowStreams(2);
+    session.close();
+    await refused;
+    expect(id).toBe(0);
   });
 
   it('closes cleanly with code and reason, in both directions', async () => {
@@ -245,6 +324,25 @@ describe('a host', () => {
       await world.settle();
       expect(world.event('sessionRejected')?.status).toBe(status);
     }
+  });
+
+  it('hands nobody a session that its client gave up before the decision', async () => {
+    let decide!: (decision: SessionDecision) => void;
+    let accepted = 0;
+    const world = new World(
+      () =>
+        new Promise((resolve) => {
+          decide = resolve;
+        }),
+    );
+    const id = world.client.connectSession({ authority: 'localhost', path: '/' });
+    await world.settle();
+    world.client.closeSession(id, 0, '');
+    await world.settle();
+    decide({ accept: () => accepted++ });
+    await world.settle();
+    expect(accepted).toBe(0);
+    expect(world.host.idle).toBe(true);
   });
 
   it('answers plain requests', async () => {
