@@ -204,6 +204,20 @@ describe('Retry at a client (RFC 9000 §17.2.5)', () => {
     expect(opened?.packetNumber).toBeGreaterThan(0);
   });
 
+  test('RFC 9002 §6.3: it resets the timers: a probe of the new Initial comes after the first timeout again, not after twice that', () => {
+    const { peer, engine } = rawServer();
+    peer.autoHandshake = false;
+    peer.autoAck = false;
+    peer.run(3_500);
+    expect(engine.connection.stats().ptoCount).toBe(2);
+    peer.now = peer.target.deadline()!;
+    peer.target.onDeadline(peer.now);
+    sendRetry(peer);
+    expect(engine.connection.stats()).toMatchObject({ ptoCount: 0, bytesInFlight: 0 });
+    peer.target.transmit(peer.now);
+    expect(peer.target.deadline()).toBeCloseTo(peer.now + 333 + 4 * 166.5, 3);
+  });
+
   test('RFC 9000 §17.2.5.2: a second Retry is discarded', () => {
     const { peer, engine } = rawServer();
     const first = sendRetry(peer);

@@ -5,6 +5,7 @@ import {
   liveClient,
   liveServer,
   type RawPeer,
+  rawClient,
   rawServer,
   type SeenPacket,
 } from '../support/conformance-peer.ts';
@@ -89,6 +90,61 @@ describe('probe timeout (RFC 9002 §6.2)', () => {
     peer.send('oneRtt', PING);
     peer.send('oneRtt', PING);
     expect(engine.state.recovery.deadline()).toBeUndefined();
+  });
+});
+
+describe('probes during the handshake (RFC 9002 §6.2.4)', () => {
+  test('RFC 9002 §6.2.4: what a server sent at half a round trip goes along with the probes of its handshake', () => {
+    const { peer, engine } = rawClient();
+    // The client has all, but says nothing after its ClientHello.
+    peer.onTlsSend = (level, data) => (level === 'initial' ? [data] : []);
+    peer.autoAck = false;
+    peer.settle();
+    const id = engine.connection.openStream('unidirectional')!;
+    engine.connection.writeStream(id, new Uint8Array(40).fill(9), true);
+    // Credit for what follows.
+    for (let i = 0; i < 3; i++) peer.sendDatagram(peer.packet('initial', [PING]));
+    const sentOnce = peer.framesOf('stream').length;
+    expect(sentOnce).toBeGreaterThan(0);
+    peer.run(1_500);
+    expect(engine.state.confirmed).toBe(false);
+    expect(peer.framesOf('stream').length).toBeGreaterThan(sentOnce);
+  });
+
+  test('RFC 9002 §6.2.4: a request that was lost with the Finished of a client is repeated with it', () => {
+    const { peer, engine } = rawServer();
+    let silent = false;
+    peer.onTlsSend = (level, data) => {
+      silent ||= level === 'handshake';
+      return [data];
+    };
+    while (!silent || engine.eventsOf('connected').length === 0) {
+      peer.settle();
+      if (engine.eventsOf('connected').length === 0) peer.run(100);
+    }
+    peer.autoAck = false;
+    engine.connection.writeStream(engine.connection.openStream('bidirectional')!, new Uint8Array(40), true);
+    peer.settle();
+    const sentOnce = peer.framesOf('stream').length;
+    const before = peer.seen.length;
+    engine.state.spaces[1].pingDue = true;
+    peer.settle();
+    peer.run(1_500);
+    expect(engine.state.confirmed).toBe(false);
+    const levels = new Set(peer.seen.slice(before).map(({ level }) => level));
+    expect([...levels].sort()).toEqual(['handshake', 'oneRtt']);
+    expect(peer.framesOf('stream').length).toBeGreaterThan(sentOnce);
+  });
+
+  test('RFC 9002 §6.2.1: the ACK of a Handshake packet, by which a client learns that it is validated, ends its backoff', () => {
+    const { peer, engine } = rawServer();
+    peer.autoAck = false;
+    peer.settle();
+    peer.run(2_000);
+    expect(engine.connection.stats().ptoCount).toBeGreaterThan(0);
+    const largest = Math.max(...peer.received.handshake);
+    peer.send('handshake', ackRanges({ smallest: largest, largest }));
+    expect(engine.connection.stats().ptoCount).toBe(0);
   });
 });
 

@@ -21,6 +21,8 @@ export function onAckFrame(
     space.name === 'application'
       ? (state.peerParameters?.ackDelayExponent ?? DEFAULT_ACK_DELAY_EXPONENT)
       : DEFAULT_ACK_DELAY_EXPONENT;
+  // RFC 9002 §6.2.1, Appendix A.7: this very ACK shows a client that it is validated, and so ends its backoff.
+  if (space.name === 'handshake') state.recovery.setPeerCompletedAddressValidation();
   const outcome = state.recovery.onAckReceived(
     space.id,
     {
@@ -33,8 +35,6 @@ export function onAckFrame(
     now,
   );
   if (space.name === 'application') state.keys.application?.acknowledged(largest, generation);
-  // RFC 9001 §4.1.2: a client may take an acknowledged 1-RTT packet for confirmation; HANDSHAKE_DONE is what we wait for.
-  if (space.name === 'handshake') state.recovery.setPeerCompletedAddressValidation();
   space.largestAcked = Math.max(space.largestAcked, largest);
   for (const packet of outcome.acked) onPacketAcked(state, space, packet);
   onPacketsLost(state, space, outcome.lost, now);

@@ -1,5 +1,11 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import type { ConnectionCloseFrame, DatagramFrame, Frame } from '../frames/index.ts';
+import {
+  type ConnectionCloseFrame,
+  type DatagramFrame,
+  type FlowFrame,
+  type Frame,
+  FrameType,
+} from '../frames/index.ts';
 import type { StreamDirection } from '../types.ts';
 import { onAckFrame } from './acks.ts';
 import { onCryptoFrame, onHandshakeConfirmed } from './handshake.ts';
@@ -102,21 +108,6 @@ function handlePathFrame(
 /** A retired CID still reaches us this many probe timeouts, for packets that were on their way. */
 const LINGER_PTOS = 3;
 
-type FlowFrame = Extract<
-  Frame,
-  {
-    type:
-      | 'resetStream'
-      | 'stopSending'
-      | 'maxData'
-      | 'maxStreamData'
-      | 'maxStreams'
-      | 'dataBlocked'
-      | 'streamDataBlocked'
-      | 'streamsBlocked';
-  }
->;
-
 function handleFlowFrame(state: ConnectionState, frame: FlowFrame): void {
   const { streams } = state;
   switch (frame.type) {
@@ -153,7 +144,7 @@ function onDatagram(state: ConnectionState, frame: DatagramFrame): void {
     throw new TransportError(
       TransportErrorCode.PROTOCOL_VIOLATION,
       `DATAGRAM frame of ${frame.frameOctets} octets, we take ${state.config.maxDatagramFrameSize}`,
-      0x30,
+      FrameType.DATAGRAM,
     );
   state.events.pushDatagram(frame.data.slice());
 }

@@ -10,7 +10,7 @@ export interface QuicMemory {
   readonly sendingOctets: number;
   /** Received and not read: at most what flow control granted, rounded up to blocks. */
   readonly receivingOctets: number;
-  /** Handshake data that waits for a gap before it to close. */
+  /** Handshake data that waits for a gap before it to close, or is kept to be sent again. */
   readonly handshakeOctets: number;
   /** Packets that wait for their keys. */
   readonly undecryptedOctets: number;
@@ -33,7 +33,10 @@ export function memoryOf(state: ConnectionState): QuicMemory {
     peerStreams: streams.peerStreams,
     sendingOctets: sending,
     receivingOctets: receiving,
-    handshakeOctets: spaces.reduce((sum, { cryptoIn }) => sum + cryptoIn.heldOctets, 0),
+    handshakeOctets: spaces.reduce(
+      (sum, { cryptoIn, cryptoOut }) => sum + cryptoIn.heldOctets + cryptoOut.heldOctets,
+      0,
+    ),
     undecryptedOctets: state.undecrypted.octets,
     datagramOctets: events.datagramOctets + state.datagramsOut.octets,
     events: events.length,

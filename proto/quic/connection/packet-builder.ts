@@ -62,7 +62,6 @@ export function writeElicitingFrames(
   if (space.name === 'application') writeControlFrames(state, writer, payload, now);
   writeCryptoFrames(space, writer, payload);
   if (space.name === 'application' && state.writable) writeApplicationData(state, writer, payload);
-  if (space.ackOnlySent >= ACK_ONLY_RUN) space.pingDue = true;
   const mustElicit = space.pingDue || (space.probes > 0 && !payload.ackEliciting);
   if (mustElicit && writer.remaining > 0) {
     if (!payload.ackEliciting) writePing(writer);
@@ -163,6 +162,8 @@ function writeDatagrams(state: ConnectionState, writer: Writer, payload: Payload
 
 /** Whether a space has ack-eliciting frames to send. */
 export function hasElicitingWork(state: ConnectionState, space: SpaceState): boolean {
+  // RFC 9000 §13.2.4: who only receives learns by this alone which of its ACKs arrived.
+  if (space.ackOnlySent >= ACK_ONLY_RUN && space.ack.pending) space.pingDue = true;
   if (space.cryptoOut.hasPending || space.pingDue || space.probes > 0) return true;
   if (space.name !== 'application') return false;
   if (state.handshakeDoneDue) return true;

@@ -125,17 +125,17 @@ function handleRecovery(state: ConnectionState, now: number): void {
   if (outcome.type !== 'probe') return;
   onMtuTimeout(state, now);
   probe(state, outcome.space, 2);
-  // RFC 9002 §6.2.4: the other handshake space goes along. Else an Initial that the window keeps back would wait for
-  // Handshake packets that the peer cannot read without it.
-  for (const id of [PacketSpace.INITIAL, PacketSpace.HANDSHAKE]) {
+  // RFC 9002 §6.2.4: the other spaces go along. Else an Initial that the window keeps back would wait for Handshake
+  // packets that the peer cannot read without it, and a request for a probe timer that only the end of the handshake sets.
+  for (const { id, cryptoOut } of state.spaces) {
     if (id === outcome.space || !hasKeys(state, id)) continue;
-    if (state.spaces[id].cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id))
-      probe(state, id, 1);
+    if (cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id)) probe(state, id, 1);
   }
 }
 
-function hasKeys(state: ConnectionState, id: PacketSpace): boolean {
-  return (id === PacketSpace.INITIAL ? state.keys.initial : state.keys.handshake) !== undefined;
+function hasKeys({ keys }: ConnectionState, id: PacketSpace): boolean {
+  if (id === PacketSpace.APPLICATION) return keys.application !== undefined;
+  return (id === PacketSpace.INITIAL ? keys.initial : keys.handshake) !== undefined;
 }
 
 /** Queues a probe of a space: what is oldest in flight, sent again, or a PING. */

@@ -304,17 +304,17 @@ export class Recovery<Intent> {
   /** The keys of a space are gone (RFC 9001 §4.9): its packets are forgotten (RFC 9002 §6.2.2 and §6.4). */
   discardSpace(space: PacketSpace, now: number): void {
     this.takeOutstanding(space, now);
-    this.#ptoCount = 0;
   }
 
   /**
    * Removes and returns what is outstanding in a space, for a Retry or for 0-RTT that was not accepted; congestion
-   * control learns nothing from it.
+   * control learns nothing from it, and the probe timer starts anew (RFC 9002 §6.2.2, §6.3).
    */
   takeOutstanding(space: PacketSpace, now: number): readonly SentPacket<Intent>[] {
     const state = this.#spaces[space];
     const taken = state.takeAll();
     for (const packet of taken) this.#leaveFlight(state, packet);
+    this.#ptoCount = 0;
     this.#lastEventMs = now;
     return taken;
   }

@@ -155,9 +155,21 @@ describe('bounds', () => {
     sender.acked(0, 30);
     sender.lost(0, 60);
     expect(sender.take(100)).toMatchObject({ offset: 30 });
-    sender.resendUnacked();
+    sender.lost(0, 100);
     expect(sender.take(1000)?.data.length).toBe(70);
     expect(sender.hasPending).toBe(false);
+  });
+
+  test('handshake data is forgotten with the keys of its level, in either direction (RFC 9000 §13.3)', () => {
+    const pair = new QuicPair();
+    const client = pair.connect();
+    pair.run(() => pair.has(client, 'handshakeConfirmed'));
+    expect(client.memory().handshakeOctets).toBe(0);
+    expect(pair.accepted[0]!.memory().handshakeOctets).toBe(0);
+    const receiver = new CryptoReceiver();
+    receiver.receive(10, patternOctets(1, 50));
+    receiver.discard();
+    expect(receiver.heldOctets).toBe(0);
   });
 
   test('a peer that makes us retire CIDs faster than it acknowledges is closed (RFC 9000 §5.1.2)', () => {

@@ -1,0 +1,39 @@
+import { describe, expect, test } from 'vitest';
+import type { Frame } from '../../proto/quic/frames/index.ts';
+import { live, liveServer } from '../support/conformance-peer.ts';
+
+const PING: Frame = { type: 'ping' };
+
+describe('who only acknowledges (RFC 9000 §13.2)', () => {
+  test.each(['server', 'client'] as const)(
+    'RFC 9000 §13.2.4: a %s that only receives asks now and then for an acknowledgement, so that its ACKs grow no longer',
+    (role) => {
+      const { peer, engine } = live[role]();
+      peer.run(1_000);
+      const before = peer.seen.length;
+      // Every second packet is lost on its way: each one that comes is a range of its own.
+      for (let i = 0; i < 200; i++) {
+        peer.next.oneRtt += 1;
+        peer.send('oneRtt', PING);
+      }
+      const pings = peer.framesOf('ping', before).length;
+      expect(pings).toBeGreaterThanOrEqual(3);
+      // RFC 9000 §13.2.1: not with all of them, or both sides would ask for ever.
+      expect(pings).toBeLessThan(20);
+      peer.autoAck = true;
+      for (let i = 0; i < 40; i++) peer.send('oneRtt', PING);
+      const [last] = peer.framesOf('ack').slice(-1);
+      expect(last!.ranges.length).toBeLessThan(32);
+      expect(engine.connection.closed).toBe(false);
+    },
+  );
+
+  test('RFC 9000 §13.2.1: what asks for no acknowledgement gets none, however much of it comes', () => {
+    const { peer } = liveServer();
+    peer.run(1_000);
+    const before = peer.seen.length;
+    for (let i = 0; i < 100; i++) peer.send('oneRtt', { type: 'padding', length: 20 });
+    peer.run(1_000);
+    expect(peer.seen.length).toBe(before);
+  });
+});
