@@ -21,7 +21,7 @@ export type {
 } from './endpoint/options.ts';
 export { type CloseReason, TransportError, TransportErrorCode, UsageError } from './errors.ts';
 export type { QuicEvent, QuicStats, QuicTransport } from './events.ts';
-export type { Frame } from './frames/index.ts';
+export type { FlowFrame, Frame } from './frames/index.ts';
 export type { TransportParameters } from './transport-parameters.ts';
 export {
   type Address,

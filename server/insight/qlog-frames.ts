@@ -1,4 +1,4 @@
-import type { Frame } from '../../proto/quic/index.ts';
+import type { FlowFrame, Frame } from '../../proto/quic/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
 
 /** A frame as qlog writes it (draft-ietf-quic-qlog-quic-events). Content of streams is never logged, only its place. */
@@ -61,21 +61,6 @@ export function qlogFrame(frame: Frame, ackDelayExponent: number): QlogFrame {
       return flowFrame(frame);
   }
 }
-
-type FlowFrame = Extract<
-  Frame,
-  {
-    type:
-      | 'resetStream'
-      | 'stopSending'
-      | 'maxData'
-      | 'maxStreamData'
-      | 'maxStreams'
-      | 'dataBlocked'
-      | 'streamDataBlocked'
-      | 'streamsBlocked';
-  }
->;
 
 function flowFrame(frame: FlowFrame): QlogFrame {
   switch (frame.type) {

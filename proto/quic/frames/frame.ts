@@ -125,22 +125,27 @@ export interface DatagramFrame {
   readonly frameOctets: number;
 }
 
-/** A decoded frame. Octets are views into the packet: copy what must outlive it. */
-export type Frame =
-  | PaddingFrame
-  | PingFrame
-  | AckFrame
-  | ResetStreamFrame
-  | StopSendingFrame
-  | CryptoFrame
-  | NewTokenFrame
-  | StreamFrame
+/** Frames that give credit or ask for it. */
+export type LimitFrame =
   | MaxDataFrame
   | MaxStreamDataFrame
   | MaxStreamsFrame
   | DataBlockedFrame
   | StreamDataBlockedFrame
-  | StreamsBlockedFrame
+  | StreamsBlockedFrame;
+
+/** What streams are told beside their data. */
+export type FlowFrame = ResetStreamFrame | StopSendingFrame | LimitFrame;
+
+/** A decoded frame. Octets are views into the packet: copy what must outlive it. */
+export type Frame =
+  | PaddingFrame
+  | PingFrame
+  | AckFrame
+  | CryptoFrame
+  | NewTokenFrame
+  | StreamFrame
+  | FlowFrame
   | NewConnectionIdFrame
   | RetireConnectionIdFrame
   | PathChallengeFrame

@@ -11,6 +11,7 @@ export {
   type CryptoFrame,
   type DatagramFrame,
   type EcnCounts,
+  type FlowFrame,
   type Frame,
   type FramePacketType,
   FrameType,

@@ -4,7 +4,7 @@ import { writeConnectionClose } from './close.ts';
 import { writeNewConnectionId, writeRetireConnectionId } from './connection-id.ts';
 import { writeCrypto, writeNewToken } from './crypto.ts';
 import { writeDatagram } from './datagram.ts';
-import { type Frame, FrameType } from './frame.ts';
+import { type Frame, FrameType, type LimitFrame } from './frame.ts';
 import {
   writeDataBlocked,
   writeMaxData,
@@ -89,13 +89,6 @@ export function writeFrame(writer: Writer, frame: Frame): void {
       return;
   }
 }
-
-type LimitFrame = Extract<
-  Frame,
-  {
-    type: 'maxData' | 'maxStreamData' | 'maxStreams' | 'dataBlocked' | 'streamDataBlocked' | 'streamsBlocked';
-  }
->;
 
 function writeLimitFrame(writer: Writer, frame: LimitFrame): void {
   switch (frame.type) {
