@@ -93,12 +93,14 @@ function extensions(hosts: readonly string[], keyId: Uint8Array): Buffer {
   return explicit(
     3,
     sequence(
-      // subjectAltName, basicConstraints (not a CA), keyUsage digitalSignature, extKeyUsage serverAuth, subjectKeyIdentifier
+      // subjectAltName, basicConstraints (not a CA), keyUsage digitalSignature, extKeyUsage serverAuth, subjectKeyIdentifier,
+      // authorityKeyIdentifier: all have one name, and OpenSSL tells two that it trusts apart by nothing else
       extension('2.5.29.17', false, sequence(...hosts.map(generalName))),
       extension('2.5.29.19', true, sequence()),
       extension('2.5.29.15', true, bitString(Buffer.from([0x80]), 7)),
       extension('2.5.29.37', false, sequence(oid('1.3.6.1.5.5.7.3.1'))),
       extension('2.5.29.14', false, octetString(keyId)),
+      extension('2.5.29.35', false, sequence(implicit(0, keyId))),
     ),
   );
 }

@@ -6,14 +6,14 @@ import type { Logger } from 'pino';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
 import { createConnectionIdGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
-import { readCluster } from './cluster.ts';
+import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { StartupError } from './errors.ts';
 import { openKeyLog, QlogDirectory } from './insight/index.ts';
+import { LiveCertificate } from './live-certificate.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { SessionRouter } from './router.ts';
-import { loadCertificate } from './tls-certificate.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
@@ -21,6 +21,9 @@ import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts'
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
 const DRAIN_POLL_MS = 100;
+/** Time for pages to be told that the backend ends, in ms. */
+const SHUTDOWN_MS = 600;
+const SHUTDOWN_POLL_MS = 50;
 /** A draining backend closes connections that had no session for this long: time for the last one's close to arrive. */
 const DRAIN_IDLE_MS = 1000;
 
@@ -32,6 +35,14 @@ export interface Backend {
   drain(): Promise<void>;
   /** Closes every connection and stops. */
   close(): Promise<void>;
+  /** Reads certificate and cluster file again now; a change of them is noticed within seconds anyway. */
+  reload(): void;
+}
+
+/** What is read again while the backend runs. */
+interface LiveFiles {
+  readonly certificate: LiveCertificate;
+  readonly forwarders: LiveForwarders;
 }
 
 class RunningBackend implements Backend {
@@ -42,15 +53,19 @@ class RunningBackend implements Backend {
   readonly #driver: EndpointDriver;
   readonly #router: SessionRouter;
   readonly #metrics: BackendMetrics;
+  readonly #files: LiveFiles;
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
   #metricsServer: Server | undefined;
   readonly #drainSignal = new AbortController();
+  readonly #shutdownSignal = new AbortController();
+  #closed: Promise<void> | undefined;
 
   constructor(
     config: BackendConfig,
     log: Logger,
     endpoint: QuicEndpoint,
     sockets: readonly PacketSocket[],
+    files: LiveFiles,
     ownServerId: Uint8Array,
     env: NodeJS.ProcessEnv,
   ) {
@@ -58,12 +73,15 @@ class RunningBackend implements Backend {
     this.#log = log;
     this.#endpoint = endpoint;
     this.#sockets = sockets;
-    this.#metrics = new BackendMetrics(endpoint, sockets);
+    this.#files = files;
+    this.#metrics = new BackendMetrics(endpoint, sockets, () => files.certificate.notAfterEpochMs);
     const serverId = toHex(ownServerId);
     const draining = this.#drainSignal.signal;
+    const shutdown = this.#shutdownSignal.signal;
     // Every call listens: Node would take more than ten for a leak.
-    setMaxListeners(0, draining);
-    const voice = makeVoiceHandler(config, env, { serverId, draining, log, observer: this.#metrics.voice });
+    setMaxListeners(0, draining, shutdown);
+    const { voice: observer } = this.#metrics;
+    const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer });
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
   }
@@ -84,6 +102,11 @@ class RunningBackend implements Backend {
     );
   }
 
+  reload(): void {
+    this.#files.certificate.reload();
+    this.#files.forwarders.reload();
+  }
+
   async drain(): Promise<void> {
     if (this.#drainSignal.signal.aborted) return this.close();
     this.#drainSignal.abort();
@@ -93,17 +116,32 @@ class RunningBackend implements Backend {
     this.#log.info({ connections: this.#hosts.size }, 'draining');
     const end = this.#driver.now() + this.#config.drainSeconds * 1000;
     const idleSince = new Map<QuicConnection, number>();
-    while (this.#hosts.size > 0 && this.#driver.now() < end) {
+    while (this.#hosts.size > 0 && this.#driver.now() < end && this.#closed === undefined) {
       this.#closeIdle(idleSince, this.#driver.now());
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
     await this.close();
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown();
+    return this.#closed;
+  }
+
+  /** Voice sessions get a moment to tell their pages why; then every connection is closed. */
+  async #shutDown(): Promise<void> {
+    this.#endpoint.acceptNew = false;
+    this.#router.draining = true;
+    this.#shutdownSignal.abort();
+    const end = this.#driver.now() + SHUTDOWN_MS;
+    while (this.#router.sessions > 0 && this.#driver.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, SHUTDOWN_POLL_MS));
+    }
     for (const connection of this.#hosts.keys())
       connection.close(H3_NO_ERROR, 'the backend is shutting down');
     this.#metricsServer?.close();
+    this.#files.certificate.close();
+    this.#files.forwarders.close();
     await this.#driver.close();
   }
 
@@ -119,7 +157,7 @@ class RunningBackend implements Backend {
 
   /** A full backend falls silent to probes and newcomers, so that forwarders send them elsewhere. */
   #reviewLoad(): void {
-    this.#endpoint.acceptNew = !this.#drainSignal.signal.aborted && !this.#router.full;
+    this.#endpoint.acceptNew = !this.#router.draining && !this.#router.full;
   }
 
   #handle(item: EndpointEvent): void {
@@ -149,8 +187,8 @@ class RunningBackend implements Backend {
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
   const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
-  const certificate = loadCertificate(config.certificate, config.key, Date.now());
-  if (!warmUp(certificate)) {
+  const certificate = new LiveCertificate(config.certificate, config.key, log);
+  if (!warmUp(certificate.current)) {
     throw new StartupError(
       `certificate: no handshake succeeds with ${config.certificate}; it must be ECDSA P-256, RSA or Ed25519.`,
     );
@@ -174,7 +212,10 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
         preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },
       }),
       tls: {
-        certificates: [certificate],
+        // Asked at each handshake: it may have been renewed.
+        get certificates() {
+          return [certificate.current];
+        },
         alpnProtocols: ['h3'],
         tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
         ...(keyLog && { keyLog: keyLog.write }),
@@ -184,9 +225,18 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const sockets = [await openTunnelSocket(tunnel, new Set(cluster.forwarders))];
+  const forwarders = new LiveForwarders(config.cluster, config.name, cluster.forwarders, log);
+  const sockets = [await openTunnelSocket(tunnel, forwarders.addresses)];
   if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));
-  const backend = new RunningBackend(config, log, endpoint, sockets, serverId, env);
+  const backend = new RunningBackend(
+    config,
+    log,
+    endpoint,
+    sockets,
+    { certificate, forwarders },
+    serverId,
+    env,
+  );
   await backend.serveMetrics();
   return backend;
 }

@@ -1,8 +1,10 @@
+import type { Logger } from 'pino';
 import type { Address } from '../proto/quic/index.ts';
 import { type ClusterConfig, parseClusterFile } from '../proto/quic-lb/index.ts';
 import { hkdfExpandLabel } from '../proto/tls/index.ts';
 import { readFileOrStop } from './config.ts';
 import { StartupError } from './errors.ts';
+import { FileWatch } from './file-watch.ts';
 
 /** What a backend takes from the cluster file about itself. */
 export interface OwnPlace {
@@ -29,4 +31,44 @@ export function readCluster(path: string, name: string): OwnPlace {
     ticketKey ??
     hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
   return { cluster, serverId: own.serverId, tunnel: own.tunnel, ticketSecret };
+}
+
+/**
+ * The addresses that the tunnel port takes packets from. A forwarder that is added to the cluster file is taken without a
+ * restart of every backend; the rest of the file is read at the start only.
+ */
+export class LiveForwarders {
+  /** The addresses now: the same set for as long as the backend runs. */
+  readonly addresses: Set<string>;
+  readonly #path: string;
+  readonly #name: string;
+  readonly #log: Logger;
+  readonly #watch: FileWatch;
+
+  constructor(path: string, name: string, addresses: readonly string[], log: Logger) {
+    this.#path = path;
+    this.#name = name;
+    this.#log = log;
+    this.addresses = new Set(addresses);
+    this.#watch = new FileWatch([path], () => this.reload());
+  }
+
+  /** Reads the file again. A broken one changes nothing, and the log says what is wrong with it. */
+  reload(): void {
+    try {
+      const { forwarders } = readCluster(this.#path, this.#name).cluster;
+      this.addresses.clear();
+      for (const address of forwarders) this.addresses.add(address);
+      this.#log.info(
+        { forwarders },
+        'cluster file read again: its forwarders count now, other changes after a restart',
+      );
+    } catch (error) {
+      this.#log.error(`The new cluster file is not taken: ${(error as Error).message.trim()}`);
+    }
+  }
+
+  close(): void {
+    this.#watch.close();
+  }
 }

@@ -7,6 +7,7 @@ import { StartupError } from './errors.ts';
 const USAGE = `usage: npm run backend -- --config backend.json
 
 Starts one backend. The file is described in README.md under "Configuration"; OPENAI_API_KEY is read from the environment.
+SIGTERM lets its calls end (again: at once), Ctrl-C ends it at once, SIGHUP reads certificate and cluster file again.
 `;
 
 async function main(): Promise<void> {
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
       process.exit(1);
     });
   }
+  process.on('SIGHUP', () => backend.reload());
   process.on('SIGTERM', () => void backend.drain().then(() => process.exit(0)));
   process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
 }

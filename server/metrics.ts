@@ -16,7 +16,11 @@ export class BackendMetrics {
   /** Counts what voice sessions carry. */
   readonly voice: VoiceObserver;
 
-  constructor(endpoint: QuicEndpoint, sockets: readonly PacketSocket[]) {
+  constructor(
+    endpoint: QuicEndpoint,
+    sockets: readonly PacketSocket[],
+    certificateNotAfterEpochMs: () => number,
+  ) {
     const { registry } = this;
     collectDefaultMetrics({ register: registry });
     const registers = [registry];
@@ -43,6 +47,14 @@ export class BackendMetrics {
     });
     this.voice = this.#voiceMetrics();
     this.#endpointMetrics(endpoint, sockets);
+    new Gauge({
+      name: 'parley_certificate_not_after_seconds',
+      help: 'When the certificate that is presented ends, in seconds since 1970',
+      registers,
+      collect() {
+        this.set(certificateNotAfterEpochMs() / 1000);
+      },
+    });
   }
 
   #voiceMetrics(): VoiceObserver {

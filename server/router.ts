@@ -42,6 +42,11 @@ export class SessionRouter implements HostHandlers {
     this.#onLoadChange = onLoadChange;
   }
 
+  /** Sessions that are open. */
+  get sessions(): number {
+    return this.#sessions;
+  }
+
   get full(): boolean {
     return this.#sessions >= this.#config.maxSessions;
   }

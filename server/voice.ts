@@ -8,11 +8,36 @@ import type { WebTransportSession } from './webtransport/index.ts';
 /** The environment variable that the API key is read from: never a file of ours, never a flag that `ps` shows. */
 export const API_KEY_VARIABLE = 'OPENAI_API_KEY';
 
-function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): UpstreamConfig {
+/**
+ * The certificate that the local service presents, as its file is now and as it was before: it is renewed while both run,
+ * and neither knows when the other has read it.
+ */
+class LocalCertificate {
+  readonly #path: string;
+  #pems: readonly string[];
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#pems = [readFileOrStop(path, 'certificate of the local realtime service')];
+  }
+
+  get pems(): readonly string[] {
+    try {
+      const now = readFileOrStop(this.#path, 'certificate of the local realtime service');
+      if (now !== this.#pems[0]) this.#pems = [now, this.#pems[0]!];
+    } catch {
+      // It is being replaced, or gone: what was there is trusted still.
+    }
+    return this.#pems;
+  }
+}
+
+function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): () => UpstreamConfig {
   const { upstream } = config;
   if (upstream.kind === 'local') {
-    const ca = readFileOrStop(upstream.ca, 'certificate of the local realtime service');
-    return { kind: 'local', model: upstream.model, apiKey: 'local', baseURL: upstream.baseUrl, ca };
+    const { kind, model, baseUrl: baseURL } = upstream;
+    const certificate = new LocalCertificate(upstream.ca);
+    return () => ({ kind, model, apiKey: 'local', baseURL, ca: certificate.pems });
   }
   const apiKey = env[API_KEY_VARIABLE]?.trim();
   if (!apiKey) {
@@ -26,28 +51,35 @@ function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): Upstream
     );
   }
   const { model, baseUrl: baseURL, azure } = upstream;
-  return { kind: 'openai', model, apiKey, baseURL, azure };
+  return () => ({ kind: 'openai', model, apiKey, baseURL, azure });
 }
 
 /** Makes the handler of voice sessions. Throws `StartupError` when the upstream is not configured as it must be. */
 export function makeVoiceHandler(
   config: BackendConfig,
   env: NodeJS.ProcessEnv,
-  details: { serverId: string; draining: AbortSignal; log: Logger; observer: VoiceObserver },
+  details: {
+    serverId: string;
+    draining: AbortSignal;
+    shutdown: AbortSignal;
+    log: Logger;
+    observer: VoiceObserver;
+  },
 ): (session: WebTransportSession) => Promise<void> {
   const upstream = upstreamConfig(config, env);
-  const { serverId, draining, log, observer } = details;
+  const { serverId, draining, shutdown, log, observer } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   return (session) =>
     serveVoice(session, {
       backend: config.name,
       serverId,
-      upstreamKind: upstream.kind,
-      openUpstream: () => openUpstream(upstream),
+      upstreamKind: config.upstream.kind,
+      openUpstream: () => openUpstream(upstream()),
       logger: log,
       limits: { maxSessionMinutes: config.maxSessionMinutes },
       allowedEvents,
       draining,
+      shutdown,
       observer,
     });
 }

@@ -68,6 +68,8 @@ export const ERROR_RETRY = {
   session_time_limit: true,
   /** A queue was full: too much was sent before the upstream was open, or the page does not read. The session is closed. */
   queue_full: true,
+  /** The backend ends, and its time for calls to end by themselves is over. The session is closed. */
+  shutting_down: true,
   /** The message or stream broke the protocol. The session is closed. */
   malformed: false,
   /** A fault of the backend. The session is closed. */

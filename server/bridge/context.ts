@@ -75,5 +75,7 @@ export interface VoiceContext {
   readonly sessionId?: string | undefined;
   /** Aborts when the backend takes no new sessions: the page is told, the session goes on. */
   readonly draining?: AbortSignal | undefined;
+  /** Aborts when the backend ends: the page is told, and the session closed. */
+  readonly shutdown?: AbortSignal | undefined;
   readonly observer?: VoiceObserver | undefined;
 }

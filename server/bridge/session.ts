@@ -122,6 +122,7 @@ class VoiceSession {
     this.#watchSession();
     this.#guard(() => this.#link.attach(this.#context.upstream ?? this.#context.openUpstream()));
     if (this.#over === undefined) {
+      this.#watchShutdown();
       this.#startTimers();
       this.#spawn(this.#acceptControl());
       this.#spawn(this.#acceptMicrophone());
@@ -144,6 +145,19 @@ class VoiceSession {
         if (message !== undefined && this.#greeted) this.#control?.send(message);
       }),
     );
+  }
+
+  #watchShutdown(): void {
+    const { shutdown } = this.#context;
+    const end = () =>
+      this.#finish(
+        SessionCloseCode.SHUTTING_DOWN,
+        'This backend is being shut down; others take calls.',
+        'shutting_down',
+      );
+    if (shutdown?.aborted) end();
+    shutdown?.addEventListener('abort', end, { once: true });
+    this.#cleanups.push(() => shutdown?.removeEventListener('abort', end));
   }
 
   #startTimers(): void {

@@ -16,7 +16,7 @@ export interface UpstreamConfig {
   /** Speak Azure OpenAI's dialect: its URL and its `api-key` header. Needs `baseURL`, the resource's endpoint. */
   readonly azure?: { readonly apiVersion: string } | undefined;
   /** PEM certificates to trust instead of the system's: for the local service. */
-  readonly ca?: string | Buffer | undefined;
+  readonly ca?: string | Buffer | readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** How long the TCP, TLS and WebSocket handshakes may take together. */
   readonly openTimeoutMs?: number | undefined;
@@ -200,7 +200,7 @@ async function dial(config: UpstreamConfig): Promise<OpenAIRealtimeWS> {
     perMessageDeflate: false,
     maxPayload: MAX_EVENT_OCTETS,
     handshakeTimeout: config.openTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS,
-    ...(config.ca !== undefined && { ca: config.ca }),
+    ...(config.ca !== undefined && { ca: [config.ca].flat() }),
     ...(config.headers !== undefined && { headers: { ...config.headers } }),
   };
   if (config.azure !== undefined) {

@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildPage } from '../../browser/build.ts';
-import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import { StartupError } from '../errors.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
+import { DevelopmentCertificate, ownCertificate } from './certificates.ts';
 import { type LocalFiles, writeLocalFiles } from './cluster.ts';
 import { servePage } from './page-server.ts';
 import { type Colour, Part, paint, status } from './part.ts';
@@ -25,6 +24,8 @@ const USAGE = `usage: npm start -- [options]
 
 With ${API_KEY_VARIABLE} in the environment callers talk to OpenAI, else to the local realtime service.
 `;
+/** How often the certificate is looked at, in ms. */
+const CERTIFICATE_INTERVAL_MS = 60_000;
 /** How long parts get to end after Ctrl-C. */
 const STOP_GRACE_MS = 4000;
 const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
@@ -65,32 +66,6 @@ function wholeNumber(
   return value;
 }
 
-interface Certificates {
-  readonly certificate: string;
-  readonly key: string;
-  /** Hex, for pages; none when browsers trust the certificate by themselves. */
-  readonly hashes: () => readonly string[];
-  readonly description: string;
-}
-
-function prepareCertificates(options: Options, directory: string): Certificates {
-  const { cert, key } = options;
-  if ((cert === undefined) !== (key === undefined))
-    throw new StartupError('--cert and --key belong together: give both or none.');
-  if (cert !== undefined && key !== undefined) {
-    for (const path of [cert, key])
-      if (!existsSync(path)) throw new StartupError(`certificate: there is no file ${path}.`);
-    return { certificate: cert, key, hashes: () => [], description: cert };
-  }
-  const made = ensureDevelopmentCertificate(directory);
-  return {
-    certificate: made.certificatePath,
-    key: made.keyPath,
-    hashes: () => [made.sha256Hex],
-    description: `development certificate, valid until ${made.notAfter.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
-  };
-}
-
 const script = (path: string) => join(ROOT, path);
 
 interface Ports {
@@ -100,14 +75,20 @@ interface Ports {
   readonly realtime: number;
 }
 
-/** The processes, in the order in which they are started: each needs those before it. */
+/** The processes. They are started in this order, as each needs those before it. */
+interface Parts {
+  /** None when callers talk to OpenAI. */
+  readonly realtime: readonly Part[];
+  readonly backends: readonly Part[];
+  readonly forwarder: Part;
+}
+
 function planParts(
-  options: Options,
   ports: Ports,
   useOpenAi: boolean,
-  local: Certificates,
+  local: DevelopmentCertificate,
   files: LocalFiles,
-): Part[][] {
+): Parts {
   const realtime = new Part({
     name: 'realtime',
     colour: 'cyan',
@@ -132,31 +113,39 @@ function planParts(
     args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
     describe: `keeps nothing, on udp/${ports.forwarder}`,
   });
-  if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
-  return [useOpenAi ? [] : [realtime], backends, [forwarder]];
+  return { realtime: useOpenAi ? [] : [realtime], backends, forwarder };
 }
 
-async function startParts(stages: readonly (readonly Part[])[]): Promise<readonly Part[]> {
-  const started: Part[] = [];
-  try {
-    for (const stage of stages) {
-      started.push(...stage);
-      await Promise.all(stage.map((part) => part.start()));
-    }
-    return started;
-  } catch (error) {
-    await stopParts(started);
-    throw error;
+async function startParts({ realtime, backends, forwarder }: Parts): Promise<void> {
+  for (const stage of [realtime, backends, [forwarder]]) {
+    const started = await Promise.all(stage.map((part) => part.start()));
+    for (const announce of started) announce();
   }
 }
 
-async function stopParts(parts: readonly Part[]): Promise<void> {
-  for (const part of parts) part.stop();
-  await Promise.all(parts.map((part) => part.stopped(STOP_GRACE_MS)));
+/** Backends go first: what they say to their callers at the end needs the others. */
+async function stopParts({ realtime, backends, forwarder }: Parts): Promise<void> {
+  for (const stage of [backends, [forwarder, ...realtime]]) {
+    for (const part of stage) part.stop();
+    await Promise.all(stage.map((part) => part.stopped(STOP_GRACE_MS)));
+  }
 }
 
-/** Brings everything up, prints one line for each part and the page's address last, and leaves it running. */
-async function start(options: Options): Promise<readonly Part[]> {
+/** Renews what ends, now and while all runs: a machine may sleep for days between two looks. */
+function keepGood(certificate: DevelopmentCertificate): void {
+  try {
+    const news = certificate.refresh();
+    if (news !== undefined) status('certificate', 'gray', news);
+  } catch (error) {
+    status('certificate', 'red', `could not be renewed: ${(error as Error).message}`);
+  }
+}
+
+/**
+ * Brings everything up, prints one line for each part and the page's address last, and leaves it running. `planned` is told
+ * of the parts before the first of them starts.
+ */
+async function start(options: Options, planned: (parts: Parts) => void): Promise<void> {
   const ports: Ports = {
     page: wholeNumber(options, 'page-port'),
     forwarder: wholeNumber(options, 'port'),
@@ -166,18 +155,22 @@ async function start(options: Options): Promise<readonly Part[]> {
   const backends = wholeNumber(options, 'backends');
   const { directory, host, model } = options;
   const useOpenAi = Boolean(process.env[API_KEY_VARIABLE]);
-  const local = prepareCertificates({ ...options, cert: undefined, key: undefined }, directory);
-  const served = options.cert === undefined ? local : prepareCertificates(options, directory);
+  const local = new DevelopmentCertificate(directory);
+  const served = ownCertificate(options.cert, options.key) ?? local;
+  setInterval(() => keepGood(local), CERTIFICATE_INTERVAL_MS).unref();
   status('certificate', 'gray', served.description);
 
   const pageRoot = script('dist/page');
   await buildPage(pageRoot);
   // Before the processes: a port in use is then found before anything else has begun.
-  await servePage(pageRoot, ports.page, () => ({
-    url: `https://${host}:${ports.forwarder}/voice`,
-    certificateHashes: served.hashes(),
-    upstream: useOpenAi ? 'openai' : 'local',
-  }));
+  await servePage(pageRoot, ports.page, () => {
+    keepGood(local);
+    return {
+      url: `https://${host}:${ports.forwarder}/voice`,
+      certificateHashes: served.hashes(),
+      upstream: useOpenAi ? 'openai' : 'local',
+    };
+  });
   const files = writeLocalFiles({
     directory,
     pagePort: ports.page,
@@ -189,10 +182,12 @@ async function start(options: Options): Promise<readonly Part[]> {
       ? { kind: 'openai', model }
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
-  const parts = await startParts(planParts(options, ports, useOpenAi, local, files));
+  if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${model}`);
+  const parts = planParts(ports, useOpenAi, local, files);
+  planned(parts);
+  await startParts(parts);
   const url = paint(['bold', 'underline'], `http://localhost:${ports.page}`);
   process.stdout.write(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
-  return parts;
 }
 
 async function main(): Promise<void> {
@@ -201,17 +196,26 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  let parts: readonly Part[] = [];
+  let parts: Parts | undefined;
   let stopping = false;
   const stop = async () => {
     if (stopping) process.exit(130);
     stopping = true;
-    await stopParts(parts);
+    process.stdout.write('\nEnding calls; Ctrl-C again ends all at once.\n');
+    if (parts !== undefined) await stopParts(parts);
     process.exit(0);
   };
-  process.on('SIGINT', () => void stop());
-  process.on('SIGTERM', () => void stop());
-  parts = await start(options);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  try {
+    await start(options, (planned) => {
+      parts = planned;
+    });
+  } catch (error) {
+    // Who was stopped in the middle of the start need not hear that it failed.
+    if (stopping) return;
+    if (parts !== undefined) await stopParts(parts);
+    throw error;
+  }
 }
 
 main().catch((error: unknown) => {

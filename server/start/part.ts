@@ -60,11 +60,14 @@ export class Part {
     return this.#child?.pid;
   }
 
-  /** Fulfils when the part logged that it is ready. Rejects with what it complained about when it ends before. */
-  async start(): Promise<void> {
+  /**
+   * Fulfils when the part logged that it is ready, with the way to say so: parts that start together are announced in order.
+   * Rejects with what it complained about when it ends before.
+   */
+  async start(): Promise<() => void> {
     const { name, colour, describe } = this.#options;
     await this.#spawn();
-    status(name, colour, describe);
+    return () => status(name, colour, describe);
   }
 
   stop(): void {
@@ -82,22 +85,28 @@ export class Part {
   }
 
   #spawn(): Promise<void> {
+    if (this.#stopping) return Promise.reject(new StartupError(`${this.#options.name} was stopped.`));
     const { name, script, args, env } = this.#options;
     const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
+      // Ctrl-C in a terminal goes to the whole group: the forwarder would be gone before backends could say goodbye.
+      detached: process.platform !== 'win32',
     });
     this.#child = child;
+    const endWithUs = () => child.kill('SIGKILL');
+    process.once('exit', endWithUs);
+    child.once('exit', () => process.off('exit', endWithUs));
     let complaint = '';
     createInterface({ input: child.stderr! }).on('line', (line) => {
       complaint = `${complaint}${line}\n`.slice(-4000);
     });
     return new Promise((resolve, reject) => {
       let ready = false;
-      const timer = setTimeout(
-        () => reject(new StartupError(`${name} was not ready in time.`)),
-        READY_TIMEOUT_MS,
-      );
+      const timer = setTimeout(() => {
+        reject(new StartupError(`${name} was not ready in time.`));
+        child.kill('SIGKILL');
+      }, READY_TIMEOUT_MS);
       createInterface({ input: child.stdout! }).on('line', (line) => {
         const log = parseLog(line);
         if (log?.msg === 'ready') {
@@ -107,11 +116,13 @@ export class Part {
         } else if (log === undefined) complaint = `${complaint}${line}\n`.slice(-4000);
         else if ((log.level ?? 0) >= NOTABLE_LEVEL) status(name, 'yellow', log.msg ?? line);
       });
+      child.once('error', reject);
       child.once('exit', (code, signal) => {
         clearTimeout(timer);
-        if (!ready)
-          reject(new StartupError(complaint.trim() || `${name} ended with ${signal ?? `code ${code}`}.`));
-        else this.#died(signal ?? `code ${code}`);
+        const how = signal ?? `code ${code}`;
+        const [said] = complaint.trim().split('\n', 1);
+        if (!ready) reject(new StartupError(complaint.trim() || `${name} ended with ${how}.`));
+        else this.#died(said ? `${how}: ${said}` : how);
       });
     });
   }
@@ -130,7 +141,7 @@ export class Part {
       if (this.#stopping) return;
       this.#spawn().then(
         () => status(name, this.#options.colour, `is back: ${this.#options.describe}`),
-        (error: Error) => status(name, 'red', error.message),
+        (error: Error) => this.#died(error.message),
       );
     }, RESTART_DELAY_MS);
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { SessionCloseCode } from '../../proto/voice/index.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { metric } from '../support/metrics.ts';
 import { NodeClient } from '../support/node-client.ts';
@@ -64,6 +65,24 @@ describe('a backend that ends', () => {
     client.wake();
     const { reason } = await client.quicEvent('closed');
     expect(reason).toMatchObject({ kind: 'application', by: 'peer', reason: 'draining' });
+    await ended;
+  });
+
+  it('ends with calls in progress: pages are told that it shuts down, a second SIGTERM does not wait', async () => {
+    cluster = await startCluster({ drainSeconds: 60, backends: 1 });
+    const { client: other } = await openEcho();
+    const client = await NodeClient.dial(cluster.forwarderPort, cluster.certificateHash);
+    clients.push(client);
+    client.webTransport.connectSession({ authority: 'localhost', path: '/voice' });
+    client.wake();
+    await client.event('sessionEstablished');
+    const ended = cluster.backends[0]!.kill('SIGTERM');
+    await other.event('sessionDraining');
+    void cluster.backends[0]!.kill('SIGTERM');
+    const { code, reason } = await client.event('sessionClosed');
+    expect(code).toBe(SessionCloseCode.SHUTTING_DOWN);
+    expect(reason).toContain('shut down');
+    await other.quicEvent('closed');
     await ended;
   });
 

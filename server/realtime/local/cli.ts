@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
+import { FileWatch } from '../../file-watch.ts';
 import { startRealtimeService } from './service.ts';
 
 const USAGE =
@@ -62,6 +63,17 @@ export async function runLocalService(): Promise<void> {
       fail(`Port ${flags.port} of ${flags.host} is in use: choose another --port.`);
     fail(`The local realtime service cannot start: ${error.message}`);
   });
+  const { cert, key } = flags;
+  if (cert !== undefined && key !== undefined) {
+    new FileWatch([cert, key], () => {
+      try {
+        service.renew(readFileSync(cert), readFileSync(key));
+        logger.info('certificate read again');
+      } catch (error) {
+        logger.error(`The new certificate is not taken, the old one stays: ${(error as Error).message}`);
+      }
+    });
+  }
   logger.info({ url: service.url, port: service.port }, 'ready');
   const stop = () => {
     service.close().then(

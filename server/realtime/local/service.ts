@@ -52,6 +52,8 @@ export interface RealtimeService {
   readonly sessions: number;
   /** What came in and went out of the latest sessions. */
   audit(): SessionAudit[];
+  /** Presents another certificate (PEM) to whoever comes from now on. Throws when the two do not fit. */
+  renew(certificate: string | Buffer, key: string | Buffer): void;
   close(): Promise<void>;
 }
 
@@ -89,6 +91,7 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
       return sockets.clients.size;
     },
     audit: () => audit.snapshot(),
+    renew: (cert, key) => server.setSecureContext({ cert, key }),
     close: () => closeService(server, sockets),
   };
 }
@@ -108,7 +111,7 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
   };
   const session = new LocalSession({
     id,
-    model: new URL(request.url ?? '/', 'https://localhost').searchParams.get('model') ?? 'parrot',
+    model: urlOf(request).searchParams.get('model') ?? 'parrot',
     sink: { emit, bufferedAmount: () => socket.bufferedAmount },
     trail: audit.begin(id),
     speed: options.speed ?? DEFAULT_SPEED,
@@ -159,9 +162,17 @@ function parseJson(data: RawData): unknown {
   }
 }
 
+/** What was asked for; the root for a request target that is no URL, such as `//`. */
+function urlOf(request: IncomingMessage): URL {
+  try {
+    return new URL(request.url ?? '/', 'https://localhost');
+  } catch {
+    return new URL('https://localhost/');
+  }
+}
+
 function refuse(request: IncomingMessage, options: ServiceOptions, open: number): string | undefined {
-  const { pathname } = new URL(request.url ?? '/', 'https://localhost');
-  if (pathname !== '/v1/realtime') return '404 Not Found';
+  if (urlOf(request).pathname !== '/v1/realtime') return '404 Not Found';
   if (options.bearerToken !== undefined && !bearerMatches(request, options.bearerToken)) {
     return '401 Unauthorized';
   }
@@ -180,7 +191,7 @@ function endWith(socket: Duplex, status: string): void {
 }
 
 function answerRequest(request: IncomingMessage, response: ServerResponse, audit: Audit): void {
-  const { pathname } = new URL(request.url ?? '/', 'https://localhost');
+  const { pathname } = urlOf(request);
   if (pathname === '/healthz') {
     response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
   } else if (pathname === '/v1/parley/sessions') {

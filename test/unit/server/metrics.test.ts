@@ -12,10 +12,8 @@ test('drops of the engine and of both sockets add up by reason, however often th
   const endpoint = new QuicEndpoint({ random, connectionIdGenerator: randomConnectionIds(random) });
   const stats = { ...endpoint.stats(), dropped: { undecryptable: 2, 'send-error': 1 } };
   endpoint.stats = () => stats;
-  const metrics = new BackendMetrics(endpoint, [
-    socket({ 'send-error': 3 }),
-    socket({ 'send-error': 4, 'not-spp': 5 }),
-  ]);
+  const sockets = [socket({ 'send-error': 3 }), socket({ 'send-error': 4, 'not-spp': 5 })];
+  const metrics = new BackendMetrics(endpoint, sockets, () => 1000);
   await metrics.registry.metrics();
   const text = await metrics.registry.metrics();
   expect(metric(text, 'parley_dropped', { reason: 'send-error' })).toBe(8);

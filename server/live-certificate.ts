@@ -1,0 +1,53 @@
+import { X509Certificate } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { TlsCertificate } from '../proto/tls/index.ts';
+import { FileWatch } from './file-watch.ts';
+import { loadCertificate } from './tls-certificate.ts';
+
+/**
+ * The backend's certificate, read again when its files change: a renewal every few weeks is no reason to end calls. New
+ * handshakes get the new one; calls in progress do not notice.
+ */
+export class LiveCertificate {
+  readonly #certificatePath: string;
+  readonly #keyPath: string;
+  readonly #log: Logger;
+  readonly #watch: FileWatch;
+  #current: TlsCertificate;
+
+  /** Throws `StartupError` when the certificate is not good. */
+  constructor(certificatePath: string, keyPath: string, log: Logger) {
+    this.#certificatePath = certificatePath;
+    this.#keyPath = keyPath;
+    this.#log = log;
+    this.#current = loadCertificate(certificatePath, keyPath, Date.now());
+    this.#watch = new FileWatch([certificatePath, keyPath], () => this.reload());
+  }
+
+  get current(): TlsCertificate {
+    return this.#current;
+  }
+
+  /** When it ends, in ms since 1970. */
+  get notAfterEpochMs(): number {
+    return Date.parse(new X509Certificate(this.#current.chain[0]!).validTo);
+  }
+
+  /** Reads the files again. What is not good is not taken, and the log says why: the old certificate stays. */
+  reload(): void {
+    try {
+      this.#current = loadCertificate(this.#certificatePath, this.#keyPath, Date.now());
+      const notAfter = new Date(this.notAfterEpochMs).toISOString();
+      this.#log.info({ certificate: this.#certificatePath, notAfter }, 'certificate read again');
+    } catch (error) {
+      // Between the writing of two files the key does not fit: the next look finds both.
+      this.#log.error(
+        `The new certificate is not taken, the old one stays: ${(error as Error).message.trim()}`,
+      );
+    }
+  }
+
+  close(): void {
+    this.#watch.close();
+  }
+}

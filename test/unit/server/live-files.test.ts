@@ -1,0 +1,137 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createDevelopmentCertificate } from '../../../certs/index.ts';
+import { LiveForwarders } from '../../../server/cluster.ts';
+import { FileWatch } from '../../../server/file-watch.ts';
+import { LiveCertificate } from '../../../server/live-certificate.ts';
+import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
+
+const DAY_MS = 86_400_000;
+let directory: string;
+let said: string[];
+const log = pino({ level: 'info' }, { write: (line: string) => void said.push(line) });
+const inDirectory = (name: string) => join(directory, name);
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'parley-files-'));
+  said = [];
+});
+afterEach(() => {
+  vi.useRealTimers();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+describe('a file that is watched', () => {
+  it('is noticed when it is written, replaced by a rename, removed and made again, and only then', () => {
+    vi.useFakeTimers();
+    const path = inDirectory('file');
+    const other = inDirectory('other');
+    writeFileSync(path, 'one');
+    let changes = 0;
+    const watch = new FileWatch([path, other], () => {
+      changes += 1;
+    });
+    const look = () => {
+      vi.advanceTimersByTime(60_000);
+      return changes;
+    };
+    expect(look()).toBe(0);
+    writeFileSync(path, 'three');
+    expect(look()).toBe(1);
+    writeFileSync(inDirectory('new'), 'three');
+    renameSync(inDirectory('new'), path);
+    expect(look()).toBe(2);
+    writeFileSync(other, 'appears');
+    expect(look()).toBe(3);
+    rmSync(path);
+    expect(look()).toBe(4);
+    watch.close();
+    writeFileSync(path, 'again');
+    expect(look()).toBe(4);
+  });
+});
+
+describe("a backend's certificate", () => {
+  const write = (name: string, made = createDevelopmentCertificate({ now: Date.now() })) => {
+    writeFileSync(inDirectory('cert.pem'), made.certificatePem);
+    if (name === 'both') writeFileSync(inDirectory('key.pem'), made.keyPem);
+    return made;
+  };
+  const live = () => new LiveCertificate(inDirectory('cert.pem'), inDirectory('key.pem'), log);
+
+  it('is taken anew when its files change, and its end is known', () => {
+    write('both');
+    const certificate = live();
+    const renewed = write('both');
+    certificate.reload();
+    expect(Buffer.from(certificate.current.chain[0]!).equals(renewed.der)).toBe(true);
+    expect(certificate.notAfterEpochMs).toBe(renewed.notAfter.getTime());
+    certificate.close();
+  });
+
+  it('stays when the new one is no certificate, does not fit its key yet, or is gone; the log says why', () => {
+    const made = write('both');
+    const certificate = live();
+    const stays = (why: RegExp) => {
+      certificate.reload();
+      expect(Buffer.from(certificate.current.chain[0]!).equals(made.der)).toBe(true);
+      expect(said.splice(0).join()).toMatch(why);
+    };
+    write('certificate only');
+    stays(/the old one stays.*does not belong/);
+    writeFileSync(inDirectory('cert.pem'), 'nonsense');
+    stays(/holds no PEM certificate/);
+    rmSync(inDirectory('cert.pem'));
+    stays(/there is no such file/);
+    write('both', createDevelopmentCertificate({ now: Date.now() - 20 * DAY_MS }));
+    stays(/not now/);
+    certificate.close();
+  });
+});
+
+describe('the development certificate of npm start', () => {
+  it('is renewed two days before its end, and pages learn both hashes for the while', () => {
+    let now = Date.now();
+    const certificate = new DevelopmentCertificate(directory, () => now);
+    const [first] = certificate.hashes();
+    now += 10 * DAY_MS;
+    expect(certificate.refresh()).toBeUndefined();
+    now += DAY_MS;
+    expect(certificate.refresh()).toMatch(/^renewed, valid until/);
+    const [second, ...older] = certificate.hashes();
+    expect(second).not.toBe(first);
+    expect(older).toEqual([first]);
+    expect(certificate.refresh()).toBeUndefined();
+  });
+});
+
+describe('the forwarders that a tunnel port takes packets from', () => {
+  const cluster = (forwarders: readonly string[]) =>
+    JSON.stringify({
+      quicLb: [{ configRotation: 0, serverIdLength: 2, nonceLength: 8, firstOctetEncodesLength: true }],
+      routingKey: '00'.repeat(32),
+      statelessResetKey: '11'.repeat(32),
+      backends: [{ name: 'b', serverId: '0001', tunnel: '127.0.0.1:5001' }],
+      forwarders,
+    });
+
+  it('follow the cluster file; a broken one, or one without this backend, changes nothing and is named', () => {
+    const path = inDirectory('cluster.json');
+    writeFileSync(path, cluster(['10.0.0.1']));
+    const live = new LiveForwarders(path, 'b', ['10.0.0.1'], log);
+    const { addresses } = live;
+    writeFileSync(path, cluster(['10.0.0.1', '10.0.0.2']));
+    live.reload();
+    expect([...addresses]).toEqual(['10.0.0.1', '10.0.0.2']);
+    writeFileSync(path, '{');
+    live.reload();
+    expect(said.at(-1)).toContain('The new cluster file is not taken');
+    writeFileSync(path, cluster(['10.0.0.3']).replace('"b"', '"another"'));
+    live.reload();
+    expect(said.at(-1)).toContain('there is no backend called \\"b\\"');
+    expect([...addresses]).toEqual(['10.0.0.1', '10.0.0.2']);
+    live.close();
+  });
+});
