@@ -171,6 +171,20 @@ describe('slow handshakes (defence)', () => {
     expect(take(target, 60_001)).toHaveLength(0);
   });
 
+  test('RFC 9000 §8.1.2: so does the Retry token of a process that has started again since, and of another of the cluster', () => {
+    const statelessResetKey = new Uint8Array(32).fill(7);
+    const [before, after] = [1, 2].map((life) =>
+      endpoint({ requireRetry: () => true }, { statelessResetKey, random: seededRandom(life) }),
+    );
+    const source = random(8);
+    before!.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 5);
+    const retry = retryOf(take(before!, 5)[0]!);
+    after!.receive(at(first(retry.source, retry.token, source), from(1)), 10);
+    expect(take(after!, 10).map(({ data }) => parsePacket(data, 0, 8).type)).toEqual(['initial']);
+    expect(after!.stats()).toMatchObject({ connectionsAccepted: 0, retriesSent: 0 });
+    expect(after!.stats().dropped['bad-token']).toBe(1);
+  });
+
   test('RFC 9000 §8.1.2: a client that is told INVALID_TOKEN ends at once and says why', () => {
     let retries = 0;
     const pair = new QuicPair({

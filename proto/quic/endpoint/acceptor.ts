@@ -1,3 +1,4 @@
+import { hkdfExpandLabel } from '../../tls/index.ts';
 import { equalOctets, Writer } from '../../wire/index.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from '../connection/datagram-draft.ts';
 import { ConnectionKeys } from '../connection/keys.ts';
@@ -12,6 +13,7 @@ import type { ServerOptions } from './options.ts';
 const RETRY_TOKEN_LIFETIME_MS = 10_000;
 /** Shortest Destination CID of a first packet (RFC 9000 §7.2). */
 const MIN_INITIAL_DESTINATION_OCTETS = 8;
+const TOKEN_KEY_OCTETS = 32;
 const DEFAULT_MAX_HALF_OPEN = 256;
 const DEFAULT_MAX_CONNECTIONS = 10_000;
 
@@ -42,10 +44,17 @@ export class Acceptor {
   readonly #tokens: TokenCodec;
   readonly #newConnectionId: () => Uint8Array;
 
-  constructor(options: ServerOptions, random: RandomSource, newConnectionId: () => Uint8Array) {
+  /** `clusterKey`: shared with those that may be brought Retry tokens of ours, this very process after a restart among them. */
+  constructor(
+    options: ServerOptions,
+    random: RandomSource,
+    newConnectionId: () => Uint8Array,
+    clusterKey: Uint8Array = random(TOKEN_KEY_OCTETS),
+  ) {
     this.#options = options;
     this.#random = random;
-    this.#tokens = new TokenCodec(random(32), random);
+    const key = hkdfExpandLabel(clusterKey, 'parley retry', new Uint8Array(0), TOKEN_KEY_OCTETS);
+    this.#tokens = new TokenCodec(key, random);
     this.#newConnectionId = newConnectionId;
   }
 

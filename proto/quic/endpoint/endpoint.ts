@@ -67,7 +67,8 @@ export class QuicEndpoint {
     this.#observer = this.#counting(options.observer ?? NO_OBSERVER);
     this.#table = new ConnectionTable(connectionIdGenerator, statelessResetKey ?? random(32), random);
     this.#stateless = new StatelessSender(random);
-    this.#acceptor = server && new Acceptor(server, random, () => connectionIdGenerator.generate());
+    this.#acceptor =
+      server && new Acceptor(server, random, () => connectionIdGenerator.generate(), statelessResetKey);
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),

@@ -5,6 +5,7 @@ import { MAX_CONNECTION_ID_OCTETS } from './header.ts';
 
 const SALT_OCTETS = 16;
 const TAG_OCTETS = 16;
+const LIFE_OCTETS = 8;
 /** Longest token that is looked at: ours are far shorter. */
 const MAX_TOKEN_OCTETS = 256;
 const KIND_RETRY = 0;
@@ -24,16 +25,20 @@ export type ValidToken =
 
 /**
  * Address validation tokens (RFC 9000 §8.1), sealed so that a client can neither read nor forge them. All processes that
- * share `key` take each other's tokens. Times are milliseconds of one clock that those processes share.
+ * share `key` take each other's NEW_TOKEN tokens. A Retry token is good in the process alone that made it, whose clock its
+ * age is counted by; the others know it for one by `isRetry`. Times are milliseconds.
  */
 export class TokenCodec {
   readonly #key: Uint8Array;
   readonly #random: RandomSource;
+  /** Tells this process from others with its key, and from itself before it was started again. */
+  readonly #life: Uint8Array;
 
   /** `key`: at least 16 secret octets, best 32. */
   constructor(key: Uint8Array, random: RandomSource) {
     this.#key = key;
     this.#random = random;
+    this.#life = random(LIFE_OCTETS).slice();
   }
 
   /** A Retry token, bound to the client's address and port (RFC 9000 §8.1.4). */
@@ -42,7 +47,7 @@ export class TokenCodec {
     client: Address,
     nowMs: number,
   ): Uint8Array {
-    const body = Writer.growing(128).u8(KIND_RETRY).u64(Math.floor(nowMs));
+    const body = Writer.growing(128).u8(KIND_RETRY).bytes(this.#life).u64(Math.floor(nowMs));
     writeText(body, `${client.host} ${client.port}`);
     const { originalDestinationConnectionId: original, retrySourceConnectionId: source } = fields;
     body.u8(original.length).bytes(original).u8(source.length).bytes(source);
@@ -69,14 +74,14 @@ export class TokenCodec {
     const body = this.#open(token);
     if (body === undefined) return undefined;
     try {
-      return readBody(new Reader(body), client, nowMs, maxAgeMs);
+      return readBody(new Reader(body), this.#life, client, nowMs, maxAgeMs);
     } catch (error) {
       if (error instanceof WireError) return undefined;
       throw error;
     }
   }
 
-  /** Whether we made it for a Retry, to whomever and whenever. */
+  /** Whether it was made for a Retry under this key, by whatever process, to whomever and whenever. */
   isRetry(token: Uint8Array): boolean {
     return this.#open(token)?.[0] === KIND_RETRY;
   }
@@ -125,11 +130,13 @@ function readConnectionId(reader: Reader): Uint8Array {
 
 function readBody(
   reader: Reader,
+  life: Uint8Array,
   client: Address,
   nowMs: number,
   maxAgeMs: { readonly retry: number; readonly newToken: number },
 ): ValidToken | undefined {
   const retry = reader.u8() === KIND_RETRY;
+  if (retry && !equalOctets(reader.bytes(LIFE_OCTETS), life)) return undefined;
   const ageMs = nowMs - reader.u64();
   // The time was rounded down, so a token that is used at once is not from the future.
   if (ageMs < 0 || ageMs > (retry ? maxAgeMs.retry : maxAgeMs.newToken)) return undefined;
