@@ -1,15 +1,17 @@
 import { parseArgs } from 'node:util';
 import { INJECTIONS, type InjectionName } from './injections.ts';
 import { runSeeds } from './pool.ts';
-import { type Outcome, runSeed } from './run.ts';
+import { runSeed } from './run.ts';
+import { linesAbout, tellFailure } from './story.ts';
 import { INVARIANTS } from './violation.ts';
 
 const USAGE = `usage: npm run simulate -- [--seeds 1000] [--first 1] [--workers 2]
-       npm run simulate -- --seed N [--trace]
+       npm run simulate -- --seed N [--trace] [--about CALL]
        npm run simulate -- --inject NAME|list
 
 Plays random clients, forwarders and backends on a virtual clock over a hostile network and holds them to invariants.
-A seed replays to the byte: its hash says so. --inject puts a bug into the engine and looks for a seed that finds it.
+A seed replays to the byte: its hash says so. --trace prints what was on the network, probes apart, --about only what is
+of one call, such as call-2. --inject puts a bug into the engine and looks for a seed that finds it.
 `;
 
 /** Failures that are printed; a bug that breaks all seeds need not fill the screen. */
@@ -19,19 +21,14 @@ const PROGRESS_EVERY_MS = 10_000;
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-function showFailure({ seed, failure }: Outcome): void {
-  print(`seed ${seed} FAILED [${failure?.invariant}] ${failure?.message}`);
-  print(`  replay: npm run simulate -- --seed ${seed} --trace`);
-}
-
-function replay(seed: number, readable: boolean): boolean {
+function replay(seed: number, readable: boolean, about: string | undefined): boolean {
   const outcome = runSeed(seed, readable);
-  for (const line of outcome.trace ?? []) print(line);
+  for (const line of about === undefined ? (outcome.trace ?? []) : linesAbout(outcome, about)) print(line);
   const { hash, datagrams, virtualMs, calls } = outcome;
   print(
     `seed ${seed}: ${calls} calls, ${datagrams} datagrams in ${(virtualMs / 1000).toFixed(1)} virtual s, hash ${hash}`,
   );
-  if (outcome.failure !== undefined) showFailure(outcome);
+  if (outcome.failure !== undefined) for (const line of tellFailure(seed)) print(line);
   return outcome.failure === undefined;
 }
 
@@ -59,8 +56,9 @@ async function playMany(first: number, seeds: number, workers: number, inject?: 
       tally.calls += outcome.calls;
       tally.datagrams += outcome.datagrams;
       tally.virtualMs += outcome.virtualMs;
-      if (outcome.failure !== undefined && ++tally.failed <= (inject === undefined ? MAX_SHOWN : 1)) {
-        showFailure(outcome);
+      const { story } = outcome;
+      if (story !== undefined && ++tally.failed <= (inject === undefined ? MAX_SHOWN : 1)) {
+        for (const line of story) print(line);
       }
       if (seconds() * 1000 - shownAt < PROGRESS_EVERY_MS) return;
       shownAt = seconds() * 1000;
@@ -91,6 +89,7 @@ async function main(): Promise<void> {
       workers: { type: 'string', default: '2' },
       seed: { type: 'string' },
       trace: { type: 'boolean', default: false },
+      about: { type: 'string' },
       inject: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -108,7 +107,13 @@ async function main(): Promise<void> {
   }
   if (values.seed !== undefined) {
     if (values.inject !== undefined) INJECTIONS[values.inject as InjectionName].inject();
-    process.exitCode = replay(number(values.seed, 'seed'), values.trace) ? 0 : 1;
+    process.exitCode = replay(
+      number(values.seed, 'seed'),
+      values.trace || values.about !== undefined,
+      values.about,
+    )
+      ? 0
+      : 1;
     return;
   }
   const first = number(values.first, 'first');

@@ -163,8 +163,16 @@ export class Network {
       this.#byInside.set(key, entry);
       this.#byOutside.set(formatAddress(outside), entry);
       this.#everOutside.set(formatAddress(outside), entry);
+      const { trace, clock } = this.#options;
+      trace.note(clock(), () => `NAT: ${client.name}:${inside.port} is ${formatAddress(outside)} outside`);
     }
     return entry.outside;
+  }
+
+  /** All outside addresses that an inside one had. */
+  outsidesOf(inside: Address): string[] {
+    const entries = [...this.#everOutside.values()].filter((entry) => sameAddress(entry.inside, inside));
+    return entries.map(({ outside }) => formatAddress(outside));
   }
 
   /** A client's own address that an outside address stands for, or stood for. */
@@ -179,7 +187,7 @@ export class Network {
 
   /** A client sends from `packet.from`, an address of its own. */
   sendFromClient(client: NetworkHost, packet: Packet): void {
-    this.#cross(this.access(client).up, client.name, packet, (arrived, now) => {
+    this.#cross(this.access(client).up, `${client.name}:${packet.from.port}`, packet, (arrived, now) => {
       const outside = this.#translate(client, packet.from);
       const to = formatAddress(packet.to);
       const target = sameAddress(packet.to, CLUSTER_ADDRESS)

@@ -6,8 +6,13 @@ import type { Outcome } from './run.ts';
 const BATCH = 20;
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url));
 
+/** What a worker says of a seed; the story is of one that failed. */
+export interface ToldOutcome extends Pick<Outcome, 'seed' | 'hash' | 'datagrams' | 'virtualMs' | 'calls'> {
+  readonly story: readonly string[] | undefined;
+}
+
 export interface WorkerResult {
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly ToldOutcome[];
 }
 
 export interface PoolOptions {
@@ -15,7 +20,7 @@ export interface PoolOptions {
   readonly seeds: number;
   readonly workers: number;
   readonly inject: string | undefined;
-  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onOutcome: (outcome: ToldOutcome) => void;
   /** No further seeds are begun once it says so. */
   readonly isEnough: () => boolean;
 }

@@ -15,6 +15,21 @@ export interface Outcome {
   readonly failure: { readonly invariant: Invariant; readonly message: string } | undefined;
   /** With `readable`. */
   readonly trace: readonly string[] | undefined;
+  /** How each call is named in the lines of the trace: itself, and its addresses. */
+  readonly names: ReadonlyMap<string, readonly string[]>;
+}
+
+function namesOf(world: World): Map<string, readonly string[]> {
+  return new Map(
+    world.calls.map((call) => {
+      const client = `client-${call.plan.client + 1}`;
+      const addresses = call.addresses.flatMap((address) => [
+        `${client}:${address.port} `,
+        ...world.network.outsidesOf(address),
+      ]);
+      return [call.name, [call.name, ...addresses]];
+    }),
+  );
 }
 
 /** Plays one seed from beginning to end. */
@@ -43,5 +58,6 @@ export function runPlan(plan: Plan, readable = false): Outcome {
     met: Object.fromEntries(world.met),
     failure,
     trace: world.trace.lines,
+    names: namesOf(world),
   };
 }

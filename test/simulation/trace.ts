@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { PROBE_CLIENT } from '../../lb/health.ts';
 import { HeaderForm, PacketHead } from '../../proto/invariants/index.ts';
 import { decodeSpp, SPP_HEADER_OCTETS } from '../../proto/spp/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
@@ -6,10 +7,13 @@ import { toHex } from '../../proto/wire/index.ts';
 const LONG_TYPES = ['Initial', '0-RTT', 'Handshake', 'Retry'] as const;
 const head = new PacketHead();
 
-/** A datagram in a few words, by what can be seen of it without keys. */
-export function describePacket(data: Uint8Array): string {
-  if (data.length > SPP_HEADER_OCTETS && decodeSpp(data) !== undefined) {
-    return `SPP and ${describePacket(data.subarray(SPP_HEADER_OCTETS))}`;
+/** A datagram in a few words, by what can be seen of it without keys; `undefined` for a forwarder's probe and its answer. */
+export function describePacket(data: Uint8Array): string | undefined {
+  if (data.length > SPP_HEADER_OCTETS) {
+    const spp = decodeSpp(data)?.header;
+    if (spp?.clientHost === PROBE_CLIENT.host) return undefined;
+    if (spp !== undefined)
+      return `for ${spp.clientHost}:${spp.clientPort}, ${describePacket(data.subarray(SPP_HEADER_OCTETS))}`;
   }
   const form = head.parse(data);
   if (form < 0) return `garbage, ${data.length} octets`;
@@ -45,11 +49,22 @@ export class Trace {
   /** `what` says in a word what happened to the datagram. */
   packet(now: number, what: string, from: string, to: string, data: Uint8Array): void {
     this.#mix(crc32(data), now, what);
-    this.lines?.push(`${now.toFixed(3).padStart(11)}  ${what} ${from} -> ${to}: ${describePacket(data)}`);
+    if (this.lines === undefined) return;
+    const description = describePacket(data);
+    if (description !== undefined) this.#line(now, `${what} ${from} -> ${to}: ${description}`);
   }
 
   event(now: number, text: string): void {
     this.#mix(crc32(text), now, '');
+    this.#line(now, text);
+  }
+
+  /** A line that is of use to a reader only: what it says follows from what is in the hash. */
+  note(now: number, text: () => string): void {
+    if (this.lines !== undefined) this.#line(now, text());
+  }
+
+  #line(now: number, text: string): void {
     this.lines?.push(`${now.toFixed(3).padStart(11)}  ${text}`);
   }
 

@@ -128,7 +128,7 @@ export class World implements Setting {
   callOf(serverName: string, remote: Address): Call | undefined {
     if (serverName !== SHARED_NAME) return this.calls.find((call) => call.name === serverName);
     const inside = this.network.insideOf(remote);
-    return this.calls.find(({ address }) => inside && address && sameAddress(address, inside));
+    return this.calls.find(({ addresses }) => inside && addresses[0] && sameAddress(addresses[0], inside));
   }
 
   onStrangerEnded(backend: string, reason: CloseReason): void {

@@ -74,13 +74,14 @@ export class ClientHost extends EndpointHost {
       return;
     }
     const web = call.plan.web !== undefined;
-    call.address = this.#newAddress();
+    const address = this.#newAddress();
+    call.addresses.push(address);
     const session = this.#tickets.shift();
     if (session !== undefined) setting.resumption.onOffer(call.name, session);
     const connection = endpoint.connect(
       {
         remote,
-        local: call.address,
+        local: address,
         serverName: call.serverName,
         alpnProtocols: [alpn(web)],
         trust: TRUST,
@@ -93,6 +94,10 @@ export class ClientHost extends EndpointHost {
     );
     if (web) connection.context = new WebTransportConnection(connection);
     this.#calls.set(connection, call);
+    setting.trace.note(setting.now, () => {
+      const from = `${this.name}:${address.port}`;
+      return `${from} dials ${call.name} at ${formatAddress(remote)}${session ? ', with a ticket' : ''}`;
+    });
     this.touch();
   }
 
@@ -111,7 +116,13 @@ export class ClientHost extends EndpointHost {
 
   migrate(connection: QuicConnection): void {
     if (connection.role !== 'client') return;
-    const moved = connection.migrate(this.#newAddress(), this.setting.now);
+    const address = this.#newAddress();
+    const moved = connection.migrate(address, this.setting.now);
+    const call = this.#calls.get(connection);
+    if (moved && call !== undefined) {
+      call.addresses.push(address);
+      this.setting.trace.note(this.setting.now, () => `${call.name} moves to ${this.name}:${address.port}`);
+    }
     this.meet(moved ? 'migration' : 'migration refused');
   }
 

@@ -78,8 +78,8 @@ export class Call {
   readonly dialledAt: number;
   /** What the client asks for: its own name, but for sessions that are resumed, which belong to a name. */
   readonly serverName: string;
-  /** The client's own, from which it dials. */
-  address: Address | undefined;
+  /** The client's own: the one from which it dials, then those it moves to. */
+  readonly addresses: Address[] = [];
   connectedAt: number | undefined;
   /** The side that was told to close, once all streams were over. */
   closedBy: Role | undefined;
