@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Frame } from '../../proto/quic/frames/index.ts';
-import { live, liveServer } from '../support/conformance-peer.ts';
+import { live, liveServer, rawClient } from '../support/conformance-peer.ts';
 
 const PING: Frame = { type: 'ping' };
 
@@ -27,6 +27,26 @@ describe('who only acknowledges (RFC 9000 §13.2)', () => {
       expect(engine.connection.closed).toBe(false);
     },
   );
+
+  test('RFC 9000 §13.2.5: the time that a packet waited for its keys is part of the delay that is told', () => {
+    const { peer } = rawClient();
+    const finished: Uint8Array[] = [];
+    peer.onTlsSend = (level, data) => {
+      if (level === 'initial') return [data];
+      finished.push(data);
+      return [];
+    };
+    peer.settle();
+    peer.send('oneRtt', PING);
+    expect(peer.framesOf('handshakeDone')).toHaveLength(0);
+    peer.now += 80;
+    peer.sendCrypto('handshake', finished);
+    peer.settle();
+    const ack = peer.seen.filter(({ level }) => level === 'oneRtt').flatMap(({ frames }) => frames);
+    const [first] = ack.filter((frame) => frame.type === 'ack');
+    // In units of eight microseconds.
+    expect(first!.delay).toBeGreaterThanOrEqual(80_000 / 8);
+  });
 
   test('RFC 9000 §13.2.1: what asks for no acknowledgement gets none, however much of it comes', () => {
     const { peer } = liveServer();

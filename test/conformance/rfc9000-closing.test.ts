@@ -36,6 +36,23 @@ describe.each(ROLES)('a %s that closes (RFC 9000 §10.2.1)', (role) => {
     expect(engine.eventsOf('datagram')).toHaveLength(0);
   });
 
+  test('RFC 9000 §10.2.1: what it does not open, it answers with three times as many octets at most', () => {
+    const { peer, engine } = live[role]();
+    engine.connection.close(1, 'a reason that makes the answer large '.repeat(6));
+    peer.collect();
+    const before = peer.octetsReceived;
+    let came = 0;
+    for (let i = 0; i < 200; i++) {
+      const garbage = peer.packet('oneRtt', [{ type: 'ping' }]);
+      garbage[garbage.length - 1]! ^= 1;
+      came += garbage.length;
+      peer.push(garbage);
+      peer.collect();
+      expect(peer.octetsReceived - before).toBeLessThanOrEqual(3 * came);
+    }
+    expect(peer.octetsReceived).toBeGreaterThan(before);
+  });
+
   test('RFC 9000 §10.2: is over after three probe timeouts, and holds no CID any more', () => {
     const { peer, engine } = live[role]();
     engine.connection.close(1, '');

@@ -1,4 +1,5 @@
 import type { CloseReason } from '../errors.ts';
+import { AMPLIFICATION_FACTOR } from './paths.ts';
 
 /** What a CONNECTION_CLOSE of ours says. */
 export interface CloseFrame {
@@ -23,6 +24,9 @@ export class CloseState {
   deadline: number | undefined;
   #packetsSinceSend = 0;
   #sendEvery = 1;
+  /** Octets that may be answered with, and octets of an answer. */
+  #credit = 0;
+  #octets = 0;
 
   get isOpen(): boolean {
     return this.phase === 'open';
@@ -55,12 +59,22 @@ export class CloseState {
     this.deadline = undefined;
   }
 
-  /** A packet came while closing: every 1st, 2nd, 4th, ... one is answered (RFC 9000 §10.2.1). */
-  onPacketWhileClosing(): void {
+  /**
+   * A datagram of `octets` came while closing: every 1st, 2nd, 4th, ... one is answered. It is not opened, so anybody may have
+   * made it: what is sent stays within three times what came (RFC 9000 §10.2.1).
+   */
+  onPacketWhileClosing(octets: number): void {
+    this.#credit += AMPLIFICATION_FACTOR * octets;
     this.#packetsSinceSend += 1;
-    if (this.#packetsSinceSend < this.#sendEvery) return;
+    if (this.sendDue || this.#packetsSinceSend < this.#sendEvery || this.#credit < this.#octets) return;
     this.#packetsSinceSend = 0;
     this.#sendEvery *= 2;
+    this.#credit -= this.#octets;
     this.sendDue = true;
+  }
+
+  /** CONNECTION_CLOSE was sent in a datagram of `octets`; answers are as large. */
+  onSent(octets: number): void {
+    this.#octets = octets;
   }
 }

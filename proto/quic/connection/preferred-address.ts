@@ -41,13 +41,21 @@ function addressOf(preferred: PreferredAddress, like: Address): Address | undefi
   return { host: preferred.ipv4.join('.'), port: preferred.ipv4Port };
 }
 
+function isLoopback({ host }: Address): boolean {
+  const octets = parseIp(host);
+  if (octets === undefined) return false;
+  return host.includes('.') ? octets[IP_OCTETS - IPV4_OCTETS] === 127 : formatIp(octets) === '::1';
+}
+
 /** Client, handshake confirmed: asks the preferred address whether it is there (RFC 9000 §9.6.1). */
 export function probePreferredAddress(state: ConnectionState, now: number): void {
   const preferred = state.peerParameters?.preferredAddress;
   if (!state.isClient || preferred === undefined || !state.config.usePreferredAddress) return;
   const { active } = state.paths;
   const remote = addressOf(preferred, active.path.remote);
-  if (remote === undefined || !state.remoteIds.has(preferred.connectionId)) return;
+  // RFC 9000 §21.5.6: a server elsewhere has no business with what listens on our own loopback interface.
+  if (remote === undefined || (isLoopback(remote) && !isLoopback(active.path.remote))) return;
+  if (!state.remoteIds.has(preferred.connectionId)) return;
   const target = { local: active.path.local, remote };
   if (state.paths.find(target) !== undefined) return;
   const path = state.paths.add(target, active.via);

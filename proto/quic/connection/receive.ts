@@ -15,6 +15,11 @@ import { onRetry, onVersionNegotiation } from './retry.ts';
 import type { ConnectionState, SpaceState } from './state.ts';
 import { onPacketReceivedTimers, startCloseTimer } from './timers.ts';
 
+/** A datagram now, or a packet of one that came earlier than its keys. */
+type Arrival = Pick<Datagram, 'data' | 'path'> & {
+  readonly via?: Address | undefined;
+  readonly receivedAt?: number;
+};
 type Protected = (LongPacket & { type: 'initial' | 'handshake' }) | ShortPacket;
 type Usable = Exclude<ParsedPacket, { type: 'drop' | 'unknownVersion' }>;
 
@@ -24,7 +29,7 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
   state.counters.octetsReceived += data.length;
   const known = state.paths.find(datagram.path);
   if (known !== undefined) known.octetsReceived += data.length;
-  if (state.close.phase === 'closing') state.close.onPacketWhileClosing();
+  if (state.close.phase === 'closing') state.close.onPacketWhileClosing(data.length);
   if (!state.close.isOpen) {
     startCloseTimer(state, now);
     state.drop('connection-closed', data.length, now);
@@ -33,16 +38,12 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
   const keysBefore = keyCount(state);
   receivePackets(state, datagram, data, now);
   if (keyCount(state) !== keysBefore && !state.undecrypted.isEmpty) {
-    for (const kept of state.undecrypted.takeAll())
-      receivePackets(state, { data: kept.data, path: kept.path, ...via(kept.via) }, kept.data, now);
+    for (const kept of state.undecrypted.takeAll()) receivePackets(state, kept, kept.data, now);
   }
   const limited = state.paths.active.allowance <= 0;
   state.amplificationLimited = limited;
   state.recovery.setAmplificationLimited(limited, now);
 }
-
-const via = (address: Address | undefined): { via?: Address } =>
-  address === undefined ? {} : { via: address };
 
 /** Grows with every step that opens more packets. A server completes and drops its Handshake keys in one step: they count on. */
 function keyCount(state: ConnectionState): number {
@@ -54,7 +55,7 @@ function keyCount(state: ConnectionState): number {
   );
 }
 
-function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8Array, now: number): void {
+function receivePackets(state: ConnectionState, datagram: Arrival, data: Uint8Array, now: number): void {
   let at = 0;
   let destination: Uint8Array | undefined;
   while (at < data.length && state.close.isOpen) {
@@ -78,7 +79,7 @@ function receivePackets(state: ConnectionState, datagram: Datagram, data: Uint8A
 }
 
 /** The one boundary where an error of the peer becomes a close. */
-function receiveGuarded(state: ConnectionState, datagram: Datagram, header: Usable, now: number): void {
+function receiveGuarded(state: ConnectionState, datagram: Arrival, header: Usable, now: number): void {
   try {
     receivePacket(state, datagram, header, now);
   } catch (error) {
@@ -98,7 +99,7 @@ export function asTransportError(error: unknown): TransportError {
   return new TransportError(TransportErrorCode.INTERNAL_ERROR, `internal error: ${reason}`);
 }
 
-function receivePacket(state: ConnectionState, datagram: Datagram, header: Usable, now: number): void {
+function receivePacket(state: ConnectionState, datagram: Arrival, header: Usable, now: number): void {
   switch (header.type) {
     case 'versionNegotiation':
       onVersionNegotiation(state, header, now);
@@ -125,7 +126,7 @@ function spaceOf(state: ConnectionState, type: Protected['type']): SpaceState {
   return type === 'handshake' ? state.spaces[1] : state.spaces[2];
 }
 
-function receiveProtected(state: ConnectionState, datagram: Datagram, header: Protected, now: number): void {
+function receiveProtected(state: ConnectionState, datagram: Arrival, header: Protected, now: number): void {
   const octets = header.end - header.start;
   const refusal = refuse(state, datagram, header);
   if (refusal !== undefined) {
@@ -139,8 +140,10 @@ function receiveProtected(state: ConnectionState, datagram: Datagram, header: Pr
     return;
   }
   if (keys === 'missing') {
-    const packet = datagram.data.subarray(header.start, header.end);
-    if (!state.undecrypted.push(packet, datagram.path, datagram.via)) state.drop('buffer-full', octets, now);
+    const { path, via } = datagram;
+    const data = datagram.data.subarray(header.start, header.end);
+    const kept = state.undecrypted.push({ data, path, via, receivedAt: datagram.receivedAt ?? now });
+    if (!kept) state.drop('buffer-full', octets, now);
     return;
   }
   const expected = space.ack.largestReceived + 1;
@@ -157,7 +160,7 @@ function receiveProtected(state: ConnectionState, datagram: Datagram, header: Pr
 }
 
 /** Reasons to drop a packet before it is opened. */
-function refuse(state: ConnectionState, datagram: Datagram, header: Protected): DropReason | undefined {
+function refuse(state: ConnectionState, datagram: Arrival, header: Protected): DropReason | undefined {
   // RFC 9000 §14.1: a server drops Initials in datagrams that are too small.
   if (header.type === 'initial' && !state.isClient && datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS)
     return 'small-initial';
@@ -201,7 +204,7 @@ function readyKeys(state: ConnectionState, type: Protected['type']): Opener | 'm
   return keys.application;
 }
 
-function onUndecryptable(state: ConnectionState, datagram: Datagram, octets: number, now: number): void {
+function onUndecryptable(state: ConnectionState, datagram: Arrival, octets: number, now: number): void {
   if (state.remoteIds.isStatelessReset(datagram.data)) {
     state.end({ kind: 'stateless-reset' }, now);
     return;
@@ -211,7 +214,7 @@ function onUndecryptable(state: ConnectionState, datagram: Datagram, octets: num
 
 function processPacket(
   state: ConnectionState,
-  datagram: Datagram,
+  datagram: Arrival,
   header: Protected,
   space: SpaceState,
   opened: OpenedPacket,
@@ -243,7 +246,8 @@ function processPacket(
       return;
     }
   }
-  space.ack.onPacketReceived(opened.packetNumber, ackEliciting, now);
+  // RFC 9000 §13.2.5: the wait for its keys is part of the delay that its acknowledgement tells.
+  space.ack.onPacketReceived(opened.packetNumber, ackEliciting, datagram.receivedAt ?? now);
   if (header.type === 'handshake' && !state.isClient) {
     path.validated = true;
     discardInitial(state, now);
@@ -256,7 +260,7 @@ function generationOf(opened: OpenedPacket): number {
 }
 
 /** The first authentic packet of a server names the CID that the client shall use (RFC 9000 §7.2). */
-function onAuthentic(state: ConnectionState, header: Protected, datagram: Datagram): void {
+function onAuthentic(state: ConnectionState, header: Protected, datagram: Arrival): void {
   void datagram;
   if (header.type === 'oneRtt' || state.peerSourceId !== undefined) return;
   state.peerSourceId = header.sourceConnectionId.slice();
@@ -264,7 +268,7 @@ function onAuthentic(state: ConnectionState, header: Protected, datagram: Datagr
 }
 
 /** The known path that the datagram came by, or a new one. */
-function pathOf(state: ConnectionState, datagram: Datagram): PathState {
+function pathOf(state: ConnectionState, datagram: Arrival): PathState {
   const known = state.paths.find(datagram.path);
   if (known !== undefined) return known;
   // A client's socket may name its own address differently from what `connect` was told; that is no new path.
@@ -276,7 +280,7 @@ function pathOf(state: ConnectionState, datagram: Datagram): PathState {
 
 function followPath(
   state: ConnectionState,
-  datagram: Datagram,
+  datagram: Arrival,
   header: Protected,
   space: SpaceState,
   packetNumber: number,

@@ -174,7 +174,9 @@ function transmitClose(state: ConnectionState, now: number): Datagram | undefine
     state.counters.packetsSent += 1;
     state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now, frames);
   }
-  return toDatagram(state, path, draft.take());
+  const data = draft.take();
+  state.close.onSent(data.length);
+  return toDatagram(state, path, data);
 }
 
 /** Octets of a close reason that are sent at most, so that the packets of all levels fit into one datagram. */

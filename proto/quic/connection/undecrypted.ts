@@ -9,6 +9,8 @@ export interface UndecryptedPacket {
   readonly data: Uint8Array;
   readonly path: Path;
   readonly via: Address | undefined;
+  /** When it came, in milliseconds. */
+  readonly receivedAt: number;
 }
 
 /** Packets that came before the keys that open them (RFC 9001 §5.7). */
@@ -17,10 +19,11 @@ export class UndecryptedBuffer {
   #octets = 0;
 
   /** Keeps a copy; false when there is no room. */
-  push(data: Uint8Array, path: Path, via: Address | undefined): boolean {
+  push(packet: UndecryptedPacket): boolean {
+    const { data } = packet;
     if (this.#packets.length >= MAX_UNDECRYPTED_PACKETS) return false;
     if (this.#octets + data.length > MAX_UNDECRYPTED_OCTETS) return false;
-    this.#packets.push({ data: data.slice(), path, via });
+    this.#packets.push({ ...packet, data: data.slice() });
     this.#octets += data.length;
     return true;
   }

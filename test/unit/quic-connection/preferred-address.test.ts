@@ -59,6 +59,14 @@ describe('preferred_address (RFC 9000 §9.6)', () => {
     }
   });
 
+  it('is not followed to a loopback address by a client of another host (RFC 9000 §21.5.6)', () => {
+    const { client, delivered } = call({
+      server: { preferredAddress: { ipv4: { host: '127.0.0.1', port: 5555 } } },
+    });
+    expect(delivered).toBe(true);
+    expect(client.path.remote).toEqual(SERVER_ADDRESS);
+  });
+
   it('ends no call, however much the network loses and reorders', () => {
     for (let seed = 1; seed <= 10; seed++) {
       const { client, delivered } = call({ seed, loss: { toServer: 0.1, toClient: 0.1 }, jitterMs: 10 });
