@@ -1,17 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { MAX_UNDECRYPTED_OCTETS, MAX_UNDECRYPTED_PACKETS } from '../../proto/quic/connection/undecrypted.ts';
+import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { type AeadLimits, ApplicationKeys } from '../../proto/quic/protection/index.ts';
-import { concat } from '../../proto/wire/index.ts';
+import { concat, Writer } from '../../proto/wire/index.ts';
 import type { Engine } from '../support/conformance-engine.ts';
 import { atLevel } from '../support/conformance-levels.ts';
-import {
-  ackRanges,
-  live,
-  liveServer,
-  type RawPeer,
-  rawClient,
-  rawServer,
-} from '../support/conformance-peer.ts';
+import { ackRanges, live, liveServer, RawPeer, rawClient, rawServer } from '../support/conformance-peer.ts';
+import { randomConnectionIds, seededRandom, testCertificate } from '../support/quic-fixtures.ts';
 
 const PROTOCOL_VIOLATION = 0x0a;
 const KEY_UPDATE_ERROR = 0x0e;
@@ -132,6 +127,40 @@ describe('packets that come too early (RFC 9001 §5.7)', () => {
     expect(
       peer.seen.some(({ level, frames }) => level === 'oneRtt' && frames.some(({ type }) => type === 'ack')),
     ).toBe(false);
+  });
+});
+
+describe('early data (RFC 9001 §4.6.2)', () => {
+  /** Nobody opens it: a 0-RTT packet of keys that the server never had. */
+  const zeroRtt = (peer: RawPeer): Uint8Array => {
+    const writer = new Writer(new Uint8Array(300)).u8(0xd3).u32(1);
+    for (const id of [peer.destinationId, peer.sourceId]) writer.u8(id.length).bytes(id);
+    const length = 300 - writer.offset - 2;
+    return writer.varint(length, 2).bytes(peer.random(length)).finish();
+  };
+
+  test('RFC 9001 §4.6.2, RFC 9000 §5.2.2: 0-RTT packets before, with and after the ClientHello are dropped, and a full handshake follows', () => {
+    const endpoint = new QuicEndpoint({
+      random: seededRandom(8),
+      connectionIdGenerator: randomConnectionIds(seededRandom(9)),
+      server: { tls: { certificates: [testCertificate], alpnProtocols: ['test'] } },
+    });
+    const peer = new RawPeer('client', endpoint);
+    peer.queueDatagram(zeroRtt(peer));
+    peer.onTlsSend = (_, data) => {
+      peer.queueDatagram(zeroRtt(peer));
+      return [data];
+    };
+    peer.settle();
+    peer.queueDatagram(zeroRtt(peer));
+    peer.settle();
+    expect([peer.complete, peer.handshakeDone, peer.closeCode]).toEqual([true, true, undefined]);
+    expect(endpoint.stats().connectionsAccepted).toBe(1);
+    // Nothing of it is acknowledged: the client's 1-RTT packets begin with number 0.
+    const acked = peer.seen.filter(({ level }) => level === 'oneRtt').flatMap(({ frames }) => frames);
+    for (const frame of acked)
+      if (frame.type === 'ack') expect(frame.ranges.at(-1)!.smallest).toBe(frame.ranges[0]!.smallest);
+    expect(endpoint.stats().dropped).toMatchObject({ 'unknown-connection': 2, 'keys-unavailable': 2 });
   });
 });
 
