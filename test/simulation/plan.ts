@@ -78,6 +78,21 @@ export interface Plan {
   readonly faults: readonly TimedFault[];
 }
 
+function octetsOf({ streams, web }: CallPlan): number {
+  const all = [...streams, ...(web?.sessions.flatMap((session) => session.streams) ?? [])];
+  const ofStreams = all.reduce((sum, { forth, back }) => sum + forth.octets + (back?.octets ?? 0), 0);
+  const requests = web?.requests ?? [];
+  return requests.reduce((sum, { bodyOctets, answerOctets }) => sum + bodyOctets + answerOctets, ofStreams);
+}
+
+/** Time that the narrowest link would take for twice what all calls say, redials included; 0 where no link is narrow. */
+export function transferMs({ calls, clients }: Plan): number {
+  const rates = clients.flatMap(({ up, down }) => [up.rate, down.rate]).filter((rate) => rate > 0);
+  if (rates.length === 0) return 0;
+  const octets = calls.reduce((sum, call) => sum + octetsOf(call) * (1 + call.redials), 0);
+  return (2 * octets) / Math.min(...rates);
+}
+
 type Weather = 'clear' | 'mobile' | 'foul' | 'narrow';
 
 function drawConditions(random: SeededRandom, weather: Weather): Conditions {

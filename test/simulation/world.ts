@@ -13,7 +13,7 @@ import { ClientHost } from './hosts/client.ts';
 import type { EndpointHost } from './hosts/endpoint-host.ts';
 import { ForwarderHost } from './hosts/forwarder.ts';
 import { CLUSTER_ADDRESS, Network, type Origin } from './network.ts';
-import { CALM_AT_MS, type Plan } from './plan.ts';
+import { CALM_AT_MS, type Plan, transferMs } from './plan.ts';
 import { SeededRandom } from './random.ts';
 import { Schedule } from './schedule.ts';
 import type { Setting } from './setting.ts';
@@ -22,7 +22,7 @@ import { Violation } from './violation.ts';
 import { Call } from './workloads/call.ts';
 import type { CallPlan } from './workloads/plan.ts';
 
-/** On a healthy network every call is over this long after the network has calmed down, or after it was dialled. */
+/** On a healthy network every call is over this long, and what its octets take, after the network has calmed down. */
 const PROGRESS_MS = 60_000;
 /** After the last call: closing periods, idle timers of those whose peer is gone. */
 const AFTERMATH_MS = 120_000;
@@ -195,13 +195,14 @@ export class World implements Setting {
   run(): void {
     this.runUntil(() => false, CALM_AT_MS);
     const allOver = (): boolean => this.calls.every((call) => call.isOver);
-    if (!this.runUntil(allOver, CALM_AT_MS + PROGRESS_MS)) {
+    const enoughMs = PROGRESS_MS + transferMs(this.plan);
+    if (!this.runUntil(allOver, CALM_AT_MS + enoughMs)) {
       const open = this.calls
         .filter((call) => !call.isOver)
         .map(({ name, progress }) => `${name}: ${progress}`);
       throw new Violation(
         'progress',
-        `${open.join('; ')}, ${PROGRESS_MS} ms after the network became healthy`,
+        `${open.join('; ')}, ${enoughMs.toFixed(0)} ms after the network became healthy`,
       );
     }
     for (const forwarder of this.forwarders) forwarder.crash();
