@@ -4,3 +4,4 @@ export type { WorkletUrls } from './audio-engine.ts';
 export { Call, connect } from './call.ts';
 export type { CallEnd, CallEvents, CallOptions, CallState, CallStats } from './call-types.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
+export { unsupported } from './session.ts';

@@ -5,6 +5,7 @@ import {
   CallError,
   type CallStats,
   connect,
+  unsupported,
 } from '../index.ts';
 import { element, setText } from './dom.ts';
 import { duration, loudness, ms } from './format.ts';
@@ -19,6 +20,9 @@ const REFRESH_MS = 250;
 /** How long news of the network stands in the status line, in ms. */
 const NEWS_MS = 6000;
 
+/** Settings older than this are fetched again before a call, in ms: certificates of development are renewed meanwhile. */
+const FRESH_MS = 60_000;
+
 /** What the page server says in /config.json. */
 interface PageConfig {
   readonly url: string;
@@ -27,28 +31,34 @@ interface PageConfig {
   readonly upstream?: string;
 }
 
-type PageState = 'idle' | 'connecting' | 'ready' | 'ending' | 'error';
+type PageState = 'idle' | 'connecting' | 'ready' | 'muted' | 'ending' | 'error' | 'unsupported';
 
 const STATUS: Readonly<Record<PageState, string>> = {
   idle: 'Press Talk and speak.',
   connecting: 'Connecting. Speak already: your first words are kept.',
   ready: 'Listening. Speak over an answer to stop it.',
+  muted: 'Muted. Nothing that you say leaves this page.',
   ending: 'Delivering your last words.',
   error: 'The call failed. What to do is said below.',
+  unsupported: 'No call can be made from this browser.',
 };
 const CONNECTION: Readonly<Record<PageState, string>> = {
   idle: 'Not connected',
   connecting: 'Connecting',
   ready: 'In call',
+  muted: 'In call, muted',
   ending: 'Hanging up',
   error: 'Not connected',
+  unsupported: 'Not connected',
 };
 const BUTTON: Readonly<Record<PageState, string>> = {
   idle: 'Talk',
   connecting: 'Cancel',
   ready: 'Hang up',
+  muted: 'Hang up',
   ending: 'Ending',
   error: 'Talk',
+  unsupported: 'Talk',
 };
 
 const talk = element<HTMLButtonElement>('talk');
@@ -68,8 +78,8 @@ function show(next: PageState): void {
   setText(element('status'), STATUS[next]);
   setText(element('connection'), CONNECTION[next]);
   setText(element('talk-label'), BUTTON[next]);
-  talk.disabled = next === 'ending';
-  mute.disabled = next !== 'ready' && next !== 'connecting';
+  talk.disabled = next === 'ending' || next === 'unsupported';
+  mute.disabled = next !== 'ready' && next !== 'muted' && next !== 'connecting';
 }
 
 function showFault(error: CallError | undefined): void {
@@ -78,7 +88,7 @@ function showFault(error: CallError | undefined): void {
   setText(element('fault-advice'), error?.advice ?? '');
 }
 
-/** The page's settings, fetched at each call: certificates of development are renewed while a page is open. */
+/** The page's settings. Fetched ahead of the first call, so that it need not wait for them. */
 async function loadConfig(): Promise<PageConfig> {
   try {
     const response = await fetch('/config.json', { cache: 'no-store' });
@@ -103,10 +113,9 @@ async function beginCall(): Promise<void> {
   setMuteLabel(false);
   let config: PageConfig;
   try {
+    if (performance.now() - configAt > FRESH_MS) prepare();
     config = await configReady;
   } catch (error) {
-    configReady = loadConfig();
-    configReady.catch(() => undefined);
     endCall({ error: error as CallError });
     return;
   }
@@ -118,7 +127,8 @@ async function beginCall(): Promise<void> {
 
 function listen(current: Call): void {
   current.on('state', (next) => {
-    if (next !== 'ended') show(next);
+    if (next === 'ready' && current.muted) show('muted');
+    else if (next !== 'ended') show(next);
   });
   current.on('ready', (ready) => {
     panel.upstream(ready.upstream);
@@ -134,7 +144,10 @@ function listen(current: Call): void {
     ribbon.answer(level);
     showLevel(answerMeter, level);
   });
-  current.on('muted', setMuteLabel);
+  current.on('muted', (muted) => {
+    setMuteLabel(muted);
+    if (state === 'ready' || state === 'muted') show(muted ? 'muted' : 'ready');
+  });
   current.on('cleared', (positions) => {
     for (const { itemId, playedMs } of positions) transcript.interrupted(itemId, playedMs);
   });
@@ -153,7 +166,9 @@ function listenToNetwork(current: Call): void {
   };
   current.on('pathChanged', () => changed('Your address changed — the call went on'));
   current.on('forwarderChanged', () => changed('Another forwarder carries the call — it went on'));
-  current.on('draining', () => timeline.add('change', 'The backend will shut down soon'));
+  current.on('draining', () =>
+    changed('The server will restart soon — hang up and call again when it suits'),
+  );
   current.on('behind', ({ bufferedMs }) => {
     if (bufferedMs === 0) timeline.add('good', 'The speech model caught up');
     else timeline.add('change', `The speech model is ${duration(bufferedMs)} behind; nothing is lost`);
@@ -166,12 +181,18 @@ function endCall({ error }: CallEnd): void {
   showLevel(microphoneMeter, 0);
   showLevel(answerMeter, 0);
   talk.style.removeProperty('--level');
-  if (call !== undefined) panel.show(call.stats);
+  if (call?.stats.readyMs !== undefined) panel.show(call.stats);
+  else panel.clear();
   show(error === undefined ? 'idle' : 'error');
   showFault(error);
   if (error !== undefined) timeline.add('bad', error.message);
   else timeline.add('plain', 'Call ended');
   // A certificate that was renewed meanwhile is the usual reason for a failure that calling again mends.
+  prepare();
+}
+
+function prepare(): void {
+  configAt = performance.now();
   configReady = loadConfig();
   configReady.catch(() => undefined);
 }
@@ -182,8 +203,9 @@ function showLevel(meter: HTMLMeterElement, level: number): void {
   meter.style.setProperty('--share', share.toFixed(3));
 }
 
+/** The label says what a press does; a pressed state beside it would say it twice, and the other way round. */
 function setMuteLabel(muted: boolean): void {
-  mute.setAttribute('aria-pressed', String(muted));
+  mute.dataset.muted = String(muted);
   setText(mute, muted ? 'Unmute' : 'Mute');
 }
 
@@ -199,8 +221,9 @@ setInterval(() => {
   if (call !== undefined && state !== 'idle' && state !== 'error') panel.show(call.stats);
 }, REFRESH_MS);
 
-let configReady = loadConfig();
-configReady.catch(() => undefined);
+let configAt = 0;
+let configReady: Promise<PageConfig>;
+prepare();
 
 /** For tests and for the curious: the call and its counters, which stay readable after it ended. */
 interface ParleyPage {
@@ -240,4 +263,6 @@ Object.defineProperty(window, 'parley', {
     },
   } satisfies ParleyPage,
 });
-show('idle');
+const problem = unsupported();
+show(problem === undefined ? 'idle' : 'unsupported');
+showFault(problem);

@@ -65,21 +65,21 @@ export class Transcript {
     turn.item.append(make('p', 'cut', `You spoke after ${(playedMs / 1000).toFixed(1)} s of it`));
   }
 
+  /** Adds to what is there, so that a screen reader says what is new and not all of it again. */
   #append(itemId: string, speaker: Speaker, delta: string): void {
     const turn = this.#turn(itemId, speaker);
-    this.#write(turn, turn.text + delta);
+    turn.text += delta;
+    turn.words.append(delta);
+    delete turn.item.dataset.pending;
+    this.#scroll();
   }
 
   #settle(itemId: string, speaker: Speaker, whole: string): void {
     const turn = this.#turn(itemId, speaker);
-    if (whole !== '') this.#write(turn, whole);
     delete turn.item.dataset.pending;
-  }
-
-  #write(turn: Turn, words: string): void {
-    turn.text = words;
-    turn.words.textContent = words;
-    delete turn.item.dataset.pending;
+    if (whole === '' || whole === turn.text) return;
+    turn.text = whole;
+    turn.words.textContent = whole;
     this.#scroll();
   }
 
@@ -107,6 +107,8 @@ export class Transcript {
   }
 
   #scroll(): void {
+    // What can be scrolled must be reachable by keyboard; not every browser sees to that itself.
+    if (this.#list.scrollHeight > this.#list.clientHeight) this.#list.tabIndex = 0;
     this.#list.scrollTop = this.#list.scrollHeight;
   }
 }

@@ -26,6 +26,8 @@ With ${API_KEY_VARIABLE} in the environment callers talk to OpenAI, else to the 
 `;
 /** How often the certificate is looked at, in ms. */
 const CERTIFICATE_INTERVAL_MS = 60_000;
+/** How often it is looked whether npm is still there, in ms. */
+const PARENT_INTERVAL_MS = 500;
 /** How long parts get to end after Ctrl-C. */
 const STOP_GRACE_MS = 4000;
 const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
@@ -190,6 +192,17 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
   process.stdout.write(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
 }
 
+/** SIGTERM to npm ends npm and its shell, and nobody tells us: without this all would run on, holding its ports. */
+function endWithNpm(stop: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    stop();
+  }, PARENT_INTERVAL_MS).unref();
+}
+
 async function main(): Promise<void> {
   const options = readOptions();
   if (options.help) {
@@ -206,6 +219,7 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  endWithNpm(() => void stop());
   try {
     await start(options, (planned) => {
       parts = planned;
