@@ -1,14 +1,6 @@
 import { Reader } from '../wire/index.ts';
 import { Alert, fail, failQuic } from './alerts.ts';
-import {
-  type Extensions,
-  expectEnd,
-  extension,
-  type HandshakeMessage,
-  HandshakeType,
-  readVector16,
-  vector,
-} from './codec.ts';
+import { expectEnd, extension, type HandshakeMessage, HandshakeType, readVector16, vector } from './codec.ts';
 import {
   allowOnly,
   ExtensionType,
@@ -164,7 +156,7 @@ export class TlsClient extends HandshakeSession {
 
   #onServerHello(message: HandshakeMessage): void {
     const hello = readServerHello(message);
-    this.#checkVersion(hello.extensions);
+    checkVersion(hello);
     // RFC 8446 §4.1.3: it must echo what we sent, which was empty.
     if (hello.sessionId.length > 0)
       fail(Alert.ILLEGAL_PARAMETER, 'ServerHello echoes a session ID we never sent');
@@ -213,15 +205,6 @@ export class TlsClient extends HandshakeSession {
     if (selected !== 0) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a PSK that was not offered');
     this.#resumed = true;
     return this.#resumption.accept();
-  }
-
-  #checkVersion(extensions: Extensions): void {
-    const body = extensions.get(ExtensionType.SUPPORTED_VERSIONS);
-    if (body === undefined) fail(Alert.PROTOCOL_VERSION, 'the server does not speak TLS 1.3');
-    const reader = new Reader(body);
-    const version = reader.u16();
-    expectEnd(reader, 'supported_versions');
-    if (version !== TLS13) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a version that was not offered');
   }
 
   #onHelloRetryRequest(message: HandshakeMessage, hello: ServerHello): void {
@@ -370,6 +353,19 @@ export class TlsClient extends HandshakeSession {
     if (this.#resumptionMaster && this.#alpn !== undefined && this.#cipherSuite !== undefined)
       this.#resumption.keep(ticket, this.#resumptionMaster, this.#alpn, this.#cipherSuite);
   }
+}
+
+/** RFC 8446 §4.1.3, §4.2.1, RFC 9001 §4.2. */
+function checkVersion({ extensions, isDowngrade }: ServerHello): void {
+  const body = extensions.get(ExtensionType.SUPPORTED_VERSIONS);
+  if (body === undefined) {
+    if (isDowngrade) fail(Alert.ILLEGAL_PARAMETER, 'someone keeps the server from speaking TLS 1.3');
+    fail(Alert.PROTOCOL_VERSION, 'the server does not speak TLS 1.3');
+  }
+  const reader = new Reader(body);
+  const version = reader.u16();
+  expectEnd(reader, 'supported_versions');
+  if (version !== TLS13) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a version that was not offered');
 }
 
 /** RFC 9001 §4.6.1. */

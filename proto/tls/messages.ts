@@ -1,4 +1,4 @@
-import { equalOctets, type Writer } from '../wire/index.ts';
+import { equalOctets, toHex, type Writer } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import {
   bodyOf,
@@ -35,10 +35,10 @@ export interface ClientHello {
   readonly extensions: Extensions;
 }
 
-/** RFC 8446 §4.1.2. legacy_version is not looked at: supported_versions decides. */
+/** RFC 8446 §4.1.2; supported_versions decides the version, but RFC 9846 §4.2.2 wants the old field to be that of TLS 1.2. */
 export function readClientHello(message: HandshakeMessage): ClientHello {
   const reader = bodyOf(message);
-  reader.u16();
+  if (reader.u16() !== LEGACY_VERSION) fail(Alert.PROTOCOL_VERSION, 'ClientHello names an old version');
   const random = reader.bytes(RANDOM_LENGTH);
   const sessionId = readSessionId(readVector8(reader).rest());
   const cipherSuites = readCodes(readVector16(reader), 'cipher_suites');
@@ -73,8 +73,12 @@ export function writeClientHello(
   });
 }
 
+/** Last octets of a ServerHello's random from a server that could speak TLS 1.3 and was kept from it (RFC 8446 §4.1.3). */
+const DOWNGRADES: readonly string[] = ['444f574e47524401', '444f574e47524400'];
+
 export interface ServerHello {
   readonly isRetry: boolean;
+  readonly isDowngrade: boolean;
   readonly sessionId: Uint8Array;
   readonly cipherSuite: number;
   readonly extensions: Extensions;
@@ -88,11 +92,13 @@ export function readServerHello(message: HandshakeMessage): ServerHello {
   const sessionId = readSessionId(readVector8(reader).rest());
   const cipherSuite = reader.u16();
   const compression = reader.u8();
-  if (reader.done) fail(Alert.PROTOCOL_VERSION, 'the server does not speak TLS 1.3');
-  const extensions = readExtensions(reader, 'ServerHello');
+  // Before TLS 1.3 there may be none: a server of an old version.
+  const extensions: Extensions = reader.done ? new Map() : readExtensions(reader, 'ServerHello');
   if (version !== LEGACY_VERSION) fail(Alert.PROTOCOL_VERSION, 'ServerHello names an old version');
   if (compression !== 0) fail(Alert.ILLEGAL_PARAMETER, 'ServerHello selects compression');
-  return { isRetry: equalOctets(random, HELLO_RETRY_RANDOM), sessionId, cipherSuite, extensions };
+  const isRetry = equalOctets(random, HELLO_RETRY_RANDOM);
+  const isDowngrade = DOWNGRADES.includes(toHex(random.subarray(RANDOM_LENGTH - 8)));
+  return { isRetry, isDowngrade, sessionId, cipherSuite, extensions };
 }
 
 export function writeServerHello(

@@ -59,6 +59,9 @@ export abstract class HandshakeSession implements TlsSession {
       this.#consume(level, data);
     } catch (error) {
       this.#failure = toAlert(error);
+      // RFC 8446 §6: nothing is kept of a handshake that failed.
+      this.#secrets = undefined;
+      this.#master = undefined;
       throw this.#failure;
     }
   }

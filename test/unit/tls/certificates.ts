@@ -25,6 +25,8 @@ export interface CertificateSpec {
   readonly keyUsage?: number;
   /** How it is signed, otherwise as fits the issuer's key. */
   readonly signedWith?: keyof typeof SIGNATURES;
+  /** Of X.509v1, without a version and extensions. */
+  readonly isVersion1?: boolean;
 }
 
 /** The instant that test certificates are made for. */
@@ -132,14 +134,14 @@ export function makeCertificate(spec: CertificateSpec): Uint8Array {
   const fromMs = spec.fromMs ?? NOW_MS - DAY_MS;
   const spki = createPublicKey(spec.key).export({ format: 'der', type: 'spki' });
   const tbs = sequence(
-    der(0xa0, der(0x02, Uint8Array.of(2))),
+    ...(spec.isVersion1 ? [] : [der(0xa0, der(0x02, Uint8Array.of(2)))]),
     der(0x02, Uint8Array.of(1)),
     id,
     name(issuer.subject),
     sequence(time(fromMs), time(fromMs + (spec.days ?? 10) * DAY_MS)),
     name(spec.subject),
     spki,
-    extensions(spec),
+    ...(spec.isVersion1 ? [] : [extensions(spec)]),
   );
   return sequence(tbs, id, der(0x03, Uint8Array.of(0), sign(hash, tbs, { key: issuer.key, ...padding })));
 }

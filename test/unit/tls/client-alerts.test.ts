@@ -46,6 +46,14 @@ function serverHello(extensions: readonly Extension[], suite: number = AES, rand
 
 const retry = (extensions: readonly Extension[]) => serverHello(extensions, AES, HELLO_RETRY_RANDOM);
 
+const downgraded = (last: number) => {
+  const random = new Uint8Array(32);
+  random.set([0x44, 0x4f, 0x57, 0x4e, 0x47, 0x52, 0x44, last], 24);
+  return random;
+};
+const withoutExtensions = () =>
+  handshakeMessage(HandshakeType.SERVER_HELLO, (w) => w.u16(0x0303).zeros(33).u16(AES).u8(0));
+
 /** A session that the client has from an earlier handshake. */
 function offeredSession(): SessionTicket {
   let session: SessionTicket | undefined;
@@ -67,6 +75,17 @@ function refusal(...messages: readonly Uint8Array[]): { alert: number; code: num
 describe('a ServerHello that is refused', () => {
   const cases: readonly [name: string, messages: readonly Uint8Array[], alert: number][] = [
     ['of TLS 1.2, without supported_versions', [serverHello([SHARE])], Alert.PROTOCOL_VERSION],
+    [
+      'of a server that was kept from TLS 1.3 (RFC 8446 §4.1.3)',
+      [serverHello([SHARE], AES, downgraded(1))],
+      Alert.ILLEGAL_PARAMETER,
+    ],
+    [
+      'of a server that was kept from TLS 1.2 too',
+      [serverHello([SHARE], AES, downgraded(0))],
+      Alert.ILLEGAL_PARAMETER,
+    ],
+    ['of TLS 1.2, without any extension', [withoutExtensions()], Alert.PROTOCOL_VERSION],
     ['of a version that was not offered', [serverHello([[43, u16(0x0303)], SHARE])], Alert.ILLEGAL_PARAMETER],
     ['of a suite that was not offered', [serverHello([VERSION, SHARE], 0x1302)], Alert.ILLEGAL_PARAMETER],
     ['without key_share', [serverHello([VERSION])], Alert.MISSING_EXTENSION],

@@ -140,6 +140,17 @@ describe('a ClientHello that is refused', () => {
     expect(refusal(changed).code).toBe(PROTOCOL_VIOLATION);
   });
 
+  test('with another legacy_version than TLS 1.2 (RFC 9846 §4.2.2)', () => {
+    for (const [high, low] of [
+      [3, 1],
+      [3, 4],
+    ] as const) {
+      const message = hello(SOUND);
+      message.set([high, low], 4);
+      expect(refusal(message).alert).toBe(Alert.PROTOCOL_VERSION);
+    }
+  });
+
   test('with compression (RFC 8446 §4.1.2)', () => {
     // Header 4, version 2, random 32, session ID 1, cipher suites 2 + 2, then the list of compression methods.
     const message = hello(SOUND);

@@ -217,6 +217,11 @@ describe('a certificate that is known by its hash (W3C WebTransport, serverCerti
     expect(alert(pinned(der), [der])).toBe(Alert.BAD_CERTIFICATE);
   });
 
+  test('is refused when it is not X.509v3', () => {
+    const der = makeCertificate({ subject: 'dev', key: keys.ecdsa, isVersion1: true });
+    expect(alert(pinned(der), [der])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
   test('is refused with an RSA key', () => {
     const der = make(10, keys.rsa);
     expect(alert(pinned(der), [der])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
