@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { issue, longPacket, shortPacket, threeAlgorithms, threeAlgorithmsText } from './cluster.ts';
 import { FakeBackend, FakeClient, udp, until } from './fakes.ts';
+import { SOCKETS } from './house.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const COMMAND = ['--import', 'tsx', join(ROOT, 'lb/index.ts')];
@@ -45,11 +46,13 @@ async function freePort(): Promise<number> {
 }
 
 /** Starts a forwarder as an operator would, and waits until it says that it is ready. */
-async function start(port: number): Promise<{ child: ChildProcess; lines: string[] }> {
-  const child = spawn(process.execPath, [...COMMAND, '--cluster', path, '--listen', `127.0.0.1:${port}`], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+async function start(
+  port: number,
+  settings: readonly string[],
+  flags: readonly string[] = [],
+): Promise<{ child: ChildProcess; lines: string[] }> {
+  const args = [...flags, ...COMMAND, '--cluster', path, '--listen', `127.0.0.1:${port}`, ...settings];
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   const lines: string[] = [];
   createInterface({ input: child.stdout! }).on('line', (line) => lines.push(line));
@@ -65,8 +68,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return code;
 }
 
-async function refusal(args: string[]): Promise<string> {
-  const failed = await run(process.execPath, [...COMMAND, ...args], { cwd: ROOT }).then(
+async function refusal(args: string[], flags: readonly string[] = []): Promise<string> {
+  const failed = await run(process.execPath, [...flags, ...COMMAND, ...args], { cwd: ROOT }).then(
     () => undefined,
     (error: { code: number; stderr: string }) => error,
   );
@@ -74,12 +77,14 @@ async function refusal(args: string[]): Promise<string> {
   return failed?.stderr ?? '';
 }
 
-describe('the forwarder as a process', () => {
+describe.each(SOCKETS)('the forwarder as a process with %s sockets', (socket) => {
+  const settings = ['--socket', socket];
+
   test('killed and started again, it routes the same call to the same backend and back', async () => {
     const port = await freePort();
     const at = { host: '127.0.0.1', port };
     const packet = shortPacket(issue(cluster(), 1, 1));
-    const { child: first } = await start(port);
+    const { child: first } = await start(port, settings);
     client.send(longPacket(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)), at);
     await until(() => client.received.length === 1, 'the handshake');
     const hashed = all.findIndex(({ received }) => received.length === 1);
@@ -87,7 +92,7 @@ describe('the forwarder as a process', () => {
     await until(() => client.received.length === 2, 'the call');
     await end(first, 'SIGKILL');
 
-    await start(port);
+    await start(port, settings);
     client.send(packet, at);
     client.send(longPacket(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)), at);
     await until(() => client.received.length === 4, 'the call after the restart');
@@ -98,7 +103,7 @@ describe('the forwarder as a process', () => {
   test('SIGHUP reads the cluster file again, SIGTERM ends it with code 0', async () => {
     const port = await freePort();
     writeFileSync(path, threeAlgorithmsText([all[0]!.tunnel]));
-    const { child, lines } = await start(port);
+    const { child, lines } = await start(port, settings);
     writeFileSync(path, threeAlgorithmsText(all.map(({ tunnel }) => tunnel)));
     child.kill('SIGHUP');
     await until(() => lines.some((line) => line.includes('cluster file taken up')), 'the reload');
@@ -107,6 +112,26 @@ describe('the forwarder as a process', () => {
     expect(await end(child, 'SIGTERM')).toBe(0);
   });
 
+  test('SIGHUP in the middle of a call, again and again, loses none of its packets', async () => {
+    const port = await freePort();
+    const { child, lines } = await start(port, settings);
+    const packet = shortPacket(issue(cluster(), 0, 1));
+    const taken = () => lines.filter((line) => line.includes('cluster file taken up')).length;
+    let sent = 0;
+    for (let reloads = 1; reloads <= 5; reloads++) {
+      writeFileSync(path, threeAlgorithmsText(all.slice(0, 1 + (reloads % 2)).map(({ tunnel }) => tunnel)));
+      child.kill('SIGHUP');
+      while (taken() < reloads) {
+        for (let i = 0; i < 20; i++) client.send(packet, { host: '127.0.0.1', port });
+        sent += 20;
+        await until(() => client.received.length === sent, 'every echo while the file is read again');
+      }
+    }
+    expect(sent).toBeGreaterThanOrEqual(100);
+  });
+});
+
+describe('the forwarder as a process', () => {
   test('a port in use, a bad cluster file and a bad flag are each one clear sentence', async () => {
     const port = client.port;
     expect(await refusal(['--cluster', path, '--listen', `127.0.0.1:${port}`])).toBe(
@@ -125,5 +150,23 @@ describe('the forwarder as a process', () => {
       cwd: ROOT,
     });
     expect(stdout).toContain(`routable: to backend-2 at ${all[1]!.tunnel}, which its CID names`);
+  });
+
+  test('says which sockets it uses and why, and without native add-ons falls back to dgram', async () => {
+    const port = await freePort();
+    const flags = ['--no-addons'];
+    const { lines } = await start(port, [], flags);
+    expect(lines.some((line) => /UDP sockets are dgram: .*koffi does not load|this is/.test(line))).toBe(
+      true,
+    );
+    client.send(shortPacket(issue(cluster(), 1, 1)), { host: '127.0.0.1', port });
+    await until(() => client.received.length === 1, 'an echo');
+    const { lines: usual } = await start(await freePort(), []);
+    expect(usual.some((line) => line.includes(`UDP sockets are ${SOCKETS[0]}: `))).toBe(true);
+    expect(
+      await refusal(['--cluster', path, '--listen', '127.0.0.1:0', '--socket', 'batched'], flags),
+    ).toMatch(
+      /^socket is "batched", but .*; mend that, or set it to "auto" or "dgram", which need more CPU per packet\.\n$/,
+    );
   });
 });
