@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { backendLogged, backendMetric } from './support/backends.ts';
@@ -67,6 +70,33 @@ describe('ngtcp2 (gtlsclient)', () => {
     const output = await ask(...ONCE, '-v', '0x1a2a3a4a');
     expect(output).toMatch(/pkt rx .*version=0x00000000 type=VN/);
     expect(output).toContain('ERR_RECV_VERSION_NEGOTIATION');
+  });
+
+  ngtcp2('QUIC version 2 first, then 1', 'Version Negotiation, then a handshake in version 1', async () => {
+    const output = await ask(
+      ...[...ONCE, '--version=v2draft'],
+      ...['--preferred-versions=v2draft,v1', '--other-versions=v2draft,v1'],
+    );
+    expect(output).toMatch(/pkt rx .*type=VN/);
+    expect(output).toContain('Client selected version 0x1');
+    expect(answers(output)).toBe(1);
+  });
+
+  ngtcp2('a request with a body', '5000 octets are answered with 405, a mebibyte with 413', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'parley-body-'));
+    try {
+      for (const [octets, status] of [
+        [5000, 405],
+        [1024 * 1024, 413],
+      ] as const) {
+        const path = join(directory, `${octets}`);
+        writeFileSync(path, new Uint8Array(octets));
+        const output = await ask(...ONCE, '--http-method=POST', `--data=${path}`);
+        expect(output).toContain(`:status: ${status}]`);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   ngtcp2('20 % loss each way', '50 requests are all answered', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
+import { cell } from './support/matrix.ts';
 
 const run = promisify(execFile);
 let cluster: TestCluster;
@@ -48,5 +49,14 @@ describe('ngtcp2 (gtlsclient) resumes a session', () => {
       expect(again).toMatch(/:status: 200/);
       expect(cryptoOctets(again)).toBeLessThan(cryptoOctets(first) - 300);
     }
+  });
+
+  const shows = 'the request that it sent early is answered all the same, after the handshake';
+  cell('ngtcp2', '0-RTT is refused, and the request answered', shows, async () => {
+    await fetchHealth(); // for a ticket and the parameters
+    const again = await fetchHealth();
+    expect(again).toMatch(/frm tx \d+ 0RTT STREAM\(0x0b\) id=0x0 fin=1/);
+    expect(again).toMatch(/frm tx \d+ 1RTT STREAM\(0x0.\) id=0x0 fin=1/);
+    expect(again).toMatch(/:status: 200/);
   });
 });

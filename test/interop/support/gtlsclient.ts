@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -6,9 +6,16 @@ const run = promisify(execFile);
 /** Ends as soon as all answers are there. */
 export const ONCE = ['--exit-on-all-streams-close', '--timeout=5s'] as const;
 
+const healthz = (port: number) => ['127.0.0.1', String(port), `https://localhost:${port}/healthz`];
+
+/** The client as a process that a test may kill. */
+export function spawnGtlsclient(port: number, options: readonly string[]): ChildProcess {
+  return spawn('gtlsclient', [...options, ...healthz(port)], { stdio: 'ignore' });
+}
+
 /** GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. */
 export async function gtlsclient(port: number, options: readonly string[]): Promise<string> {
-  const args = [...options, '127.0.0.1', String(port), `https://localhost:${port}/healthz`];
+  const args = [...options, ...healthz(port)];
   const { stdout, stderr } = await run('gtlsclient', args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
   return stdout + stderr;
 }

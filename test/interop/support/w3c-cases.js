@@ -1,6 +1,10 @@
 // What a WebTransport client of the W3C's shape is put through. Runs as it is in a page of Chromium and in Deno: each
 // function takes and gives JSON, and sessions stay here, named by a number.
 const sessions = [];
+/** The last upload of each session. */
+const uploads = [];
+/** The last reader that `takeReader` took, of each session. */
+const readers = [];
 const hex = (buffer) =>
   Array.from(new Uint8Array(buffer), (octet) => octet.toString(16).padStart(2, '0')).join('');
 const sha256 = async (octets) => hex(await crypto.subtle.digest('SHA-256', octets));
@@ -44,6 +48,17 @@ async function readAll(readable, length, untilEnd) {
   }
   reader.releaseLock();
   return { received: received.subarray(0, at), ended };
+}
+
+async function readToEnd(readable) {
+  const parts = [];
+  const reader = readable.getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    parts.push(value);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 async function compared(sent, { received, ended }) {
@@ -176,6 +191,109 @@ globalThis.interop = {
       seen = await Promise.race([failed, inVain]);
     }
     return seen;
+  },
+
+  /** Takes a stream that the server opened, reads it to its end, and sends it back on `bidirectional` ones. */
+  async takeStream({ id, bidirectional }) {
+    const session = sessions[id];
+    const incoming = bidirectional
+      ? session.incomingBidirectionalStreams
+      : session.incomingUnidirectionalStreams;
+    const reader = incoming.getReader();
+    const { value } = await reader.read();
+    reader.releaseLock();
+    const octets = await readToEnd(bidirectional ? value.readable : value);
+    if (bidirectional) (await writeAll(value.writable, octets)).close().catch(() => {});
+    return { octets: octets.length, received: await sha256(octets) };
+  },
+
+  /** Takes a stream of the server and its first octets, for `readFails`. */
+  async takeReader({ id }) {
+    const incoming = sessions[id].incomingUnidirectionalStreams.getReader();
+    const { value } = await incoming.read();
+    incoming.releaseLock();
+    readers[id] = value.getReader();
+    await readers[id].read();
+    return true;
+  },
+
+  /** Reads on until it fails; gives the code. */
+  readFails({ id }) {
+    return codeOf(readers[id].read());
+  },
+
+  /** Writes until the server stops the stream; gives the code. */
+  async writeFails({ id }) {
+    const writer = (await sessions[id].createUnidirectionalStream()).getWriter();
+    // The code must not wait for a write that fails first, with less to say.
+    const closed = codeOf(writer.closed);
+    for (let i = 0; i < 10_000; i++) {
+      if (
+        !(await writer.write(new Uint8Array(1000)).then(
+          () => true,
+          () => false,
+        ))
+      )
+        break;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return closed;
+  },
+
+  /** Begins to write, and is not waited for: `uploaded` tells how far it came, and what it was at the end. */
+  async upload({ id, octets }) {
+    const sent = randomOctets(octets);
+    const state = { accepted: 0, done: false, sent: await sha256(sent) };
+    uploads[id] = state;
+    const writer = (await sessions[id].createUnidirectionalStream()).getWriter();
+    state.writer = writer;
+    (async () => {
+      for (let at = 0; at < octets; at += CHUNK) {
+        await writer.ready;
+        await writer.write(sent.subarray(at, at + CHUNK));
+        state.accepted = Math.min(at + CHUNK, octets);
+      }
+      state.done = true;
+      await writer.close();
+    })().catch((error) => {
+      state.error = String(error);
+    });
+    return state.sent;
+  },
+
+  uploaded({ id }) {
+    const { accepted, done, error } = uploads[id];
+    return { accepted, done, error };
+  },
+
+  async abortUpload({ id, code }) {
+    await uploads[id].writer.abort(streamError(code));
+    return true;
+  },
+
+  maxDatagramSize({ id }) {
+    return sessions[id].datagrams.maxDatagramSize;
+  },
+
+  /** Reads an echo into a buffer of its own, in pieces of at most 1000 octets. */
+  async readsIntoOwnBuffer({ id, octets }) {
+    const sent = randomOctets(octets);
+    const stream = await sessions[id].createBidirectionalStream();
+    await writeAll(stream.writable, sent);
+    const reader = stream.readable.getReader({ mode: 'byob' });
+    const received = new Uint8Array(octets);
+    let at = 0;
+    let largest = 0;
+    let buffer = new ArrayBuffer(1000);
+    while (at < octets) {
+      const { value, done } = await reader.read(new Uint8Array(buffer));
+      if (done) break;
+      received.set(value, at);
+      at += value.length;
+      largest = Math.max(largest, value.length);
+      buffer = value.buffer;
+    }
+    return { largest, ...(await compared(sent, { received: received.subarray(0, at), ended: false })) };
   },
 
   close({ id, closeCode, reason }) {

@@ -1,6 +1,6 @@
-import { expect } from 'vitest';
-import type { TestCluster } from '../../support/cluster.ts';
-import type { Relay } from '../../support/relay.ts';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { startCluster, type TestCluster } from '../../support/cluster.ts';
+import { createRelay, type Relay } from '../../support/relay.ts';
 import { backendLogged, backendMetric } from './backends.ts';
 import { type Client, cell, type Feature } from './matrix.ts';
 import type { Echoed, W3cClient } from './w3c-client.ts';
@@ -12,6 +12,27 @@ export interface Setting {
   /** Between the client and the forwarder. */
   readonly relay: Relay;
   readonly client: W3cClient;
+}
+
+/** A cluster, a relay and a client for the tests of a file. */
+export function useSetting(startClient: () => W3cClient | Promise<W3cClient>): () => Setting {
+  let setting: Setting;
+  beforeAll(async () => {
+    const cluster = await startCluster({ backends: 2, probeIntervalMs: 100 });
+    const relay = await createRelay({ target: { port: cluster.forwarderPort } });
+    setting = { cluster, relay, client: await startClient() };
+  });
+  afterAll(async () => {
+    await setting?.client.close();
+    await setting?.relay.close();
+    await setting?.cluster.close();
+  });
+  return () => setting;
+}
+
+/** What to dial at a path. */
+export function addressOf({ cluster, relay }: Setting, path: string): { url: string; hash: string } {
+  return { url: `https://127.0.0.1:${relay.port}${path}`, hash: cluster.certificateHash };
 }
 
 /** Whether the client can end a stream: Deno's close sends no FIN (denoland/deno#36822). */
@@ -27,10 +48,7 @@ export function unchanged(seen: Echoed, octets: number, untilEnd: boolean): void
 export function w3cCells(name: Client, setting: () => Setting): void {
   const test = (feature: Feature, shows: string, run: () => Promise<void>) => cell(name, feature, shows, run);
   const untilEnd = untilEndOf(name);
-  const address = (path: string) => ({
-    url: `https://127.0.0.1:${setting().relay.port}${path}`,
-    hash: setting().cluster.certificateHash,
-  });
+  const address = (path: string) => addressOf(setting(), path);
   const call = <Result>(method: string, input: object) => setting().client.call<Result>(method, input);
   const open = () => call<number>('open', address('/echo'));
   const echo = async (id: number, octets: number) =>
@@ -104,11 +122,7 @@ export function w3cCells(name: Client, setting: () => Setting): void {
 /** What needs streams that end: for clients that can end theirs. */
 export function endingStreamCells(name: Client, setting: () => Setting): void {
   const call = <Result>(method: string, input: object) => setting().client.call<Result>(method, input);
-  const open = () =>
-    call<number>('open', {
-      url: `https://127.0.0.1:${setting().relay.port}/echo`,
-      hash: setting().cluster.certificateHash,
-    });
+  const open = () => call<number>('open', addressOf(setting(), '/echo'));
   cell(name, 'many streams', '700 streams on a connection that begins with 512, each unchanged', async () => {
     const id = await open();
     expect(await call<number>('manyStreams', { id, count: 700, octets: 500, untilEnd: true })).toBe(700);
@@ -136,8 +150,8 @@ export function endingStreamCells(name: Client, setting: () => Setting): void {
 export function drainingCell(name: Client, setting: () => Setting): void {
   const shows = 'the session goes on while its backend drains, and newcomers reach the other one';
   cell(name, 'draining', shows, async () => {
-    const { client, cluster, relay } = setting();
-    const target = { url: `https://127.0.0.1:${relay.port}/echo`, hash: cluster.certificateHash };
+    const { client, cluster } = setting();
+    const target = addressOf(setting(), '/echo');
     const untilEnd = untilEndOf(name);
     const id = await client.call<number>('open', target);
     const { log } = cluster.backends[0]!;
@@ -157,9 +171,8 @@ export function drainingCell(name: Client, setting: () => Setting): void {
 /** Ends the other backend too. Far below the idle timeout, so it must have been told. */
 export function connectionCloseCell(name: Client, setting: () => Setting): void {
   cell(name, 'connection close', 'the client learns at once that a backend has stopped', async () => {
-    const { client, cluster, relay } = setting();
-    const url = `https://127.0.0.1:${relay.port}/echo`;
-    const id = await client.call<number>('open', { url, hash: cluster.certificateHash });
+    const { client, cluster } = setting();
+    const id = await client.call<number>('open', addressOf(setting(), '/echo'));
     const closed = client.call<object>('closed', { id });
     const begun = Date.now();
     await Promise.all(cluster.backends.map((backend) => backend.kill('SIGINT')));

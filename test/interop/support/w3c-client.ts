@@ -24,6 +24,8 @@ export interface W3cClient {
   /** Rejects with what the client said. */
   call<Result>(name: string, input: object): Promise<Result>;
   close(): Promise<void>;
+  /** Its processes die at once, and can tell nobody. */
+  vanish(): Promise<void>;
 }
 
 class ChromiumClient implements W3cClient {
@@ -44,6 +46,14 @@ class ChromiumClient implements W3cClient {
 
   async close(): Promise<void> {
     await this.#browser.close();
+    this.#server.close();
+  }
+
+  async vanish(): Promise<void> {
+    const gone = new Promise<void>((resolve) => this.#browser.once('disconnected', () => resolve()));
+    const debugging = await this.#browser.newBrowserCDPSession();
+    debugging.send('Browser.crash').catch(() => {});
+    await gone;
     this.#server.close();
   }
 }
@@ -99,6 +109,10 @@ class DenoClient implements W3cClient {
     const exited = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.kill('SIGKILL');
     await exited;
+  }
+
+  vanish(): Promise<void> {
+    return this.close();
   }
 
   #take(line: string): void {
