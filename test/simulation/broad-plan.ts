@@ -49,10 +49,12 @@ const underLoad: Broaden = (plan, random) => {
   return { ...moreCalls(plan, random, atMs), maxHalfOpen: random.pick([1, 1, 2]) };
 };
 
-const withPreferredAddress: Broaden = (plan, random) => ({
-  ...plan,
-  preferred: random.pick(['reachable', 'reachable', 'unreachable'] as const),
-});
+/** Where the address is out of reach, nobody dials it either. */
+const withPreferredAddress: Broaden = (plan, random) => {
+  const preferred = random.pick(['reachable', 'reachable', 'unreachable'] as const);
+  if (preferred === 'reachable') return { ...plan, preferred };
+  return { ...plan, preferred, calls: plan.calls.map((call) => ({ ...call, direct: undefined })) };
+};
 
 /** A new configuration reaches each forwarder at a time of its own, then each backend. */
 const withRollOut: Broaden = (plan, random) => {

@@ -1,6 +1,7 @@
 import type { QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
 import { seededNumbers } from '../../support/quic-fixtures.ts';
+import { EventOrder } from './event-order.ts';
 import { Finding, guarded, type Tape } from './tape.ts';
 
 /** Octets that the application lets wait on a stream before it stops echoing onto it. */
@@ -18,6 +19,7 @@ export class App {
   readonly sessions: number[] = [];
   readonly streams: number[] = [];
   readonly #finished = new Set<number>();
+  readonly #order: EventOrder;
   readonly #numbers: () => number;
   #asked: number[] = [];
   #opened = 0;
@@ -27,6 +29,7 @@ export class App {
 
   constructor(connection: QuicConnection, seed: number) {
     this.connection = connection;
+    this.#order = new EventOrder(connection.role);
     this.#numbers = seededNumbers(seed);
     this.webTransport = new WebTransportConnection(connection, { maxSessions: 3 });
     if (connection.role === 'client') guarded('connectSession', () => this.dialSession());
@@ -34,7 +37,9 @@ export class App {
 
   dialSession(): void {
     if (this.webTransport.goingAway || this.connection.closed) return;
-    this.sessions.push(this.webTransport.connectSession({ authority: 'localhost', path: '/fuzz' }));
+    const sessionId = this.webTransport.connectSession({ authority: 'localhost', path: '/fuzz' });
+    this.#order.onAsked(sessionId);
+    this.sessions.push(sessionId);
   }
 
   handle(event: QuicEvent): void {
@@ -61,6 +66,7 @@ export class App {
 
   #told(event: WebTransportEvent): void {
     const roll = this.#numbers();
+    this.#order.check(event);
     switch (event.type) {
       case 'sessionRequested':
         if (roll < 0.8) this.#accept(event.sessionId);
@@ -85,6 +91,7 @@ export class App {
 
   #accept(sessionId: number): void {
     this.webTransport.acceptSession(sessionId);
+    this.#order.onAccepted(sessionId);
     this.sessions.push(sessionId);
   }
 
@@ -125,8 +132,10 @@ export class App {
       case 2: {
         if (this.sessions.length === 0 || this.#opened >= MAX_OPENED) return;
         const direction = tape.pick(['bidirectional', 'unidirectional'] as const);
-        const opened = this.webTransport.openStream(tape.pick(this.sessions), direction);
+        const session = tape.pick(this.sessions);
+        const opened = this.webTransport.openStream(session, direction);
         if (opened === undefined) return;
+        this.#order.onOpened(opened, session);
         this.#opened += 1;
         this.streams.push(opened);
         this.#write(opened, new Uint8Array(tape.below(5000)), tape.chance(20));

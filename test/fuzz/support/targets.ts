@@ -1,5 +1,6 @@
 import { attack } from './adversary.ts';
 import { disturb } from './hostile-network.ts';
+import { attackWeb } from './hostile-web.ts';
 import { parseAll } from './parsers.ts';
 import type { Tape } from './tape.ts';
 
@@ -15,6 +16,8 @@ export const FUZZ_TARGETS: Readonly<Record<string, FuzzTarget>> = {
   peer: { maxTapeOctets: 2500, run: attack },
   /** Two honest sides over a network that does everything but open packets, with the forwarder's routing on the way. */
   network: { maxTapeOctets: 3000, run: disturb },
+  /** A side with our own engine that speaks HTTP/3 and WebTransport in orders that nobody expects; either role. */
+  web: { maxTapeOctets: 2500, run: attackWeb },
   /** Each parser by itself, with samples, samples changed, and octets out of nowhere. */
   parsers: { maxTapeOctets: 1500, run: parseAll },
 };

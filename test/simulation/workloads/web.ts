@@ -13,6 +13,7 @@ const CLOSE_AFTER_MS = 5;
 /** How often, and how many times, the sides are looked at when all sessions are over: until nothing is left of them. */
 const LOOK_EVERY_MS = 20;
 const MAX_LOOKS = 1500;
+const LOOKS_PER_PING = 100;
 /** What HTTP/3 itself keeps: a control stream each way. Without a dynamic table QPACK opens none. */
 const STREAMS_OF_HTTP3 = 2;
 const PATH_HEADER = 'x-session';
@@ -337,6 +338,9 @@ export class WebWork implements Work {
         'leftovers',
         `${this.#name}: ${left} ${(MAX_LOOKS * LOOK_EVERY_MS) / 1000} s after all was over`,
       );
+    // A NAT that rebinds in silence leaves the server nobody to speak to, until the client speaks.
+    const client = this.#sides.get('client');
+    if (this.#looks % LOOKS_PER_PING === 0) client?.later(0, () => client.connection.ping());
     side.later(LOOK_EVERY_MS, () => this.#look());
   }
 
