@@ -1,11 +1,12 @@
 import { createCipheriv, createDecipheriv, X509Certificate } from 'node:crypto';
 import { Duplex } from 'node:stream';
-import { createSecureContext, TLSSocket, type TlsOptions } from 'node:tls';
+import { createSecureContext, type SecureContext, TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import {
   CipherSuite,
   hkdfExpandLabel,
   NamedGroup,
+  type SessionTicket,
   TlsClient,
   type TlsEvent,
 } from '../../../proto/tls/index.ts';
@@ -166,14 +167,22 @@ function wire(): [Duplex, Duplex] {
 
 const pem = (der: Uint8Array) => new X509Certificate(der).toString();
 
-function converse(client: TlsClient, keyName: KeyName, options: TlsOptions = {}): Promise<RecordClient> {
-  const [near, far] = wire();
-  const secureContext = createSecureContext({
+/** A server's keys, certificates and, while it lives, its ticket keys. */
+function contextOf(keyName: KeyName, ecdhCurve?: string): SecureContext {
+  return createSecureContext({
     key: keys[keyName].export({ format: 'pem', type: 'pkcs8' }),
     cert: leafChain(keyName).map(pem).join(''),
     minVersion: 'TLSv1.3',
-    ...(options.ecdhCurve === undefined ? {} : { ecdhCurve: options.ecdhCurve }),
+    ...(ecdhCurve === undefined ? {} : { ecdhCurve }),
   });
+}
+
+function converse(
+  client: TlsClient,
+  secureContext: SecureContext,
+  options: TlsOptions = {},
+): Promise<RecordClient> {
+  const [near, far] = wire();
   return new Promise((resolve, reject) => {
     const server = new TLSSocket(far, {
       isServer: true,
@@ -211,7 +220,7 @@ describe('the client shakes hands with OpenSSL and exchanges data under its keys
       for (const keyName of ['ecdsa', 'rsa', 'ed25519'] as const) {
         test(`${suiteName}, ${groupName}, ${keyName}`, async () => {
           const client = new PlainClient(clientOptions({ cipherSuites: [suite], groups: [group] }));
-          const { received } = await converse(client, keyName);
+          const { received } = await converse(client, contextOf(keyName));
           expect(received).toBe('heard hello');
         });
       }
@@ -220,14 +229,35 @@ describe('the client shakes hands with OpenSSL and exchanges data under its keys
 
   test('after a HelloRetryRequest', async () => {
     const client = new PlainClient(clientOptions({ keyShareGroups: [NamedGroup.X25519] }));
-    const { received, events } = await converse(client, 'ecdsa', { ecdhCurve: 'P-256' });
+    const { received, events } = await converse(client, contextOf('ecdsa', 'P-256'));
     expect(received).toBe('heard hello');
     expect(events.filter((event) => event.type === 'send' && event.level === 'initial')).toHaveLength(2);
   });
 
+  test.each([
+    ['', undefined, 1],
+    [', after a HelloRetryRequest', 'P-256', 2],
+  ] as const)(
+    'resuming a session that OpenSSL gave a ticket for (RFC 8446 §4.2.11.2)%s',
+    async (_, curve, hellos) => {
+      const context = contextOf('ecdsa', curve);
+      const tickets: SessionTicket[] = [];
+      const options = { onTicket: (ticket: SessionTicket) => tickets.push(ticket) };
+      await converse(new PlainClient(clientOptions(options)), context);
+      expect(tickets.length).toBeGreaterThan(0);
+      const again = new PlainClient(clientOptions({ ...options, session: tickets.at(-1)! }));
+      const { received, events } = await converse(again, context);
+      expect(received).toBe('heard hello');
+      expect(events.find((event) => event.type === 'complete')).toMatchObject({ resumed: true });
+      expect(events.filter((event) => event.type === 'send' && event.level === 'initial')).toHaveLength(
+        hellos,
+      );
+    },
+  );
+
   test('answering a CertificateRequest with no certificate (RFC 8446 §4.4.2)', async () => {
     const client = new PlainClient(clientOptions());
-    const { received, events } = await converse(client, 'ecdsa', { requestCert: true });
+    const { received, events } = await converse(client, contextOf('ecdsa'), { requestCert: true });
     expect(received).toBe('heard hello');
     const sent = events.filter((event) => event.type === 'send' && event.level === 'handshake');
     expect(sent[0]).toMatchObject({ data: Uint8Array.of(11, 0, 0, 4, 0, 0, 0, 0) });
