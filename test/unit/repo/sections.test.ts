@@ -14,16 +14,9 @@ const UNTESTED: ReadonlySet<string> = new Set([
   'RFC 9000 §7.4.1',
   'RFC 9000 §9.6',
   'RFC 9001 §9.5',
-  'RFC 9110 §8.6',
-  'RFC 9204 §3.2.1',
-  'RFC 9204 §5',
-  'RFC 9204 §7.1.3',
   'RFC 9287 §3.1',
-  'RFC 9297 §5.2',
   'RFC 9438 §4.5',
   'RFC 9438 §4.8',
-  'WebTransport draft §9.5',
-  'WebTransport draft §9.6',
 ]);
 
 const table = sectionTable();
