@@ -5,14 +5,18 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
-const STATIC_FILES = ['index.html', 'page.css', 'icon.svg'];
+const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'example.js'];
 
-/** Bundles the demo page into `outDir`: page.js, worklets/*.js and the static files. Rejects when a source has a fault. */
+/**
+ * Bundles into `outDir` the library (parley.js and worklets/*.js, which is all that a page of one's own needs), the demo
+ * page and the example. Rejects when a source has a fault.
+ */
 export async function buildPage(outDir: string): Promise<void> {
   await mkdir(outDir, { recursive: true });
   await build({
     entryPoints: {
       page: join(SOURCE, 'page/page.ts'),
+      parley: join(SOURCE, 'index.ts'),
       'worklets/microphone': join(SOURCE, 'worklets/microphone.ts'),
       'worklets/playback': join(SOURCE, 'worklets/playback.ts'),
     },

@@ -80,9 +80,9 @@ export class Scene {
     await this.cluster.close();
   }
 
-  /** Opens the page without calling. */
-  async openPage(): Promise<Page> {
-    const { page, console } = await openPage(this.#browser, this.#served.url);
+  /** Opens the page, or another that is served beside it, without calling. */
+  async openPage(path = '/'): Promise<Page> {
+    const { page, console } = await openPage(this.#browser, this.#served.url + path);
     this.#consoles.set(page, console);
     return page;
   }

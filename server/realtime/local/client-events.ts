@@ -12,7 +12,17 @@ const item = z.looseObject({
     .array(z.looseObject({ type: z.string() }))
     .max(64)
     .optional(),
+  /** What a function answered. */
+  output: z.string().optional(),
 });
+
+const responseWish = z.looseObject({
+  output_modalities: z.array(z.enum(['text', 'audio'])).optional(),
+  tools: z.array(z.unknown()).max(128).optional(),
+  tool_choice: z.unknown().optional(),
+});
+/** What a client wants of one response. */
+export type ResponseWish = z.infer<typeof responseWish>;
 
 /** Client events of the Realtime API that this service takes. */
 export const clientEventSchema = z.discriminatedUnion('type', [
@@ -33,7 +43,7 @@ export const clientEventSchema = z.discriminatedUnion('type', [
   z.looseObject({
     type: z.literal('response.create'),
     event_id: eventId,
-    response: z.looseObject({ output_modalities: z.array(z.enum(['text', 'audio'])).optional() }).optional(),
+    response: responseWish.optional(),
   }),
   z.looseObject({
     type: z.literal('response.cancel'),

@@ -5,11 +5,12 @@ import type {
 import { OCTETS_PER_SAMPLE, samplesToMs } from '../../../proto/voice/index.ts';
 import type { AuditTrail } from './audit.ts';
 import { chime } from './chime.ts';
-import { type ClientEvent, clientEventSchema } from './client-events.ts';
+import { type ClientEvent, clientEventSchema, type ResponseWish } from './client-events.ts';
 import { defaultSession, sessionResource, updateSession, vadConfig } from './config.ts';
 import { Conversation } from './conversation.ts';
 import { ClientFault, type EventSink } from './events.ts';
 import { type Answer, ResponseRun, shortId } from './response.ts';
+import { callTool, chooseTool } from './tool-call.ts';
 import { Turns } from './turns.ts';
 
 /** One session of the local realtime service: client events in, server events out through the sink. */
@@ -119,7 +120,7 @@ export class LocalSession {
         this.#truncate(event.item_id, event.content_index, event.audio_end_ms);
         return;
       case 'response.create':
-        this.#createResponse(event.response?.output_modalities?.[0]);
+        this.#createResponse(event.response);
         return;
       case 'response.cancel':
         if (this.#run === undefined) {
@@ -193,20 +194,27 @@ export class LocalSession {
     const id = given.id ?? `item_${shortId()}`;
     const item = { ...given, id, object: 'realtime.item', status: 'completed' } as ConversationItem;
     const previous = this.#conversation.add(id, item);
-    this.#lastTurn = undefined;
+    // What a function answered belongs to what the caller said.
+    if (item.type !== 'function_call_output') this.#lastTurn = undefined;
     this.#sink.emit({ type: 'conversation.item.added', previous_item_id: previous, item });
     this.#sink.emit({ type: 'conversation.item.done', previous_item_id: previous, item });
   }
 
-  #createResponse(modality: 'text' | 'audio' | undefined): void {
+  #createResponse(wish: ResponseWish | undefined): void {
     if (this.#run !== undefined) {
       throw new ClientFault(
         'conversation_already_has_active_response',
         `Conversation already has an active response in progress: ${this.#run.id}. Wait until the response is finished before creating a new one.`,
       );
     }
+    const tool = chooseTool(wish?.tools ?? this.#config.tools, wish?.tool_choice ?? this.#config.tool_choice);
+    if (tool !== undefined && this.#conversation.last?.type !== 'function_call_output') {
+      callTool(tool, this.#sink, this.#conversation);
+      return;
+    }
+    const modality = wish?.output_modalities?.[0] ?? this.#config.output_modalities[0] ?? 'audio';
     this.#run = new ResponseRun({
-      answer: this.#answer(modality ?? this.#config.output_modalities[0] ?? 'audio'),
+      answer: this.#answer(modality),
       sink: this.#sink,
       conversation: this.#conversation,
       trail: this.#trail,
@@ -221,12 +229,17 @@ export class LocalSession {
   /** The caller's own words; a chime for words that were written, as nobody here can read aloud. */
   #answer(modality: 'text' | 'audio'): Answer {
     const spoken = this.#lastTurn;
+    const { last } = this.#conversation;
+    if (last?.type === 'function_call_output') {
+      const pcm = modality === 'audio' ? (spoken ?? chime()) : new Uint8Array();
+      return { modality, text: `The function answered: ${last.output}`, pcm };
+    }
     if (spoken !== undefined) {
       const seconds = samplesToMs(spoken.length / OCTETS_PER_SAMPLE) / 1000;
       const text = `You spoke for ${seconds.toFixed(1)} seconds. This is what you said.`;
       return { modality, text, pcm: modality === 'audio' ? spoken : new Uint8Array() };
     }
-    const written = writtenText(this.#conversation.last);
+    const written = writtenText(last);
     const text = written === undefined ? 'I am listening.' : `You wrote: ${written}`;
     return { modality, text, pcm: modality === 'audio' ? chime() : new Uint8Array() };
   }

@@ -175,6 +175,32 @@ describe('control', () => {
     expect(page.find('parley.error')).toMatchObject({ code: 'event_refused', retry: false });
   });
 
+  test('functions of the model pass through: the session with its tools, the call, its result', async () => {
+    const { page, upstream } = await call();
+    const tools = [{ type: 'function', name: 'what_time', parameters: { type: 'object', properties: {} } }];
+    const configure = { type: 'session.update', session: { type: 'realtime', model: 'any', tools } };
+    const item = { type: 'function_call_output', call_id: 'call_1', output: '{"time":"12:00"}' };
+    const result = { type: 'conversation.item.create', item };
+    const called = {
+      type: 'response.function_call_arguments.done',
+      event_id: 'event_1',
+      response_id: 'resp_1',
+      item_id: 'item_1',
+      output_index: 0,
+      call_id: 'call_1',
+      name: 'what_time',
+      arguments: '{}',
+    };
+    await page.send(configure);
+    upstream.emit(called);
+    await until(() => page.find(called.type) !== undefined, 'the call');
+    await page.send(result);
+    await page.send({ type: 'response.create' });
+    await until(() => upstream.sent.length === 3, 'the events');
+    expect(page.find(called.type)).toEqual(called);
+    expect(upstream.sent).toEqual([configure, result, { type: 'response.create' }]);
+  });
+
   test('figures come each second and satisfy their schema', async () => {
     const { page } = await call();
     await until(() => page.find('parley.stats') !== undefined, 'parley.stats');

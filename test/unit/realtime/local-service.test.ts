@@ -1,3 +1,4 @@
+import { connect } from 'node:tls';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -212,6 +213,48 @@ describe('the local realtime service, through the official SDK', () => {
     client.send({ type: 'response.create', response: { output_modalities: ['text'] } });
     await until(() => client.find('response.done') !== undefined, 'response.done');
     expect(client.find('response.output_text.done')?.text).toBe('You wrote: good morning');
+  });
+
+  test('a session with functions calls the first one, or the one that is named, and answers once it was told the result', async () => {
+    const client = await connected(await start());
+    const tool = (name: string) => ({ type: 'function' as const, name, parameters: { type: 'object' } });
+    const session = { type: 'realtime' as const, tools: [tool('first'), tool('second')] };
+    client.send({ type: 'session.update', session });
+    client.say(joinSamples(tone(800), tone(1000, 0)));
+    await until(() => client.find('response.done') !== undefined, 'the call');
+    const called = client.find('response.function_call_arguments.done');
+    expect(called).toMatchObject({ name: 'first', arguments: '{}' });
+    expect(client.find('response.done')).toMatchObject({
+      response: { status: 'completed', output: [{ type: 'function_call', call_id: called?.call_id }] },
+    });
+    const item = { type: 'function_call_output' as const, call_id: String(called?.call_id), output: '42' };
+    client.send({ type: 'conversation.item.create', item });
+    client.send({ type: 'response.create' });
+    await until(() => client.types().filter((type) => type === 'response.done').length === 2, 'the answer');
+    expect(client.find('response.output_audio_transcript.done')?.transcript).toBe(
+      'The function answered: 42',
+    );
+
+    client.send({ type: 'response.create', response: { tool_choice: { type: 'function', name: 'second' } } });
+    client.send({ type: 'response.create', response: { tool_choice: 'none', output_modalities: ['text'] } });
+    await until(() => client.find('response.output_text.done') !== undefined, 'the written answer');
+    const names = client.events.filter(({ type }) => type === 'response.function_call_arguments.done');
+    expect(names.map(({ name }) => name)).toEqual(['first', 'second']);
+  });
+
+  test('a request target that is no URL is refused, and the service goes on', async () => {
+    const service = await start();
+    const socket = connect({
+      port: service.port,
+      host: '127.0.0.1',
+      ca: pem.certificate,
+      servername: 'localhost',
+    });
+    socket.write('GET // HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
+    let answer = '';
+    for await (const chunk of socket) answer += String(chunk);
+    expect(answer).toMatch(/^HTTP\/1.1 404/);
+    await connected(service);
   });
 
   test('malformed events are answered with an error, and the session goes on', async () => {
