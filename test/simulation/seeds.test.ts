@@ -60,7 +60,9 @@ describe('the simulator', () => {
     for (const { seed, hash, datagrams } of outcomes.filter((outcome) => outcome.seed % 40 === 7)) {
       const again = runSeed(seed, true);
       expect({ seed, hash: again.hash, datagrams: again.datagrams }).toEqual({ seed, hash, datagrams });
-      expect(again.trace?.length).toBeGreaterThan(datagrams);
+      // Health probes, which are most of a quiet run, are no lines of it.
+      expect(again.trace?.length).toBeGreaterThan(100);
+      expect(runSeed(seed, true).trace).toEqual(again.trace);
     }
   });
 
