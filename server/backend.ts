@@ -13,6 +13,7 @@ import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
+import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
@@ -207,6 +208,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     random,
     connectionIdGenerator: createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random),
     statelessResetKey: cluster.statelessResetKey,
+    mayReset: resetGuard(cluster, config.name),
     server: {
       ...(preferredAddress && {
         preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },

@@ -215,7 +215,8 @@ export class QuicEndpoint {
         return;
       }
     }
-    this.#stateless.statelessReset(datagram, this.#table.resetToken(connectionId), now);
+    if (this.#options.mayReset?.(connectionId, datagram) ?? true)
+      this.#stateless.statelessReset(datagram, this.#table.resetToken(connectionId), now);
     this.#drop('unknown-connection', data.length, now);
   }
 

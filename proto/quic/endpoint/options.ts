@@ -11,7 +11,7 @@ import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
 import type { PreferredAddresses } from '../connection/preferred-address.ts';
 import type { QuicEvent } from '../events.ts';
-import type { Address, ConnectionIdGenerator, RandomSource } from '../types.ts';
+import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
 
 export interface ServerTlsOptions {
   readonly certificates: readonly TlsCertificate[];
@@ -47,6 +47,11 @@ export interface EndpointOptions {
   readonly connectionIdGenerator: ConnectionIdGenerator;
   /** 32 octets shared by the cluster: any backend can reset any other's connection (RFC 9000 §10.3.2). Random when absent. */
   readonly statelessResetKey?: Uint8Array;
+  /**
+   * Whether a Stateless Reset may answer this datagram, whose CID leads to no connection here. With a shared key it must
+   * not while another endpoint may have that connection: whoever saw a CID could end its call (RFC 9000 §21.11). Default: always.
+   */
+  readonly mayReset?: (connectionId: Uint8Array, datagram: Datagram) => boolean;
   /** Absent: connections are only dialled, never taken. */
   readonly server?: ServerOptions;
   readonly transport?: Partial<TransportConfig>;
