@@ -35,7 +35,7 @@ export default defineConfig({
       project('routing', ['test/routing/**/*.test.ts'], 30_000),
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
-      alone('interop', ['test/interop/**/*.test.ts'], 1, 1),
+      alone('interop', ['test/interop/**/*.test.ts'], 1, 2),
       alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2, [BY_THE_CLOCK]),
       alone('round-trips', [BY_THE_CLOCK], 3, 1),
     ],

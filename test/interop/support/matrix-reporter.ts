@@ -62,7 +62,7 @@ function table(cells: ReadonlyMap<string, string>): { text: string; missing: str
     (feature) => `| ${feature} | ${CLIENTS.map((client) => read(client, feature)).join(' | ')} |`,
   );
   const text = [
-    `Interop of ${new Date().toISOString().slice(0, 10)}, through a forwarder and two backends (\`npm run interop\`):`,
+    `Interop of ${new Date().toISOString().slice(0, 10)}, through a forwarder and two backends, or straight to a server whose end the test holds (\`npm run interop\`):`,
     '',
     `| | ${CLIENTS.map((client) => names[client]).join(' | ')} |`,
     `| --- | ${CLIENTS.map(() => '---').join(' | ')} |`,
