@@ -4,7 +4,7 @@ import { connectionIdLength, type QuicLbConfig } from './types.ts';
 const BLOCK_OCTETS = 16;
 
 /**
- * The cipher of one configuration with its scratch buffers: made once, used for every packet. Plaintext blocks (server
+ * The cipher of one configuration (draft §5.4) with its scratch buffers: made once, used for every packet. Plaintext blocks (server
  * ID and nonce) are worked on in `blocks`, in place, many at once: a call of the cipher costs far more than the AES in it.
  */
 export class CidCipher {
@@ -61,7 +61,7 @@ export class CidCipher {
     this.#pass(4, this.#right, this.#left, count);
     this.#pass(3, this.#left, this.#right, count);
     this.#pass(2, this.#right, this.#left, count);
-    // The draft lets the fourth pass go when the server ID lies within the left half.
+    // The draft (§5.5.2) lets the fourth pass go when the server ID lies within the left half.
     if (this.#config.serverIdLength > this.#config.nonceLength) this.#pass(1, this.#left, this.#right, count);
     this.#join(count);
   }

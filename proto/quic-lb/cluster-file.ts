@@ -156,7 +156,7 @@ function serverIdFaults(config: QuicLbConfig, backends: readonly ClusterBackend[
   return faults;
 }
 
-/** The draft forbids one server ID in plaintext and in ciphertext: it would hand out known plaintext. */
+/** The draft (§9.7) forbids one server ID in plaintext and in ciphertext: it would hand out known plaintext. */
 function mixedFaults(configs: readonly QuicLbConfig[], backends: readonly ClusterBackend[]): string[] {
   const plain = new Set<string>();
   for (const config of configs) {
@@ -179,7 +179,7 @@ function mixedFaults(configs: readonly QuicLbConfig[], backends: readonly Cluste
   return faults;
 }
 
-/** The draft forbids a nonce to come twice under one key; backends do not know which ones another rotation used. */
+/** The draft (§9.6) forbids a nonce to come twice under one key; backends do not know which ones another rotation used. */
 function sharedKeyFaults(configs: readonly QuicLbConfig[]): string[] {
   const keys = configs.flatMap(({ key }) => (key === undefined ? [] : [toHex(key)]));
   return repeated(keys).map(() => 'Two entries of quicLb have the same key; make a new one for each.');

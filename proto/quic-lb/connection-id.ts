@@ -109,7 +109,7 @@ class Generator implements QuicLbGenerator {
   generate(): Uint8Array {
     if (this.exhausted) return this.#unroutable();
     const low = this.#config.firstOctetEncodesLength ? 0 : (this.#random(1)[0] as number);
-    // Without a key the nonce is in plain sight and must not relate to earlier ones; with a key it must not repeat.
+    // Draft §5.4: without a key the nonce is in plain sight and must not relate to earlier ones; with a key it must not repeat.
     if (this.#config.key === undefined) {
       return build(this.#config, this.#cipher, this.#serverId, this.#random(this.#config.nonceLength), low);
     }
@@ -118,7 +118,7 @@ class Generator implements QuicLbGenerator {
     return connectionId;
   }
 
-  /** The draft's failover: rotation 0b111, its length in the first octet, the rest random. */
+  /** The draft's failover (§3.2): rotation 0b111, its length in the first octet, the rest random. */
   #unroutable(): Uint8Array {
     const connectionId = this.#random(this.length).slice();
     connectionId[0] = (UNROUTABLE_ROTATION << 5) | (this.length - 1);
@@ -128,7 +128,7 @@ class Generator implements QuicLbGenerator {
 
 /**
  * A generator for one backend. With a key, nonces count up from a random start (or go on with `nonces`) and never repeat:
- * when all are used it issues unroutable CIDs, as the draft asks. Without a key, every nonce is random. Throws
+ * when all are used it issues unroutable CIDs, as the draft asks (§9.6). Without a key, every nonce is random. Throws
  * `RangeError` like `encodeConnectionId`.
  */
 export function createConnectionIdGenerator(

@@ -1,7 +1,7 @@
 import { CidCipher } from './cipher.ts';
 import { assertConfig, connectionIdLength, type QuicLbConfig } from './types.ts';
 
-/** Why a CID names no backend: what `QuicLbDecoder.decode` returns in place of an index. All are below zero. */
+/** Why a CID names no backend (draft §4.1): what `QuicLbDecoder.decode` returns in place of an index. All are below zero. */
 export const UNROUTABLE = {
   /** No configuration has its rotation, or it is the reserved 0b111. */
   rotation: -1,

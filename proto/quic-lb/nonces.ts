@@ -1,5 +1,5 @@
 /**
- * The nonces of a configuration with a key: each is used once, as the draft's "Connection ID Entropy" demands. They count up
+ * The nonces of a configuration with a key: each is used once (draft §9.6). They count up
  * from a start that should be random: so an observer cannot guess them, and a backend that starts again does not meet those
  * it used before, but for one chance in 2^(8 × nonceLength) for each CID of a life. That is good with the usual 8 octets and
  * thin with the least of 4.

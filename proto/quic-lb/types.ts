@@ -1,4 +1,7 @@
-/** One QUIC-LB configuration: how the octets of a CID name a backend (draft-ietf-quic-load-balancers). */
+/**
+ * One QUIC-LB configuration: how the octets of a CID name a backend (draft-ietf-quic-load-balancers §5.3; sections here and
+ * elsewhere are those of revision 22).
+ */
 export interface QuicLbConfig {
   /** The top three bits of a CID's first octet, 0 to 6; 7 is reserved for unroutable CIDs. */
   readonly configRotation: number;
@@ -12,7 +15,7 @@ export interface QuicLbConfig {
   readonly firstOctetEncodesLength: boolean;
 }
 
-/** The rotation that names no configuration: such a CID is always unroutable. */
+/** The rotation that names no configuration: such a CID is always unroutable (draft §3.1, §4.1). */
 export const UNROUTABLE_ROTATION = 0b111;
 export const MIN_SERVER_ID_OCTETS = 1;
 export const MIN_NONCE_OCTETS = 4;

@@ -120,14 +120,14 @@ describe('cluster.json', () => {
     expect(faultsOf(file)).toContain('Two entries of quicLb have the configRotation 0; give each its own.');
   });
 
-  test('one key in two configurations is refused, as the draft forbids a nonce to come twice under one', () => {
+  test('one key in two configurations is refused, as the draft (§9.6) forbids a nonce to come twice under one', () => {
     const file = change((f) =>
       f.quicLb.push({ configRotation: 1, serverIdLength: 2, nonceLength: 9, key: KEY.toUpperCase() }),
     );
     expect(faultsOf(file)).toEqual(['Two entries of quicLb have the same key; make a new one for each.']);
   });
 
-  test('one server ID both in plaintext and encrypted is refused, as the draft forbids it', () => {
+  test('one server ID both in plaintext and encrypted is refused, as the draft forbids it (§9.7)', () => {
     const file = change((f) => f.quicLb.push({ configRotation: 1, serverIdLength: 2 }));
     expect(faultsOf(file)[0]).toMatch(
       /^Backend backend-1 uses the serverId 0001 both with a key \(rotation 0\) and without/,

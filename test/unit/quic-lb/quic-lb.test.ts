@@ -43,7 +43,7 @@ function counting(): (length: number) => Uint8Array {
   return (length) => Uint8Array.from({ length }, () => next++ & 0xff);
 }
 
-describe('the vectors of draft-ietf-quic-load-balancers', () => {
+describe('the vectors of draft-ietf-quic-load-balancers (§5.4, Appendix B)', () => {
   const all = [
     ...vectors.vectors,
     ...vectors.constructed,
@@ -74,7 +74,7 @@ const anyConfig = fc
   })
   .filter(({ serverIdLength, nonce }) => serverIdLength + nonce.length <= 19);
 
-describe('encode and decode', () => {
+describe('encode and decode (draft §5.2, §5.5.2)', () => {
   test('every length of server ID and nonce comes back, with and without a key', () => {
     fc.assert(
       fc.property(anyConfig, fc.uint8Array({ minLength: 15, maxLength: 15 }), (made, id) => {
@@ -94,7 +94,7 @@ describe('encode and decode', () => {
     );
   });
 
-  test('the low five bits of the first octet hold the length of the rest, or what the caller gives', () => {
+  test('the low five bits of the first octet (draft §3.3) hold the length of the rest, or what the caller gives', () => {
     const config = { configRotation: 5, serverIdLength: 2, nonceLength: 8, firstOctetEncodesLength: true };
     const parts = [octets('0102'), new Uint8Array(8)] as const;
     expect(encodeConnectionId(config, ...parts)[0]).toBe((5 << 5) | 10);
@@ -119,7 +119,7 @@ describe('encode and decode', () => {
     [{ nonceLength: 3 }, 'nonceLength is 3'],
     [{ serverIdLength: 8, nonceLength: 12 }, '20 octets'],
     [{ key: new Uint8Array(15) }, 'key has 15 octets'],
-  ])('an unsound configuration %o is refused with a sentence', (change, text) => {
+  ])('an unsound configuration %o is refused with a sentence (draft §5.3)', (change, text) => {
     const config = { ...awsNlbConfig(), ...change };
     expect(() => createConnectionIdGenerator(config, new Uint8Array(8), counting())).toThrow(text);
     expect(() => encodeConnectionId(config, new Uint8Array(8), new Uint8Array(8))).toThrow(text);
@@ -150,7 +150,7 @@ describe('the generator', () => {
     expect(generator.exhausted).toBe(false);
   });
 
-  test('when all nonces of a key are used, CIDs are unroutable and say their length, as the draft demands', () => {
+  test('when all nonces of a key are used, CIDs are unroutable and say their length, as the draft demands (§3.2, §9.6)', () => {
     const keyed = { ...config, key: KEY };
     const nonces = new NonceCounter(octets('00000005'), octets('00000003'));
     const generator = createConnectionIdGenerator(keyed, octets('07'), counting(), nonces);
@@ -181,7 +181,7 @@ describe('the generator', () => {
     expect(plain.noncesUsed).toBe(0);
   });
 
-  test('without a key, every nonce is drawn anew', () => {
+  test('without a key, every nonce is drawn anew (draft §5.4)', () => {
     const generator = createConnectionIdGenerator(config, octets('07'), counting());
     expect(toHex(generator.generate())).toBe('450704050607');
     expect(toHex(generator.generate())).toBe('450708090a0b');
@@ -217,7 +217,7 @@ describe('the decoder', () => {
     });
   });
 
-  test('says why a CID is unroutable', () => {
+  test('says why a CID is unroutable (draft §3.1, §4.1)', () => {
     const cid = encodeConnectionId(plain, Uint8Array.of(0, 1), new Uint8Array(8));
     const check = (changed: Uint8Array, known = true) =>
       unroutableReason(decoder.decode(changed, 0, changed.length, known));
