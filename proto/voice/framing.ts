@@ -8,6 +8,7 @@ export const MAX_MESSAGE_OCTETS = 1 << 20;
 export const MAX_HEADER_OCTETS = 1 << 16;
 
 const INITIAL_BUFFER_OCTETS = 256;
+const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 
 /** One message as octets: a QUIC varint with the length of the JSON, then the JSON in UTF-8. */
@@ -23,7 +24,7 @@ export function encodeMessage(message: { readonly type: string }): Uint8Array {
  */
 export class MessageDecoder {
   readonly #maxOctets: number;
-  #data: Uint8Array = new Uint8Array(INITIAL_BUFFER_OCTETS);
+  #data = EMPTY;
   #start = 0;
   #end = 0;
 
@@ -76,7 +77,7 @@ export class MessageDecoder {
     const held = this.#end - this.#start;
     if (this.#end + octets <= this.#data.length) return;
     const capacity = Math.max(this.#data.length, INITIAL_BUFFER_OCTETS);
-    if (held + octets <= capacity / 2) {
+    if (held + octets <= this.#data.length / 2) {
       this.#data.copyWithin(0, this.#start, this.#end);
     } else {
       const grown = new Uint8Array(Math.max(held + octets, capacity * 2));
@@ -87,11 +88,11 @@ export class MessageDecoder {
     this.#end = held;
   }
 
-  /** Lets a large buffer go, so that one long message does not cost its memory for the whole call. */
+  /** Lets the buffer go, so that one long message does not cost its memory for the whole call. */
   #release(): void {
     this.#start = 0;
     this.#end = 0;
-    if (this.#data.length > 1 << 14) this.#data = new Uint8Array(INITIAL_BUFFER_OCTETS);
+    if (this.#data.length > INITIAL_BUFFER_OCTETS) this.#data = EMPTY;
   }
 }
 

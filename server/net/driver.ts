@@ -65,8 +65,7 @@ export class EndpointDriver {
   #pump(): void {
     if (this.#closed) return;
     const now = performance.now();
-    const due = this.#endpoint.deadline();
-    if (due !== undefined && due <= now) this.#endpoint.onDeadline(now);
+    this.#endpoint.onDeadline(now);
     this.#drainEvents();
     for (let sent = 0; sent < SEND_BATCH; sent++) {
       const datagram = this.#endpoint.transmit(now);

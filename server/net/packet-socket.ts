@@ -10,6 +10,14 @@ const SOCKET_BUFFER_OCTETS = 2 * 1024 * 1024;
 /** Longest UDP payload plus the SPP header, for the one buffer that tunnel packets are assembled in. */
 const MAX_DATAGRAM_OCTETS = 65_535;
 
+/**
+ * Octets that a socket gave, as a plain array: a `Buffer` would say `slice` and mean a view, which keeps the whole datagram for
+ * the sake of a connection ID, and cuts it up more slowly.
+ */
+function plainOctets(data: Buffer): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
 /** A UDP socket that speaks `Datagram`s: plain on the public port, SPP on the tunnel port. */
 export interface PacketSocket {
   /** Where it is bound. The very object stands in the path of every datagram it gives. */
@@ -83,7 +91,10 @@ export async function openPublicSocket(address: Address): Promise<PacketSocket> 
     send: ({ data, path }) => socket.send(data, path.remote.port, path.remote.host, onSent),
     onDatagram: (listener) => {
       socket.on('message', (data, from) =>
-        listener({ data, path: { local, remote: { host: from.address, port: from.port } } }),
+        listener({
+          data: plainOctets(data),
+          path: { local, remote: { host: from.address, port: from.port } },
+        }),
       );
     },
     close: () => closeSocket(socket),
@@ -127,7 +138,7 @@ export async function openTunnelSocket(
     socket.on('message', (packet, from) => {
       const host = plainHost(from.address);
       if (!forwarders.has(host)) return countInto(dropped, 'not-a-forwarder');
-      const decoded = decodeSpp(packet);
+      const decoded = decodeSpp(plainOctets(packet));
       if (decoded === undefined) return countInto(dropped, 'not-spp');
       const { header, payload } = decoded;
       const remote = { host: header.clientHost, port: header.clientPort };

@@ -4,7 +4,7 @@
  */
 export class RangeSet {
   /** start, end, start, end, ... ascending; no two ranges touch. */
-  readonly #edges: number[] = [];
+  #edges: number[] = [];
 
   /** How many ranges there are. */
   get length(): number {
@@ -40,7 +40,12 @@ export class RangeSet {
     if (start >= end) return false;
     const edges = this.#edges;
     const size = edges.length;
-    if (size === 0 || start > edges[size - 1]!) {
+    if (size === 0) {
+      // Most sets never hold more than one range, and a first `push` would make room for eight.
+      this.#edges = [start, end];
+      return true;
+    }
+    if (start > edges[size - 1]!) {
       edges.push(start, end);
       return true;
     }

@@ -30,6 +30,8 @@ interface Unmasked {
 }
 
 const scratch = new Uint8Array(SCRATCH_OCTETS);
+/** Nonce of the packet at hand, for whichever key: ciphers copy it. */
+const nonce = new Uint8Array(IV_OCTETS);
 const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
 
 /** AEAD key and IV of one direction (RFC 9001 §5.3); the header key is apart, for it outlives key updates. */
@@ -37,26 +39,23 @@ export class AeadKeys {
   readonly suite: CipherSuite;
   readonly #key: Uint8Array;
   readonly #iv: Uint8Array;
-  readonly #ivView: DataView;
-  readonly #nonce: Uint8Array;
-  readonly #nonceView: DataView;
 
   /** `secret` is a traffic secret of 32 octets (both suites use SHA-256). */
   constructor(suite: CipherSuite, secret: Uint8Array) {
     const aes = suite === CipherSuite.TLS_AES_128_GCM_SHA256;
     this.suite = suite;
     this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, aes ? 16 : 32);
-    this.#iv = Uint8Array.from(hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS));
-    this.#ivView = new DataView(this.#iv.buffer);
-    this.#nonce = Uint8Array.from(this.#iv);
-    this.#nonceView = new DataView(this.#nonce.buffer);
+    this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS);
   }
 
   /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
   #setNonce(packetNumber: number): void {
-    const high = Math.floor(packetNumber / 0x1_0000_0000);
-    this.#nonceView.setUint32(4, (this.#ivView.getUint32(4) ^ high) >>> 0);
-    this.#nonceView.setUint32(8, (this.#ivView.getUint32(8) ^ (packetNumber >>> 0)) >>> 0);
+    nonce.set(this.#iv);
+    let rest = packetNumber;
+    for (let at = IV_OCTETS - 1; rest > 0; at--) {
+      nonce[at]! ^= rest % 0x100;
+      rest = Math.floor(rest / 0x100);
+    }
   }
 
   /** Encrypts `buffer[payloadStart, payloadEnd)` in place and puts the tag after it. */
@@ -77,8 +76,8 @@ export class AeadKeys {
 
   #cipher(): CipherGCM {
     return this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
-      ? createCipheriv('aes-128-gcm', this.#key, this.#nonce)
-      : createCipheriv('chacha20-poly1305', this.#key, this.#nonce, TAG_LENGTH);
+      ? createCipheriv('aes-128-gcm', this.#key, nonce)
+      : createCipheriv('chacha20-poly1305', this.#key, nonce, TAG_LENGTH);
   }
 
   /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
@@ -94,8 +93,8 @@ export class AeadKeys {
     this.#setNonce(packetNumber);
     const decipher =
       this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
-        ? createDecipheriv('aes-128-gcm', this.#key, this.#nonce, TAG_LENGTH)
-        : createDecipheriv('chacha20-poly1305', this.#key, this.#nonce, TAG_LENGTH);
+        ? createDecipheriv('aes-128-gcm', this.#key, nonce, TAG_LENGTH)
+        : createDecipheriv('chacha20-poly1305', this.#key, nonce, TAG_LENGTH);
     decipher.setAuthTag(data.subarray(textEnd, end));
     decipher.setAAD(header);
     const payload = decipher.update(data.subarray(payloadStart, textEnd));

@@ -7,6 +7,8 @@ import { FrameType } from '../frames/index.ts';
  * most its window of them, plus one block.
  */
 const BLOCK_OCTETS = 4096;
+/** What is read in smaller pieces is copied: a reader that keeps a short message must not keep its whole block. */
+const MIN_VIEW_OCTETS = 512;
 /** Gaps that a stream's reassembly may have; a window of full packets, every second one lost, makes about 440 per MiB. */
 const MIN_GAPS = 1024;
 /** With larger windows, one gap per this many octets of window. */
@@ -145,7 +147,7 @@ export class RecvStream {
 
   /**
    * Takes up to `maxOctets` in-order octets. The data is the caller's: a view of a block that is not written there again, or a
-   * copy joined from several. `undefined` when there is nothing.
+   * copy. `undefined` when there is nothing.
    */
   read(maxOctets = DEFAULT_READ_OCTETS): StreamRead | undefined {
     if (this.done || this.#stopCode !== undefined) return undefined;
@@ -182,7 +184,9 @@ export class RecvStream {
     const base = index * BLOCK_OCTETS;
     const block = this.#blocks.get(index)!;
     if (end === base + BLOCK_OCTETS) this.#blocks.delete(index);
-    return block.subarray(start - base, end - base);
+    return end - start < MIN_VIEW_OCTETS
+      ? block.slice(start - base, end - base)
+      : block.subarray(start - base, end - base);
   }
 
   /**
