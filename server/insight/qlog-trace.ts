@@ -58,11 +58,13 @@ export class QlogTrace implements QuicObserver {
     this.#sink = sink;
     this.#startedAt = now;
     const id = toHex(connection.originalDestination);
+    const title = `Parley ${connection.role} ${id}`;
     this.#record({
       qlog_format: 'JSON-SEQ',
       qlog_version: '0.3',
-      title: `Parley ${connection.role} ${id}`,
+      title,
       trace: {
+        title,
         vantage_point: { name: 'parley', type: connection.role },
         common_fields: {
           ODCID: id,
@@ -122,9 +124,9 @@ export class QlogTrace implements QuicObserver {
     this.#event('transport:packet_dropped', { raw: { length: octets }, trigger }, now);
   }
 
-  packetLost(space: SpaceName, packetNumber: number, _octets: number, now: number): void {
+  packetLost(space: SpaceName, packetNumber: number, octets: number, now: number): void {
     const header = { packet_type: PACKET_TYPES[space], packet_number: packetNumber };
-    this.#event('recovery:packet_lost', { header }, now);
+    this.#event('recovery:packet_lost', { header, raw: { length: octets } }, now);
   }
 
   /** Only what changed since the last time is written. */
