@@ -7,7 +7,14 @@ import { FUZZ_TARGETS } from './support/targets.ts';
 import { outcomeOf, tapeOf } from './support/worker.ts';
 
 const CORPUS = join(dirname(fileURLToPath(import.meta.url)), 'corpus');
-const RUNS: Readonly<Record<string, number>> = { peer: 60, network: 10, web: 40, parsers: 20 };
+const RUNS: Readonly<Record<string, number>> = {
+  peer: 60,
+  network: 10,
+  web: 40,
+  resumption: 60,
+  realtime: 25,
+  parsers: 20,
+};
 
 describe.each(Object.keys(FUZZ_TARGETS))('%s', (name) => {
   const target = FUZZ_TARGETS[name]!;

@@ -1,10 +1,15 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CapsuleParser } from '../../proto/http3/capsules.ts';
+import { ControlStream } from '../../proto/http3/control-stream.ts';
+import { Http3Error, Http3ErrorCode } from '../../proto/http3/errors.ts';
 import { QuicConnection } from '../../proto/quic/connection/connection.ts';
 import { LocalConnectionIds } from '../../proto/quic/connection/local-connection-ids.ts';
 import { PathState } from '../../proto/quic/connection/paths.ts';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { StreamSet } from '../../proto/quic/streams/index.ts';
+import { TicketSealer } from '../../proto/tls/tickets.ts';
+import { DataStreams } from '../../proto/webtransport/streams.ts';
+import { ResponseRun } from '../../server/realtime/local/response.ts';
 import { Finding } from './support/tape.ts';
 import { FUZZ_TARGETS } from './support/targets.ts';
 import { outcomeOf, tapeOf } from './support/worker.ts';
@@ -64,6 +69,34 @@ describe('a fault that is put in is found', () => {
     };
     vi.spyOn(QuicEndpoint.prototype, 'transmit').mockImplementation(() => endless);
     expect(['transmit comes to an end', 'amplification']).toContain(brokenPromise('peer'));
+  });
+
+  test('a stream of a session that is over and is still talked about', () => {
+    vi.spyOn(DataStreams.prototype, 'sessionGone').mockImplementation(() => {});
+    expect(brokenPromise('web')).toBe('events come in order');
+  });
+
+  test('a frame that means nothing and is taken for a fault', () => {
+    const { admit } = ControlStream.prototype;
+    vi.spyOn(ControlStream.prototype, 'admit').mockImplementation(function (this: ControlStream, ...given) {
+      if (given[0] > 0x21) throw new Http3Error(Http3ErrorCode.H3_FRAME_UNEXPECTED, 'injected');
+      return admit.apply(this, given);
+    });
+    expect(brokenPromise('web')).toBe('a polite peer is not accused');
+  });
+
+  test('a ticket that is taken whatever its age', () => {
+    vi.spyOn(TicketSealer.prototype, 'nowSeconds').mockReturnValue(1_800_000_000);
+    expect(brokenPromise('resumption')).toBe('only good tickets are taken');
+  });
+
+  test('an answer that ends twice', () => {
+    const { cancel } = ResponseRun.prototype;
+    vi.spyOn(ResponseRun.prototype, 'cancel').mockImplementation(function (this: ResponseRun, reason) {
+      cancel.call(this, reason);
+      this.start();
+    });
+    expect(brokenPromise('realtime')).toBe('answers begin and end once');
   });
 
   test('an octet that is not the one that was sent', () => {

@@ -3,6 +3,7 @@ import { encodeVersionNegotiation } from '../../../proto/invariants/index.ts';
 import { type Frame, writeFrame } from '../../../proto/quic/frames/index.ts';
 import { UsageError } from '../../../proto/quic/index.ts';
 import { buildRetry } from '../../../proto/quic/packet/index.ts';
+import { encodeTransportParameters } from '../../../proto/quic/transport-parameters.ts';
 import { TlsAlertError } from '../../../proto/tls/index.ts';
 import { writeNewSessionTicket } from '../../../proto/tls/messages.ts';
 import { concat, encodeVarint, WireError } from '../../../proto/wire/index.ts';
@@ -303,6 +304,8 @@ function handshakeOptions(tape: Tape): ConstructorParameters<typeof RawPeer>[2] 
     parameters: (right) => {
       if (!wrong) return right;
       if (tape.chance(20)) return tape.bytes(tape.below(80));
+      // Doubled, cut, of another length: what a table of fields alone does not show.
+      if (tape.chance(40)) return tape.mutate(encodeTransportParameters(right));
       return {
         ...right,
         maxIdleTimeoutMs: tape.integer(),

@@ -1,5 +1,7 @@
 import { attack } from './adversary.ts';
 import { disturb } from './hostile-network.ts';
+import { converse } from './hostile-realtime.ts';
+import { resume } from './hostile-resumption.ts';
 import { attackWeb } from './hostile-web.ts';
 import { parseAll } from './parsers.ts';
 import type { Tape } from './tape.ts';
@@ -18,6 +20,10 @@ export const FUZZ_TARGETS: Readonly<Record<string, FuzzTarget>> = {
   network: { maxTapeOctets: 3000, run: disturb },
   /** A side with our own engine that speaks HTTP/3 and WebTransport in orders that nobody expects; either role. */
   web: { maxTapeOctets: 2500, run: attackWeb },
+  /** TLS handshakes that offer tickets, well kept or not, to servers with the same secret or another. */
+  resumption: { maxTapeOctets: 800, run: resume },
+  /** The local realtime service's session and a client whose events come in any order. */
+  realtime: { maxTapeOctets: 2000, run: converse },
   /** Each parser by itself, with samples, samples changed, and octets out of nowhere. */
   parsers: { maxTapeOctets: 1500, run: parseAll },
 };
