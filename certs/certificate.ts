@@ -32,6 +32,8 @@ const DAY_MS = 86_400_000;
 /** How far a browser's clock may be behind ours. */
 const CLOCK_SKEW_MS = 300_000;
 const SEED_OCTETS = 32;
+/** Labels of letters, digits and hyphens, the first may be a wildcard (RFC 5280 §4.2.1.6). */
+const HOST_NAME = /^(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i;
 /** PKCS #8 around an Ed25519 seed (RFC 8410 §7). */
 const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
@@ -129,7 +131,7 @@ function serialNumber(seed: Uint8Array | undefined, notBefore: Date): Buffer {
 
 /**
  * Makes a self-signed X.509v3 certificate for development: valid from five minutes ago for `days` days in all. Throws
- * `RangeError` for a validity above two weeks, which no browser would accept by its hash, or for no host.
+ * `RangeError` for a validity above two weeks, which no browser would accept by its hash, or for no host or a wrong one.
  */
 export function createDevelopmentCertificate(options: DevelopmentCertificateOptions): DevelopmentCertificate {
   const { hosts = DEFAULT_HOSTS, days = DEFAULT_VALIDITY_DAYS, algorithm = 'ecdsa-p256', seed } = options;
@@ -137,6 +139,12 @@ export function createDevelopmentCertificate(options: DevelopmentCertificateOpti
     throw new RangeError(`a validity of ${days} days is not above 0 and at most ${MAX_VALIDITY_DAYS}`);
   }
   if (hosts.length === 0) throw new RangeError('a certificate needs at least one host');
+  for (const host of hosts) {
+    if (parseIp(host) === undefined && !HOST_NAME.test(host))
+      throw new RangeError(
+        `"${host}" is no host name; write other scripts in their ASCII form, as in xn--bcher-kva.example`,
+      );
+  }
   const privateKey = makeKey(algorithm, seed);
   const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   const startMs = Math.floor((new Date(options.now).getTime() - CLOCK_SKEW_MS) / 1000) * 1000;

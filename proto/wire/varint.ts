@@ -1,3 +1,5 @@
+import { WireError } from './errors.ts';
+
 /** Largest integer a QUIC varint can carry that a JavaScript number holds exactly (2^53 - 1; the wire's own limit is 2^62 - 1). */
 export const MAX_SAFE_VARINT = Number.MAX_SAFE_INTEGER;
 
@@ -13,6 +15,7 @@ export function varintLength(value: number): 1 | 2 | 4 | 8 {
 
 /** Encodes one varint into octets of its own. For cold paths; packets are written with a `Writer`. */
 export function encodeVarint(value: number): Uint8Array {
+  if (!(value >= 0) || value > MAX_SAFE_VARINT) throw new WireError(`${value} is not a varint`);
   const length = varintLength(value);
   const out = new Uint8Array(length);
   const view = new DataView(out.buffer);

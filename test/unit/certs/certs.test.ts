@@ -69,6 +69,14 @@ describe('a development certificate', () => {
     expect(() => createDevelopmentCertificate({ now: NOW, hosts: [] })).toThrow('at least one host');
   });
 
+  test('names its hosts in ASCII, or refuses them with a sentence (RFC 5280 §4.2.1.6)', () => {
+    const make = (host: string) =>
+      new X509Certificate(createDevelopmentCertificate({ now: NOW, hosts: [host] }).der).subjectAltName;
+    expect(make('*.xn--bcher-kva.example')).toBe('DNS:*.xn--bcher-kva.example');
+    for (const host of ['bücher.example', '', 'a..b', 'https://localhost', 'localhost:4433', 'a b'])
+      expect(() => make(host)).toThrow(`"${host}" is no host name`);
+  });
+
   test('a date past 2049 is written as GeneralizedTime (RFC 5280 §4.1.2.5)', () => {
     const parsed = new X509Certificate(createDevelopmentCertificate({ now: Date.UTC(2061, 0, 2) }).der);
     expect(parsed.validFrom).toContain('2061');
