@@ -88,7 +88,10 @@ describe.each(ROLES)('CIDs that a %s is given (RFC 9000 §5.1, §19.15)', (role)
     const { peer, engine } = live[role]();
     peer.send('oneRtt', newId(1), newId(2));
     for (const spare of [1, 2]) {
-      expect(engine.state.remoteIds.useSpare(), String(spare)).toBe(true);
+      const { remoteIds } = engine.state;
+      remoteIds.useBound(remoteIds.bind()!);
+      remoteIds.releaseExcept([]);
+      expect(remoteIds.currentSequence).toBe(spare);
       peer.send('oneRtt', { type: 'ping' });
     }
     peer.send('oneRtt', newId(1));

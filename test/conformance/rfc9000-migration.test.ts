@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Frame } from '../../proto/quic/frames/index.ts';
 import type { Address } from '../../proto/quic/index.ts';
+import { ENGINE_ADDRESS, PEER_ADDRESS } from '../support/conformance-engine.ts';
 import { ackRanges, liveServer, type RawPeer, rawClient } from '../support/conformance-peer.ts';
 
 const challenge = (octet: number): Frame => ({ type: 'pathChallenge', data: new Uint8Array(8).fill(octet) });
@@ -60,5 +61,157 @@ describe('loss detection and congestion control of several paths (RFC 9000 §9.4
     expect(peer.raw.slice(sent).some(({ data }) => data.length === 1452)).toBe(true);
     peer.send('oneRtt', ackRanges({ smallest: packetNumber, largest: packetNumber }));
     expect(engine.connection.datagramOctets).toBe(1200);
+  });
+});
+
+describe('the size of a path (RFC 9000 §8.2)', () => {
+  /** A client whose first packet from another address lets the engine send no full datagram there. */
+  function movedSmall() {
+    const both = liveServer();
+    const { peer } = both;
+    peer.run(1_000);
+    peer.address = elsewhere(3);
+    const before = { seen: peer.seen.length, raw: peer.raw.length };
+    peer.send('oneRtt', ping);
+    const sizes = () =>
+      peer.raw
+        .slice(before.raw)
+        .filter(({ path }) => path.remote.port === 3)
+        .map(({ data }) => data.length);
+    return { ...both, before, sizes };
+  }
+
+  test('RFC 9000 §8.2.1, §8.2.3: an answer to a challenge that was too small proves the address, and a full datagram is tried next', () => {
+    const { peer, engine, before, sizes } = movedSmall();
+    expect(peer.framesOf('pathChallenge', before.seen).length).toBeGreaterThan(0);
+    expect(Math.max(...sizes())).toBeLessThan(200);
+    const second = peer.seen.length;
+    answerChallenges(peer, before.seen);
+    expect(engine.state.paths.active.validated).toBe(true);
+    expect(Math.max(...sizes())).toBe(1200);
+    answerChallenges(peer, second);
+    peer.run(10_000);
+    expect(engine.connection.path.remote).toEqual(elsewhere(3));
+    const later = peer.seen.slice(second).filter(({ remote }) => remote.port === 3);
+    expect(later.flatMap(({ frames }) => frames).filter(({ type }) => type === 'pathChallenge')).toHaveLength(
+      1,
+    );
+  });
+
+  test('RFC 9000 §8.2.4: a path that carries small datagrams only is left again', () => {
+    const { peer, engine, before } = movedSmall();
+    answerChallenges(peer, before.seen);
+    peer.autoAck = false;
+    peer.run(10_000);
+    expect(engine.connection.path.remote).toEqual(PEER_ADDRESS);
+  });
+});
+
+describe('another address of the server (RFC 9000 §9.6)', () => {
+  const preferred: Address = { host: '10.0.0.9', port: 4433 };
+
+  test('RFC 9000 §9.6.2, §9.6.3: it is used once the client has moved there and the way back is proved, which it asks about at once', () => {
+    const { peer, engine } = liveServer();
+    peer.run(1_000);
+    const deliver = (...frames: Frame[]) => {
+      const data = peer.packet('oneRtt', [...frames, { type: 'padding', length: 1100 }]);
+      engine.receive({ data, path: { local: preferred, remote: PEER_ADDRESS } }, peer.now);
+    };
+    const before = { seen: peer.seen.length, raw: peer.raw.length };
+    // A probe: it is answered from there, and the way to the client is asked (§9.6.3).
+    deliver(challenge(1));
+    peer.settle();
+    expect(peer.framesOf('pathResponse', before.seen)).toHaveLength(1);
+    const [asked] = peer.framesOf('pathChallenge', before.seen);
+    expect(asked).toBeDefined();
+    // It moves before it has answered that: what is no probe still goes out from the old address.
+    deliver(ping);
+    engine.connection.writeStream(engine.connection.openStream('unidirectional')!, new Uint8Array(100));
+    peer.settle();
+    expect(engine.connection.path.local).toEqual(ENGINE_ADDRESS);
+    expect(peer.framesOf('stream', before.seen)).toHaveLength(1);
+    deliver({ type: 'pathResponse', data: asked!.data });
+    expect(engine.connection.path.local).toEqual(preferred);
+    expect(engine.eventsOf('pathChanged').at(-1)).toMatchObject({ validated: true });
+    expect(peer.raw.slice(before.raw).some(({ path }) => path.local.host === preferred.host)).toBe(true);
+  });
+});
+
+describe('CIDs on several paths (RFC 9000 §9.5)', () => {
+  const newId = (sequence: number, retirePriorTo = 0): Frame => ({
+    type: 'newConnectionId',
+    sequence,
+    retirePriorTo,
+    connectionId: new Uint8Array(8).fill(0x40 + sequence),
+    statelessResetToken: new Uint8Array(16).fill(sequence),
+  });
+  const idsTo = (peer: RawPeer, port: number, since = 0): Set<string> =>
+    new Set(
+      peer.raw
+        .slice(since)
+        .filter(({ data, path }) => path.remote.port === port && (data[0]! & 0x80) === 0)
+        .map(({ data }) => Buffer.from(data.subarray(1, 9)).toString('hex')),
+    );
+
+  /** A client that has spare CIDs of the engine, and gave it some. */
+  function supplied() {
+    const both = liveServer();
+    const { peer } = both;
+    peer.send('oneRtt', newId(1), newId(2), newId(3));
+    const other = peer.framesOf('newConnectionId')[0]!.connectionId;
+    /** A packet from another port, to another CID of the engine. */
+    const fromPort = (port: number, ...frames: Frame[]) =>
+      peer.sendDatagram(
+        peer.packet('oneRtt', [...frames, { type: 'padding', length: 1150 }], { destination: other }),
+        elsewhere(port),
+      );
+    return { ...both, fromPort };
+  }
+
+  test('RFC 9000 §9.5: a probe under another CID is answered under another one, with which the engine follows when the client moves', () => {
+    const { peer, engine, fromPort } = supplied();
+    fromPort(5, challenge(1));
+    peer.autoAck = false;
+    const answered = idsTo(peer, 5);
+    expect(answered.size).toBe(1);
+    // Nothing came from the old address since: the newest packet had this CID already.
+    fromPort(5, ping);
+    expect(engine.connection.path.remote).toEqual(elsewhere(5));
+    peer.run(1_000);
+    expect(idsTo(peer, 5)).toEqual(answered);
+    for (const id of idsTo(peer, PEER_ADDRESS.port)) expect(answered.has(id)).toBe(false);
+  });
+
+  test('RFC 9000 §9.5: without a CID that no path has seen a probe is not answered until one comes', () => {
+    const { peer } = liveServer();
+    const other = peer.framesOf('newConnectionId')[0]!.connectionId;
+    const data = peer.packet('oneRtt', [challenge(1), { type: 'padding', length: 1150 }], {
+      destination: other,
+    });
+    peer.sendDatagram(data, elsewhere(6));
+    expect(idsTo(peer, 6).size).toBe(0);
+    peer.send('oneRtt', newId(1));
+    expect([...idsTo(peer, 6)]).toEqual(['41'.repeat(8)]);
+  });
+
+  test('RFC 9000 §5.1.2: a CID that the client retires is not seen any more on the path that had it', () => {
+    const { peer, fromPort } = supplied();
+    fromPort(7, challenge(1));
+    const since = peer.raw.length;
+    expect([...idsTo(peer, 7)]).toEqual(['41'.repeat(8)]);
+    peer.send('oneRtt', newId(4, 4), newId(5, 4));
+    peer.run(2_500);
+    // The challenge is repeated, under the last one that was on no path.
+    expect([...idsTo(peer, 7, since)]).toEqual(['45'.repeat(8)]);
+    expect(idsTo(peer, PEER_ADDRESS.port, since)).toContain('44'.repeat(8));
+  });
+
+  test('RFC 9000 §5.1.2: what a path had is retired when the path is forgotten', () => {
+    const { peer, engine, fromPort } = supplied();
+    fromPort(8, challenge(1));
+    expect(peer.framesOf('retireConnectionId')).toHaveLength(0);
+    peer.run(10_000);
+    expect(peer.framesOf('retireConnectionId').map(({ sequence }) => sequence)).toEqual([1]);
+    expect(engine.state.paths.others).toHaveLength(0);
   });
 });

@@ -23,10 +23,81 @@ export function beginPath(state: ConnectionState, now: number): void {
   state.recovery.onPathChanged(now);
 }
 
+/** How long an answer on a path is waited for, in milliseconds (RFC 9000 §8.2.4). */
+function patienceMs(state: ConnectionState): number {
+  return VALIDATION_PTOS * Math.max(state.recovery.ptoMs(), UNKNOWN_PATH_PTO_MS);
+}
+
 /** Starts to validate a path with PATH_CHALLENGEs, repeated until one is answered or time is up. */
 export function startValidation(state: ConnectionState, path: PathState, now: number): void {
-  const ptoMs = state.recovery.ptoMs();
-  path.startValidation(now, ptoMs, VALIDATION_PTOS * Math.max(ptoMs, UNKNOWN_PATH_PTO_MS));
+  path.startValidation(now, state.recovery.ptoMs(), patienceMs(state));
+}
+
+/** Retires the CIDs of paths that are gone or have kept theirs long enough. */
+export function releaseIds({ remoteIds, paths }: ConnectionState): void {
+  remoteIds.releaseExcept(paths.others.map(({ destination }) => destination));
+}
+
+/** A path that was not known before. The one that makes room for it lets its CID go. */
+export function addPath(state: ConnectionState, path: Path, via: Address | undefined): PathState {
+  const added = state.paths.add(path, via);
+  releaseIds(state);
+  return added;
+}
+
+/**
+ * The peer's CID for a packet on a path that is not in use; `undefined` when all that the peer gave were seen on other paths:
+ * then nothing may be sent there (RFC 9000 §9.5).
+ */
+export function destinationOf({ remoteIds }: ConnectionState, path: PathState): Uint8Array | undefined {
+  if (!path.ownId || remoteIds.current.length === 0) return remoteIds.current;
+  // RFC 9000 §5.1.2: one that the peer has retired meanwhile is used no more.
+  if (path.destination !== undefined && !remoteIds.has(path.destination)) path.destination = undefined;
+  path.destination ??= remoteIds.bind();
+  return path.destination;
+}
+
+/** Puts `path` into use, under `connectionId` when it is to have another CID; the path that is left keeps its own a while. */
+export function switchTo(
+  state: ConnectionState,
+  path: PathState,
+  connectionId: Uint8Array | undefined,
+  now: number,
+): PathState {
+  const { remoteIds, paths } = state;
+  const left = remoteIds.current;
+  const previous = paths.activate(path);
+  if (connectionId !== undefined) {
+    // What shared the CID so far may not share the new one.
+    for (const other of paths.others) other.ownId = true;
+    remoteIds.useBound(connectionId);
+    previous.leave(left, now + patienceMs(state));
+  }
+  state.counters.pathChanges += 1;
+  releaseIds(state);
+  return previous;
+}
+
+/** A 1-RTT packet of the client came by a path that is not in use, to our CID number `sequence`. */
+export function onPacketElsewhere(
+  state: ConnectionState,
+  path: PathState,
+  sequence: number | undefined,
+  newestNonProbing: boolean,
+  now: number,
+): void {
+  const { active } = state.paths;
+  if (sequence !== undefined && sequence !== active.peerUses) path.ownId = true;
+  if (newestNonProbing) {
+    // RFC 9000 §9.6.2: to another address of ours we move only when the way back is proved; the client's own may change at once.
+    if (path.validated || sameAddress(path.path.local, active.path.local)) {
+      followPeer(state, path, path.ownId, now);
+      return;
+    }
+    path.followDue = true;
+  }
+  // RFC 9000 §9.6.2, §9.6.3: the way to the client is asked as well, before it is needed.
+  if (!path.validated && !path.isValidating) startValidation(state, path, now);
 }
 
 /**
@@ -34,17 +105,11 @@ export function startValidation(state: ConnectionState, path: PathState, now: nu
  * (RFC 9000 §9.3). `newConnectionId` says that the peer also changed the CID it uses, which is a migration by intent:
  * then so do we (§9.5).
  */
-export function followPeer(
-  state: ConnectionState,
-  path: PathState,
-  newConnectionId: boolean,
-  now: number,
-): void {
-  const previous = state.paths.activate(path);
-  state.counters.pathChanges += 1;
-  if (newConnectionId) state.remoteIds.useSpare();
+function followPeer(state: ConnectionState, path: PathState, newConnectionId: boolean, now: number): void {
+  // Without a spare CID the one in use goes on: to be heard beats not to be linked.
+  const previous = switchTo(state, path, newConnectionId ? destinationOf(state, path) : undefined, now);
   if (!onlyPortChanged(previous.path, path.path)) beginPath(state, now);
-  if (!path.validated) startValidation(state, path, now);
+  if (!path.validated || path.sizeUnproved) startValidation(state, path, now);
   // Being asked whether it is still there, as the path that was left, it has just answered.
   else path.stopValidation();
   // RFC 9000 §9.3.3: the old path is asked too, so that a packet copied by an attacker does not steal the connection.
@@ -55,7 +120,13 @@ export function followPeer(
 export function onPathResponse(state: ConnectionState, data: Uint8Array, now: number): void {
   const wasValid = state.paths.active.validated;
   const path = state.paths.onResponse(data);
-  if (path === undefined || path !== state.paths.active) return;
+  if (path === undefined) return;
+  // RFC 9000 §8.2.3: now that more may be sent, a datagram of 1200 octets has to pass as well.
+  if (path.sizeUnproved) startValidation(state, path, now);
+  if (path !== state.paths.active) {
+    if (path.followDue) followPeer(state, path, path.ownId, now);
+    return;
+  }
   state.recovery.setAmplificationLimited(false, now);
   if (wasValid) return;
   const previous = state.paths.fallback?.path ?? path.path;
@@ -65,10 +136,11 @@ export function onPathResponse(state: ConnectionState, data: Uint8Array, now: nu
 /** A path was not validated in time: go back to the last one that was, or end (RFC 9000 §9.3.2). */
 export function onValidationFailed(state: ConnectionState, path: PathState, now: number): void {
   const fallback = state.paths.fallback;
-  // An address that was proved stays, silent as it is: to be there beats ending (RFC 9000 §9.3.2).
-  if (path === fallback || (path === state.paths.active && path.validated)) return;
+  // A path that was proved stays, silent as it is: to be there beats ending (RFC 9000 §9.3.2).
+  if (path === fallback || (path === state.paths.active && path.validated && !path.sizeUnproved)) return;
   if (path !== state.paths.active) {
     state.paths.remove(path);
+    releaseIds(state);
     return;
   }
   if (fallback === undefined || !fallback.validated) {
@@ -84,9 +156,10 @@ export function onValidationFailed(state: ConnectionState, path: PathState, now:
     );
     return;
   }
-  state.paths.activate(fallback);
+  // The CID that was seen on the failed path is not shown on this one, if it had another (RFC 9000 §9.5).
+  switchTo(state, fallback, fallback.ownId ? destinationOf(state, fallback) : undefined, now);
   state.paths.remove(path);
-  state.counters.pathChanges += 1;
+  releaseIds(state);
   beginPath(state, now);
   announcePath(state, path.path, true, now);
 }
@@ -100,13 +173,19 @@ export function migrate(state: ConnectionState, local: Address, now: number): bo
   const { active } = state.paths;
   if (sameAddress(active.path.local, local)) return true;
   if (state.peerParameters?.disableActiveMigration) return false;
-  if (!state.remoteIds.useSpare()) return false;
+  // RFC 9000 §9.5: with an empty CID everybody could tell that it is the same connection.
+  if (state.remoteIds.current.length === 0) return false;
   const target = { local, remote: active.path.remote };
-  const path = state.paths.find(target) ?? state.paths.add(target, active.via);
+  const path = state.paths.find(target) ?? addPath(state, target, active.via);
+  path.ownId = true;
+  const connectionId = destinationOf(state, path);
+  if (connectionId === undefined) {
+    state.paths.remove(path);
+    return false;
+  }
   // The server's address was proved by the handshake; it is our own that changes, so nothing limits what we send.
   path.unlimited = true;
-  state.paths.activate(path);
-  state.counters.pathChanges += 1;
+  switchTo(state, path, connectionId, now);
   beginPath(state, now);
   startValidation(state, path, now);
   announcePath(state, active.path, false, now);

@@ -12,6 +12,7 @@ import {
   writeRetireConnectionId,
 } from '../frames/index.ts';
 import { TAG_OCTETS } from '../protection/index.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
 import type { PathState } from './paths.ts';
 import type { ConnectionState, Intent, SpaceState } from './state.ts';
 
@@ -107,7 +108,8 @@ export function writePathFrames(
     payload.fillDatagram = true;
   }
   if (!path.challengeDue || writer.remaining < PATH_FRAME_OCTETS) return;
-  writePathChallenge(writer, path.takeChallenge(state.random, now));
+  const full = path.allowance >= MIN_INITIAL_DATAGRAM_OCTETS;
+  writePathChallenge(writer, path.takeChallenge(state.random, now, full));
   payload.ackEliciting = true;
   payload.fillDatagram = true;
 }

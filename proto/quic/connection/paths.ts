@@ -19,20 +19,32 @@ export class PathState {
   validated: boolean;
   /** The peer's address needs no proof here: only our own is new. */
   unlimited = false;
-  /** The peer's CID to use here while it is probed; absent: the one in use. */
+  /** The peer's CID that only this path uses while it is not the one in use. */
   destination: Uint8Array | undefined;
+  /** The CID in use must not be seen here: the peer itself takes another one for this path (RFC 9000 §9.5). */
+  ownId = false;
+  /** Sequence number of our CID that the peer's newest packet here was sent to. */
+  peerUses: number | undefined;
+  /** The address is proved, but by a datagram too small to prove that 1200 octets pass (RFC 9000 §8.2.1). */
+  sizeUnproved = false;
+  /** Server: the client has moved to this other address of ours; we follow once the path is proved (RFC 9000 §9.6.2). */
+  followDue = false;
+  /** Client: the server's preferred address, to move to once it answered. */
+  preferred = false;
   octetsReceived = 0;
   octetsSent = 0;
   /** Payloads of PATH_CHALLENGEs to answer here. */
   readonly responses: Uint8Array[] = [];
   /** A PATH_CHALLENGE is to be sent. */
   challengeDue = false;
-  readonly #outstanding: Uint8Array[] = [];
+  readonly #outstanding: { readonly data: Uint8Array; readonly full: boolean }[] = [];
   /** When the next PATH_CHALLENGE goes, unless one was answered. */
   #retryAt: number | undefined;
   #retryAfterMs = 0;
   /** When validation is given up (RFC 9000 §8.2.4). */
   #giveUpAt: number | undefined;
+  /** When `destination` is let go. */
+  #idUntil: number | undefined;
 
   constructor(path: Path, via: Address | undefined, validated: boolean) {
     this.path = path;
@@ -58,11 +70,11 @@ export class PathState {
     this.#giveUpAt = now + giveUpMs;
   }
 
-  /** The payload of a PATH_CHALLENGE that is sent now. */
-  takeChallenge(random: RandomSource, now: number): Uint8Array {
+  /** The payload of a PATH_CHALLENGE that is sent now, in a `full` datagram of 1200 octets or in a smaller one. */
+  takeChallenge(random: RandomSource, now: number, full = true): Uint8Array {
     const data = random(CHALLENGE_OCTETS);
     if (this.#outstanding.length >= MAX_OUTSTANDING_CHALLENGES) this.#outstanding.shift();
-    this.#outstanding.push(data);
+    this.#outstanding.push({ data, full });
     this.challengeDue = false;
     this.#retryAt = now + this.#retryAfterMs;
     this.#retryAfterMs *= 2;
@@ -71,9 +83,11 @@ export class PathState {
 
   /** A PATH_RESPONSE came; true when it answers a challenge of this path. */
   onResponse(data: Uint8Array): boolean {
-    if (!this.#outstanding.some((sent) => equalOctets(sent, data))) return false;
+    const answered = this.#outstanding.find((sent) => equalOctets(sent.data, data));
+    if (answered === undefined) return false;
     this.stopValidation();
     this.validated = true;
+    this.sizeUnproved = !answered.full;
     return true;
   }
 
@@ -89,9 +103,37 @@ export class PathState {
     this.responses.push(data.slice());
   }
 
+  /** Another path is in use from now on; this one keeps its CID a while, for what is still to be asked or answered here. */
+  leave(destination: Uint8Array, until: number): void {
+    this.destination = destination;
+    this.ownId = true;
+    this.#idUntil = until;
+  }
+
+  /** It is the path in use: its CID is the connection's. */
+  enter(): void {
+    this.destination = undefined;
+    this.#idUntil = undefined;
+    this.ownId = false;
+    this.followDue = false;
+    this.preferred = false;
+  }
+
   deadline(): number | undefined {
-    if (this.#giveUpAt === undefined) return undefined;
-    return this.#retryAt === undefined ? this.#giveUpAt : Math.min(this.#retryAt, this.#giveUpAt);
+    const at = Math.min(
+      this.#giveUpAt ?? Number.POSITIVE_INFINITY,
+      (this.#giveUpAt && this.#retryAt) ?? Number.POSITIVE_INFINITY,
+      this.#idUntil ?? Number.POSITIVE_INFINITY,
+    );
+    return at === Number.POSITIVE_INFINITY ? undefined : at;
+  }
+
+  /** Whether the time is over that its CID was kept for; then it is let go. */
+  expireId(now: number): boolean {
+    if (this.#idUntil === undefined || now < this.#idUntil) return false;
+    this.#idUntil = undefined;
+    this.destination = undefined;
+    return true;
   }
 
   /** True when validation failed at `now`; else a due repetition is marked. */
@@ -151,8 +193,9 @@ export class PathTable {
     const previous = this.active;
     const at = this.#others.indexOf(state);
     if (at >= 0) this.#others.splice(at, 1);
-    if (previous.validated) this.fallback = previous;
+    if (previous.validated && !previous.sizeUnproved) this.fallback = previous;
     this.active = state;
+    state.enter();
     this.#keep(previous);
     return previous;
   }

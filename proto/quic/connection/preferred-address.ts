@@ -2,7 +2,7 @@ import { formatIp, IP_OCTETS, parseIp } from '../../wire/index.ts';
 import type { PreferredAddress } from '../transport-parameters.ts';
 import type { Address } from '../types.ts';
 import type { IssuedConnectionId } from './local-connection-ids.ts';
-import { beginPath, startValidation } from './migration.ts';
+import { addPath, beginPath, destinationOf, startValidation, switchTo } from './migration.ts';
 import type { ConnectionState } from './state.ts';
 
 const IPV4_OCTETS = 4;
@@ -55,30 +55,33 @@ export function probePreferredAddress(state: ConnectionState, now: number): void
   const remote = addressOf(preferred, active.path.remote);
   // RFC 9000 §21.5.6: a server elsewhere has no business with what listens on our own loopback interface.
   if (remote === undefined || (isLoopback(remote) && !isLoopback(active.path.remote))) return;
-  if (!state.remoteIds.has(preferred.connectionId)) return;
   const target = { local: active.path.local, remote };
   if (state.paths.find(target) !== undefined) return;
-  const path = state.paths.add(target, active.via);
+  const path = addPath(state, target, active.via);
+  // RFC 9000 §9.6.1: any CID that no path has seen.
+  path.destination = state.remoteIds.bind(preferred.connectionId);
+  if (path.destination === undefined) {
+    state.paths.remove(path);
+    return;
+  }
   // The server names the address in the handshake that it signed: what goes there is no reflection.
   path.unlimited = true;
-  path.destination = preferred.connectionId;
+  path.ownId = true;
+  path.preferred = true;
   startValidation(state, path, now);
 }
 
 /** Client: the preferred address answered, so everything goes there from now on (RFC 9000 §9.6.1). */
 export function moveToPreferredAddress(state: ConnectionState, now: number): void {
-  const path = state.paths.others.find(
-    ({ destination, validated }) => destination !== undefined && validated,
-  );
-  if (path?.destination === undefined) return;
-  const { destination } = path;
-  path.destination = undefined;
-  if (!state.remoteIds.useSpare(destination)) {
+  const path = state.paths.others.find(({ preferred, validated }) => preferred && validated);
+  if (path === undefined) return;
+  path.preferred = false;
+  const connectionId = destinationOf(state, path);
+  if (connectionId === undefined) {
     state.paths.remove(path);
     return;
   }
-  const previous = state.paths.activate(path);
-  state.counters.pathChanges += 1;
+  const previous = switchTo(state, path, connectionId, now);
   beginPath(state, now);
   // A packet that is no probe tells the server that we have come (RFC 9000 §9.3).
   state.spaces[2].pingDue = true;

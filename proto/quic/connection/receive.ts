@@ -8,7 +8,7 @@ import { type Address, type Datagram, sameAddress, samePath } from '../types.ts'
 import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
 import { handleFrame } from './frame-handlers.ts';
 import { discardInitial } from './handshake.ts';
-import { followPeer } from './migration.ts';
+import { addPath, onPacketElsewhere } from './migration.ts';
 import type { DropReason } from './observer.ts';
 import type { PathState } from './paths.ts';
 import { onRetry, onVersionNegotiation } from './retry.ts';
@@ -273,7 +273,7 @@ function pathOf(state: ConnectionState, datagram: Arrival): PathState {
   if (known !== undefined) return known;
   // A client's socket may name its own address differently from what `connect` was told; that is no new path.
   if (state.isClient) return state.paths.active;
-  const added = state.paths.add(datagram.path, datagram.via);
+  const added = addPath(state, datagram.path, datagram.via);
   added.octetsReceived += datagram.data.length;
   return added;
 }
@@ -289,13 +289,11 @@ function followPath(
   now: number,
 ): void {
   const newest = packetNumber === space.ack.largestReceived;
-  if (newest && space.name === 'application' && !probing && !state.isClient && path !== state.paths.active) {
+  if (header.type === 'oneRtt' && !state.isClient) {
     const sequence = state.localIds.sequenceOf(header.destinationConnectionId);
-    followPeer(state, path, sequence !== state.peerUsesSequence, now);
+    if (path !== state.paths.active) onPacketElsewhere(state, path, sequence, newest && !probing, now);
+    if (newest) path.peerUses = sequence ?? path.peerUses;
   }
-  if (newest && header.type === 'oneRtt')
-    state.peerUsesSequence =
-      state.localIds.sequenceOf(header.destinationConnectionId) ?? state.peerUsesSequence;
   if (!newest || sameVia(path.via, datagram.via)) return;
   path.via = datagram.via;
   if (path === state.paths.active) state.events.push({ type: 'forwarderChanged', via: datagram.via });

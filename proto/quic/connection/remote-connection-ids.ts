@@ -26,6 +26,8 @@ interface RemoteConnectionId {
   readonly sequence: number;
   readonly connectionId: Uint8Array;
   resetToken: Uint8Array | undefined;
+  /** A path that is not in use has it, or had: no other path may (RFC 9000 §9.5). */
+  bound: boolean;
 }
 
 const violation = (reason: string): TransportError =>
@@ -54,7 +56,7 @@ export class RemoteConnectionIds {
     this.#watch = watch;
     this.#limit = activeConnectionIdLimit;
     this.#maxRetiring = RETIRING_FACTOR * activeConnectionIdLimit;
-    this.#current = { sequence: 0, connectionId: first, resetToken: undefined };
+    this.#current = { sequence: 0, connectionId: first, resetToken: undefined, bound: false };
     this.#active = [this.#current];
   }
 
@@ -68,7 +70,7 @@ export class RemoteConnectionIds {
 
   /** The peer chose another first CID: a server's Source CID, or the one in a Retry (RFC 9000 §7.2). */
   replaceFirst(connectionId: Uint8Array): void {
-    this.#current = { sequence: 0, connectionId, resetToken: undefined };
+    this.#current = { sequence: 0, connectionId, resetToken: undefined, bound: false };
     this.#active = [this.#current];
   }
 
@@ -93,7 +95,7 @@ export class RemoteConnectionIds {
     const known = this.#known(sequence, connectionId);
     if (known) return false;
     if (sequence < this.#retirePriorTo) this.#retire(sequence);
-    else this.#active.push({ sequence, connectionId: connectionId.slice(), resetToken: token.slice() });
+    else this.#add(sequence, connectionId, token);
     const changed = this.#applyRetirePriorTo(retirePriorTo);
     if (this.#active.length > this.#limit)
       throw new TransportError(
@@ -102,6 +104,11 @@ export class RemoteConnectionIds {
         0x18,
       );
     return changed;
+  }
+
+  #add(sequence: number, connectionId: Uint8Array, token: Uint8Array): void {
+    const id = { sequence, connectionId: connectionId.slice(), resetToken: token.slice(), bound: false };
+    this.#active.push(id);
   }
 
   #known(sequence: number, connectionId: Uint8Array): boolean {
@@ -125,7 +132,7 @@ export class RemoteConnectionIds {
     this.#active = kept;
     this.#retired.remove(0, retirePriorTo);
     if (this.#current.sequence >= retirePriorTo) return false;
-    this.#use(kept[0]!);
+    this.#use(kept.find(({ bound }) => !bound) ?? kept[0]!);
     return true;
   }
 
@@ -159,7 +166,7 @@ export class RemoteConnectionIds {
   }
 
   get hasSpare(): boolean {
-    return this.#active.length > 1;
+    return this.#active.some((id) => id !== this.#current && !id.bound);
   }
 
   /** Whether the peer gave this CID and it is not retired. */
@@ -168,23 +175,42 @@ export class RemoteConnectionIds {
   }
 
   /**
-   * Leaves the current CID for a spare one, `wanted` if it is there, as a new path wants (RFC 9000 §9.5). False when there
-   * is none.
+   * A CID that was on no path yet, `wanted` if it is such a one, for a path that is not in use (RFC 9000 §9.5). `undefined`
+   * when there is none.
    */
-  useSpare(wanted?: Uint8Array): boolean {
+  bind(wanted?: Uint8Array): Uint8Array | undefined {
+    const unused = this.#active.filter((id) => id !== this.#current && !id.bound);
     const spare =
-      this.#active.find((id) => wanted !== undefined && equalOctets(id.connectionId, wanted)) ??
-      this.#active.find((id) => id.sequence > this.#current.sequence) ??
-      this.#active.find((id) => id !== this.#current);
-    if (spare === undefined || spare === this.#current) return false;
-    // A move of ours is not worth the connection: it waits until the peer has acknowledged earlier ones.
-    if (this.#retiring >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return false;
-    const left = this.#current;
-    this.#retired.add(left.sequence, left.sequence + 1);
-    this.#retire(left.sequence);
-    this.#active = this.#active.filter((id) => id !== left);
-    this.#use(spare);
-    return true;
+      unused.find((id) => wanted !== undefined && equalOctets(id.connectionId, wanted)) ??
+      unused.find((id) => id.sequence > this.#current.sequence) ??
+      unused[0];
+    if (spare === undefined) return undefined;
+    spare.bound = true;
+    return spare.connectionId;
+  }
+
+  /** Takes a bound CID into use. The one before stays bound until `releaseExcept` does without it. */
+  useBound(connectionId: Uint8Array): void {
+    const next = this.#active.find((id) => equalOctets(id.connectionId, connectionId));
+    if (next === undefined || next === this.#current) return;
+    this.#current.bound = true;
+    next.bound = false;
+    this.#use(next);
+  }
+
+  /**
+   * Retires the bound CIDs that no path has any more. A move of ours is not worth the connection: what is too much to retire now
+   * waits until the peer has acknowledged earlier ones.
+   */
+  releaseExcept(kept: readonly (Uint8Array | undefined)[]): void {
+    for (const id of [...this.#active]) {
+      if (!id.bound || kept.some((other) => other !== undefined && equalOctets(other, id.connectionId)))
+        continue;
+      if (this.#retiring >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return;
+      this.#retired.add(id.sequence, id.sequence + 1);
+      this.#retire(id.sequence);
+      this.#active = this.#active.filter((other) => other !== id);
+    }
   }
 
   peekRetire(): number | undefined {

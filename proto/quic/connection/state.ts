@@ -137,10 +137,6 @@ export class ConnectionState {
   handshakeDoneDue = false;
   handshakeDoneAcked = false;
 
-  /** Largest 1-RTT packet number of the peer with a frame that is no probe (RFC 9000 §9.3). */
-  largestNonProbing = -1;
-  /** Sequence number of our CID that the peer's newest 1-RTT packet was sent to. */
-  peerUsesSequence = 0;
   lastReceivedAt: number;
   /** When the idle timer was last restarted. */
   idleSince: number;
@@ -197,7 +193,9 @@ export class ConnectionState {
     });
     this.events = new EventQueue(config.datagramReceiveQueueOctets);
     this.datagramsOut = new DatagramQueue(config.datagramSendQueueOctets);
-    this.paths = new PathTable(new PathState(options.path, options.via, options.pathValidated));
+    const path = new PathState(options.path, options.via, options.pathValidated);
+    path.peerUses = 0;
+    this.paths = new PathTable(path);
   }
 
   /** Whether the next packet's Fixed Bit is sent as 0: at random, to peers that take it (RFC 9287 §3.1). */

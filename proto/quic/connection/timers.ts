@@ -1,6 +1,6 @@
 import { PacketSpace } from '../recovery/index.ts';
 import { onPacketsLost, requeue } from './acks.ts';
-import { onValidationFailed } from './migration.ts';
+import { onValidationFailed, releaseIds } from './migration.ts';
 import { onMtuTimeout } from './mtu-probes.ts';
 import type { ConnectionState } from './state.ts';
 
@@ -113,7 +113,10 @@ function handlePaths(state: ConnectionState, now: number): void {
   // The path in use first: it may go back to another one that is about to be given up.
   const { active } = state.paths;
   if (active.onDeadline(now)) onValidationFailed(state, active, now);
-  for (const path of [...state.paths.others]) if (path.onDeadline(now)) onValidationFailed(state, path, now);
+  for (const path of [...state.paths.others]) {
+    if (path.onDeadline(now)) onValidationFailed(state, path, now);
+    if (path.expireId(now)) releaseIds(state);
+  }
 }
 
 function handleRecovery(state: ConnectionState, now: number): void {

@@ -4,6 +4,7 @@ import { writeConnectionClose } from '../frames/index.ts';
 import type { Datagram } from '../types.ts';
 import { DatagramDraft, MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
 import { discardInitial } from './handshake.ts';
+import { destinationOf } from './migration.ts';
 import { draftMtuProbe } from './mtu-probes.ts';
 import {
   hasElicitingWork,
@@ -48,9 +49,10 @@ function transmitProbe(state: ConnectionState, now: number): Datagram | undefine
   for (const path of state.paths.others) {
     if (!path.hasProbes) continue;
     const room = Math.min(state.datagramSize, path.allowance);
-    if (room < MIN_SEND_OCTETS) continue;
+    const destination = room < MIN_SEND_OCTETS ? undefined : destinationOf(state, path);
+    if (destination === undefined) continue;
     const draft = new DatagramDraft(state, room);
-    const payload = draft.begin(state.spaces[2], path.destination)!;
+    const payload = draft.begin(state.spaces[2], destination)!;
     writePathFrames(state, path, draft.writer, payload, now);
     draft.end();
     return finish(state, path, draft, now);
