@@ -190,6 +190,20 @@ const smallerMtu: Broaden = (plan, random) =>
     },
   ]);
 
+/** The server sees packets from two addresses by turns, and one of them never answers. */
+const copied: Broaden = (plan, random) =>
+  withFaults(plan, [
+    {
+      atMs: random.between(0, 1500),
+      fault: {
+        kind: 'copied from elsewhere',
+        client: clientOf(plan, random),
+        share: random.pick([0.02, 0.2, 1]),
+        forMs: random.pick([50, 600, 2000]),
+      },
+    },
+  ]);
+
 /** What one kind of host says is not heard by the other. */
 const oneWayInside: Broaden = (plan, random) =>
   withFaults(plan, [
@@ -228,6 +242,7 @@ const WAYS: readonly (readonly [number, Broaden])[] = [
   [0.06, backendGone],
   [0.08, smallerMtu],
   [0.08, oneWayInside],
+  [0.1, copied],
   // Last: it puts HTTP/3 into all calls that are planned by then.
   [0.5, asWeb],
 ];

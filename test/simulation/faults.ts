@@ -44,6 +44,13 @@ export function applyFault(world: World, fault: Fault): void {
       world.circumstances.moved = true;
       world.clients[fault.client]!.migrateAll();
       return;
+    case 'copied from elsewhere': {
+      world.circumstances.moved = true;
+      const client = world.clients[fault.client]!;
+      world.network.copyFromElsewhere(client, fault.share);
+      world.schedule.at(soonest(world.now, fault.forMs), () => world.network.copyFromElsewhere(client, 0));
+      return;
+    }
     case 'stands still':
       standStill(world, fault);
       return;

@@ -36,6 +36,9 @@ export interface Access {
 /** The address that clients dial: a forwarder answers, which one is the network's choice. */
 export const CLUSTER_ADDRESS: Address = Object.freeze({ host: '198.51.100.1', port: 4433 });
 
+/** Of whoever copies packets. What is sent there reaches nobody. */
+const ELSEWHERE: Address = Object.freeze({ host: '203.0.113.66', port: 6666 });
+
 interface NatEntry {
   readonly client: NetworkHost;
   readonly inside: Address;
@@ -67,6 +70,7 @@ export class Network {
   readonly #blocked = new Set<string>();
   readonly #forwarderOf = new Map<NetworkHost, NetworkHost>();
   readonly #natHosts = new Map<NetworkHost, string>();
+  readonly #copied = new Map<NetworkHost, number>();
   #forwarders: NetworkHost[] = [];
   #innerConditions: Conditions | undefined;
   #nextPort = 20_000;
@@ -129,6 +133,7 @@ export class Network {
 
   /** Everything that goes wrong ends. */
   calm(): void {
+    this.#copied.clear();
     for (const { up, down } of this.#access.values()) {
       up.conditions = calmed(up.conditions);
       down.conditions = calmed(down.conditions);
@@ -175,6 +180,11 @@ export class Network {
     return entries.map(({ outside }) => formatAddress(outside));
   }
 
+  /** From now on this share of the client's packets also come, a little before themselves, from another's address. */
+  copyFromElsewhere(client: NetworkHost, share: number): void {
+    this.#copied.set(client, share);
+  }
+
   /** A client's own address that an outside address stands for, or stood for. */
   insideOf(outside: Address): Address | undefined {
     return this.#everOutside.get(formatAddress(outside))?.inside;
@@ -194,6 +204,10 @@ export class Network {
         ? this.#forwarderFor(client)
         : this.#hosts.get(to);
       if (target === undefined || this.#blocked.has(to)) return;
+      if (this.#random.chance(this.#copied.get(client) ?? 0)) {
+        this.#note('is copied from elsewhere', client.name, to, arrived);
+        target.receive({ ...packet, from: ELSEWHERE, data: arrived }, now);
+      }
       target.receive({ ...packet, from: outside, data: arrived }, now);
     });
   }
