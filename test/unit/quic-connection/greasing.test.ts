@@ -31,13 +31,13 @@ const cleared = (octets: readonly number[]) =>
   octets.filter((octet) => (octet & 0x40) === 0).length / octets.length;
 
 describe('the QUIC bit is greased (RFC 9287)', () => {
-  it('at random in both directions when both sides offer it, and nothing is lost by it', () => {
+  it('at random in both directions when both sides offer it, not before they did, and nothing is lost by it (§3.1)', () => {
     const seen = firstOctets({});
     for (const octets of [seen.toServer, seen.toClient]) {
       expect(cleared(octets)).toBeGreaterThan(0.3);
       expect(cleared(octets)).toBeLessThan(0.7);
     }
-    // §3.1: not before the peer's transport parameters are there.
+    // Not before the peer's transport parameters are there.
     expect(seen.toServer[0]! & 0x40).toBe(0x40);
   });
 

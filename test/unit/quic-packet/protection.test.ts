@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { TransportErrorCode } from '../../../proto/quic/errors.ts';
 import {
   finishPacket,
@@ -17,6 +17,7 @@ import {
   nextSecret,
   PacketKeys,
 } from '../../../proto/quic/protection/index.ts';
+import { AeadKeys } from '../../../proto/quic/protection/packet-keys.ts';
 import { CipherSuite, hkdfExpandLabel } from '../../../proto/tls/index.ts';
 import { fromHex, toHex, Writer } from '../../../proto/wire/index.ts';
 
@@ -265,6 +266,30 @@ describe('key update (RFC 9001 §6)', () => {
     expect(() => a.acknowledged(1, 0)).toThrowError(
       expect.objectContaining({ code: TransportErrorCode.KEY_UPDATE_ERROR }),
     );
+  });
+
+  it('tries one decryption for a packet of whatever phase, so that time tells nothing of it (§6.3, §9.5)', () => {
+    const { a, b } = pair();
+    const decrypt = vi.spyOn(AeadKeys.prototype, 'decrypt');
+    const tries = (packet: Uint8Array, pn: number) => {
+      decrypt.mockClear();
+      b.open(packet, 0, 1, packet.length, pn);
+      return decrypt.mock.calls.length;
+    };
+    try {
+      const early = sealShort(a, 0, PING, 0);
+      expect(tries(sealShort(a, 1, PING, 0), 1)).toBe(1);
+      expect(tries(sealShort(a, 2, PING, 1), 2)).toBe(1);
+      a.acknowledged(1, 0);
+      a.update();
+      expect(tries(sealShort(a, 3, PING, 1), 3)).toBe(1);
+      expect(b.keyPhase).toBe(1);
+      // A late packet of the phase before, and a forged one.
+      expect(tries(early, 4)).toBe(1);
+      expect(tries(sealShort(a, 4, PING, 0), 4)).toBe(1);
+    } finally {
+      decrypt.mockRestore();
+    }
   });
 
   it('is not moved by a forged key phase bit', () => {

@@ -13,8 +13,6 @@ const UNTESTED: ReadonlySet<string> = new Set([
   'RFC 8899 §5.1.2',
   'RFC 9000 §7.4.1',
   'RFC 9000 §9.6',
-  'RFC 9001 §9.5',
-  'RFC 9287 §3.1',
   'RFC 9438 §4.5',
   'RFC 9438 §4.8',
 ]);
