@@ -50,6 +50,8 @@ const schema = z.strictObject({
   certificate: z.string().min(1),
   key: z.string().min(1),
   upstream,
+  /** The `session` of a `session.update` that each call begins with: instructions, voice, tools. Absent: the API's defaults. */
+  session: z.looseObject({ type: z.literal('realtime') }).optional(),
   /** Events of the Realtime API that a page may send. Absent: a sensible list. */
   allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */

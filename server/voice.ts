@@ -75,6 +75,7 @@ export function makeVoiceHandler(
       serverId,
       upstreamKind: config.upstream.kind,
       openUpstream: () => openUpstream(upstream()),
+      session: config.session,
       logger: log,
       limits: { maxSessionMinutes: config.maxSessionMinutes },
       allowedEvents,

@@ -20,6 +20,12 @@ const REFRESH_MS = 250;
 /** How long news of the network stands in the status line, in ms. */
 const NEWS_MS = 6000;
 
+/** The API writes the caller's words down only where it is asked to. */
+const TRANSCRIBE = {
+  type: 'session.update',
+  session: { type: 'realtime', audio: { input: { transcription: { model: 'gpt-4o-transcribe' } } } },
+};
+
 /** Settings older than this are fetched again before a call, in ms: certificates of development are renewed meanwhile. */
 const FRESH_MS = 60_000;
 
@@ -131,6 +137,7 @@ function listen(current: Call): void {
     else if (next !== 'ended') show(next);
   });
   current.on('ready', (ready) => {
+    current.send(TRANSCRIBE);
     panel.upstream(ready.upstream);
     timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}`);
   });

@@ -67,6 +67,8 @@ export interface VoiceContext {
   readonly openUpstream: () => Upstream;
   /** An upstream that is being dialled already, while the session was accepted. The session owns and closes it. */
   readonly upstream?: Upstream | undefined;
+  /** Session configuration of the Realtime API, sent to each upstream before anything of the page. */
+  readonly session?: Readonly<Record<string, unknown>> | undefined;
   readonly logger: Logger;
   readonly limits?: Partial<VoiceLimits> | undefined;
   /** Defaults to `DEFAULT_ALLOWED_EVENTS`. */

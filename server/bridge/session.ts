@@ -120,7 +120,7 @@ class VoiceSession {
     });
     this.#context.observer?.sessionStarted?.();
     this.#watchSession();
-    this.#guard(() => this.#link.attach(this.#context.upstream ?? this.#context.openUpstream()));
+    this.#guard(() => this.#openUpstream());
     if (this.#over === undefined) {
       this.#watchShutdown();
       this.#startTimers();
@@ -129,6 +129,13 @@ class VoiceSession {
     }
     await over;
     await Promise.all(this.#tasks);
+  }
+
+  #openUpstream(): void {
+    const { upstream, openUpstream, session } = this.#context;
+    this.#link.attach(upstream ?? openUpstream());
+    if (session !== undefined)
+      this.#link.send({ type: 'session.update', session } as unknown as RealtimeClientEvent);
   }
 
   #watchSession(): void {

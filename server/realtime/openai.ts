@@ -1,3 +1,4 @@
+import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 import { AzureOpenAI, OpenAI } from 'openai';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
@@ -194,13 +195,26 @@ class SdkUpstream implements Upstream {
   };
 }
 
+let shared: { readonly ca: UpstreamConfig['ca']; readonly context: SecureContext } | undefined;
+
+/**
+ * One TLS context for all upstreams: a context of its own would cost each call tens of KiB, and each dial the parsing of
+ * certificates. Another `ca` (the local service has renewed its certificate) makes another.
+ */
+function secureContext(ca: UpstreamConfig['ca']): SecureContext {
+  if (shared === undefined || shared.ca !== ca) {
+    shared = { ca, context: createSecureContext(ca === undefined ? {} : { ca: [ca].flat() }) };
+  }
+  return shared.context;
+}
+
 async function dial(config: UpstreamConfig): Promise<OpenAIRealtimeWS> {
-  const options: ClientOptions = {
+  const options: ClientOptions & Pick<ConnectionOptions, 'secureContext'> = {
     // Speech does not shrink, and inflating 50 small messages per second and call costs more than it saves.
     perMessageDeflate: false,
     maxPayload: MAX_EVENT_OCTETS,
     handshakeTimeout: config.openTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS,
-    ...(config.ca !== undefined && { ca: [config.ca].flat() }),
+    secureContext: secureContext(config.ca),
     ...(config.headers !== undefined && { headers: { ...config.headers } }),
   };
   if (config.azure !== undefined) {

@@ -19,6 +19,7 @@ export interface LocalPlan {
   readonly certificate: string;
   readonly key: string;
   readonly upstream: BackendConfigInput['upstream'];
+  readonly qlogDirectory: string | undefined;
 }
 
 const hex = (octets: number) => randomBytes(octets).toString('hex');
@@ -60,6 +61,7 @@ export function writeLocalFiles(plan: LocalPlan): LocalFiles {
       origins: [`http://localhost:${plan.pagePort}`, `http://127.0.0.1:${plan.pagePort}`],
       echoPath: '/echo',
       drainSeconds: 2,
+      qlogDirectory: plan.qlogDirectory,
     };
     return { config: write(`${name}.json`, config), serverId: String(serverId) };
   });

@@ -20,6 +20,7 @@ const USAGE = `usage: npm start -- [options]
   --model gpt-realtime    model, when ${API_KEY_VARIABLE} is set
   --cert FILE --key FILE  a certificate that browsers trust, in place of the development certificate
   --host 127.0.0.1        host that the page is told to call
+  --qlog DIRECTORY        write a qlog file for each connection there
   --directory .parley     where keys, certificates and configuration files are kept
 
 With ${API_KEY_VARIABLE} in the environment callers talk to OpenAI, else to the local realtime service.
@@ -45,6 +46,7 @@ function readOptions() {
         cert: { type: 'string' },
         key: { type: 'string' },
         host: { type: 'string', default: '127.0.0.1' },
+        qlog: { type: 'string' },
         directory: { type: 'string', default: '.parley' },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -180,6 +182,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
     firstTunnelPort: ports.firstTunnel,
     certificate: served.certificate,
     key: served.key,
+    qlogDirectory: options.qlog,
     upstream: useOpenAi
       ? { kind: 'openai', model }
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },

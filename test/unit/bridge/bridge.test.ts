@@ -112,6 +112,18 @@ describe('the beginning of a call', () => {
     expect(upstream.events.map((event) => event.type)).toEqual(['session.update', 'response.create']);
   });
 
+  test('the configured session goes before everything that the page sends', async () => {
+    const session = { type: 'realtime', instructions: 'Be brief.' };
+    const made = setUp({ session });
+    calls.push(made);
+    await made.page.start();
+    await made.page.send({ type: 'response.create' });
+    await until(() => made.page.find('parley.ready') !== undefined, 'parley.ready');
+    made.upstream.open();
+    await until(() => made.upstream.sent.length === 2, 'both events');
+    expect(made.upstream.sent).toEqual([{ type: 'session.update', session }, { type: 'response.create' }]);
+  });
+
   test('the queue before the upstream is open is bounded, and passing the bound ends the call in words', async () => {
     const made = setUp({ limits: { maxUpstreamQueueOctets: 2000 } });
     calls.push(made);
