@@ -28,6 +28,18 @@ async function until(
   }
 }
 
+/** Waits until a count that had begun to rise rises no more. */
+async function stalled(count: () => number | Promise<number>): Promise<void> {
+  let before = 0;
+  await until('it rises and stalls', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const now = await count();
+    const still = now === before && now > 0;
+    before = now;
+    return still;
+  });
+}
+
 async function firstOf<Item>(incoming: ReadableStream<Item>): Promise<Item> {
   const reader = incoming.getReader();
   const { value } = await reader.read();
@@ -104,15 +116,9 @@ function sessionCells(
       const sent = await call<string>('upload', { id, octets: LARGE });
       const readable = await firstOf(session.incomingUnidirectionalStreams);
       type Progress = { accepted: number; done: boolean };
-      let before = -1;
-      await until('the upload stalls', async () => {
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        const { accepted } = await call<Progress>('uploaded', { id });
-        const stalled = accepted === before && accepted > 0;
-        before = accepted;
-        return stalled;
-      });
-      expect(before).toBeLessThan(8 * MEBIBYTE);
+      const accepted = async () => (await call<Progress>('uploaded', { id })).accepted;
+      await stalled(accepted);
+      expect(await accepted()).toBeLessThan(8 * MEBIBYTE);
       const received = createHash('sha256');
       const reader = readable.getReader();
       for (let octets = 0; octets < LARGE; ) {
@@ -122,6 +128,31 @@ function sessionCells(
       }
       expect(received.digest('hex')).toBe(sent);
       expect(await call<Progress>('uploaded', { id })).toMatchObject({ done: true });
+    },
+  );
+
+  test(
+    'a large download by a slow reader',
+    'we stall within 12 MiB, then 16 MiB arrive unchanged',
+    async () => {
+      const { id, session } = await open();
+      const writer = (await session.createUnidirectionalStream()).getWriter();
+      const chunk = someOctets(65_536);
+      const sent = createHash('sha256');
+      let accepted = 0;
+      const writing = (async () => {
+        for (; accepted < 16 * MEBIBYTE; accepted += chunk.length) {
+          sent.update(chunk);
+          await writer.ready;
+          await writer.write(chunk);
+        }
+        await writer.close();
+      })();
+      await stalled(() => accepted);
+      expect(accepted).toBeLessThan(12 * MEBIBYTE);
+      const taken = await call('takeStream', { id, bidirectional: false });
+      await writing;
+      expect(taken).toEqual({ octets: 16 * MEBIBYTE, received: sent.digest('hex') });
     },
   );
 
