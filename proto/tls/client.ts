@@ -38,7 +38,7 @@ import {
   verifyTranscript,
 } from './signatures.ts';
 import { MAX_TICKET_LIFETIME_SECONDS } from './tickets.ts';
-import { checkTrust, isIpAddress, parseCertificate } from './trust.ts';
+import { checkTrust, isIpAddress, parseCertificate, publicKeyOf } from './trust.ts';
 import type { CipherSuite } from './types.ts';
 
 type State =
@@ -304,7 +304,7 @@ export class TlsClient extends HandshakeSession {
   #onCertificateVerify(message: HandshakeMessage): void {
     const { scheme, signature } = readCertificateVerify(message);
     const leaf = parseCertificate(this.#chain[0] ?? new Uint8Array(0));
-    const key = leaf.publicKey;
+    const key = publicKeyOf(leaf);
     this.#resumption.certificateEndsAtEpochMs = Date.parse(leaf.validTo);
     // RFC 8446 §4.4.3: one of the offered schemes, and one that fits the certificate's key.
     if (!SIGNATURE_SCHEMES.includes(scheme) || !schemeFitsKey(scheme, key)) {

@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { equalOctets } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { plain } from './hkdf.ts';
@@ -30,6 +30,15 @@ export function parseCertificate(der: Uint8Array): X509Certificate {
     return new X509Certificate(der);
   } catch {
     fail(Alert.BAD_CERTIFICATE, 'a certificate of the server cannot be parsed');
+  }
+}
+
+/** The key of a certificate; Node parses it only now. */
+export function publicKeyOf(certificate: X509Certificate): KeyObject {
+  try {
+    return certificate.publicKey;
+  } catch {
+    fail(Alert.UNSUPPORTED_CERTIFICATE, 'the key of a certificate of the server cannot be read');
   }
 }
 
@@ -80,7 +89,7 @@ function checkHashes(hashes: readonly Uint8Array[], chain: readonly Uint8Array[]
   if (inspectCertificate(der).version !== 3) {
     fail(Alert.UNSUPPORTED_CERTIFICATE, 'a certificate that is known by its hash must be X.509v3');
   }
-  if (leaf.publicKey.asymmetricKeyType?.startsWith('rsa') !== false) {
+  if (publicKeyOf(leaf).asymmetricKeyType?.startsWith('rsa') !== false) {
     fail(Alert.UNSUPPORTED_CERTIFICATE, 'a certificate that is known by its hash must not have an RSA key');
   }
   const { fromMs, toMs } = validity(leaf);
@@ -193,7 +202,7 @@ class ChainSearch {
     // `checkIssued` compares names, key identifiers and key usage; `ca` is basicConstraints.
     if (!issuer.ca || !certificate.checkIssued(issuer)) return false;
     if (++this.#checks > MAX_SIGNATURE_CHECKS) return false;
-    if (!certificate.verify(issuer.publicKey)) return false;
+    if (!certificate.verify(publicKeyOf(issuer))) return false;
     const details = inspectCertificate(issuer.raw);
     // RFC 5280 §4.2.1.9: pathLenConstraint counts the CAs between this one and the leaf.
     if (details.pathLength !== undefined && depth > details.pathLength) return false;

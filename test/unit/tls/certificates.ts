@@ -25,6 +25,8 @@ export interface CertificateSpec {
   readonly keyUsage?: number;
   /** How it is signed, otherwise as fits the issuer's key. */
   readonly signedWith?: keyof typeof SIGNATURES;
+  /** Holds a key of an algorithm that nobody knows. */
+  readonly hasStrangeKey?: boolean;
   /** Of X.509v1, without a version and extensions. */
   readonly isVersion1?: boolean;
 }
@@ -132,7 +134,10 @@ export function makeCertificate(spec: CertificateSpec): Uint8Array {
     ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
     : {};
   const fromMs = spec.fromMs ?? NOW_MS - DAY_MS;
-  const spki = createPublicKey(spec.key).export({ format: 'der', type: 'spki' });
+  const strange = sequence(sequence(oid('1.2.3.4')), der(0x03, Uint8Array.of(0, 1, 2, 3)));
+  const spki = spec.hasStrangeKey
+    ? strange
+    : createPublicKey(spec.key).export({ format: 'der', type: 'spki' });
   const tbs = sequence(
     ...(spec.isVersion1 ? [] : [der(0xa0, der(0x02, Uint8Array.of(2)))]),
     der(0x02, Uint8Array.of(1)),

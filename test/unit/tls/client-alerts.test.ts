@@ -283,6 +283,14 @@ describe("a server's flight that is refused", () => {
     expect(meddled(untouched, serverOptions({ certificates })).alert).toBe(Alert.DECRYPT_ERROR);
   });
 
+  test('with a certificate whose key cannot be read, even if any is believed', () => {
+    const strange = makeCertificate({ subject: 'leaf', key: keys.ecdsa, hasStrangeKey: true });
+    const certificates = [{ chain: [strange], privateKey: keys.ecdsa }];
+    const client = new TlsClient(clientOptions({ trust: { kind: 'any' } }));
+    const refused = alertOf(() => run(client, new TlsServer(serverOptions({ certificates }))));
+    expect(refused.alert).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
   test('with a certificate that the client does not believe', () => {
     const alone = makeCertificate({ subject: 'leaf', key: keys.ecdsa, dnsNames: ['example.test'] });
     const certificates = [{ chain: [alone], privateKey: keys.ecdsa }];

@@ -192,6 +192,18 @@ describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
     expect(alert(ROOT, partial, 'ab.example.test')).toBe(Alert.BAD_CERTIFICATE);
   });
 
+  test('must hold keys that can be read, at every link', () => {
+    const middle = {
+      subject: 'Test Intermediate',
+      key: keys.intermediate,
+      issuer: { subject: 'Test Root', key: keys.root },
+      isCa: true,
+    };
+    const strange = makeCertificate({ ...middle, hasStrangeKey: true });
+    expect(alert(ROOT, [...leaf, strange])).toBe(Alert.UNKNOWN_CA);
+    checkTrust(ROOT, [...leaf, strange, intermediateCertificate], 'example.test', NOW_MS);
+  });
+
   test('must be meant for servers, when it says what for (RFC 5280 §4.2.1.12)', () => {
     const usage = (oid: string) => leafChain('ecdsa', { extendedKeyUsage: [oid] });
     checkTrust(ROOT, usage('1.3.6.1.5.5.7.3.1'), 'example.test', NOW_MS);
@@ -219,6 +231,11 @@ describe('a certificate that is known by its hash (W3C WebTransport, serverCerti
 
   test('is refused when it is not X.509v3', () => {
     const der = makeCertificate({ subject: 'dev', key: keys.ecdsa, isVersion1: true });
+    expect(alert(pinned(der), [der])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
+  });
+
+  test('is refused with a key of an unknown kind', () => {
+    const der = makeCertificate({ subject: 'dev', key: keys.ecdsa, hasStrangeKey: true });
     expect(alert(pinned(der), [der])).toBe(Alert.UNSUPPORTED_CERTIFICATE);
   });
 
