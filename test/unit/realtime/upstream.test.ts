@@ -93,6 +93,16 @@ describe('the upstream adapter, against a server that misbehaves', () => {
     expect(to.requests[0]?.headers['api-key']).toBe('sk-secret-0123456789');
   });
 
+  test('trusts the certificates that this dial names, not those of the one before', async () => {
+    const to = await peer();
+    await opened(to);
+    const other = testCertificate().certificate;
+    const { ends } = dial(to, { ca: [other] });
+    await until(() => ends.length === 1, 'the refusal');
+    expect(ends[0]?.message).toMatch(/self-signed certificate/);
+    await opened(to, { ca: [other, pem.certificate] });
+  });
+
   test('a peer that does not read is seen in bufferedAmount, which falls again when it does', async () => {
     const to = await peer();
     const { upstream } = await opened(to);
