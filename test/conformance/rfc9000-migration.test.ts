@@ -64,6 +64,30 @@ describe('loss detection and congestion control of several paths (RFC 9000 §9.4
   });
 });
 
+describe('answers on a path that is not in use (RFC 9000 §8.2.2)', () => {
+  test('RFC 9000 §8.2.2, §9.4: small challenges in the name of an address that was left draw no more than an initial window onto it', () => {
+    const { peer, engine } = liveServer();
+    peer.run(1_000);
+    peer.address = elsewhere(4);
+    peer.send('oneRtt', ping, { type: 'padding', length: 1150 });
+    answerChallenges(peer);
+    expect(engine.connection.path.remote).toEqual(elsewhere(4));
+    peer.run(5_000);
+    peer.autoAck = false;
+    const before = peer.raw.length;
+    for (let i = 0; i < 500; i++) {
+      // Older than what came from the new address, so that the connection stays there.
+      const data = peer.packet('oneRtt', [challenge(i & 255)], { packetNumber: 1_000 + i });
+      peer.push(peer.packet('oneRtt', [{ type: 'padding', length: 30 }], { packetNumber: 2_000 + i }));
+      peer.push(data, PEER_ADDRESS);
+      peer.collect();
+    }
+    const poured = peer.raw.slice(before).filter(({ path }) => path.remote.port === PEER_ADDRESS.port);
+    expect(poured.length).toBeGreaterThan(0);
+    expect(poured.length).toBeLessThanOrEqual(10);
+  });
+});
+
 describe('the size of a path (RFC 9000 §8.2)', () => {
   /** A client whose first packet from another address lets the engine send no full datagram there. */
   function movedSmall() {

@@ -45,7 +45,7 @@ function maybeUpdateKeys(state: ConnectionState, now: number): void {
 
 /** PATH_CHALLENGE and PATH_RESPONSE for paths that are not in use. */
 function transmitProbe(state: ConnectionState, now: number): Datagram | undefined {
-  if (!state.complete) return undefined;
+  if (!state.complete || !state.recovery.canSendElsewhere(MIN_INITIAL_DATAGRAM_OCTETS)) return undefined;
   for (const path of state.paths.others) {
     if (!path.hasProbes) continue;
     const room = Math.min(state.datagramSize, path.allowance);

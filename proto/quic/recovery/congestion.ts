@@ -30,10 +30,9 @@ export function minimumWindowOctets(maxDatagramOctets: number): number {
 }
 
 /**
- * RFC 9002 §7.2: a smaller maximum datagram size takes the window back to the initial one, as it does while the window has
- * never moved from there; otherwise the window stays.
+ * RFC 9002 §7.2: while the window has never moved from the initial one, that is made anew for another maximum datagram size.
+ * Later the window is what the path has shown: losses that make a black hole must not open it again.
  */
 export function windowAfterSizeChange(windowOctets: number, before: number, after: number): number {
-  const untouched = windowOctets === initialWindowOctets(before);
-  return after < before || untouched ? initialWindowOctets(after) : windowOctets;
+  return windowOctets === initialWindowOctets(before) ? initialWindowOctets(after) : windowOctets;
 }

@@ -1,5 +1,5 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import type { CongestionControl, CongestionController } from './congestion.ts';
+import { type CongestionControl, type CongestionController, initialWindowOctets } from './congestion.ts';
 import { CubicController } from './cubic.ts';
 import { NewRenoController } from './newreno.ts';
 import { Pacer } from './pacer.ts';
@@ -357,6 +357,15 @@ export class Recovery<Intent> {
   /** Whether the congestion window has room for a packet of `octets` (RFC 9002 §7). Probes and ACK-only packets do not ask. */
   canSend(octets: number): boolean {
     return this.#bytesInFlight + octets <= this.#congestion.windowOctets;
+  }
+
+  /**
+   * The same for a probe on a path that is not in use, of which nothing is known: an initial window for all such paths
+   * (RFC 9000 §8.2.2, §9.4). Else a peer could have answers to its small challenges poured over an address that it left.
+   */
+  canSendElsewhere(octets: number): boolean {
+    const { elsewhereOctets } = this.#spaces[PacketSpace.APPLICATION].sent;
+    return elsewhereOctets + octets <= initialWindowOctets(this.#maxDatagramOctets);
   }
 
   /** When the pacer lets a packet of `octets` go, in milliseconds: at or before `now` means at once. */

@@ -46,6 +46,8 @@ export class SentPackets<Intent> {
   size = 0;
   /** Those of them that asked for an acknowledgement on the path in use. */
   ackElicitingCount = 0;
+  /** Octets outstanding on paths that were not in use. */
+  elsewhereOctets = 0;
   #ackOnlyCount = 0;
   /** No ACK-only packet below this number is outstanding. */
   #ackOnlyFrom = 0;
@@ -74,6 +76,7 @@ export class SentPackets<Intent> {
     this.#slots.push(packet);
     this.largest = packet.packetNumber;
     this.size++;
+    if (packet.elsewhere) this.elsewhereOctets += packet.octets;
     if (packet.ackEliciting && !packet.elsewhere) this.ackElicitingCount++;
     else if (!packet.inFlight && ++this.#ackOnlyCount > MAX_UNSETTLED_ACK_ONLY) this.#dropOldestAckOnly();
   }
@@ -93,6 +96,7 @@ export class SentPackets<Intent> {
   settle(packet: SentPacket<Intent>, acked: boolean): void {
     this.#slots[packet.packetNumber - this.#base] = acked && !packet.elsewhere ? ACKED : GONE;
     this.size--;
+    if (packet.elsewhere) this.elsewhereOctets -= packet.octets;
     if (packet.ackEliciting && !packet.elsewhere) this.ackElicitingCount--;
     else if (!packet.inFlight) this.#ackOnlyCount--;
   }
@@ -124,6 +128,7 @@ export class SentPackets<Intent> {
     this.#head = 0;
     this.size = 0;
     this.ackElicitingCount = 0;
+    this.elsewhereOctets = 0;
     this.#ackOnlyCount = 0;
     return taken;
   }

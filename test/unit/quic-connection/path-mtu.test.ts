@@ -22,7 +22,7 @@ describe('the search for a path MTU (RFC 8899)', () => {
     expect(search(1500, 1200)).toEqual({ found: 1200, probes: [] });
   });
 
-  it('comes within 16 octets of any other, with three probes of each size that fails', () => {
+  it('comes within 16 octets of any other, with three probes of each size that fails (RFC 8899 §5.1.2)', () => {
     for (let passes = 1200; passes < 1452; passes += 7) {
       const { found, probes } = search(passes);
       expect(found).toBeLessThanOrEqual(passes);
@@ -33,7 +33,7 @@ describe('the search for a path MTU (RFC 8899)', () => {
     }
   });
 
-  it('has one probe on its way at a time, and begins again ten minutes after it ended', () => {
+  it('has one probe on its way at a time, and begins again ten minutes after it ended (RFC 8899 §5.1.1)', () => {
     const mtu = new PathMtu(1200, 1216);
     expect(mtu.probeSize(0)).toBe(1216);
     mtu.probeSent();
@@ -47,7 +47,7 @@ describe('the search for a path MTU (RFC 8899)', () => {
     expect([mtu.probeSize(5000), mtu.probeSize(604_999), mtu.probeSize(605_000)]).toEqual([0, 0, 1216]);
   });
 
-  it('falls back to 1200 when large packets are lost three times and none arrives, and rests a minute', () => {
+  it('falls back to 1200 when large packets are lost three times and none arrives, and rests a minute (RFC 8899 §4.3)', () => {
     const mtu = new PathMtu(1200, 1452);
     mtu.probeSize(0);
     mtu.probeSent();

@@ -14,16 +14,24 @@ describe.each([
     expect(make(9000).windowOctets).toBe(18_000);
   });
 
-  test('goes back to the initial window when the datagram size shrinks (RFC 9002 §7.2)', () => {
+  test('has another initial window with another datagram size, and keeps what it has learnt (RFC 9002 §7.2)', () => {
     const control = make(1400);
-    control.onAcked(50_000, 1, 2, 50, true);
-    expect(control.windowOctets).toBe(64_000);
-    control.setMaxDatagramOctets(1450);
-    expect(control.windowOctets).toBe(64_000);
     control.setMaxDatagramOctets(1200);
     expect(control.windowOctets).toBe(12_000);
     control.setMaxDatagramOctets(1300);
     expect(control.windowOctets).toBe(13_000);
+    control.onAcked(50_000, 1, 2, 50, true);
+    control.setMaxDatagramOctets(1450);
+    control.setMaxDatagramOctets(1200);
+    expect(control.windowOctets).toBe(63_000);
+  });
+
+  test('is not opened by a black hole in the path MTU, however small losses made it (RFC 9002 §7.2)', () => {
+    const control = make(1452);
+    for (let at = 0; at < 10; at++) control.onCongestion(at * 10 + 5, at * 10 + 6);
+    const window = control.windowOctets;
+    control.setMaxDatagramOctets(1200);
+    expect(control.windowOctets).toBe(window);
   });
 
   test('grows by what is acknowledged in slow start, and not when the window was not used (RFC 9002 §7.3.1 and §7.8)', () => {
@@ -91,7 +99,7 @@ describe('CUBIC', () => {
     expect(afterEvent(100).windowOctets).toBeCloseTo(70 * SIZE, 6);
   });
 
-  test('is back at the old window after K seconds, flat around it and steep beyond (RFC 9438 §4.2)', () => {
+  test('is back at the old window after K seconds, flat around it and steep beyond (RFC 9438 §4.2, §4.4, §4.5)', () => {
     const control = afterEvent(1000);
     const rttMs = 200;
     const kMs = Math.cbrt((1000 * 0.3) / 0.4) * 1000;
@@ -130,6 +138,20 @@ describe('CUBIC', () => {
     for (; now < 1600 + kMs; now += 100) round(slow, now, 100);
     expect(slow.windowOctets / SIZE).toBeGreaterThan(58);
     expect(slow.windowOctets / SIZE).toBeLessThan(66);
+  });
+
+  test('begins its curve anew, flat, in the first stage after persistent congestion, as after a timeout (RFC 9438 §4.8)', () => {
+    const control = afterEvent(1000);
+    control.onPersistentCongestion();
+    expect(control.windowOctets).toBe(2 * SIZE);
+    control.onAcked(control.slowStartThresholdOctets - control.windowOctets, 1001, 1200, 200, true);
+    const start = control.windowOctets;
+    expect(start).toBeCloseTo(700 * SIZE, 6);
+    for (let now = 1400; now <= 3400; now += 200) round(control, now, 200);
+    // K is 0: after two seconds C * 2^3 = 3.2 datagrams, where the curve to the old window would have added 170.
+    const grown = (control.windowOctets - start) / SIZE;
+    expect(grown).toBeGreaterThan(3);
+    expect(grown).toBeLessThan(20);
   });
 
   test('does not count time in which the window was not used (RFC 9438 §5.8)', () => {

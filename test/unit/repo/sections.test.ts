@@ -8,13 +8,6 @@ import { printSectionTable, sectionTable } from '../../support/section-table.ts'
 const UNTESTED: ReadonlySet<string> = new Set([
   'RFC 7464 §2.2',
   'RFC 7600 §4.8',
-  'RFC 8899 §4.3',
-  'RFC 8899 §5.1.1',
-  'RFC 8899 §5.1.2',
-  'RFC 9000 §7.4.1',
-  'RFC 9000 §9.6',
-  'RFC 9438 §4.5',
-  'RFC 9438 §4.8',
 ]);
 
 const table = sectionTable();
