@@ -52,6 +52,7 @@ export class QlogTrace implements QuicObserver {
   readonly #startedAt: number;
   readonly #ackDelayExponent = { local: DEFAULT_ACK_DELAY_EXPONENT, remote: DEFAULT_ACK_DELAY_EXPONENT };
   #metrics: Record<string, number> = {};
+  #lastMs = 0;
 
   /** `wallClockEpochMs` is the time of day at `now`. */
   constructor(connection: ObservedConnection, now: number, wallClockEpochMs: number, sink: RecordSink) {
@@ -170,8 +171,10 @@ export class QlogTrace implements QuicObserver {
   }
 
   #event(name: string, data: object, now: number, last = false): void {
+    // A close by the owner is only known to come after what came in last. qvis wants times in order, and stops at any other.
+    this.#lastMs = Math.max(this.#lastMs, now - this.#startedAt);
     // Microseconds are as fine as clocks get, and shorter than 15 digits.
-    this.#record({ time: Math.round((now - this.#startedAt) * 1000) / 1000, name, data }, last);
+    this.#record({ time: Math.round(this.#lastMs * 1000) / 1000, name, data }, last);
   }
 
   #record(value: object, last = false): void {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QlogDirectory } from '../../../server/insight/index.ts';
+import { QlogTrace } from '../../../server/insight/qlog-trace.ts';
 import { CLIENT_ADDRESS, QuicPair } from '../../support/quic-pair.ts';
 
 /*
@@ -120,6 +121,17 @@ describe('a qlog file as qvis loads it', () => {
         expect(event).not.toHaveProperty('group_id');
       }
     }
+  });
+
+  it('has them in order when the owner closes long after the last packet came, too', () => {
+    const address = { host: '127.0.0.1', port: 1 };
+    const path = { local: address, remote: address };
+    const connection = { role: 'server', originalDestination: new Uint8Array(8), path } as const;
+    const records: string[] = [];
+    const trace = new QlogTrace(connection, 1000, 0, (record) => records.push(record));
+    trace.packetSent('application', 1, 50, path, 1200, [{ type: 'ping' }]);
+    trace.closed({ kind: 'application', by: 'local', code: 0, reason: '' }, 1100);
+    expect(load(records.join('')).events.map(({ time }) => time)).toEqual([0, 200, 200]);
   });
 
   it('has nothing that qvis repairs with an alert', () => {
