@@ -37,7 +37,6 @@ import {
   schemeFitsKey,
   verifyTranscript,
 } from './signatures.ts';
-import { MAX_TICKET_LIFETIME_SECONDS } from './tickets.ts';
 import { checkTrust, isIpAddress, parseCertificate, publicKeyOf } from './trust.ts';
 import type { CipherSuite } from './types.ts';
 
@@ -344,9 +343,6 @@ export class TlsClient extends HandshakeSession {
       failQuic('CertificateRequest came after the handshake');
     if (message.type !== HandshakeType.NEW_SESSION_TICKET) unexpected(message, 'NewSessionTicket');
     const ticket = readNewSessionTicket(message);
-    if (ticket.lifetimeSeconds > MAX_TICKET_LIFETIME_SECONDS) {
-      fail(Alert.ILLEGAL_PARAMETER, 'a session ticket lives longer than seven days');
-    }
     refuseMisplaced(ticket.extensions, [ExtensionType.EARLY_DATA], 'NewSessionTicket');
     const earlyData = ticket.extensions.get(ExtensionType.EARLY_DATA);
     if (earlyData !== undefined) checkMaxEarlyData(new Reader(earlyData));

@@ -6,6 +6,7 @@ import { resumptionBinder, resumptionPsk } from './key-schedule.ts';
 import type { NewSessionTicket } from './messages.ts';
 import type { SessionTicket, TlsClientOptions, TlsTrust } from './options.ts';
 import { BINDERS_LENGTH, writePskModes, writePskOffer } from './pre-shared-key.ts';
+import { MAX_TICKET_LIFETIME_SECONDS } from './tickets.ts';
 import type { CipherSuite } from './types.ts';
 
 /** Stands for a way to believe certificates: what one trusted must not be resumed under another. */
@@ -65,6 +66,8 @@ export class ClientResumption {
   keep(ticket: NewSessionTicket, resumptionMaster: Uint8Array, alpn: string, cipherSuite: CipherSuite): void {
     const { onTicket, serverName, nowEpochMs, trust } = this.#options;
     if (onTicket === undefined || ticket.lifetimeSeconds === 0) return;
+    // RFC 8446 §4.6.1: not longer than seven days, whatever the server says.
+    const lifetimeMs = Math.min(ticket.lifetimeSeconds, MAX_TICKET_LIFETIME_SECONDS) * 1000;
     onTicket({
       ticket: ticket.ticket.slice(),
       psk: resumptionPsk(resumptionMaster, ticket.nonce),
@@ -73,7 +76,7 @@ export class ClientResumption {
       cipherSuite,
       ageAdd: ticket.ageAdd,
       receivedAtEpochMs: nowEpochMs,
-      expiresAtEpochMs: Math.min(nowEpochMs + ticket.lifetimeSeconds * 1000, this.certificateEndsAtEpochMs),
+      expiresAtEpochMs: Math.min(nowEpochMs + lifetimeMs, this.certificateEndsAtEpochMs),
       certificateEndsAtEpochMs: this.certificateEndsAtEpochMs,
       trustId: trustIdOf(trust),
     });
