@@ -37,7 +37,7 @@ export interface Access {
 export const CLUSTER_ADDRESS: Address = Object.freeze({ host: '198.51.100.1', port: 4433 });
 
 /** Of whoever copies packets. What is sent there reaches nobody. */
-const ELSEWHERE: Address = Object.freeze({ host: '203.0.113.66', port: 6666 });
+const ELSEWHERE = '203.0.113.66';
 
 interface NatEntry {
   readonly client: NetworkHost;
@@ -64,7 +64,7 @@ export class Network {
   readonly #inner = new Map<string, Link>();
   readonly #byInside = new Map<string, NatEntry>();
   readonly #byOutside = new Map<string, NatEntry>();
-  /** All bindings that ever were. */
+  /** All bindings that ever were, by all addresses that their packets came from. */
   readonly #everOutside = new Map<string, NatEntry>();
   /** Where clients do not get without a forwarder. */
   readonly #blocked = new Set<string>();
@@ -206,7 +206,9 @@ export class Network {
       if (target === undefined || this.#blocked.has(to)) return;
       if (this.#random.chance(this.#copied.get(client) ?? 0)) {
         this.#note('is copied from elsewhere', client.name, to, arrived);
-        target.receive({ ...packet, from: ELSEWHERE, data: arrived }, now);
+        const elsewhere = { host: ELSEWHERE, port: outside.port };
+        this.#everOutside.set(formatAddress(elsewhere), this.#byOutside.get(formatAddress(outside))!);
+        target.receive({ ...packet, from: elsewhere, data: arrived }, now);
       }
       target.receive({ ...packet, from: outside, data: arrived }, now);
     });

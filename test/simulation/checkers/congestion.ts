@@ -4,6 +4,12 @@ import { Violation } from '../violation.ts';
 /** A probe timeout lets two packets go past the window, and one of another space in the same datagram (RFC 9002 §6.2.4). */
 const PACKETS_PER_TIMEOUT = 3;
 
+/**
+ * An ACK waits for no window (RFC 9002 §7), but one in an Initial of a client fills a datagram (RFC 9000 §14.1), and PADDING
+ * counts as in flight (RFC 9002 §2): one for each packet that came.
+ */
+const PADDED_ACK_OCTETS = 1200;
+
 interface Watch {
   inFlight: number;
   ptoCount: number;
@@ -17,7 +23,10 @@ export class CongestionChecker {
 
   /** Call after each datagram that an endpoint sent on `path`, and at other times, for each of its connections. */
   check(connection: QuicConnection, path?: Path): void {
-    const { bytesInFlight, congestionWindowOctets, ptoCount } = connection.stats();
+    const { bytesInFlight, congestionWindowOctets, handshakeMs, packetsReceived, ptoCount } =
+      connection.stats();
+    const acksInitials = connection.role === 'client' && handshakeMs === undefined;
+    const slack = acksInitials ? PADDED_ACK_OCTETS * packetsReceived : 0;
     let watch = this.#watches.get(connection);
     if (watch === undefined) {
       watch = { inFlight: 0, ptoCount: 0, allowance: 0 };
@@ -27,7 +36,7 @@ export class CongestionChecker {
     watch.ptoCount = ptoCount;
     // A PATH_CHALLENGE and its answer try another path; they do not wait for room on the one in use.
     const sent = path !== undefined && samePath(path, connection.path);
-    if (sent && bytesInFlight > watch.inFlight && bytesInFlight > congestionWindowOctets) {
+    if (sent && bytesInFlight > watch.inFlight && bytesInFlight > congestionWindowOctets + slack) {
       if (watch.allowance === 0) {
         throw new Violation(
           'congestion',
