@@ -4,6 +4,7 @@ import { SettingId, type Settings } from '../http3/index.ts';
 export const WebTransportErrorCode = {
   WT_BUFFERED_STREAM_REJECTED: 0x3994_bd84,
   WT_SESSION_GONE: 0x170d_7b68,
+  WT_ALPN_ERROR: 0x0817_b3dd,
 } as const;
 
 /** First varint of a bidirectional stream, and type of a unidirectional one (§4.2, §4.3). */

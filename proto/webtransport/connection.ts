@@ -17,10 +17,12 @@ import {
   PROTOCOL_TOKENS,
   STREAM_SIGNALS,
   settingsFault,
+  WebTransportErrorCode,
   webTransportSettings,
 } from './codes.ts';
 import type { WebTransportEvent } from './events.ts';
 import { type OutgoingRequest, PlainRequests } from './plain-requests.ts';
+import { choiceField, chosenProtocol, offeredProtocols, offerField } from './protocols.ts';
 import type { Session, SessionTarget } from './session.ts';
 import { Sessions } from './sessions.ts';
 
@@ -198,7 +200,9 @@ export class WebTransportConnection {
     session.state = 'asked';
     const { path, authority, headers } = request;
     const origin = headerValue(headers, 'origin');
-    this.#events.push({ type: 'sessionRequested', sessionId, path, authority, origin, headers });
+    session.protocols = offeredProtocols(headers);
+    const { protocols } = session;
+    this.#events.push({ type: 'sessionRequested', sessionId, path, authority, origin, headers, protocols });
   }
 
   #response(streamId: number, response: ResponseHead): void {
@@ -206,10 +210,19 @@ export class WebTransportConnection {
     if (this.#plain.response(streamId, status, headers)) return;
     const session = this.#sessions.get(streamId);
     if (session?.state !== 'asked') return;
-    if (status >= 200 && status < 300) {
-      this.#events.push({ type: 'sessionEstablished', sessionId: streamId, headers });
-      this.#sessions.open(session);
-    } else this.#sessions.reject(streamId, status, `the server answered with status ${status}`);
+    if (status < 200 || status >= 300) {
+      this.#sessions.reject(streamId, status, `the server answered with status ${status}`);
+      return;
+    }
+    const protocol = chosenProtocol(headers);
+    if (protocol !== undefined && !session.protocols.includes(protocol)) {
+      // draft-ietf-webtrans-http3 §3.3
+      const reason = `the server chose protocol ${JSON.stringify(protocol)}, which was not offered`;
+      this.#sessions.reject(streamId, status, reason, WebTransportErrorCode.WT_ALPN_ERROR);
+      return;
+    }
+    this.#events.push({ type: 'sessionEstablished', sessionId: streamId, headers, protocol });
+    this.#sessions.open(session);
   }
 
   #goAway(id: number): void {
@@ -222,12 +235,16 @@ export class WebTransportConnection {
     this.#sessions.drainAll();
   }
 
-  /** Server: accepts a session that was asked for. Does nothing, and gives false, when the client has given it up. */
-  acceptSession(sessionId: number, headers: readonly Field[] = []): boolean {
+  /**
+   * Server: accepts a session that was asked for, with one of the protocols that its client offered if there is a choice. Does
+   * nothing, and gives false, when the client has given it up. Throws `UsageError` when the protocol was not offered.
+   */
+  acceptSession(sessionId: number, headers: readonly Field[] = [], protocol?: string): boolean {
     const session = this.#sessions.get(sessionId);
     if (!this.#weAreServer || session?.state !== 'asked') return false;
     const fields: Field[] = [[':status', '200']];
     if (session.draft02) fields.push([DRAFT02_RESPONSE, 'draft02']);
+    if (protocol !== undefined) fields.push(choiceField(protocol, session.protocols));
     this.#http3.sendHeaders(sessionId, [...fields, ...headers]);
     this.#sessions.open(session);
     return true;
@@ -254,12 +271,15 @@ export class WebTransportConnection {
 
   /**
    * Client: asks for a session; its ID comes at once, the CONNECT leaves when the server's SETTINGS are there.
-   * Throws `UsageError` when the connection takes no more requests.
+   * Throws `UsageError` when the connection takes no more requests, or a protocol is not printable ASCII.
    */
   connectSession(target: SessionTarget): number {
     this.#mayRequest();
+    const { protocols = [] } = target;
+    offerField(protocols); // throws now, not when the SETTINGS come
     const sessionId = this.#http3.reserveRequest('CONNECT');
     const session = this.#sessions.add(sessionId, true);
+    session.protocols = protocols;
     const settings = this.#http3.peerSettings;
     if (settings === undefined) session.request = target;
     else if (this.#offered(settings)) this.#sendConnect(session, target);
@@ -278,6 +298,7 @@ export class WebTransportConnection {
       [DRAFT02_REQUEST, '1'],
     ];
     if (target.origin !== undefined) fields.push(['origin', target.origin]);
+    if (session.protocols.length > 0) fields.push(offerField(session.protocols));
     this.#http3.sendHeaders(session.id, [...fields, ...(target.headers ?? [])]);
   }
 

@@ -11,9 +11,16 @@ export type WebTransportEvent =
       readonly authority: string;
       readonly origin: string | undefined;
       readonly headers: readonly Field[];
+      /** Application protocols that the client offers, the most wanted first (draft-ietf-webtrans-http3 §3.3). */
+      readonly protocols: readonly string[];
     }
-  /** Client: the server accepted with a 2xx. */
-  | { readonly type: 'sessionEstablished'; readonly sessionId: number; readonly headers: readonly Field[] }
+  /** Client: the server accepted with a 2xx. `protocol` is what it chose of those that were offered, if it chose. */
+  | {
+      readonly type: 'sessionEstablished';
+      readonly sessionId: number;
+      readonly headers: readonly Field[];
+      readonly protocol: string | undefined;
+    }
   /** Client: the server refused; `status` is 0 when no answer came, then `reason` says why. */
   | {
       readonly type: 'sessionRejected';

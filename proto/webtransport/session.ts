@@ -21,6 +21,8 @@ export interface SessionTarget {
   readonly path: string;
   readonly origin?: string;
   readonly headers?: readonly Field[];
+  /** Application protocols to offer, the most wanted first; printable ASCII. */
+  readonly protocols?: readonly string[];
 }
 
 /** One session: its state and the capsules of its CONNECT stream. */
@@ -31,6 +33,8 @@ export class Session {
   state: SessionState = 'waiting';
   /** While `waiting`: what to do when the peer's SETTINGS come. */
   request: RequestHead | SessionTarget | undefined;
+  /** Application protocols that the client offered. */
+  protocols: readonly string[] = [];
   /** A close capsule came: nothing may follow it. */
   closeReceived = false;
   drainTold = false;

@@ -97,9 +97,14 @@ export class Sessions implements StreamHost {
   }
 
   /** Client: the session did not come to be. */
-  reject(sessionId: number, status: number, reason: string): void {
+  reject(
+    sessionId: number,
+    status: number,
+    reason: string,
+    httpCode: number = Http3ErrorCode.H3_REQUEST_CANCELLED,
+  ): void {
     this.forget(sessionId);
-    this.#http3.abort(sessionId, Http3ErrorCode.H3_REQUEST_CANCELLED);
+    this.#http3.abort(sessionId, httpCode);
     this.#emit({ type: 'sessionRejected', sessionId, status, reason });
   }
 

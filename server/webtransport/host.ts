@@ -24,7 +24,11 @@ export interface PlainResponse {
 
 /** What becomes of a CONNECT: a handler for its session, or the HTTP status that refuses it. */
 export type SessionDecision =
-  | { readonly accept: (session: WebTransportSession) => void }
+  | {
+      readonly accept: (session: WebTransportSession) => void;
+      /** One of `SessionRequest.protocols`, for a client that offers some. */
+      readonly protocol?: string;
+    }
   | { readonly refuse: number };
 
 export interface HostHandlers {
@@ -143,6 +147,7 @@ export class WebTransportHost {
       authority: event.authority,
       origin: event.origin,
       headers: event.headers,
+      protocols: event.protocols,
       remoteAddress: this.#quic.path.remote,
     };
     let decision: SessionDecision;
@@ -153,8 +158,8 @@ export class WebTransportHost {
     }
     if (this.#quic.closed) return;
     if ('refuse' in decision) this.#machine.rejectSession(event.sessionId, decision.refuse);
-    else if (this.#machine.acceptSession(event.sessionId)) {
-      const session = new Session(event.sessionId, request, this.#quic, {
+    else if (this.#machine.acceptSession(event.sessionId, [], decision.protocol)) {
+      const session = new Session(event.sessionId, request, decision.protocol ?? '', this.#quic, {
         machine: this.#machine,
         wake: this.#wake,
       });

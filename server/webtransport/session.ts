@@ -28,6 +28,7 @@ interface Waiting {
 /** The session over the machine of one connection. `WebTransportHost` feeds it; users see `WebTransportSession`. */
 export class Session implements WebTransportSession {
   readonly request: SessionRequest;
+  readonly protocol: string;
   readonly closed: Promise<CloseInfo>;
   readonly id: number;
 
@@ -53,11 +54,13 @@ export class Session implements WebTransportSession {
   constructor(
     id: number,
     request: SessionRequest,
+    protocol: string,
     quic: QuicTransport,
     owner: Pick<StreamOwner, 'machine' | 'wake'>,
   ) {
     this.id = id;
     this.request = request;
+    this.protocol = protocol;
     this.#quic = quic;
     this.#owner = { ...owner, forget: (streamId, half) => this.#forget(streamId, half) };
     this.closed = new Promise((resolve, reject) => {

@@ -21,6 +21,8 @@ export interface SessionRequest {
   readonly authority: string;
   readonly origin: string | undefined;
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Application protocols that the client offers, the most wanted first (draft-ietf-webtrans-http3 §3.3). */
+  readonly protocols: readonly string[];
   readonly remoteAddress: Address;
 }
 
@@ -40,6 +42,8 @@ export type NetworkChange =
  */
 export interface WebTransportSession {
   readonly request: SessionRequest;
+  /** What was chosen of `request.protocols`; empty when nothing was. */
+  readonly protocol: string;
   readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
   readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
   /** Waits while the peer's stream limit allows none. Higher `sendOrder` is sent first. */

@@ -253,6 +253,19 @@ describe('a server whose side a test holds', () => {
 
     cell(
       'Chromium',
+      'an application protocol',
+      'of two that it offers, it takes the one chosen',
+      async () => {
+        const chosen = 'with "quotes", \\';
+        expect(await call('agree', { ...target(), protocols: ['first', chosen] })).toBe(chosen);
+        const session = await server.session();
+        expect(session.request.protocols).toEqual(['first', chosen]);
+        expect(session.protocol).toBe(chosen);
+      },
+    );
+
+    cell(
+      'Chromium',
       'an origin that is not welcome',
       'it is in the request, and 403 ends the attempt',
       async () => {

@@ -71,12 +71,14 @@ class Incoming<T> {
 
 /** One end of a session in memory. `open` counts what has not ended yet, for leak tests. */
 export class MemorySession implements WebTransportSession {
+  readonly protocol = '';
   readonly request: SessionRequest = {
     path: '/voice',
     query: new URLSearchParams(),
     authority: 'localhost',
     origin: undefined,
     headers: [],
+    protocols: [],
     remoteAddress: { host: '127.0.0.1', port: 1 },
   };
   readonly datagrams = { ...pipe(), maxDatagramSize: 1200 };

@@ -41,6 +41,7 @@ export const FEATURES = [
   'datagrams of the largest size',
   'many sessions',
   'a wrong certificate hash',
+  'an application protocol',
   'an origin that is not welcome',
   'a client that vanishes',
   'small first datagrams are dropped',
@@ -90,6 +91,7 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     '0-RTT is refused, and the request answered': 'has no call for it',
     'a request with a body': 'its fetch() speaks no HTTP/3',
     'an upload that is broken off': '`writer.abort()` puts no RESET_STREAM on the wire (seen in our qlog)',
+    'an application protocol': 'has no `protocols` option',
     'an origin that is not welcome': 'sends no origin',
     'small first datagrams are dropped': 'always pads them',
   },
@@ -112,6 +114,7 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'datagrams of the largest size': NO_WEBTRANSPORT,
     'many sessions': NO_WEBTRANSPORT,
     'a wrong certificate hash': 'checks no certificate',
+    'an application protocol': NO_WEBTRANSPORT,
     'an origin that is not welcome': NO_WEBTRANSPORT,
   },
 };

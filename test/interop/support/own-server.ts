@@ -50,7 +50,10 @@ export class OwnServer {
     };
     const decide = (request: SessionRequest): SessionDecision => {
       const status = this.refuse(request);
-      return status === undefined ? { accept } : { refuse: status };
+      if (status !== undefined) return { refuse: status };
+      // The last one: a test must see that it was chosen, not taken for granted.
+      const protocol = request.protocols.at(-1);
+      return protocol === undefined ? { accept } : { accept, protocol };
     };
     const answer = () => ({ status: 404, contentType: 'text/plain', body: '' });
     return new WebTransportHost(connection, { decide, answer }, () => this.#driver.wake());

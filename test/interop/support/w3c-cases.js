@@ -17,9 +17,10 @@ function randomOctets(length) {
   return octets;
 }
 
-function dial(url, hash) {
+function dial(url, hash, options = {}) {
   const value = Uint8Array.from(hash.match(/../g), (pair) => Number.parseInt(pair, 16));
-  const session = new WebTransport(url, { serverCertificateHashes: [{ algorithm: 'sha-256', value }] });
+  const serverCertificateHashes = [{ algorithm: 'sha-256', value }];
+  const session = new WebTransport(url, { serverCertificateHashes, ...options });
   session.closed.catch(() => {}); // looked at by `closed` alone
   return session;
 }
@@ -84,6 +85,13 @@ globalThis.interop = {
     const session = dial(url, hash);
     await session.ready;
     return sessions.push(session) - 1;
+  },
+
+  /** Offers application protocols; gives the one that was agreed on. */
+  async agree({ url, hash, protocols }) {
+    const session = dial(url, hash, { protocols });
+    await session.ready;
+    return session.protocol;
   },
 
   async openFails({ url, hash }) {

@@ -4,6 +4,7 @@ import type { Path } from '../../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
 import {
   type SessionDecision,
+  type SessionRequest,
   StreamError,
   WebTransportHost,
   type WebTransportSession,
@@ -29,7 +30,10 @@ class World {
   readonly #quic: MemoryQuic;
   readonly #ends: Parameters<typeof settle>[0];
 
-  constructor(decide?: () => SessionDecision | Promise<SessionDecision>, maxStreams = 3) {
+  constructor(
+    decide?: (request: SessionRequest) => SessionDecision | Promise<SessionDecision>,
+    maxStreams = 3,
+  ) {
     const pair = memoryQuicPair({ maxStreams });
     this.#quic = pair.server;
     let accepted!: (session: WebTransportSession) => void;
@@ -324,6 +328,18 @@ describe('a host', () => {
       await world.settle();
       expect(world.event('sessionRejected')?.status).toBe(status);
     }
+  });
+
+  it('chooses a protocol of those that the client offers (draft §3.3)', async () => {
+    let session: WebTransportSession | undefined;
+    const accept = (accepted: WebTransportSession) => {
+      session = accepted;
+    };
+    const world = new World(({ protocols }) => ({ accept, protocol: protocols[1]! }));
+    world.client.connectSession({ authority: 'localhost', path: '/', protocols: ['x', 'y'] });
+    await world.settle();
+    expect(session?.protocol).toBe('y');
+    expect(world.event('sessionEstablished')?.protocol).toBe('y');
   });
 
   it('hands nobody a session that its client gave up before the decision', async () => {
