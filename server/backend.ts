@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
-import { createConnectionIdGenerator } from '../proto/quic-lb/index.ts';
+import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
 import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
@@ -67,7 +67,8 @@ class RunningBackend implements Backend {
     endpoint: QuicEndpoint,
     sockets: readonly PacketSocket[],
     files: LiveFiles,
-    ownServerId: Uint8Array,
+    serverId: string,
+    connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
   ) {
     this.#config = config;
@@ -75,8 +76,12 @@ class RunningBackend implements Backend {
     this.#endpoint = endpoint;
     this.#sockets = sockets;
     this.#files = files;
-    this.#metrics = new BackendMetrics(endpoint, sockets, () => files.certificate.notAfterEpochMs);
-    const serverId = toHex(ownServerId);
+    this.#metrics = new BackendMetrics(
+      endpoint,
+      sockets,
+      () => files.certificate.notAfterEpochMs,
+      () => connectionIds.noncesUsed,
+    );
     const draining = this.#drainSignal.signal;
     const shutdown = this.#shutdownSignal.signal;
     // Every call listens: Node would take more than ten for a leak.
@@ -204,9 +209,10 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   if (keyLog)
     log.warn({ path: keyLog.path }, 'TLS secrets are written: whoever has the file reads every call');
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
   const endpoint = new QuicEndpoint({
     random,
-    connectionIdGenerator: createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random),
+    connectionIdGenerator: connectionIds,
     statelessResetKey: cluster.statelessResetKey,
     mayReset: resetGuard(cluster, config.name),
     server: {
@@ -236,7 +242,8 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     endpoint,
     sockets,
     { certificate, forwarders },
-    serverId,
+    toHex(serverId),
+    connectionIds,
     env,
   );
   await backend.serveMetrics();

@@ -26,7 +26,7 @@ export function readCluster(path: string, name: string): OwnPlace {
     throw new StartupError(`${path}: there is no backend called "${name}"; it names ${known}.`);
   }
   const { statelessResetKey, ticketKey } = cluster;
-  // HKDF keeps the two apart: who learns one of them learns nothing of the other.
+  // HKDF keeps the two apart: what tickets are sealed with tells nothing of the key of resets.
   const ticketSecret =
     ticketKey ??
     hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);

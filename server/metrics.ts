@@ -20,6 +20,7 @@ export class BackendMetrics {
     endpoint: QuicEndpoint,
     sockets: readonly PacketSocket[],
     certificateNotAfterEpochMs: () => number,
+    connectionIdNoncesUsed: () => number,
   ) {
     const { registry } = this;
     collectDefaultMetrics({ register: registry });
@@ -53,6 +54,15 @@ export class BackendMetrics {
       registers,
       collect() {
         this.set(certificateNotAfterEpochMs() / 1000);
+      },
+    });
+    // Draft §9.6 of QUIC-LB: who hands out configurations should see in good time that one wears out.
+    new Gauge({
+      name: 'parley_quic_lb_nonces_used_ratio',
+      help: 'Share of the nonces of the CID key that this process has used; at 1 its CIDs are unroutable',
+      registers,
+      collect() {
+        this.set(connectionIdNoncesUsed());
       },
     });
   }
