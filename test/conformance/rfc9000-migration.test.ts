@@ -64,6 +64,27 @@ describe('loss detection and congestion control of several paths (RFC 9000 §9.4
   });
 });
 
+describe('back from a path that failed (RFC 9000 §9.3.2)', () => {
+  test('RFC 9000 §9.3.2: what was lost there is sent again by the probe timer, though nothing is heard of the client meanwhile', () => {
+    const { peer, engine } = liveServer();
+    peer.run(1_000);
+    peer.autoAck = false;
+    // A packet that somebody else has put his address on: all that he may be sent is used up.
+    peer.push(peer.packet('oneRtt', [ping, { type: 'padding', length: 60 }]), elsewhere(9));
+    const id = engine.connection.openStream('unidirectional')!;
+    engine.connection.writeStream(id, new Uint8Array(40).fill(1), true);
+    const sent = peer.seen.length;
+    peer.settle();
+    const lost = peer.seen.slice(sent).filter(({ remote }) => remote.port === 9);
+    expect(lost.flatMap(({ frames }) => frames).some(({ type }) => type === 'stream')).toBe(true);
+    const before = peer.seen.length;
+    peer.run(12_000);
+    expect(engine.connection.path.remote).toEqual(PEER_ADDRESS);
+    const came = peer.seen.slice(before).filter(({ remote }) => remote.port === PEER_ADDRESS.port);
+    expect(came.flatMap(({ frames }) => frames).some(({ type }) => type === 'stream')).toBe(true);
+  });
+});
+
 describe('answers on a path that is not in use (RFC 9000 §8.2.2)', () => {
   test('RFC 9000 §8.2.2, §9.4: small challenges in the name of an address that was left draw no more than an initial window onto it', () => {
     const { peer, engine } = liveServer();

@@ -73,6 +73,9 @@ export function switchTo(
     remoteIds.useBound(connectionId);
     previous.leave(left, now + patienceMs(state));
   }
+  // The limit of the path that was left does not hold up the timers of this one.
+  state.amplificationLimited = path.allowance <= 0;
+  state.recovery.setAmplificationLimited(state.amplificationLimited, now);
   state.counters.pathChanges += 1;
   releaseIds(state);
   return previous;
