@@ -19,6 +19,8 @@ export class EndpointDriver {
   #immediate: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
+  /** Events are being told, and what they lead to is sent right after. */
+  #telling = false;
   #closed = false;
 
   constructor(
@@ -39,7 +41,7 @@ export class EndpointDriver {
 
   /** Call after using a connection outside of `onEvent`: what it has to send goes out within this turn of the loop. */
   wake(): void {
-    if (this.#immediate !== undefined || this.#closed) return;
+    if (this.#immediate !== undefined || this.#telling || this.#closed) return;
     this.#immediate = setImmediate(() => {
       this.#immediate = undefined;
       this.#pump();
@@ -66,7 +68,12 @@ export class EndpointDriver {
     if (this.#closed) return;
     const now = performance.now();
     this.#endpoint.onDeadline(now);
-    this.#drainEvents();
+    this.#telling = true;
+    try {
+      this.#drainEvents();
+    } finally {
+      this.#telling = false;
+    }
     for (let sent = 0; sent < SEND_BATCH; sent++) {
       const datagram = this.#endpoint.transmit(now);
       if (datagram === undefined) break;
