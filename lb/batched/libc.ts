@@ -11,6 +11,8 @@ import { MessageTable, NAME_LENGTH, writeSockaddr } from './message-table.ts';
 export interface SystemCalls {
   /** recvmmsg into the `count` messages at the address `messages`; never waits. */
   receive(descriptor: number, messages: number, count: number): number;
+  /** Whether a message may be several datagrams of one size (UDP_SEGMENT, Linux 4.18). */
+  readonly canSegment: boolean;
   /** sendmmsg of the `count` messages at the address `messages`; never waits. */
   send(descriptor: number, messages: number, count: number): number;
   /** Where the octets of `data` are. Those of an ArrayBuffer stay there as long as it lives. */
@@ -43,6 +45,8 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2_000_000;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
 const SOL_SOCKET = 1;
 const SO_MEMINFO = 55;
 /** Place of the count of drops among the 32-bit words of SO_MEMINFO. */
@@ -55,6 +59,7 @@ function fail(call: string, error: number): never {
 }
 
 class LinuxCalls implements SystemCalls {
+  readonly canSegment: boolean;
   readonly #koffi: Koffi;
   readonly #recvmmsg: NativeFunction;
   readonly #sendmmsg: NativeFunction;
@@ -77,6 +82,7 @@ class LinuxCalls implements SystemCalls {
     this.#getsockopt = libc.func('int getsockopt(int, int level, int name, void *value, void *length)');
     this.#socketpair = libc.func('int socketpair(int family, int type, int protocol, void *pair)');
     this.#close = libc.func('int close(int)');
+    this.canSegment = this.#trySegments();
   }
 
   receive(descriptor: number, messages: number, count: number): number {
@@ -122,6 +128,15 @@ class LinuxCalls implements SystemCalls {
     const length = Uint32Array.of(words.byteLength);
     if (this.#getsockopt(descriptor, SOL_SOCKET, SO_MEMINFO, words, length) < 0) return undefined;
     return words[MEMINFO_DROPS];
+  }
+
+  #trySegments(): boolean {
+    const descriptor = this.#socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return false;
+    const none = Int32Array.of(0);
+    const result = this.#setsockopt(descriptor, SOL_UDP, UDP_SEGMENT, none, none.byteLength);
+    this.close(descriptor);
+    return result === 0;
   }
 
   /** Sends two datagrams through a pair of sockets and reads them. Throws when anything is not as it is taken to be. */

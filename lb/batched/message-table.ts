@@ -10,22 +10,37 @@
  *   40 msg_controllen  64 bits        2 port    big-endian         2 port    big-endian
  *   48 msg_flags       32 bits        4 address 4                  4 flow    32 bits
  *   56 msg_len         32 bits                                     8 address 16, then scope
+ *
+ *   struct cmsghdr (16) and its data, here the octets of a segment
+ *    0 cmsg_len        64 bits
+ *    8 cmsg_level      32 bits
+ *   12 cmsg_type       32 bits
+ *   16 data            16 bits
  */
 const MESSAGE_OCTETS = 64;
 const IOVEC_OCTETS = 16;
 const NAME_OCTETS = 32;
+const CONTROL_OCTETS = 24;
 
 const MESSAGE_WORDS = MESSAGE_OCTETS / 4;
 const IOVEC_WORDS = IOVEC_OCTETS / 4;
+const CONTROL_WORDS = CONTROL_OCTETS / 4;
 const NAME_LENGTH_WORD = 2;
 const IOV_WORD = 4;
 const IOV_COUNT_WORD = 6;
+const CONTROL_WORD = 8;
+const CONTROL_LENGTH_WORD = 10;
 const FLAGS_WORD = 12;
 const LENGTH_WORD = 14;
+const SEGMENT_WORD = 4;
 
 const MSG_TRUNC = 0x20;
 const AF_INET = 2;
 const AF_INET6 = 10;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+/** cmsg_len of a header and 16 bits. */
+const SEGMENT_CONTROL_LENGTH = 18;
 const TWO_TO_32 = 2 ** 32;
 
 /** Octets of the address structure of a socket's family; 0 for messages without addresses. */
@@ -49,34 +64,35 @@ export function writeSockaddr(
 }
 
 /**
- * What recvmmsg and sendmmsg read and write: one message after the other, each with one piece of memory and one
- * address. It is one ArrayBuffer, made once, which never moves; a packet costs a few stores in it.
+ * What recvmmsg and sendmmsg read and write: messages, pieces of memory that they are made of, and their addresses. It is
+ * one ArrayBuffer, made once, which never moves; a packet costs a few stores in it. At first message i is piece i.
  */
 export class MessageTable {
   readonly #address: number;
   readonly #isIpv6: boolean;
   readonly #words: Uint32Array;
   readonly #octets: Uint8Array;
-  readonly #iovecs: number;
+  readonly #pieces: number;
+  readonly #controls: number;
   readonly #names: number;
 
   /** `addressOf` says where octets lie in memory, `nameLength` of which family the addresses are. */
   constructor(addressOf: (data: Uint8Array) => number, capacity: number, nameLength: NameLength) {
-    const iovecs = capacity * MESSAGE_OCTETS;
-    const names = iovecs + capacity * IOVEC_OCTETS;
-    const memory = new ArrayBuffer(names + capacity * NAME_OCTETS);
+    this.#pieces = capacity * MESSAGE_OCTETS;
+    this.#controls = this.#pieces + capacity * IOVEC_OCTETS;
+    this.#names = this.#controls + capacity * CONTROL_OCTETS;
+    const memory = new ArrayBuffer(this.#names + capacity * NAME_OCTETS);
     this.#isIpv6 = nameLength === NAME_LENGTH.ipv6;
     this.#words = new Uint32Array(memory);
     this.#octets = new Uint8Array(memory);
-    this.#iovecs = iovecs / 4;
-    this.#names = names;
     this.#address = addressOf(this.#octets);
     for (let i = 0; i < capacity; i++) {
       const word = i * MESSAGE_WORDS;
-      if (nameLength > 0) this.#setPointer(word, this.#address + names + i * NAME_OCTETS);
+      if (nameLength > 0) this.#setPointer(word, this.#address + this.#names + i * NAME_OCTETS);
       this.#words[word + NAME_LENGTH_WORD] = nameLength;
-      this.#setPointer(word + IOV_WORD, this.#address + iovecs + i * IOVEC_OCTETS);
-      this.#words[word + IOV_COUNT_WORD] = 1;
+      this.compose(i, i, 1, 0);
+      const control = this.#controls / 4 + i * CONTROL_WORDS;
+      this.#words.set([SEGMENT_CONTROL_LENGTH, 0, SOL_UDP, UDP_SEGMENT], control);
     }
   }
 
@@ -85,16 +101,45 @@ export class MessageTable {
     return this.#address + index * MESSAGE_OCTETS;
   }
 
-  /** Lets a message be the `length` octets at an address, to be sent or to be received into. */
-  aim(index: number, address: number, length: number): void {
-    const word = this.#iovecs + index * IOVEC_WORDS;
+  /** Lets a piece be the `length` octets at an address, to be sent or to be received into. */
+  aim(piece: number, address: number, length: number): void {
+    const word = this.#pieces / 4 + piece * IOVEC_WORDS;
     this.#setPointer(word, address);
     this.#words[word + 2] = length;
+  }
+
+  /**
+   * Lets a message be `count` pieces from `first` on. With `segmentOctets` they are as many datagrams of that size, the
+   * last of which may be shorter, and the kernel parts them (generic segmentation offload).
+   */
+  compose(index: number, first: number, count: number, segmentOctets: number): void {
+    const words = this.#words;
+    const word = index * MESSAGE_WORDS;
+    this.#setPointer(word + IOV_WORD, this.#address + this.#pieces + first * IOVEC_OCTETS);
+    words[word + IOV_COUNT_WORD] = count;
+    const control = this.#controls + index * CONTROL_OCTETS;
+    if (segmentOctets > 0) {
+      this.#setPointer(word + CONTROL_WORD, this.#address + control);
+      words[control / 4 + SEGMENT_WORD] = segmentOctets;
+    }
+    words[word + CONTROL_LENGTH_WORD] = segmentOctets > 0 ? CONTROL_OCTETS : 0;
   }
 
   /** Addresses a message to the 16 octets at `hosts[at]`. */
   setName(index: number, hosts: Uint8Array, at: number, port: number): void {
     writeSockaddr(this.#octets, this.#names + index * NAME_OCTETS, this.#isIpv6, hosts, at, port);
+  }
+
+  /** Whether a message is addressed so. */
+  hasName(index: number, hosts: Uint8Array, at: number, port: number): boolean {
+    const octets = this.#octets;
+    const name = this.#names + index * NAME_OCTETS;
+    if (octets[name + 2] !== port >> 8 || octets[name + 3] !== (port & 0xff)) return false;
+    const address = this.#isIpv6 ? name + 8 : name + 4 - 12;
+    for (let i = 15; i >= (this.#isIpv6 ? 0 : 12); i--) {
+      if (octets[address + i] !== hosts[at + i]) return false;
+    }
+    return true;
   }
 
   /** Where a received message came from, into the 16 octets at `hosts[at]`; IPv4 changes the last four only. Returns the port. */

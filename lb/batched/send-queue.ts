@@ -4,13 +4,28 @@ import { type SendFailure, sendFailure } from '../udp-socket.ts';
 import type { SystemCalls } from './libc.ts';
 import { MessageTable, type NameLength } from './message-table.ts';
 
-/** Datagrams of one socket that leave together, by sendmmsg, straight from the memory they came into. */
+/** Most octets that one message may have: what an IPv4 datagram holds beside its headers. */
+const MAX_MESSAGE_OCTETS = 65_507;
+
+/**
+ * Datagrams of one socket that leave together, by sendmmsg, straight from the memory they came into. Neighbours of one size
+ * to one address leave as a single message, which the kernel carries through its layers once and parts at the end: what
+ * costs there is each message, not its octets.
+ */
 export class SendQueue {
   readonly #calls: SystemCalls;
   readonly #descriptor: number;
-  readonly #messages: MessageTable;
+  readonly #table: MessageTable;
   readonly #onFailure: (failure: SendFailure, datagrams: number) => void;
-  #count = 0;
+  /** Datagrams, each a piece of the table, and messages made of them. */
+  #datagrams = 0;
+  #messages = 0;
+  /** Of each message: how many datagrams it has. */
+  readonly #counts = new Uint8Array(BATCH_PACKETS);
+  /** Of the last message: octets of its datagrams but the last, its octets in all, and whether more may be added. */
+  #segmentOctets = 0;
+  #messageOctets = 0;
+  #isOpen = false;
   /** The memory that was last sent from, where it is, and all that must live until the next flush. */
   #memory: Uint8Array | undefined;
   #memoryAt = 0;
@@ -24,51 +39,95 @@ export class SendQueue {
   ) {
     this.#calls = calls;
     this.#descriptor = descriptor;
-    this.#messages = new MessageTable((data) => calls.addressOf(data), BATCH_PACKETS, nameLength);
+    this.#table = new MessageTable((data) => calls.addressOf(data), BATCH_PACKETS, nameLength);
     this.#onFailure = onFailure;
   }
 
   add(data: Uint8Array, from: number, to: number, hosts: Uint8Array, at: number, port: number): void {
-    if (this.#count === BATCH_PACKETS) this.flush();
+    if (this.#datagrams === BATCH_PACKETS) this.flush();
     if (data !== this.#memory) this.#hold(data);
-    const index = this.#count++;
-    this.#messages.aim(index, this.#memoryAt + from, to - from);
-    this.#messages.setName(index, hosts, at, port);
+    const octets = to - from;
+    const piece = this.#datagrams++;
+    this.#table.aim(piece, this.#memoryAt + from, octets);
+    if (this.#joins(octets, hosts, at, port)) {
+      const message = this.#messages - 1;
+      const count = (this.#counts[message] as number) + 1;
+      this.#counts[message] = count;
+      this.#messageOctets += octets;
+      this.#table.compose(message, piece + 1 - count, count, this.#segmentOctets);
+      // Only the last datagram of a message may be shorter.
+      this.#isOpen = octets === this.#segmentOctets;
+      return;
+    }
+    const message = this.#messages++;
+    this.#counts[message] = 1;
+    this.#segmentOctets = octets;
+    this.#messageOctets = octets;
+    this.#isOpen = this.#calls.canSegment && octets > 0;
+    this.#table.compose(message, piece, 1, 0);
+    this.#table.setName(message, hosts, at, port);
+  }
+
+  #joins(octets: number, hosts: Uint8Array, at: number, port: number): boolean {
+    return (
+      this.#isOpen &&
+      octets > 0 &&
+      octets <= this.#segmentOctets &&
+      this.#messageOctets + octets <= MAX_MESSAGE_OCTETS &&
+      this.#table.hasName(this.#messages - 1, hosts, at, port)
+    );
   }
 
   /**
-   * Sends all. The kernel stops at the first datagram that it cannot send: when its queue is full the rest is dropped, as
-   * a router would, since waiting would hold up everybody; any other error is that one datagram's, and the rest goes on.
-   * Each turn passes a datagram or is the one retry of it, so this ends.
+   * Sends all. The kernel stops at the first message that it cannot send: when its queue is full the rest is dropped, as a
+   * router would, since waiting would hold up everybody; any other error is that one message's, and the rest goes on.
+   * Each turn passes a message or is the one retry of it, so this ends.
    */
   flush(): void {
-    const count = this.#count;
-    if (count === 0) return;
+    const messages = this.#messages;
     let at = 0;
-    let refusedAt = -1;
-    while (at < count) {
-      const sent = this.#calls.send(this.#descriptor, this.#messages.addressOf(at), count - at);
+    let piece = 0;
+    let retriedAt = -1;
+    while (at < messages) {
+      const sent = this.#calls.send(this.#descriptor, this.#table.addressOf(at), messages - at);
       if (sent > 0) {
-        at += sent;
+        for (const end = at + sent; at < end; at++) piece += this.#counts[at] as number;
         continue;
       }
       const code = sent === 0 ? undefined : getSystemErrorName(sent);
-      // What an ICMP message or a signal says is about something else: this datagram was not tried yet.
-      if ((code === 'ECONNREFUSED' || code === 'EINTR') && refusedAt !== at) {
-        refusedAt = at;
+      // What an ICMP message or a signal says is about something else: this message was not tried yet.
+      if ((code === 'ECONNREFUSED' || code === 'EINTR') && retriedAt !== at) {
+        retriedAt = at;
         continue;
       }
       const failure = sendFailure(code);
-      const lost = failure === 'full' ? count - at : 1;
-      this.#onFailure(failure, lost);
-      at += lost;
+      if (failure === 'full') {
+        this.#onFailure(failure, this.#datagrams - piece);
+        break;
+      }
+      const count = this.#counts[at] as number;
+      if (count === 1) this.#onFailure(failure, 1);
+      else this.#sendApart(at, piece, count);
+      piece += count;
+      at++;
     }
     this.clear();
   }
 
+  /** Sends the datagrams of a message one by one: as segments they do not fit the path, or the device cannot do it. */
+  #sendApart(message: number, first: number, count: number): void {
+    for (let piece = first; piece < first + count; piece++) {
+      this.#table.compose(message, piece, 1, 0);
+      const sent = this.#calls.send(this.#descriptor, this.#table.addressOf(message), 1);
+      if (sent !== 1) this.#onFailure(sendFailure(sent === 0 ? undefined : getSystemErrorName(sent)), 1);
+    }
+  }
+
   /** Forgets all. */
   clear(): void {
-    this.#count = 0;
+    this.#datagrams = 0;
+    this.#messages = 0;
+    this.#isOpen = false;
     this.#memory = undefined;
     this.#held.length = 0;
   }

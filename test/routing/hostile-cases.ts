@@ -35,6 +35,16 @@ export function hostileCases(socket: Socket): void {
       expect(running.kernelDrops()).toBe(0);
     });
 
+    test('of one size, which may leave as one message, arrives as it was sent, both ways and with a short last one', async () => {
+      const { backends: all, cluster, at, client } = await house(socket);
+      all[0]!.echoes = true;
+      const cid = issue(cluster, 0, 1);
+      const sent = Array.from({ length: BURST }, (_, i) => numbered(cid, i, i % 40 === 39 ? 50 : 400));
+      for (const packet of sent) client.send(packet, at);
+      await until(() => client.received.length === BURST, 'all echoes');
+      expect(client.received).toEqual(sent);
+    });
+
     test('from many clients keeps each one’s address, IPv4 and IPv6', async () => {
       for (const [listen, host] of [
         ['127.0.0.1:0', '127.0.0.1'],

@@ -37,8 +37,24 @@ describe('the structures of recvmmsg and sendmmsg', () => {
       0xffff_1234_5678n,
       1238n,
     ]);
-    // Two messages, two vectors of memory, then the names.
-    expect([at, Number(name - BigInt(AT))]).toEqual([128 + 16, 128 + 32 + 32]);
+    // Two messages, two pieces, two controls, then the names.
+    expect([at, Number(name - BigInt(AT))]).toEqual([128 + 16, 128 + 32 + 48 + 32]);
+  });
+
+  test('let a message be several pieces that the kernel parts into datagrams, and one again', () => {
+    const { table: made, view } = table(NAME_LENGTH.ipv4);
+    made.aim(0, 0x1000, 300);
+    made.aim(1, 0x2000, 200);
+    made.compose(1, 0, 2, 300);
+    expect(Number(view.getBigUint64(64 + 16, true) - BigInt(AT))).toBe(128);
+    expect(view.getBigUint64(64 + 24, true)).toBe(2n);
+    expect(view.getBigUint64(64 + 40, true)).toBe(24n);
+    // cmsg_len 18, SOL_UDP 17, UDP_SEGMENT 103, 300 octets.
+    const control = octetsOf(view, view.getBigUint64(64 + 32, true), 18);
+    expect(control).toBe('120000000000000011000000670000002c01');
+    made.compose(1, 1, 1, 0);
+    expect(Number(view.getBigUint64(64 + 16, true) - BigInt(AT))).toBe(128 + 16);
+    expect([view.getBigUint64(64 + 24, true), view.getBigUint64(64 + 40, true)]).toEqual([1n, 0n]);
   });
 
   test('carry addresses of either family there and back', () => {
