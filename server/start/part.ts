@@ -26,7 +26,7 @@ export interface PartOptions {
 }
 
 /** How long a part may take to come up. */
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const RESTART_DELAY_MS = 300;
 /** A part that dies this often within a minute stays down. */
 const MAX_RESTARTS_PER_MINUTE = 5;

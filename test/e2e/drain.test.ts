@@ -30,7 +30,7 @@ async function echo(client: NodeClient, sessionId: number, text: string): Promis
   client.webTransport.writeStream(streamId, new TextEncoder().encode(text), true);
   client.wake();
   let answer = '';
-  for (let end = Date.now() + 5000; Date.now() < end; ) {
+  for (let end = Date.now() + 30_000; Date.now() < end; ) {
     const chunk = client.webTransport.readStream(streamId);
     if (chunk) answer += new TextDecoder().decode(chunk.data);
     if (chunk?.fin) return answer;
@@ -40,7 +40,7 @@ async function echo(client: NodeClient, sessionId: number, text: string): Promis
 }
 
 async function untilState(backend: string, state: string): Promise<void> {
-  for (let end = Date.now() + 8000; Date.now() < end; ) {
+  for (let end = Date.now() + 30_000; Date.now() < end; ) {
     if (metric(await cluster.forwarderMetrics(), STATE, { backend, state }) === 1) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 80_000;
 
 let directory: string;
 let running: ChildProcess | undefined;
@@ -25,7 +25,11 @@ interface Start {
   readonly ports: { readonly page: number; readonly forwarder: number; readonly tunnel: number };
 }
 
-async function start(options: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Start> {
+async function start(
+  options: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+  by: 'node' | 'npm' = 'node',
+): Promise<Start> {
   const ports = { page: await freeTcpPort(), forwarder: await freeUdpPort(), tunnel: await freeUdpPort() };
   const flags: string[] = ['--directory', directory, '--realtime-port', String(await freeTcpPort())];
   flags.push(
@@ -36,7 +40,11 @@ async function start(options: readonly string[] = [], env: NodeJS.ProcessEnv = {
     '--tunnel-port',
     String(ports.tunnel),
   );
-  const child = spawn(process.execPath, ['--import', 'tsx', 'server/start/index.ts', ...flags, ...options], {
+  const [command, args] =
+    by === 'npm'
+      ? (['npm', ['start', '--']] as const)
+      : ([process.execPath, ['--import', 'tsx', 'server/start/index.ts']] as const);
+  const child = spawn(command, [...args, ...flags, ...options], {
     cwd: ROOT,
     env: { ...process.env, OPENAI_API_KEY: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -107,6 +115,16 @@ describe('npm start', () => {
     expect(started.child.exitCode).toBe(0);
     for (const port of [started.ports.forwarder, started.ports.tunnel, started.ports.tunnel + 1]) {
       expect(await isFree(port)).toBe(true);
+    }
+  });
+
+  it('ends when npm is told to end, though npm tells nobody', async () => {
+    const started = await start([], {}, 'npm');
+    await until(started, 'Parley is ready');
+    started.child.kill('SIGTERM');
+    const { forwarder, tunnel } = started.ports;
+    for (const port of [forwarder, tunnel, tunnel + 1]) {
+      while (!(await isFree(port))) await new Promise((resolve) => setTimeout(resolve, 100));
     }
   });
 

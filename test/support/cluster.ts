@@ -15,7 +15,7 @@ import type { BackendConfigInput } from '../../server/config.ts';
 import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 50_000;
 
 /** A UDP port that was free a moment ago. */
 export function freeUdpPort(): Promise<number> {

@@ -52,7 +52,7 @@ export class NodeClient {
     this.#driver.wake();
   }
 
-  /** The first event of that type, now or when it comes. Rejects after 10 s, or when the connection closes first. */
+  /** The first event of that type, now or when it comes. Rejects after 30 s, or when the connection closes first. */
   async quicEvent<Type extends QuicEvent['type']>(type: Type): Promise<Extract<QuicEvent, { type: Type }>> {
     return this.#waitFor(this.quicEvents, type) as Promise<Extract<QuicEvent, { type: Type }>>;
   }
@@ -69,7 +69,7 @@ export class NodeClient {
   }
 
   async #waitFor<Event extends { type: string }>(list: readonly Event[], type: string): Promise<Event> {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + 30_000;
     for (;;) {
       const found = list.find((event) => event.type === type);
       if (found) return found;

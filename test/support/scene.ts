@@ -149,7 +149,7 @@ export class Scene {
     const report = await this.until(page, 'the call ended', ({ state }) => state === 'idle');
     const match = () =>
       this.cluster.realtime.audit().find((audit) => audit.microphoneHash === report.microphone?.hash);
-    const end = Date.now() + 5000;
+    const end = Date.now() + 20_000;
     while (match() === undefined && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
     const upstream = match() ?? this.#upstreamOf(report);
     return { report, upstream };
