@@ -27,12 +27,12 @@ export const WebTransportSettingId = {
   MAX_SESSIONS_DRAFT03: 0x2b60_3743,
   /** SETTINGS_WEBTRANSPORT_MAX_SESSIONS of draft -07. */
   MAX_SESSIONS_DRAFT07: 0xc671_706a,
-  /** SETTINGS_WT_MAX_SESSIONS of drafts -13 and -14: Safari 26.4. */
-  MAX_SESSIONS_DRAFT13: 0x14e9_cd29,
   /**
-   * SETTINGS_WT_ENABLED of drafts -15 and later. Known, not sent: those drafts need RESET_STREAM_AT, which the engine does
-   * not have.
+   * SETTINGS_WT_MAX_SESSIONS of drafts -13 and -14: Safari 26.4. From -10 on the drafts ask for RESET_STREAM_AT, which the engine
+   * does not have: a client of theirs hears nothing of a stream that was reset before its head had come.
    */
+  MAX_SESSIONS_DRAFT13: 0x14e9_cd29,
+  /** SETTINGS_WT_ENABLED of drafts -15 and later. Known, not sent: their clients must not go on without RESET_STREAM_AT. */
   ENABLED_DRAFT15: 0x2c7c_f000,
 } as const;
 
