@@ -4,6 +4,7 @@ import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { memoryOf, type QuicMemory } from './memory.ts';
 import { migrate } from './migration.ts';
 import { DATAGRAM_OVERHEAD_OCTETS } from './packet-builder.ts';
+import { askPreferredAddressAgain } from './preferred-address.ts';
 import { asTransportError, receiveDatagram } from './receive.ts';
 import type { ConnectionState } from './state.ts';
 import { handleDeadline, nextDeadline, startCloseTimer } from './timers.ts';
@@ -172,9 +173,10 @@ export class QuicConnection implements QuicTransport {
    * the server, or no spare CID.
    */
   migrate(local: Address, now: number): boolean {
-    const moved = migrate(this.#state, local, now);
-    if (moved) this.#onActive();
-    return moved;
+    if (!migrate(this.#state, local, now)) return false;
+    askPreferredAddressAgain(this.#state, now);
+    this.#onActive();
+    return true;
   }
 
   /** Starts a key update (RFC 9001 §6.1); false while the last one is not done or the handshake not confirmed. */

@@ -1,8 +1,8 @@
 import { formatIp, IP_OCTETS, parseIp } from '../../wire/index.ts';
 import type { PreferredAddress } from '../transport-parameters.ts';
-import type { Address } from '../types.ts';
+import { type Address, sameAddress } from '../types.ts';
 import type { IssuedConnectionId } from './local-connection-ids.ts';
-import { addPath, beginPath, destinationOf, startValidation, switchTo } from './migration.ts';
+import { addPath, beginPath, destinationOf, releaseIds, startValidation, switchTo } from './migration.ts';
 import type { ConnectionState } from './state.ts';
 
 const IPV4_OCTETS = 4;
@@ -71,6 +71,16 @@ export function probePreferredAddress(state: ConnectionState, now: number): void
   startValidation(state, path, now);
 }
 
+/** Client: it has moved while the preferred address was asked, which is now asked from where it is (RFC 9000 §9.6.3). */
+export function askPreferredAddressAgain(state: ConnectionState, now: number): void {
+  const { active, others } = state.paths;
+  const asked = others.find(({ preferred }) => preferred);
+  if (asked === undefined || sameAddress(asked.path.local, active.path.local)) return;
+  state.paths.remove(asked);
+  releaseIds(state);
+  probePreferredAddress(state, now);
+}
+
 /** Client: the preferred address answered, so everything goes there from now on (RFC 9000 §9.6.1). */
 export function moveToPreferredAddress(state: ConnectionState, now: number): void {
   const path = state.paths.others.find(({ preferred, validated }) => preferred && validated);
@@ -82,6 +92,7 @@ export function moveToPreferredAddress(state: ConnectionState, now: number): voi
     return;
   }
   const previous = switchTo(state, path, connectionId, now);
+  state.atPreferredAddress = true;
   beginPath(state, now);
   // A packet that is no probe tells the server that we have come (RFC 9000 §9.3).
   state.spaces[2].pingDue = true;

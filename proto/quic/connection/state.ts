@@ -137,6 +137,8 @@ export class ConnectionState {
   handshakeDoneDue = false;
   handshakeDoneAcked = false;
 
+  /** Client: the server's address is not the one of the handshake any more, but the one that it prefers. */
+  atPreferredAddress = false;
   lastReceivedAt: number;
   /** When the idle timer was last restarted. */
   idleSince: number;

@@ -67,6 +67,38 @@ describe('preferred_address (RFC 9000 §9.6)', () => {
     expect(client.path.remote).toEqual(SERVER_ADDRESS);
   });
 
+  it('is asked again from where a client is that moved meanwhile, and does not take it back (RFC 9000 §9.6.3)', () => {
+    const moved: Address = { host: '192.168.9.9', port: 6100 };
+    const pair = new QuicPair({ server, delayMs: 50 });
+    const asked = new Set<string>();
+    const { inject } = pair;
+    pair.inject = (direction, datagram, delayMs) => {
+      const { path } = datagram;
+      if (direction === 'toServer' && sameAddress(path.remote, UNICAST)) asked.add(path.local.host);
+      inject.call(pair, direction, datagram, delayMs);
+    };
+    const { client } = pair.establish();
+    pair.run(() => asked.size === 1, 1_000);
+    expect(client.migrate(moved, pair.now)).toBe(true);
+    pair.run(() => sameAddress(client.path.remote, UNICAST), 5_000);
+    pair.run(undefined, 5_000);
+    expect([...asked]).toEqual([CLIENT_ADDRESS.host, moved.host]);
+    expect(client.path).toEqual({ local: moved, remote: UNICAST });
+    client.writeStream(client.openStream('unidirectional')!, new Uint8Array(5000), true);
+    expect(pair.run(() => pair.has(client, 'streamFinished'), 5000)).toBe(true);
+  });
+
+  it('may be moved to, and from it again, though the server forbids to move from the first one (RFC 9000 §18.2)', () => {
+    const { pair, client } = call({ serverTransport: { disableActiveMigration: true } });
+    expect(client.path.remote).toEqual(UNICAST);
+    expect(client.migrate({ ...CLIENT_ADDRESS, port: 6002 }, pair.now)).toBe(true);
+    const elsewhere = call({
+      server: {},
+      serverTransport: { disableActiveMigration: true },
+    });
+    expect(elsewhere.client.migrate({ ...CLIENT_ADDRESS, port: 6002 }, elsewhere.pair.now)).toBe(false);
+  });
+
   it('ends no call, however much the network loses and reorders', () => {
     for (let seed = 1; seed <= 10; seed++) {
       const { client, delivered } = call({ seed, loss: { toServer: 0.1, toClient: 0.1 }, jitterMs: 10 });
