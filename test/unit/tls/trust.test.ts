@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Alert, type TlsTrust } from '../../../proto/tls/index.ts';
+import { Alert, TlsAlertError, type TlsTrust } from '../../../proto/tls/index.ts';
 import { checkTrust, isIpAddress } from '../../../proto/tls/trust.ts';
+import { Reader, WireError } from '../../../proto/wire/index.ts';
 import {
   type CertificateSpec,
   intermediateCertificate,
@@ -253,6 +255,43 @@ describe('a certificate that is known by its hash (W3C WebTransport, serverCerti
   test('is refused with another hash', () => {
     expect(alert(pinned(make(10)), [make(10, keys.otherEcdsa)])).toBe(Alert.BAD_CERTIFICATE);
   });
+});
+
+test('certificates with changed octets are refused by an alert or as malformed, and believed only where nothing signed was changed', () => {
+  const [leaf, intermediate] = leafChain('ecdsa', {
+    keyUsage: 0x80,
+    extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'],
+  });
+  const pin = (der: Uint8Array): TlsTrust => ({
+    kind: 'hashes',
+    sha256: [new Uint8Array(createHash('sha256').update(der).digest())],
+  });
+  // Behind the head of the whole, four octets as these are longer than 255, comes what is signed, with a head of its own.
+  const signedPart = (der: Uint8Array) => der.subarray(4, 8 + new Reader(der, 6).u16());
+  const change = fc.record({
+    which: fc.boolean(),
+    where: fc.double({ min: 0, max: 0.999999, noNaN: true }),
+    mask: fc.integer({ min: 1, max: 255 }),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const chain = [leaf!.slice(), intermediate!.slice()];
+      for (const { which, where, mask } of changes) {
+        const der = chain[which ? 0 : 1]!;
+        der[Math.floor(where * der.length)]! ^= mask;
+      }
+      for (const trust of [ROOT, pin(chain[0]!)]) {
+        try {
+          checkTrust(trust, chain, 'example.test', NOW_MS);
+        } catch (error) {
+          expect(error instanceof TlsAlertError || error instanceof WireError).toBe(true);
+          continue;
+        }
+        if (trust === ROOT) expect(chain.map(signedPart)).toEqual([leaf!, intermediate!].map(signedPart));
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test('names are told from addresses', () => {
