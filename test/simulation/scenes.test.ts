@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { PERFECT } from './conditions.ts';
-import { play, scenePlan, voiceCall } from './scene.ts';
+import { CLUSTER_ADDRESS } from './network.ts';
+import { play, scenePlan, VOICE_CALL, voiceCall } from './scene.ts';
+import type { SessionPlan, WebPlan } from './workloads/plan.ts';
 import { World } from './world.ts';
 
 const ENDED_WELL = {
@@ -117,9 +119,136 @@ describe('a call, octet for octet,', () => {
     expect(world.met.get('path changed')).toBeUndefined();
   });
 
+  it.each(['timers', 'packets'] as const)(
+    'outlives five seconds in which its backend gets no time, %s first',
+    (first) => {
+      const world = play({ backends: 1 }, [
+        { atMs: 700, fault: { kind: 'stands still', host: 'backend', index: 0, forMs: 5000, first } },
+      ]);
+      expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    },
+  );
+
+  it('outlives a NAT that rebinds in the moment in which its forwarder crashes', () => {
+    const world = play({}, [
+      { atMs: 700, fault: { kind: 'forwarder crashes', forwarder: 0, forMs: 300 } },
+      { atMs: 700, fault: { kind: 'NAT rebinds', client: 0, newHost: true } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('path validated')).toBe(1);
+  });
+
+  it('outlives a move of its client in the moment in which the NAT rebinds', () => {
+    const world = play({}, [
+      { atMs: 700, fault: { kind: 'client migrates', client: 0 } },
+      { atMs: 700, fault: { kind: 'NAT rebinds', client: 0, newHost: true } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('migration')).toBe(1);
+  });
+
+  it('outlives somebody who copies its packets and is faster, and never leaves for his address', () => {
+    const world = play({}, [
+      { atMs: 300, fault: { kind: 'copied from elsewhere', client: 0, share: 1, forMs: 1000 } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('path changed')).toBeGreaterThan(0);
+  });
+
+  it('outlives large packets that begin to vanish', () => {
+    const change = { mtu: 1200 };
+    const world = play({}, [
+      { atMs: 700, fault: { kind: 'access', client: 0, way: 'both', change, forMs: 10_000 } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+  });
+
+  it.each(['reachable', 'unreachable'] as const)('goes on where the preferred address is %s', (preferred) => {
+    const world = new World(scenePlan({ preferred }));
+    const owner = ownerOf(world);
+    world.runUntil(() => false, 1500);
+    const { remote } = world.calls[0]!.connection('client')!.path;
+    expect(remote).toEqual(preferred === 'reachable' ? world.backends[owner]!.public : CLUSTER_ADDRESS);
+    world.run();
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+  });
+
+  it('is resumed at a backend that never saw it, when the key of the tickets has changed', () => {
+    const world = new World(scenePlan({ ticketSeconds: 3, calls: [voiceCall()] }));
+    const owner = ownerOf(world);
+    world.backends[owner]!.drain(true);
+    world.runUntil(() => false, 1500);
+    const next = world.dial(voiceCall(), 0);
+    world.run();
+    expect(world.met.get('resumed')).toBe(1);
+    expect(next.backendLife).toBe(world.backends[1 - owner]!.life);
+    for (const call of world.calls) expect(call.endings).toMatchObject(ENDED_WELL);
+  });
+
+  it('follows a new configuration that its forwarders take up one after the other', () => {
+    const rollOut = { forwardersAtMs: [300, 900], backendsAtMs: [901, 901] };
+    const world = play({ forwarders: 2, rollOut }, [
+      { atMs: 600, fault: { kind: 'another forwarder', client: 0, forwarder: 0 } },
+      { atMs: 1000, fault: { kind: 'another forwarder', client: 0, forwarder: 1 } },
+      { atMs: 1200, fault: { kind: 'another forwarder', client: 0, forwarder: 0 } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('path changed')).toBeUndefined();
+  });
+
   it('is connected one round trip after it was dialled', () => {
     const world = play({});
     // Twice 10 ms of access and 0.5 ms inside.
     expect(world.calls[0]!.connectedAt! - world.calls[0]!.dialledAt).toBeCloseTo(21, 0);
+  });
+});
+
+const SESSION: SessionPlan = {
+  startMs: 0,
+  status: 200,
+  answerAfterMs: 0,
+  streams: VOICE_CALL,
+  drain: undefined,
+  end: { by: 'client', atMs: undefined, cancel: false, code: 0, reason: 'all is said' },
+};
+
+/** Sessions of WebTransport in place of streams of QUIC. */
+function webCall(sessions: readonly SessionPlan[], change: Partial<WebPlan> = {}) {
+  const web: WebPlan = { sessions, requests: [], goAwayAtMs: undefined, ...change };
+  return { maxSessions: 3, calls: [voiceCall(0, { streams: [], web })] };
+}
+
+/** Codes, reasons, order and what is left are checked on the way. */
+describe('a session of WebTransport', () => {
+  it('is drained by its server while the forwarder crashes, says what it has to say and ends cleanly', () => {
+    const drain = { by: 'server', atMs: 500 } as const;
+    const world = play(webCall([{ ...SESSION, drain }]), [
+      { atMs: 520, fault: { kind: 'forwarder crashes', forwarder: 0, forMs: 300 } },
+    ]);
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('session draining')).toBe(1);
+    expect(world.met.get('session closed')).toBe(2);
+    expect(world.met.get('session cut off')).toBeUndefined();
+  });
+
+  it('leaves nothing behind when it is closed in the middle of its streams, and the next one begins anew', () => {
+    const end = { ...SESSION.end, atMs: 700, code: 0xffff_ffff, reason: 'enough' };
+    const world = play(
+      webCall([
+        { ...SESSION, end },
+        { ...SESSION, startMs: 900 },
+      ]),
+    );
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('web streamReset by the protocol')).toBeGreaterThan(0);
+    expect(world.met.get('session opened')).toBe(4);
+  });
+
+  it('goes on after a GOAWAY, as do requests that came before it', () => {
+    const requests = [{ atMs: 0, status: 200, bodyOctets: 60_000, answerOctets: 65_000 }];
+    const world = play(webCall([SESSION], { requests, goAwayAtMs: 100 }));
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('request answered')).toBe(1);
+    expect(world.met.get('session closed')).toBe(2);
   });
 });
