@@ -16,6 +16,7 @@ const DROP_TEXT = {
   truncated: 'its long header ends within the version-independent part',
   tooShort: `a short header packet has at least ${MIN_SHORT_PACKET_OCTETS} octets`,
   versionNegotiation: 'only servers send Version Negotiation',
+  noPort: 'it comes from port 0, to which nothing can be answered',
   noBackend: 'no backend takes new connections',
 } as const;
 

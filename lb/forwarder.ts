@@ -96,7 +96,10 @@ export class Forwarding {
     return this.#listeners.map((socket) => socket.local);
   }
 
-  /** Takes up another cluster. What is known of a backend's health stays with its tunnel address. Throws `StartupError`. */
+  /**
+   * Takes up another cluster. What is known of a backend's health stays with its tunnel address. One that joins those in
+   * use must answer a probe before it gets callers; at the start all are trusted, so as to serve at once. Throws `StartupError`.
+   */
   use(cluster: ClusterConfig): void {
     const table = new RoutingTable(cluster);
     const known = new Map(
@@ -108,7 +111,7 @@ export class Forwarding {
       const endpoint = toEndpoint(tunnel.host, tunnel.port);
       const health =
         known.get(formatAddress(endpoint))?.health ??
-        new BackendHealth(this.#options.probe, config, randomBytes);
+        new BackendHealth(this.#options.probe, config, randomBytes, known.size === 0);
       table.setState(index, health.state);
       const counters = this.counters.backend(name);
       return { index, name, endpoint, socket: this.#socketTo(endpoint, name), health, counters };
@@ -120,6 +123,9 @@ export class Forwarding {
       else list.push(backend);
     }
     this.#generation = { table, backends, byPort };
+    if (known.size === 0) return;
+    for (const backend of backends) if (!known.has(formatAddress(backend.endpoint))) this.#probe(backend);
+    this.#flush();
   }
 
   states(): ReadonlyMap<string, BackendState> {
@@ -326,13 +332,15 @@ export class Forwarding {
   }
 
   #probeAll(): void {
-    for (const backend of this.#generation.backends) {
-      const probes = backend.health.nextProbes();
-      this.#updateState(backend);
-      for (const probe of probes) this.#sendProbe(backend, probe);
-      backend.counters.probesSent++;
-    }
+    for (const backend of this.#generation.backends) this.#probe(backend);
     this.#flush();
+  }
+
+  #probe(backend: Backend): void {
+    const probes = backend.health.nextProbes();
+    this.#updateState(backend);
+    for (const probe of probes) this.#sendProbe(backend, probe);
+    backend.counters.probesSent++;
   }
 
   #sendProbe({ socket, endpoint }: Backend, probe: Uint8Array): void {

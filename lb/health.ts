@@ -40,8 +40,15 @@ export class BackendHealth {
   #missed = 0;
   #withoutLife = 0;
 
-  constructor(rules: ProbeRules, config: QuicLbConfig, random: (octets: number) => Uint8Array) {
+  /** `isTrusted`: whether it takes new connections until probes say otherwise, or only once it has answered one. */
+  constructor(
+    rules: ProbeRules,
+    config: QuicLbConfig,
+    random: (octets: number) => Uint8Array,
+    isTrusted = true,
+  ) {
     this.#rules = rules;
+    if (!isTrusted) this.#missed = rules.silentAfter + 1;
     this.#random = random;
     this.#token = random(TOKEN_OCTETS).slice();
     this.#probe = buildProbe(random(TOKEN_OCTETS), this.#token);

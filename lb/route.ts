@@ -15,7 +15,14 @@ export const BACKEND_STATES = ['taking new', 'silent', 'dead'] as const;
 export type BackendState = (typeof BACKEND_STATES)[number];
 
 /** Why a packet of a client goes nowhere. */
-export const CLIENT_DROPS = ['empty', 'truncated', 'tooShort', 'versionNegotiation', 'noBackend'] as const;
+export const CLIENT_DROPS = [
+  'empty',
+  'truncated',
+  'tooShort',
+  'versionNegotiation',
+  'noPort',
+  'noBackend',
+] as const;
 export type ClientDrop = (typeof CLIENT_DROPS)[number];
 
 /** Where a packet goes. Decisions are made once per table and handed out again, so that routing allocates nothing. */
@@ -110,6 +117,8 @@ function inspect(data: Uint8Array, from: number, to: number, table: RoutingTable
 
 /** Where a packet goes by what its CID decoded to: a backend, or why it is unroutable. */
 function settle(decoded: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable): Decision {
+  // From port 0 comes what wants no answer (RFC 768), or a forgery: a connection it cannot be.
+  if (port === 0) return DROPS.noPort;
   if (decoded < 0) {
     const backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
     return backend < 0 ? DROPS.noBackend : table.byHash(backend, unroutableReason(decoded));

@@ -129,19 +129,27 @@ class RunningForwarder implements Forwarder {
     await Promise.all([this.#forwarding.close(), this.#metricsServer?.close()]);
   }
 
-  /** Watches the directory: a file that is replaced by a rename is another file, and a watch on the old one sees nothing more. */
+  /**
+   * Watches the directory: a file that is replaced by a rename is another file, and a watch on the old one sees nothing
+   * more. Kubernetes does not even touch the file: it is a link through `..data`, and that is what is replaced.
+   */
   #follow(path: string): void {
-    const name = basename(path);
-    this.#watcher = watch(dirname(path), (_event, changed) => {
-      if (changed !== null && changed !== name) return;
-      clearTimeout(this.#reloadTimer);
-      this.#reloadTimer = setTimeout(() => {
-        if (existsSync(path)) this.reload();
-      }, RELOAD_DELAY_MS);
-    });
-    this.#watcher.on('error', (error) =>
-      this.#logger.warn({ error }, 'cluster file is no longer watched; send SIGHUP to reload it'),
-    );
+    const names: (string | null)[] = [basename(path), '..data', null];
+    const giveUp = (error: Error) =>
+      this.#logger.warn({ error }, 'cluster file is not watched; send SIGHUP to reload it');
+    try {
+      this.#watcher = watch(dirname(path), (_event, changed) => {
+        if (!names.includes(changed)) return;
+        clearTimeout(this.#reloadTimer);
+        this.#reloadTimer = setTimeout(() => {
+          if (existsSync(path)) this.reload();
+        }, RELOAD_DELAY_MS);
+      });
+      this.#watcher.on('error', giveUp);
+    } catch (error) {
+      // The machine may have no watches left: no reason not to forward.
+      giveUp(error as Error);
+    }
   }
 
   #logStats(): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -117,6 +117,44 @@ export function operationCases(socket: Socket): void {
       client.send(shortPacket(issue(both, 0, 0)), running.listening[0]!);
       client.send(shortPacket(issue(both, 1, 1)), running.listening[0]!);
       await until(() => made[0]!.received.length === 1 && made[1]!.received.length === 1, 'old and new CIDs');
+    });
+
+    test('a backend that joins gets callers once it has answered a probe, not before', async () => {
+      const { backends: all, cluster, at, forwarder: running } = await house(socket, 3);
+      all[2]!.takesNew = false;
+      running.use({ ...cluster, backends: cluster.backends.slice(0, 2) });
+      running.use(cluster);
+      expect(running.states().get('backend-3')).toBe('silent');
+      for (let i = 0; i < 16; i++) kept(await FakeClient.open()).send(initial(), at);
+      await until(() => total(all) === 16, 'all new callers elsewhere');
+      expect(all[2]!.received).toEqual([]);
+      all[2]!.takesNew = true;
+      await until(() => running.states().get('backend-3') === 'taking new', 'its first answer');
+    });
+
+    test('is taken up when the link to it is replaced, as Kubernetes does', async () => {
+      const made = await backends(2);
+      const directory = mkdtempSync(join(tmpdir(), 'parley-lb-'));
+      kept({ close: () => rmSync(directory, { recursive: true }) });
+      // A mounted ConfigMap: cluster.json is a link through ..data, which is a link to the directory of a version.
+      const version = (name: string, tunnels: string[]) => {
+        mkdirSync(join(directory, name));
+        writeFileSync(join(directory, name, 'cluster.json'), threeAlgorithmsText(tunnels));
+        symlinkSync(name, join(directory, '..data_tmp'));
+        renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
+      };
+      version('..one', [made[0]!.tunnel]);
+      const path = join(directory, 'cluster.json');
+      symlinkSync(join('..data', 'cluster.json'), path);
+      const running = kept(
+        await startForwarder({ cluster: path, listen: '127.0.0.1:0', probe: QUICK, logger, socket }),
+      );
+      version(
+        '..two',
+        made.map(({ tunnel }) => tunnel),
+      );
+      await until(() => running.states().size === 2, 'the second backend');
+      expect(running.counters.reloadFaults).toBe(0);
     });
 
     test('what is known of a backend’s health outlives a reload', async () => {

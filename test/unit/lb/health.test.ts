@@ -31,6 +31,15 @@ describe('the health of a backend', () => {
     expect(make().state).toBe('taking new');
   });
 
+  test('is not trusted before its first answer when it joins others, and is not dead for that', () => {
+    const health = new BackendHealth(rules, config, random, false);
+    expect(health.state).toBe('silent');
+    const [probe] = health.nextProbes();
+    expect(health.state).toBe('silent');
+    expect(health.answered(answerTo(probe!))).toBe(true);
+    expect(health.state).toBe('taking new');
+  });
+
   test('stays good while probes of a reserved version are answered', () => {
     const health = make();
     for (let i = 0; i < 20; i++) {

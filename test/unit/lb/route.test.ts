@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type BackendState, type Decision, RoutingTable, route } from '../../../lb/route.ts';
+import { type BackendState, BatchRouter, type Decision, RoutingTable, route } from '../../../lb/route.ts';
 import { encodeVersionNegotiation } from '../../../proto/invariants/index.ts';
-import { concat } from '../../../proto/wire/index.ts';
+import { concat, parseIp } from '../../../proto/wire/index.ts';
 import { issue, longPacket, shortPacket, threeAlgorithms } from '../../routing/cluster.ts';
 
 const cluster = threeAlgorithms(['127.0.0.1:5001', '127.0.0.1:5002', '127.0.0.1:5003']);
@@ -141,6 +141,13 @@ describe('where a packet goes while all backends take new connections', () => {
   });
 });
 
+test('a packet from port 0, to which nothing can be sent, is dropped whatever it is', () => {
+  const nobody = { host: '192.0.2.7', port: 0 };
+  for (const packet of [shortPacket(own(1, 1)), longPacket(CHROMIUM_DCID)]) {
+    expect(words(route(packet, nobody, tableWith()))).toBe('dropped: noPort');
+  }
+});
+
 const [first, second] = [OTHERS[0] as number, OTHERS[1] as number];
 type HealthRow = [
   what: string,
@@ -227,6 +234,24 @@ describe('routing keeps nothing', () => {
       const dcid = Uint8Array.from({ length: 8 }, (_, j) => (i * 31 + j * 7) & 0x1f);
       expect(words(route(longPacket(dcid), CLIENT, table))).toBe(expected);
     }
+  });
+
+  test('a batch is routed as each of its packets would be by itself', () => {
+    const table = tableWith({ 1: 'silent', 2: 'dead' });
+    const router = new BatchRouter();
+    const packets = [...rows, ...healthRows].map(([, packet]) => packet);
+    const memory = concat(packets.map((packet) => concat([new Uint8Array(38), packet])));
+    const host = parseIp(CLIENT.host)!;
+    let at = 0;
+    packets.forEach((packet, place) => {
+      at += 38;
+      router.add(place, memory, at, at + packet.length, table);
+      at += packet.length;
+    });
+    table.decoder.finish();
+    const decisions = packets.map((_, place) => router.decision(place, host, 0, CLIENT.port, table));
+    expect(decisions.map(words)).toEqual(packets.map((packet) => words(route(packet, CLIENT, table))));
+    expect(new Set(decisions.map(({ action }) => action)).size).toBe(4);
   });
 
   test('anything at all is routed or dropped and never throws', () => {
