@@ -17,6 +17,14 @@ const address = z
   .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
   .transform((text) => parseAddress(text)!);
 
+/** Browsers send an origin without a path and in lower case: anything else would match no page, and nobody would know why. */
+const origin = z
+  .string()
+  .refine(
+    (text) => text === '*' || (URL.canParse(text) && new URL(text).origin === text),
+    'must be an origin without a path, like https://voice.example or http://localhost:8080, or *',
+  );
+
 const upstream = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('openai'),
@@ -55,7 +63,7 @@ const schema = z.strictObject({
   /** Events of the Realtime API that a page may send. Absent: a sensible list. */
   allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */
-  origins: z.array(z.string().min(1)).default(['http://localhost:8080']),
+  origins: z.array(origin).default(['http://localhost:8080']),
   /** WebTransport paths. */
   voicePath: z.string().startsWith('/').default('/voice'),
   healthPath: z.string().startsWith('/').default('/healthz'),

@@ -1,4 +1,6 @@
+import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { isIpv4Mapped, parseIp, toHex } from '../proto/wire/index.ts';
 import type { BackendConfig } from './config.ts';
 import { serveEcho } from './echo.ts';
 import type { BackendMetrics } from './metrics.ts';
@@ -10,6 +12,22 @@ import type {
   SessionRequest,
   WebTransportSession,
 } from './webtransport/index.ts';
+
+/** A session's place in the counts. */
+interface Place {
+  readonly key: string;
+  held: boolean;
+  taken: boolean;
+}
+
+/** Octets of an IPv6 address that one customer is given: everything behind them is one caller's to choose. */
+const IPV6_PREFIX_OCTETS = 8;
+
+/** What calls are counted by: an IPv4 address, or the /64 that an IPv6 address is in. */
+function limitKey(host: string): string {
+  const octets = isIPv6(host) ? parseIp(host) : undefined;
+  return octets === undefined || isIpv4Mapped(octets) ? host : toHex(octets.subarray(0, IPV6_PREFIX_OCTETS));
+}
 
 /** Serves one voice session until it ends. Never rejects. */
 export type VoiceHandler = (session: WebTransportSession) => Promise<void>;
@@ -89,7 +107,23 @@ export class SessionRouter implements HostHandlers {
       return { refuse: refusal.status };
     }
     const serve = request.path === this.#config.voicePath ? this.#voice : serveEcho;
-    return { accept: (session) => void this.#run(session, serve) };
+    const place = this.#hold(limitKey(request.remoteAddress.host));
+    return { accept: (session) => void this.#run(session, serve, place) };
+  }
+
+  /**
+   * Counts a session from the decision on, as of many that are asked for at once none may slip past a limit. One that is not
+   * taken up within this turn of the event loop, as its client is gone, counts no more.
+   */
+  #hold(key: string): Place {
+    const place: Place = { key, held: true, taken: false };
+    this.#count(key, 1);
+    setImmediate(() => {
+      if (place.taken) return;
+      place.held = false;
+      this.#count(key, -1);
+    });
+    return place;
   }
 
   #refusal(request: SessionRequest): { readonly status: number; readonly outcome: string } | undefined {
@@ -98,7 +132,7 @@ export class SessionRouter implements HostHandlers {
       return { status: 404, outcome: 'unknown-path' };
     if (!this.#originAllowed(request.origin, origins)) return { status: 403, outcome: 'origin-refused' };
     if (this.draining || this.full) return { status: 503, outcome: 'not-taking-new' };
-    const fromAddress = this.#perAddress.get(request.remoteAddress.host) ?? 0;
+    const fromAddress = this.#perAddress.get(limitKey(request.remoteAddress.host)) ?? 0;
     if (fromAddress >= sessionsPerAddress) return { status: 429, outcome: 'address-limit' };
     return undefined;
   }
@@ -108,9 +142,9 @@ export class SessionRouter implements HostHandlers {
     return origin === undefined || allowed.includes('*') || allowed.includes(origin);
   }
 
-  async #run(session: WebTransportSession, serve: VoiceHandler): Promise<void> {
-    const { host } = session.request.remoteAddress;
-    this.#count(host, 1);
+  async #run(session: WebTransportSession, serve: VoiceHandler, place: Place): Promise<void> {
+    place.taken = true;
+    if (!place.held) this.#count(place.key, 1);
     try {
       await serve(session);
       const { closeCode, reason } = await session.closed;
@@ -118,15 +152,15 @@ export class SessionRouter implements HostHandlers {
     } catch (error) {
       this.#log.debug({ err: error }, 'session lost');
     } finally {
-      this.#count(host, -1);
+      this.#count(place.key, -1);
     }
   }
 
-  #count(host: string, change: 1 | -1): void {
+  #count(key: string, change: 1 | -1): void {
     this.#sessions += change;
-    const fromAddress = (this.#perAddress.get(host) ?? 0) + change;
-    if (fromAddress > 0) this.#perAddress.set(host, fromAddress);
-    else this.#perAddress.delete(host);
+    const fromAddress = (this.#perAddress.get(key) ?? 0) + change;
+    if (fromAddress > 0) this.#perAddress.set(key, fromAddress);
+    else this.#perAddress.delete(key);
     this.#metrics.sessions.set(this.#sessions);
     this.#onLoadChange();
   }

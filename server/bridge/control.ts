@@ -1,6 +1,8 @@
 import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import {
   encodeMessage,
+  errorMessage,
+  MAX_MESSAGE_OCTETS,
   type Message,
   MessageDecoder,
   type ServerMessage,
@@ -41,9 +43,14 @@ export class Control {
     this.#push(encodeMessage(message));
   }
 
-  /** Passes an event of the upstream on, as it is. */
+  /** Passes an event of the upstream on, as it is; one that the page would refuse for its length is named instead. */
   forward(event: Message): void {
-    this.#push(encodeMessage(event));
+    const octets = encodeMessage(event);
+    if (octets.length <= MAX_MESSAGE_OCTETS) this.#push(octets);
+    else {
+      const sentence = `${event.type.slice(0, 64)} of ${octets.length} octets was left out: a message may have ${MAX_MESSAGE_OCTETS}.`;
+      this.send(errorMessage('event_too_large', sentence));
+    }
   }
 
   #push(octets: Uint8Array): void {

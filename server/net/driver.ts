@@ -7,6 +7,8 @@ import type { PacketSocket } from './packet-socket.ts';
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Datagrams sent in one turn of the event loop before received ones get theirs. */
 const SEND_BATCH = 256;
+/** Batches sent before the sockets are closed: a bound, above what any number of connections has to say at the end. */
+const CLOSING_BATCHES = 1000;
 
 /**
  * Drives a `QuicEndpoint` over sockets: bytes in, everything out, one timer. All packets that one turn of the event
@@ -51,7 +53,13 @@ export class EndpointDriver {
   /** Sends what is due and closes the sockets; again does nothing. Connections that are still open are not told: close them before. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#pump();
+    // Every connection has a farewell to send, and one pump sends a batch.
+    for (let batch = 0; batch < CLOSING_BATCHES; batch++) {
+      this.#pump();
+      if (this.#immediate === undefined) break;
+      clearImmediate(this.#immediate);
+      this.#immediate = undefined;
+    }
     this.#closed = true;
     clearImmediate(this.#immediate);
     clearTimeout(this.#timer);

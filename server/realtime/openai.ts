@@ -99,6 +99,8 @@ class SdkUpstream implements Upstream {
   }
 
   resume(): void {
+    // The pong to a ping from before the pause is still unread.
+    this.#alive = true;
     this.#connection?.socket.resume();
   }
 

@@ -98,6 +98,7 @@ function planParts(
     colour: 'cyan',
     script: script('server/realtime/local/index.ts'),
     args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
+    without: [API_KEY_VARIABLE],
     describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
   });
   const backends = files.backends.map(
@@ -115,6 +116,7 @@ function planParts(
     colour: 'blue',
     script: script('lb/index.ts'),
     args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
+    without: [API_KEY_VARIABLE],
     describe: `keeps nothing, on udp/${ports.forwarder}`,
   });
   return { realtime: useOpenAi ? [] : [realtime], backends, forwarder };

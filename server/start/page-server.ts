@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { extname, join, normalize, sep } from 'node:path';
+import { pipeline } from 'node:stream';
 import { StartupError } from '../errors.ts';
 
 /** What the page is told about where to call. */
@@ -30,15 +31,25 @@ function securityHeaders(connectTo: string): Record<string, string> {
   };
 }
 
+/** Also for names that no file can have, such as one with a zero octet. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 function sendFile(root: string, urlPath: string, response: ServerResponse): void {
   const file = normalize(join(root, urlPath === '/' ? 'index.html' : urlPath));
-  const inside = file.startsWith(root + sep) && statSync(file, { throwIfNoEntry: false })?.isFile();
+  const inside = file.startsWith(root + sep) && isFile(file);
   if (!inside) {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such page here.\n');
     return;
   }
   response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' });
-  createReadStream(file).pipe(response);
+  // A file that vanishes meanwhile, or a browser that does, ends this answer and nothing else.
+  pipeline(createReadStream(file), response, () => {});
 }
 
 function pathOf(url: string | undefined): string | undefined {

@@ -20,7 +20,8 @@ export interface PartOptions {
   readonly colour: Colour;
   readonly script: string;
   readonly args: readonly string[];
-  readonly env?: NodeJS.ProcessEnv;
+  /** Variables of this process that are none of the part's business. */
+  readonly without?: readonly string[];
   /** What to print once it is up. */
   readonly describe: string;
 }
@@ -86,10 +87,12 @@ export class Part {
 
   #spawn(): Promise<void> {
     if (this.#stopping) return Promise.reject(new StartupError(`${this.#options.name} was stopped.`));
-    const { name, script, args, env } = this.#options;
+    const { name, script, args, without = [] } = this.#options;
+    const env = { ...process.env };
+    for (const variable of without) delete env[variable];
     const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
+      env,
       // Ctrl-C in a terminal goes to the whole group: the forwarder would be gone before backends could say goodbye.
       detached: process.platform !== 'win32',
     });

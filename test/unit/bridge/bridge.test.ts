@@ -213,6 +213,18 @@ describe('control', () => {
     expect(upstream.sent).toEqual([configure, result, { type: 'response.create' }]);
   });
 
+  test('an event of the upstream that is too long for the page is named and left out, and the call goes on', async () => {
+    const { page, upstream } = await call();
+    upstream.emit({ type: 'conversation.item.retrieved', audio: 'x'.repeat(1 << 20) });
+    upstream.emit({ type: 'rate_limits.updated' });
+    await until(() => page.find('rate_limits.updated') !== undefined, 'the next event');
+    expect(page.find('conversation.item.retrieved')).toBeUndefined();
+    expect(page.find('parley.error')).toMatchObject({
+      code: 'event_too_large',
+      message: expect.stringContaining('conversation.item.retrieved'),
+    });
+  });
+
   test('figures come each second and satisfy their schema', async () => {
     const { page } = await call();
     await until(() => page.find('parley.stats') !== undefined, 'parley.stats');

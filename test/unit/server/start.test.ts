@@ -1,0 +1,72 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { servePage } from '../../../server/start/page-server.ts';
+import { Part } from '../../../server/start/part.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'parley-start-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('the page server', () => {
+  const status = (port: number, path: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      // Not fetch, which would tidy the path up.
+      request({ host: '127.0.0.1', port, path }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode));
+      })
+        .on('error', reject)
+        .end();
+    });
+
+  it('serves what is in its folder and nothing else, and no path ends it', async () => {
+    writeFileSync(join(directory, 'index.html'), 'the page');
+    writeFileSync(join(directory, '..', 'parley-secret'), 'no');
+    const config = { url: 'https://localhost:1/voice', certificateHashes: [], upstream: 'local' } as const;
+    const server = await servePage(directory, 0, () => config);
+    try {
+      expect(await status(server.port, '/')).toBe(200);
+      const bad = [
+        '/%00',
+        '/%',
+        '//',
+        '/../parley-secret',
+        '/%2e%2e/parley-secret',
+        '/..%2fparley-secret',
+        '/x'.repeat(5000),
+      ];
+      for (const path of bad) expect(await status(server.port, path), path.slice(0, 20)).toBe(404);
+      expect(await status(server.port, '/config.json')).toBe(200);
+    } finally {
+      server.close();
+      rmSync(join(directory, '..', 'parley-secret'));
+    }
+  });
+});
+
+describe('a part of npm start', () => {
+  const part = (script: string, without: readonly string[] = []) => {
+    const path = join(directory, 'part.mjs');
+    writeFileSync(path, script);
+    return new Part({ name: 'part', colour: 'gray', script: path, args: [], describe: 'up', without });
+  };
+
+  it('is not given the variables that are none of its business', async () => {
+    process.env.PARLEY_TEST_SECRET = 'sk-secret';
+    const script = `if (process.env.PARLEY_TEST_SECRET) throw new Error('it was given');
+      console.log('{"msg":"ready"}'); setInterval(() => {}, 1000);`;
+    try {
+      await expect(part(script).start()).rejects.toThrow('it was given');
+      const spared = part(script, ['PARLEY_TEST_SECRET']);
+      await spared.start();
+      spared.stop();
+      await spared.stopped(5000);
+    } finally {
+      delete process.env.PARLEY_TEST_SECRET;
+    }
+  });
+});
