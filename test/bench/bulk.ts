@@ -5,6 +5,7 @@ import { type QuinnRun, runQuinn } from './quinn.ts';
 import { costTable, print, table } from './table.ts';
 
 const MEBIBYTE = 1024 * 1024;
+const WARM_UP_OCTETS = 64 * MEBIBYTE;
 
 interface End extends Measured {
   readonly stats: QuicStats;
@@ -20,8 +21,8 @@ async function runOnce(octets: number, profile: boolean): Promise<Run> {
   const asking = new Child('./bulk-part.ts');
   try {
     const port = await serving.ask<number>({ op: 'serve' });
-    // The first megabytes let the compiler of the engine see what is hot; they are not counted.
-    await asking.ask({ op: 'download', port, octets: 8 * MEBIBYTE });
+    // Not counted: V8 goes on compiling what is hot for tens of thousands of packets.
+    await asking.ask({ op: 'download', port, octets: WARM_UP_OCTETS });
     await serving.ask({ op: 'meter', profile });
     const client = await asking.ask<End>({ op: 'download', port, octets, profile });
     const server = await serving.ask<End>({ op: 'measured' });
