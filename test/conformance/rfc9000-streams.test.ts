@@ -201,6 +201,36 @@ describe('what streams owe the peer', () => {
     expect(peer.framesOf('maxStreams')).toMatchObject([{ bidirectional: false, maximum: 9 }]);
   });
 
+  test.each([
+    ['a stream', 'streamDataBlocked', { initialMaxStreamDataUni: 100 }],
+    ['the connection', 'dataBlocked', { initialMaxData: 100 }],
+  ] as const)(
+    'RFC 9000 §4.1: a sender that the limit of %s holds back says so from time to time, so that nobody takes it for idle',
+    (_, type, offered) => {
+      const { peer, engine } = liveServer(
+        { parameters: (right) => ({ ...right, ...offered }) },
+        { maxIdleTimeoutMs: 4_000 },
+      );
+      const id = engine.connection.openStream('unidirectional')!;
+      engine.connection.writeStream(id, new Uint8Array(1_000), true);
+      peer.run(40_000);
+      expect(engine.connection.closed).toBe(false);
+      const said = peer.framesOf(type).length;
+      expect(said).toBeGreaterThan(10);
+      expect(said).toBeLessThan(40);
+      // With credit it goes on, and is quiet when all is there.
+      peer.send(
+        'oneRtt',
+        { type: 'maxData', maximum: 10_000 },
+        { type: 'maxStreamData', streamId: id, maximum: 10_000 },
+      );
+      expect(peer.framesOf('stream').at(-1)).toMatchObject({ fin: true });
+      peer.run(10_000);
+      expect(engine.connection.closed).toBe(true);
+      expect(peer.framesOf(type)).toHaveLength(said);
+    },
+  );
+
   test('RFC 9000 §2.2: octets that come again are taken once, whatever they are then', () => {
     const { peer, engine } = liveServer();
     engine.polls = false;

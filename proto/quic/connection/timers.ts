@@ -50,6 +50,16 @@ function keepAliveDeadline(state: ConnectionState): number | undefined {
   return Math.max(state.lastSentAt, state.lastReceivedAt) + interval;
 }
 
+/** Half the idle timeout after the last sign of life, when flow control alone keeps us silent (RFC 9000 §4.1). */
+function blockedDeadline(state: ConnectionState): number | undefined {
+  const { streams, recovery } = state;
+  if (!streams.isBlocked || state.amplificationLimited || recovery.hasAckElicitingInFlight())
+    return undefined;
+  const timeout = idleTimeoutMs(state);
+  // What is due already goes with the next datagram.
+  return timeout === undefined || streams.hasPending() ? undefined : state.idleSince + timeout / 2;
+}
+
 function handshakeDeadline(state: ConnectionState): number | undefined {
   return state.complete ? undefined : state.createdAt + state.config.handshakeTimeoutMs;
 }
@@ -75,6 +85,7 @@ export function nextDeadline(state: ConnectionState): number | undefined {
   at = earliest(at, handshakeDeadline(state));
   at = earliest(at, state.pacedUntil);
   at = earliest(at, keepAliveDeadline(state));
+  at = earliest(at, blockedDeadline(state));
   at = earliest(at, state.paths.deadline());
   at = earliest(at, state.localIds.lingeringDeadline);
   return earliest(at, state.dropPreviousKeysAt);
@@ -100,6 +111,7 @@ export function handleDeadline(state: ConnectionState, now: number): void {
   }
   if (due(state.pacedUntil, now)) state.pacedUntil = undefined;
   if (due(keepAliveDeadline(state), now)) state.spaces[2].pingDue = true;
+  if (due(blockedDeadline(state), now)) state.streams.sayBlocked();
   state.localIds.expireLingering(now);
   if (due(state.dropPreviousKeysAt, now)) {
     state.dropPreviousKeysAt = undefined;

@@ -48,6 +48,8 @@ export class StreamSet {
   readonly #scheduler = new Scheduler();
   /** Streams that only the connection's limit holds back. */
   readonly #starved = new Set<Stream>();
+  /** Streams that their own limit holds back. */
+  readonly #limited = new Set<Stream>();
   readonly #events = new Queue<StreamEvent>();
   readonly #lowWaterOctets: number;
 
@@ -196,6 +198,7 @@ export class StreamSet {
     const stream = this.#table.named(streamId, 'send', FrameType.MAX_STREAM_DATA);
     if (!stream?.send?.raiseLimit(maximum)) return;
     stream.controls &= ~Control.STREAM_DATA_BLOCKED;
+    this.#limited.delete(stream);
     this.#schedule(stream);
   }
 
@@ -231,6 +234,23 @@ export class StreamSet {
   /** Whether `writeFrames` has something to write, given room. */
   hasPending(): boolean {
     return this.#controls.hasPending() || this.#nextSender() !== undefined;
+  }
+
+  /** Octets wait that only flow control of the peer holds back. */
+  get isBlocked(): boolean {
+    return this.#starved.size > 0 || this.#limited.size > 0;
+  }
+
+  /** Says again that it is so, of one stream at most: the peer is to know that the connection is not idle (RFC 9000 §4.1). */
+  sayBlocked(): void {
+    for (const stream of this.#limited) {
+      if (stream.send?.blockedByStream) {
+        this.#controls.add(stream, Control.STREAM_DATA_BLOCKED);
+        return;
+      }
+      this.#limited.delete(stream);
+    }
+    this.#flow.blockedDue = this.#starved.size > 0;
   }
 
   /** Whose turn it is, among those that can send; others leave the queue. */
@@ -302,6 +322,7 @@ export class StreamSet {
     if (send.canSend(this.#flow.credit)) {
       this.#scheduler.add(stream);
     } else if (send.blockedByStream) {
+      this.#limited.add(stream);
       if (send.blockedAt === send.limit) return;
       send.blockedAt = send.limit;
       this.#controls.add(stream, Control.STREAM_DATA_BLOCKED);
@@ -315,6 +336,7 @@ export class StreamSet {
     if (!this.#table.sendingHalf(stream).reset(code)) return false;
     this.#scheduler.remove(stream);
     this.#starved.delete(stream);
+    this.#limited.delete(stream);
     this.#controls.add(stream, Control.RESET);
     return true;
   }
