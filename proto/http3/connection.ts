@@ -368,6 +368,11 @@ export class Http3Connection {
     return streamId;
   }
 
+  /** Client: whether a GOAWAY that names `id` means that the request will not be served (RFC 9114 §5.2): those not sent never may. */
+  refusedByGoAway(streamId: number, id: number): boolean {
+    return streamId >= id || this.#requestIds.waits(streamId);
+  }
+
   /** A stream for the extension. `undefined` while QUIC has none to give, or requests wait for theirs. */
   openStream(direction: StreamDirection): number | undefined {
     if (this.#closed || !this.#writable || this.#controlStreamId === undefined) return undefined;

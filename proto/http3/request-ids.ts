@@ -42,6 +42,11 @@ export class RequestIds {
     this.#next += 4;
   }
 
+  /** Whether nothing of this request can have reached the peer, since its stream is not open. */
+  waits(id: number): boolean {
+    return this.#reserved.has(id);
+  }
+
   /** Keeps what cannot be written yet; false when the stream is open. */
   hold(id: number, octets: Uint8Array, fin: boolean): boolean {
     const reserved = this.#reserved.get(id);

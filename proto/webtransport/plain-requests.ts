@@ -185,7 +185,7 @@ export class PlainRequests {
   /** Client: the server will not serve streams from `id` on (RFC 9114 §5.2). */
   goAway(id: number): void {
     for (const streamId of [...this.#exchanges.keys()]) {
-      if (streamId >= id)
+      if (this.#http3.refusedByGoAway(streamId, id))
         this.aborted(streamId, Http3ErrorCode.H3_REQUEST_REJECTED, 'the server is going away');
     }
   }

@@ -296,7 +296,8 @@ export class Sessions implements StreamHost {
   /** Client: sessions that the server will not serve. */
   goAway(id: number): void {
     for (const session of [...this.#sessions.values()]) {
-      if (session.id >= id && session.pending) this.reject(session.id, 0, 'the server is going away');
+      if (session.pending && this.#http3.refusedByGoAway(session.id, id))
+        this.reject(session.id, 0, 'the server is going away');
     }
   }
 

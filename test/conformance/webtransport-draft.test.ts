@@ -15,8 +15,8 @@ const CLOSE_WITH_1 = encodeCapsule(0x2843, Uint8Array.of(0, 0, 0, 1));
 const application = (code: number) => 0x52e4_a40f_a8db + code;
 
 /** A side whose peer is only QUIC, and sends these SETTINGS (hex). */
-function meet(role: 'client' | 'server', settings: string, maxDatagramOctets = 1200) {
-  const pair = makePair({ maxDatagramOctets });
+function meet(role: 'client' | 'server', settings: string, maxDatagramOctets = 1200, maxStreams = 1000) {
+  const pair = makePair({ maxDatagramOctets, maxStreams });
   const [side, peer] = role === 'client' ? [pair.client, pair.server] : [pair.server, pair.client];
   while (peer.quic.poll() !== undefined); // its machine never starts
   const octets = Uint8Array.from(settings.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
@@ -89,6 +89,36 @@ describe('what both ends must support (draft §3.1)', () => {
     const { side, run } = meet(role, settings);
     run();
     expect(side.quic.closedWith).toMatchObject({ code: CODE.SETTINGS, by: 'local' });
+  });
+});
+
+describe('GOAWAY at a client (draft §4.7, RFC 9114 §5.2)', () => {
+  test('requests that were not sent yet are given up, whichever the last one served is', () => {
+    const { side, peer, run } = meet('client', 'ab6037420133010801', 1200, 1);
+    run();
+    const sent = side.connection.connectSession({ authority: 'a', path: '/' });
+    const session = side.connection.connectSession({ authority: 'a', path: '/' });
+    const request = side.connection.request({ method: 'GET', authority: 'a', path: '/' });
+    run();
+    // As a server says that is about to stop: any request may still be served.
+    peer.writeStream(3, encodeFrame(7, Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfc)));
+    run();
+    expect(eventsOf(side, 'sessionRejected')).toMatchObject([{ sessionId: session }]);
+    expect(eventsOf(side, 'requestFailed')).toMatchObject([{ streamId: request, code: 0x10b }]);
+    expect(eventsOf(side, 'sessionDraining')).toMatchObject([{ sessionId: sent }]);
+    expect(() => side.connection.request({ method: 'GET', authority: 'a', path: '/' })).toThrow(/GOAWAY/);
+  });
+
+  test('requests that were sent are given up when the server names an earlier one as its last', () => {
+    const { side, peer, run } = meet('client', 'ab6037420133010801');
+    run();
+    const served = side.connection.request({ method: 'GET', authority: 'a', path: '/' });
+    const unserved = side.connection.request({ method: 'GET', authority: 'a', path: '/' });
+    run();
+    peer.writeStream(3, encodeFrame(7, Uint8Array.of(unserved)));
+    run();
+    expect(eventsOf(side, 'requestFailed')).toMatchObject([{ streamId: unserved, code: 0x10b }]);
+    expect(served).toBeLessThan(unserved);
   });
 });
 
