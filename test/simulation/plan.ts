@@ -60,6 +60,8 @@ export interface RollOut {
   readonly forwardersAtMs: readonly number[];
   /** When each backend begins to issue by it: not before the last forwarder knows it. */
   readonly backendsAtMs: readonly number[];
+  /** When the forwarders let go of the old one: not before every CID of it is retired. */
+  readonly dropAtMs?: number;
 }
 
 /** All of a run that is decided before it begins. */

@@ -196,6 +196,14 @@ describe('a call, octet for octet,', () => {
     expect(world.met.get('path changed')).toBeUndefined();
   });
 
+  it('needs nothing of the old configuration once its CIDs are retired', () => {
+    const rollOut = { forwardersAtMs: [300], backendsAtMs: [400, 400], dropAtMs: 2000 };
+    const late = { ...VOICE_CALL[0]!, startMs: 2500 };
+    const world = play({ rollOut, calls: [voiceCall(0, { streams: [...VOICE_CALL, late] })] });
+    expect(world.calls[0]!.endings).toMatchObject(ENDED_WELL);
+    expect(world.met.get('path changed')).toBeUndefined();
+  });
+
   it('is connected one round trip after it was dialled', () => {
     const world = play({});
     // Twice 10 ms of access and 0.5 ms inside.

@@ -93,8 +93,8 @@ export class World implements Setting {
     });
     this.network.attachForwarders([], plan.inner);
     this.forwarders = Array.from({ length: plan.forwarders }, (_, i) => {
-      const knowsAllAt = plan.rollOut?.forwardersAtMs[i] ?? 0;
-      return new ForwarderHost(i, cluster, this, knowsAllAt);
+      const { forwardersAtMs, dropAtMs = Infinity } = plan.rollOut ?? {};
+      return new ForwarderHost(i, cluster, this, [forwardersAtMs?.[i] ?? 0, dropAtMs]);
     });
     for (const forwarder of this.forwarders) this.network.attach(forwarder, [forwarder.address]);
     this.network.attachForwarders(this.forwarders, plan.inner);

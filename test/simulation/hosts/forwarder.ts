@@ -19,8 +19,8 @@ export class ForwarderHost implements NetworkHost {
   readonly #cluster: ClusterConfig;
   readonly #setting: Setting;
   readonly #random: SeededRandom;
-  /** Until then it knows the first QUIC-LB configuration alone, as long as it does not start anew. */
-  readonly #knowsAllAt: number;
+  /** Until the first time it knows the old QUIC-LB configuration alone, from the second on only the new one. */
+  readonly #knowsBoth: readonly [number, number];
   #stillUntil: number | undefined;
   #waiting: Packet[] = [];
   readonly #backendByTunnel: ReadonlyMap<string, number>;
@@ -29,12 +29,13 @@ export class ForwarderHost implements NetworkHost {
   isUp = false;
   life = 0;
 
-  constructor(index: number, cluster: ClusterConfig, setting: Setting, knowsAllAt = 0) {
+  constructor(index: number, cluster: ClusterConfig, setting: Setting, knowsBoth: readonly [number, number]) {
     this.name = `forwarder-${index + 1}`;
     this.address = forwarderAddress(index);
     this.#cluster = cluster;
-    this.#knowsAllAt = knowsAllAt;
-    if (knowsAllAt > 0) setting.schedule.at(knowsAllAt, () => this.#reload());
+    this.#knowsBoth = knowsBoth;
+    for (const atMs of knowsBoth)
+      if (atMs > 0 && atMs < Infinity) setting.schedule.at(atMs, () => this.#reload());
     this.#setting = setting;
     this.#random = new SeededRandom(setting.seed, this.name);
     this.#backendByTunnel = new Map(
@@ -57,10 +58,10 @@ export class ForwarderHost implements NetworkHost {
 
   /** What its cluster file says at the moment. */
   get #known(): ClusterConfig {
-    const { quicLb } = this.#cluster;
-    return this.#setting.now < this.#knowsAllAt
-      ? { ...this.#cluster, quicLb: quicLb.slice(0, 1) }
-      : this.#cluster;
+    const { now } = this.#setting;
+    const [both, latest] = this.#knowsBoth;
+    const from = now < latest ? 0 : 1;
+    return { ...this.#cluster, quicLb: this.#cluster.quicLb.slice(from, now < both ? 1 : 2) };
   }
 
   /** Takes up the file as it is now; what is known of the backends' health stays. */
