@@ -43,6 +43,7 @@ class HostileNetwork {
   readonly #finished = new Set<number>();
   readonly #sent = new Map<number, number>();
   readonly #percent: number;
+  readonly #asksForRetry: boolean;
   #healed = false;
   #established: number | undefined;
   #ended = 'open';
@@ -57,12 +58,12 @@ class HostileNetwork {
     const random = seededRandom(seed);
     const config = parsed.value.quicLb[0] as QuicLbConfig;
     const generator = createConnectionIdGenerator(config, Uint8Array.of(0, 1), random);
-    const asksForRetry = tape.chance(25);
+    this.#asksForRetry = tape.chance(25);
     this.#pair = new QuicPair({
       seed,
       clientTransport: PATIENT,
       serverTransport: { ...PATIENT, keyUpdatePackets: tape.pick([20, 2 ** 22]) },
-      server: { requireRetry: () => asksForRetry },
+      server: { requireRetry: () => this.#asksForRetry },
       serverOptions: { connectionIdGenerator: generator },
       tap: (direction, data) => this.#pass(direction, data),
     });
@@ -145,7 +146,10 @@ class HostileNetwork {
     this.#ended = reason.kind;
     const timedOut = reason.kind === 'idle-timeout' || reason.kind === 'handshake-timeout';
     const unreachable = reason.kind === 'transport' && reason.code === TransportErrorCode.NO_VIABLE_PATH;
+    // RFC 9000 §8.1.2: a Retry token is good for one address and a few seconds; a NAT or a delay can void it before it arrives.
+    const refused = reason.kind === 'transport' && reason.code === TransportErrorCode.INVALID_TOKEN;
     if (unreachable && !this.#healed) this.#ended = 'no viable path';
+    else if (refused && this.#asksForRetry && this.#established === undefined) this.#ended = 'token refused';
     else if (!timedOut)
       throw new Finding('a network without keys ends no connection', JSON.stringify(reason));
   }
