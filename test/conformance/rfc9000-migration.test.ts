@@ -227,6 +227,21 @@ describe('CIDs on several paths (RFC 9000 §9.5)', () => {
     for (const id of idsTo(peer, PEER_ADDRESS.port)) expect(answered.has(id)).toBe(false);
   });
 
+  test('RFC 9000 §9.5: back from a path that failed, the CID is the one that was seen here before', () => {
+    const { peer, engine, fromPort } = supplied();
+    peer.autoAck = false;
+    fromPort(10, ping);
+    expect(engine.connection.path.remote).toEqual(elsewhere(10));
+    const since = peer.raw.length;
+    peer.run(10_000);
+    expect(engine.connection.path.remote).toEqual(PEER_ADDRESS);
+    engine.connection.ping();
+    peer.settle();
+    expect([...idsTo(peer, PEER_ADDRESS.port, since)]).toEqual([Buffer.from(peer.sourceId).toString('hex')]);
+    expect([...idsTo(peer, 10)]).toEqual(['41'.repeat(8)]);
+    expect(peer.framesOf('retireConnectionId').map(({ sequence }) => sequence)).toEqual([1]);
+  });
+
   test('RFC 9000 §9.5: without a CID that no path has seen a probe is not answered until one comes', () => {
     const { peer } = liveServer();
     const other = peer.framesOf('newConnectionId')[0]!.connectionId;

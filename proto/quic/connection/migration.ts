@@ -23,14 +23,17 @@ export function beginPath(state: ConnectionState, now: number): void {
   state.recovery.onPathChanged(now);
 }
 
-/** How long an answer on a path is waited for, in milliseconds (RFC 9000 §8.2.4). */
-function patienceMs(state: ConnectionState): number {
-  return VALIDATION_PTOS * Math.max(state.recovery.ptoMs(), UNKNOWN_PATH_PTO_MS);
+/** Probe timeouts that a path which was left keeps its CID: until the new one is proved, or has failed and this one is back. */
+const LEFT_PATH_PTOS = VALIDATION_PTOS + 1;
+
+/** So many probe timeouts of a path that may be slower than the one in use, in milliseconds (RFC 9000 §8.2.4). */
+function patienceMs(state: ConnectionState, ptos: number): number {
+  return ptos * Math.max(state.recovery.ptoMs(), UNKNOWN_PATH_PTO_MS);
 }
 
 /** Starts to validate a path with PATH_CHALLENGEs, repeated until one is answered or time is up. */
 export function startValidation(state: ConnectionState, path: PathState, now: number): void {
-  path.startValidation(now, state.recovery.ptoMs(), patienceMs(state));
+  path.startValidation(now, state.recovery.ptoMs(), patienceMs(state, VALIDATION_PTOS));
 }
 
 /** Retires the CIDs of paths that are gone or have kept theirs long enough. */
@@ -71,7 +74,7 @@ export function switchTo(
     // What shared the CID so far may not share the new one.
     for (const other of paths.others) other.ownId = true;
     remoteIds.useBound(connectionId);
-    previous.leave(left, now + patienceMs(state));
+    previous.leave(left, now + patienceMs(state, LEFT_PATH_PTOS));
   }
   // The limit of the path that was left does not hold up the timers of this one.
   state.amplificationLimited = path.allowance <= 0;
@@ -180,11 +183,12 @@ export function migrate(state: ConnectionState, local: Address, now: number): bo
   // RFC 9000 §9.5: with an empty CID everybody could tell that it is the same connection.
   if (state.remoteIds.current.length === 0) return false;
   const target = { local, remote: active.path.remote };
-  const path = state.paths.find(target) ?? addPath(state, target, active.via);
+  const known = state.paths.find(target);
+  const path = known ?? addPath(state, target, active.via);
   path.ownId = true;
   const connectionId = destinationOf(state, path);
   if (connectionId === undefined) {
-    state.paths.remove(path);
+    if (known === undefined) state.paths.remove(path);
     return false;
   }
   // The server's address was proved by the handshake; it is our own that changes, so nothing limits what we send.
