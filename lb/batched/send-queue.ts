@@ -20,10 +20,12 @@ export class SendQueue {
   /** Datagrams, each a piece of the table, and messages made of them. */
   #datagrams = 0;
   #messages = 0;
-  /** Of each message: how many datagrams it has. */
+  /** Of each message: how many datagrams it has, and the octets of each but the last. */
   readonly #counts = new Uint8Array(BATCH_PACKETS);
-  /** Of the last message: octets of its datagrams but the last, its octets in all, and whether more may be added. */
-  #segmentOctets = 0;
+  readonly #sizes = new Uint16Array(BATCH_PACKETS);
+  /** The largest datagrams that may be segments: what the path or the device does not bear is tried once. */
+  #segmentLimit: number;
+  /** Of the last message: its octets in all, and whether more may be added. */
   #messageOctets = 0;
   #isOpen = false;
   /** The memory that was last sent from, where it is, and all that must live until the next flush. */
@@ -41,6 +43,7 @@ export class SendQueue {
     this.#descriptor = descriptor;
     this.#table = new MessageTable((data) => calls.addressOf(data), BATCH_PACKETS, nameLength);
     this.#onFailure = onFailure;
+    this.#segmentLimit = calls.canSegment ? MAX_MESSAGE_OCTETS : 0;
   }
 
   add(data: Uint8Array, from: number, to: number, hosts: Uint8Array, at: number, port: number): void {
@@ -54,16 +57,17 @@ export class SendQueue {
       const count = (this.#counts[message] as number) + 1;
       this.#counts[message] = count;
       this.#messageOctets += octets;
-      this.#table.compose(message, piece + 1 - count, count, this.#segmentOctets);
+      const size = this.#sizes[message] as number;
+      this.#table.compose(message, piece + 1 - count, count, size);
       // Only the last datagram of a message may be shorter.
-      this.#isOpen = octets === this.#segmentOctets;
+      this.#isOpen = octets === size;
       return;
     }
     const message = this.#messages++;
     this.#counts[message] = 1;
-    this.#segmentOctets = octets;
+    this.#sizes[message] = octets;
     this.#messageOctets = octets;
-    this.#isOpen = this.#calls.canSegment && octets > 0;
+    this.#isOpen = octets > 0 && octets <= this.#segmentLimit;
     this.#table.compose(message, piece, 1, 0);
     this.#table.setName(message, hosts, at, port);
   }
@@ -72,7 +76,7 @@ export class SendQueue {
     return (
       this.#isOpen &&
       octets > 0 &&
-      octets <= this.#segmentOctets &&
+      octets <= (this.#sizes[this.#messages - 1] as number) &&
       this.#messageOctets + octets <= MAX_MESSAGE_OCTETS &&
       this.#table.hasName(this.#messages - 1, hosts, at, port)
     );
@@ -107,20 +111,27 @@ export class SendQueue {
       }
       const count = this.#counts[at] as number;
       if (count === 1) this.#onFailure(failure, 1);
-      else this.#sendApart(at, piece, count);
+      else if (this.#sendApart(at, piece, count)) {
+        // EIO: the device cannot. Else they are too large for the path, which single datagrams may pass in fragments.
+        this.#segmentLimit =
+          code === 'EIO' ? 0 : Math.min(this.#segmentLimit, (this.#sizes[at] as number) - 1);
+      }
       piece += count;
       at++;
     }
     this.clear();
   }
 
-  /** Sends the datagrams of a message one by one: as segments they do not fit the path, or the device cannot do it. */
-  #sendApart(message: number, first: number, count: number): void {
+  /** Sends the datagrams of a message one by one. Returns whether any could be sent: then it was the segments that could not. */
+  #sendApart(message: number, first: number, count: number): boolean {
+    let isAnySent = false;
     for (let piece = first; piece < first + count; piece++) {
       this.#table.compose(message, piece, 1, 0);
       const sent = this.#calls.send(this.#descriptor, this.#table.addressOf(message), 1);
-      if (sent !== 1) this.#onFailure(sendFailure(sent === 0 ? undefined : getSystemErrorName(sent)), 1);
+      if (sent === 1) isAnySent = true;
+      else this.#onFailure(sendFailure(sent === 0 ? undefined : getSystemErrorName(sent)), 1);
     }
+    return isAnySent;
   }
 
   /** Forgets all. */

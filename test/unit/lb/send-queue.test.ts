@@ -5,7 +5,7 @@ import { NAME_LENGTH } from '../../../lb/batched/message-table.ts';
 import { SendQueue } from '../../../lb/batched/send-queue.ts';
 import { parseIp } from '../../../proto/wire/index.ts';
 
-const { EAGAIN, ECONNREFUSED, EINTR, EINVAL, EMSGSIZE, ENOBUFS, EPERM } = constants.errno;
+const { EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, EPERM } = constants.errno;
 const HOST = parseIp('192.0.2.1')!;
 const MESSAGE_OCTETS = 64;
 const TABLE_AT = 0x7f00_0000_0000;
@@ -153,6 +153,23 @@ describe('datagrams that leave together', () => {
       [1, 1],
     ]);
     expect(kernel.failures).toEqual([['tooLarge', 1]]);
+  });
+
+  test.each([
+    ['of their size or more, when they do not fit the path', EINVAL, [200, 100, 99], [2, 2, 1]],
+    ['of any size, when the device cannot part them', EIO, [200, 100, 99], [2, 2, 2]],
+    ['as before, when nothing at all can be sent there', EPERM, [200, 100, 99], [1, 1, 1]],
+  ])('are not tried again as segments %s', (_what, errno, sizes, messages) => {
+    const apart = errno === EPERM ? [-EPERM, -EPERM] : [1, 1];
+    const kernel = new ScriptedKernel([-errno, ...apart], true);
+    const data = new Uint8Array(200);
+    const pair = (octets: number) => {
+      for (let i = 0; i < 2; i++) kernel.queue.add(data, 0, octets, HOST, 0, 1);
+      kernel.queue.flush();
+    };
+    pair(100);
+    for (const octets of sizes) pair(octets);
+    expect(kernel.shown.slice(3).map(([, count]) => count)).toEqual(messages);
   });
 
   test('are all counted when the queue is full behind messages of several', () => {
