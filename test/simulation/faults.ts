@@ -19,7 +19,9 @@ export function applyFault(world: World, fault: Fault): void {
     case 'forwarder crashes': {
       const forwarder = world.forwarders[fault.forwarder]!;
       forwarder.crash();
-      world.schedule.at(soonest(world.now, fault.forMs), () => forwarder.start());
+      world.schedule.at(soonest(world.now, fault.forMs), () => {
+        if (!forwarder.isUp) forwarder.start();
+      });
       return;
     }
     case 'backend crashes':
@@ -37,7 +39,9 @@ export function applyFault(world: World, fault: Fault): void {
     case 'client crashes': {
       const client = world.clients[fault.client]!;
       client.crash();
-      world.schedule.at(world.now + 1, () => client.start());
+      world.schedule.at(world.now + 1, () => {
+        if (!client.isUp) client.start();
+      });
       return;
     }
     case 'client migrates':

@@ -2,7 +2,10 @@ import type { Datagram, EndpointEvent, QuicEndpoint, QuicEvent } from '../../../
 import { DeadlineChecker } from '../checkers/deadlines.ts';
 import type { NetworkHost, Packet } from '../network.ts';
 import type { Setting } from '../setting.ts';
+import { Violation } from '../violation.ts';
 
+/** Events and datagrams of one host at one moment: far more than any window or queue holds. */
+const MAX_TURNS = 50_000;
 /** Packets that the socket of a process that stands still keeps; more are lost. */
 export const SOCKET_BUFFER_PACKETS = 256;
 
@@ -109,16 +112,20 @@ export abstract class EndpointHost implements NetworkHost {
       this.#nextDeadline = undefined;
       return true;
     }
+    let turns = 0;
     for (let busy = true; busy; ) {
       busy = false;
       for (let event = endpoint.poll(); event !== undefined; event = endpoint.poll()) {
         busy = true;
+        if (++turns > MAX_TURNS)
+          throw new Violation('deadlines', `${this.name} has events without end at ${now}`);
         if (event.type === 'event') this.#meet(event.event);
         this.onEvent(event);
         if (this.endpoint !== endpoint) return true;
       }
       for (let sent = endpoint.transmit(now); sent !== undefined; sent = endpoint.transmit(now)) {
         busy = true;
+        if (++turns > MAX_TURNS) throw new Violation('deadlines', `${this.name} sends without end at ${now}`);
         this.send(sent);
         for (const connection of endpoint.connections()) this.setting.congestion.check(connection, sent.path);
       }
