@@ -4,9 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';
 import { answerParent } from './child.ts';
 
-/** The upstream of the calls benchmark: says each append back at once, in the Realtime API's own events. */
+/** The upstream of the calls benchmark: counts what it hears and may say it back at once, in the Realtime API's own events. */
 
-function start(certificatePath: string, keyPath: string): Promise<number> {
+/** Octets of audio heard since they were last asked for. */
+let heardOctets = 0;
+
+function start(certificatePath: string, keyPath: string, echo: boolean): Promise<number> {
   const server = createServer({ cert: readFileSync(certificatePath), key: readFileSync(keyPath) });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   const place = { response_id: 'resp_bench', item_id: 'item_bench', output_index: 0, content_index: 0 };
@@ -17,7 +20,9 @@ function start(certificatePath: string, keyPath: string): Promise<number> {
     );
     socket.on('message', (data) => {
       const event = JSON.parse(String(data)) as { type: string; audio?: string };
-      if (event.type !== 'input_audio_buffer.append') return;
+      if (event.type !== 'input_audio_buffer.append' || event.audio === undefined) return;
+      heardOctets += Buffer.byteLength(event.audio, 'base64');
+      if (!echo) return;
       const delta = {
         type: 'response.output_audio.delta',
         event_id: 'event_1',
@@ -33,6 +38,10 @@ function start(certificatePath: string, keyPath: string): Promise<number> {
 }
 
 answerParent((request) => {
-  if (request.op !== 'start') throw new Error(`unknown request ${request.op}`);
-  return start(String(request.certificate), String(request.key));
+  if (request.op === 'start')
+    return start(String(request.certificate), String(request.key), request.echo === true);
+  if (request.op !== 'heard') throw new Error(`unknown request ${request.op}`);
+  const octets = heardOctets;
+  heardOctets = 0;
+  return octets;
 });

@@ -12,12 +12,15 @@ import { Child, type Measured } from './child.ts';
 import { costTable, print, table } from './table.ts';
 
 /**
- * Voice-shaped calls against one backend process: 20 ms of PCM from each caller, the same audio back from the upstream, and
- * the whole bridge in between. Backend, callers and upstream are processes of their own; only the backend's CPU counts.
+ * Voice-shaped calls against one backend process: 20 ms of PCM from each caller, the same audio back from the upstream (or
+ * nothing, while it listens), and the whole bridge in between. Backend, callers and upstream are processes of their own; only
+ * the backend's CPU counts.
  */
 
 const KIBIBYTE = 1024;
 const FRAME_MS = 20;
+/** 20 ms of PCM16 at 24 kHz. */
+const FRAME_OCTETS = 960;
 /**
  * Frames heard back before it counts, or so many seconds: a backend runs for days, and V8 goes on compiling what is hot for
  * tens of thousands of frames. After 3 s of 100 calls a quarter of the CPU time was still the compiler's.
@@ -47,6 +50,7 @@ interface Report {
 }
 
 interface Stage {
+  readonly upstream: Child;
   readonly backend: Child;
   readonly load: Child;
   close(): Promise<void>;
@@ -87,7 +91,7 @@ async function writeConfig(
   };
 }
 
-async function setStage(path: string): Promise<Stage> {
+async function setStage(path: string, echo = false): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const files = ensureDevelopmentCertificate(directory);
   const upstream = new Child('./calls-upstream.ts');
@@ -99,11 +103,11 @@ async function setStage(path: string): Promise<Stage> {
   };
   try {
     const { certificatePath: certificate, keyPath: key } = files;
-    const port = await upstream.ask<number>({ op: 'start', certificate, key });
+    const port = await upstream.ask<number>({ op: 'start', certificate, key, echo });
     const config = await writeConfig(directory, files, port);
     const tunnel = await backend.ask<string>({ op: 'start', config });
     await load.ask({ op: 'start', tunnel: parseAddress(tunnel), path });
-    return { backend, load, close };
+    return { upstream, backend, load, close };
   } catch (error) {
     await close();
     throw error;
@@ -112,27 +116,33 @@ async function setStage(path: string): Promise<Stage> {
 
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function warmUp(load: Child): Promise<void> {
-  for (let seconds = 0; seconds < WARM_UP_SECONDS; seconds++) {
+/** Frames that the upstream heard since it was last asked. */
+const framesHeard = async (upstream: Child) => (await upstream.ask<number>({ op: 'heard' })) / FRAME_OCTETS;
+
+async function warmUp(upstream: Child): Promise<void> {
+  let frames = 0;
+  for (let seconds = 0; seconds < WARM_UP_SECONDS && frames < WARM_UP_FRAMES; seconds++) {
     await wait(1000);
-    if ((await load.ask<Report>({ op: 'report' })).frames >= WARM_UP_FRAMES) return;
+    frames += await framesHeard(upstream);
   }
 }
 
-async function runCalls(calls: number, seconds: number, profile: boolean) {
-  const stage = await setStage(VOICE_PATH);
+async function runCalls(calls: number, echo: boolean, seconds: number, profile: boolean) {
+  const stage = await setStage(VOICE_PATH, echo);
   try {
-    const { backend, load } = stage;
+    const { upstream, backend, load } = stage;
     await load.ask({ op: 'open', count: calls });
     await load.ask({ op: 'speak' });
-    await warmUp(load);
+    await warmUp(upstream);
     await load.ask({ op: 'reset' });
+    await framesHeard(upstream);
     await backend.ask({ op: 'meter', profile });
     await wait(seconds * 1000);
     const measured = await backend.ask<Measured>({ op: 'measured' });
+    const heard = await framesHeard(upstream);
     const report = await load.ask<Report>({ op: 'report' });
     if (report.lost > 0) throw new Error(`${report.lost} of ${calls} calls were lost`);
-    return { calls, measured, report };
+    return { calls, echo, measured, report, frames: echo ? report.frames : heard };
   } finally {
     await stage.close();
   }
@@ -140,24 +150,34 @@ async function runCalls(calls: number, seconds: number, profile: boolean) {
 
 type CallRun = Awaited<ReturnType<typeof runCalls>>;
 const coreShare = ({ measured }: CallRun) => measured.cpuMicros / 1000 / measured.elapsedMs;
-const microsPerFrame = ({ measured, report }: CallRun) => measured.cpuMicros / report.frames;
-/** By frames that came back, not by calls that were open: a machine too busy to keep up must not look fast. */
+const microsPerFrame = ({ measured, frames }: CallRun) => measured.cpuMicros / frames;
+/** By frames that went the whole way, not by calls that were open: a machine too busy to keep up must not look fast. */
 const callsPerCore = (run: CallRun) => 1e6 / ((1000 / FRAME_MS) * microsPerFrame(run));
 
 function callRow(run: CallRun): string[] {
-  const { calls, measured, report } = run;
+  const { calls, echo, measured, report, frames } = run;
   return [
     String(calls),
+    echo ? 'both ways' : 'microphone',
     `${(100 * coreShare(run)).toFixed(0)} %`,
     ((1000 * coreShare(run)) / calls).toFixed(2),
     microsPerFrame(run).toFixed(0),
     callsPerCore(run).toFixed(0),
-    (report.frames / (measured.elapsedMs / FRAME_MS) / calls).toFixed(2),
-    (report.datagramsIn / report.frames).toFixed(2),
-    (report.datagramsOut / report.frames).toFixed(2),
-    report.medianMs.toFixed(2),
-    report.p95Ms.toFixed(2),
+    (frames / (measured.elapsedMs / FRAME_MS) / calls).toFixed(2),
+    (report.datagramsIn / frames).toFixed(2),
+    (report.datagramsOut / frames).toFixed(2),
+    echo ? report.medianMs.toFixed(2) : '-',
+    echo ? report.p95Ms.toFixed(2) : '-',
   ];
+}
+
+async function bestOf(runs: number, run: () => Promise<CallRun>): Promise<CallRun> {
+  let best = await run();
+  for (let i = 1; i < runs; i++) {
+    const next = await run();
+    if (microsPerFrame(next) < microsPerFrame(best)) best = next;
+  }
+  return best;
 }
 
 async function measureMemory(name: string, path: string, calls: number) {
@@ -192,20 +212,18 @@ async function main(): Promise<void> {
   });
   const rows: string[][] = [];
   for (const calls of values.calls.split(',').map(Number)) {
-    let best: CallRun | undefined;
-    for (let i = 0; i < Number(values.runs); i++) {
-      const run = await runCalls(calls, Number(values.seconds), values.profile);
-      if (best === undefined || microsPerFrame(run) < microsPerFrame(best)) best = run;
+    for (const echo of [true, false]) {
+      const run = () => runCalls(calls, echo, Number(values.seconds), values.profile);
+      const best = await bestOf(Number(values.runs), run);
+      rows.push(callRow(best));
+      if (values.profile) print(`${costTable(`backend, ${calls} calls`, best.measured.costs, 40)}\n`);
     }
-    if (best === undefined) continue;
-    rows.push(callRow(best));
-    if (values.profile) print(`${costTable(`backend, ${calls} calls`, best.measured.costs, 40)}\n`);
   }
   print(
-    `calls of 20 ms PCM both ways through the whole bridge, best of ${values.runs} runs of ${values.seconds} s, warmed up`,
+    `calls of 20 ms PCM through the whole bridge, both ways and while the upstream listens, best of ${values.runs} runs of ${values.seconds} s, warmed up`,
   );
-  const head = ['calls', 'core', 'CPU ms/s per call', 'µs/frame both ways', 'calls per core'];
-  print(table([...head, 'frames back', 'in/frame', 'out/frame', 'echo ms median', '95 %'], rows));
+  const head = ['calls', 'audio', 'core', 'CPU ms/s per call', 'µs/frame', 'calls per core'];
+  print(table([...head, 'frames of due', 'in/frame', 'out/frame', 'echo ms median', '95 %'], rows));
   if (Number(values.idle) > 0) {
     print('\nmemory of what is idle, each, after collection');
     const idle = Number(values.idle);
