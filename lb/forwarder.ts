@@ -160,7 +160,8 @@ export class Forwarding {
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
       onBatch: (batch, socket) => {
         this.counters.batches++;
-        onBatch(batch, socket);
+        if (this.#timer === undefined) this.#dropAtStart(batch);
+        else onBatch(batch, socket);
         this.#flush();
       },
       onOversize: () => {
@@ -170,6 +171,12 @@ export class Forwarding {
         this.counters.sendFailures[failure] += datagrams;
       },
     });
+  }
+
+  /** Packets can come before the last socket is open, and so before any backend is known. */
+  #dropAtStart({ count }: PacketBatch): void {
+    this.counters.fromClients += count;
+    this.counters.droppedFromClients.noBackend += count;
   }
 
   #socketTo({ octets, host }: Endpoint, name: string): UdpSocket {
