@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { isReservedVersion, parsePacket } from '../../proto/quic/packet/index.ts';
+import { headerProtectionOf, unmaskHeader } from '../../proto/quic/protection/packet-keys.ts';
 import { Reader, Writer } from '../../proto/wire/index.ts';
 import { ENGINE_ADDRESS, PEER_ADDRESS } from '../support/conformance-engine.ts';
 import { live, liveServer, RawPeer } from '../support/conformance-peer.ts';
@@ -120,6 +121,32 @@ describe('stream states (RFC 9000 §3)', () => {
     peer.send('oneRtt', { type: 'maxData', maximum: 5_000 });
     expect(peer.framesOf('dataBlocked').map(({ limit }) => limit)).toEqual([500, 1_200]);
     expect(peer.framesOf('stream').at(-1)).toMatchObject({ fin: true });
+  });
+});
+
+describe('the spin bit (RFC 9000 §17.4)', () => {
+  /** The spin bits of the engine's short headers. */
+  function spins(peer: RawPeer): number[] {
+    const { suite, engines } = peer.applicationSecrets!;
+    const header = headerProtectionOf(suite, engines);
+    return peer.raw
+      .filter(({ data }) => (data[0]! & 0x80) === 0)
+      .map(({ data }) => (unmaskHeader(header, data, 0, 1 + peer.sourceId.length, 0).first >> 5) & 1);
+  }
+
+  test('RFC 9000 §17.4: it is random for each CID, the same for all packets to one, whatever the peer sets', () => {
+    const seen = new Set<number>();
+    for (let seed = 1; seed <= 24; seed++) {
+      const { peer } = liveServer({ seed });
+      for (let i = 0; i < 6; i++)
+        peer.sendDatagram(peer.packet('oneRtt', [{ type: 'ping' }], { firstBits: i % 2 === 0 ? 0x20 : 0 }));
+      const bits = spins(peer);
+      expect(bits.length).toBeGreaterThan(2);
+      expect(new Set(bits).size).toBe(1);
+      expect(peer.closeCode).toBeUndefined();
+      seen.add(bits[0]!);
+    }
+    expect([...seen].sort()).toEqual([0, 1]);
   });
 });
 

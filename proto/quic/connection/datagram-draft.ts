@@ -117,7 +117,7 @@ export class DatagramDraft {
             keys.application!.keyPhase,
             packetNumber,
             numberLength,
-            false,
+            spinOf(destination),
             zeroFixedBit,
           )
         : writeLongHeader(
@@ -221,6 +221,11 @@ export class DatagramDraft {
     this.#writer.data.fill(0, packet.payloadEnd, packet.payloadEnd + octets);
     packet.payloadEnd += octets;
   }
+}
+
+/** We do not spin: the bit has a random value for each CID, that of a bit of the CID itself (RFC 9000 §17.4). */
+function spinOf(destination: Uint8Array): boolean {
+  return destination.length > 0 && (destination[destination.length - 1]! & 1) === 1;
 }
 
 const NO_TOKEN = new Uint8Array(0);
