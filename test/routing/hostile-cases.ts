@@ -45,10 +45,11 @@ export function hostileCases(socket: Socket): void {
       expect(client.received).toEqual(sent);
     });
 
-    test('from many clients keeps each one’s address, IPv4 and IPv6', async () => {
+    test('from many clients keeps each one’s address, IPv4, IPv6 and IPv4 over a dual-stack socket', async () => {
       for (const [listen, host] of [
         ['127.0.0.1:0', '127.0.0.1'],
         ['[::1]:0', '::1'],
+        ['[::]:0', '127.0.0.1'],
       ] as const) {
         const [backend] = await backends(1, host);
         backend!.echoes = true;
