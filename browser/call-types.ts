@@ -17,7 +17,7 @@ export interface CallOptions {
   readonly url: string;
   /** SHA-256 of certificates to trust instead of a certificate authority, as 64 hex digits each. */
   readonly certificateHashes?: readonly string[];
-  /** Signed token, sent as the query parameter `token`. */
+  /** Sent as the query parameter `token`, for a proxy or a handler of your own: this backend checks none. */
   readonly token?: string;
   /** Begin muted: the microphone is opened, and nothing of it is taken. */
   readonly muted?: boolean;

@@ -107,7 +107,7 @@ export class Scene {
     page: Page,
     what: string,
     condition: (report: PageReport) => boolean,
-    timeoutMs = 40_000,
+    timeoutMs = 75_000,
   ): Promise<PageReport> {
     const end = Date.now() + timeoutMs;
     for (;;) {
