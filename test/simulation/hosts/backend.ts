@@ -191,6 +191,7 @@ export class BackendHost extends EndpointHost {
       }
     }
     const call = this.#calls.get(connection);
+    if (call !== undefined) this.tell(call.name, news);
     call?.handle('server', news, now);
     if (news.type !== 'closed') return;
     const name = call?.name ?? 'a connection without a call';

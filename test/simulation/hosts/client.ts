@@ -152,6 +152,7 @@ export class ClientHost extends EndpointHost {
       if (connection.resumed) this.meet('resumed');
       call.start(connection, this, now);
     }
+    this.tell(call.name, news);
     call.handle('client', news, now);
     if (news.type !== 'closed') return;
     trace.event(now, `${this.name}: ${call.name} ended, ${JSON.stringify(news.reason)}`);

@@ -9,6 +9,15 @@ const MAX_TURNS = 50_000;
 /** Packets that the socket of a process that stands still keeps; more are lost. */
 export const SOCKET_BUFFER_PACKETS = 256;
 
+/** Events that say how it goes with a call. */
+const TOLD: ReadonlySet<QuicEvent['type']> = new Set([
+  'handshakeConfirmed',
+  'streamReset',
+  'streamStopped',
+  'pathChanged',
+  'forwarderChanged',
+]);
+
 /** A host that drives an endpoint just as the server's socket driver does: poll and transmit until there is nothing. */
 export abstract class EndpointHost implements NetworkHost {
   readonly name: string;
@@ -78,6 +87,16 @@ export abstract class EndpointHost implements NetworkHost {
 
   meet(what: string): void {
     this.setting.meet(what);
+  }
+
+  /** A line for readers of the trace. */
+  note(text: () => string): void {
+    this.setting.trace.note(this.setting.now, () => `${this.name}: ${text()}`);
+  }
+
+  /** For readers of the trace: what the connection of a call tells, streams that go well apart. */
+  protected tell(call: string, event: QuicEvent): void {
+    if (TOLD.has(event.type)) this.note(() => `${call}: ${JSON.stringify(event)}`);
   }
 
   later(ms: number, action: () => void): void {

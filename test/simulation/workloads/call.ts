@@ -17,6 +17,8 @@ export interface CallHost {
   later(ms: number, action: () => void): void;
   migrate(connection: QuicConnection): void;
   meet(what: string): void;
+  /** A line for readers of the trace. */
+  note(text: () => string): void;
 }
 
 /** What the two applications of a call do over its connection. */

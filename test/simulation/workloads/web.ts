@@ -23,6 +23,27 @@ function bodyOf(path: string, writer: Role, octets: number): Uint8Array {
   return patternAt(Number(path.slice(path.lastIndexOf('/') + 1)), writer, 0, octets).slice();
 }
 
+/** Events that say how it goes with a session or a request. */
+const TOLD: ReadonlySet<WebTransportEvent['type']> = new Set([
+  'sessionRequested',
+  'sessionEstablished',
+  'sessionRejected',
+  'sessionDraining',
+  'sessionClosed',
+  'streamReset',
+  'streamStopped',
+  'goAway',
+  'response',
+  'requestFailed',
+]);
+
+function describe(event: WebTransportEvent): string {
+  const fields = Object.entries(event).filter(
+    ([name, value]) => name !== 'type' && (typeof value !== 'object' || value === undefined),
+  );
+  return `${event.type} ${fields.map(([name, value]) => `${name} ${String(value).slice(0, 40)}`).join(', ')}`;
+}
+
 interface Session {
   readonly plan: SessionPlan;
   readonly path: string;
@@ -38,6 +59,7 @@ interface WebSide {
   readonly sessionOf: Map<number, number>;
   readonly later: (ms: number, action: () => void) => void;
   readonly meet: (what: string) => void;
+  readonly note: (text: () => string) => void;
 }
 
 /** Sessions of WebTransport with their streams and datagrams, plain requests, and GOAWAY, over one HTTP/3 connection. */
@@ -84,6 +106,7 @@ export class WebWork implements Work {
       carriers: new Map(),
       sessionOf: new Map(),
       meet: host.meet.bind(host),
+      note: host.note.bind(host),
       later: (ms, action) =>
         host.later(ms, () => {
           action();
@@ -152,6 +175,7 @@ export class WebWork implements Work {
   }
 
   #told(side: WebSide, event: WebTransportEvent): void {
+    if (TOLD.has(event.type)) side.note(() => `${this.#name}: ${describe(event)}`);
     switch (event.type) {
       case 'sessionRequested':
         this.#checker.onRequested(event.sessionId, event.path);
