@@ -18,6 +18,8 @@ const EARLY_DATAGRAMS = 16;
 
 /** Tells the client at once that nobody takes a stream, instead of letting it fill its window. */
 const NO_READER = new StreamError(0, 'no reader');
+/** The client had ended the stream already: there is nothing to turn away. */
+const isOver = () => {};
 
 interface Waiting {
   readonly direction: StreamDirection;
@@ -39,12 +41,12 @@ export class Session implements WebTransportSession {
   readonly #listeners = new Set<(change: NetworkChange) => void>();
   #waiting: Waiting[] = [];
   readonly #incomingBidi = new IncomingStreams<BidirectionalStream>(({ readable, writable }) => {
-    void readable.cancel(NO_READER);
-    void writable.abort(NO_READER);
+    readable.cancel(NO_READER).catch(isOver);
+    writable.abort(NO_READER).catch(isOver);
   });
-  readonly #incomingUni = new IncomingStreams<ReadableStream<Uint8Array>>(
-    (readable) => void readable.cancel(NO_READER),
-  );
+  readonly #incomingUni = new IncomingStreams<ReadableStream<Uint8Array>>((readable) => {
+    readable.cancel(NO_READER).catch(isOver);
+  });
   #datagrams: WebTransportSession['datagrams'] | undefined;
   #incomingDatagrams: ReadableStreamDefaultController<Uint8Array> | undefined;
   #earlyDatagrams: Uint8Array[] = [];

@@ -212,6 +212,28 @@ describe('a session shaped as the W3C does', () => {
     }
   });
 
+  it('turns away what waits although some of it was reset meanwhile', async () => {
+    const { world, session, id } = await openSession(5);
+    const [bidi, uni, live] = (['bidirectional', 'unidirectional', 'unidirectional'] as const).map(
+      (direction) => {
+        const streamId = world.client.openStream(id, direction)!;
+        world.client.writeStream(streamId, octets('x'));
+        return streamId;
+      },
+    );
+    await world.settle();
+    world.client.resetStream(bidi!, 1);
+    world.client.stopSending(bidi!, 1);
+    world.client.resetStream(uni!, 1);
+    await world.settle();
+    await session.incomingBidirectionalStreams.cancel();
+    await session.incomingUnidirectionalStreams.cancel();
+    await world.settle();
+    // A rejection that nobody handles would fail the run, as it would end a backend.
+    const stopped = world.events.flatMap((event) => (event.type === 'streamStopped' ? [event.streamId] : []));
+    expect(stopped).toEqual([live]);
+  });
+
   it('keeps no more streams that nobody takes than a client may have open: a peer that resets them gets others', async () => {
     const { world, session, id } = await openSession(3000);
     for (let i = 0; i < 2000; i++) {
