@@ -249,7 +249,7 @@ describe('a peer that never acknowledges (defence)', () => {
     peer.autoHandshake = false;
     engine.connection.writeStream(engine.connection.openStream('unidirectional')!, ONE);
     let sent = 0;
-    while (sent < 5_000 && !engine.connection.closed) {
+    while (sent < 2_500 && !engine.connection.closed) {
       peer.push(peer.packet('oneRtt', [PING]));
       peer.push(peer.packet('oneRtt', [PING]));
       while (engine.transmit(peer.now)) sent++;
