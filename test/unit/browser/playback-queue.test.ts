@@ -34,12 +34,15 @@ describe('the playback queue', () => {
         }
         queue.end(7);
         expect(queue.bufferedSamples).toBe(total);
-        expect(drain(queue)).toEqual(ramp(total));
+        // By length and hash: comparing 90 000 samples one by one takes most of the time of a run.
+        const heard = drain(queue);
+        const playedHash = hashOf(ramp(total));
+        expect({ samples: heard.length, hash: hashOf(heard) }).toEqual({ samples: total, hash: playedHash });
         expect(queue.takeFinished()).toEqual([
           {
             key: 7,
             playedSamples: total,
-            playedHash: hashOf(ramp(total)),
+            playedHash,
             droppedSamples: 0,
             finished: true,
           },
