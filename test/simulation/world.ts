@@ -57,6 +57,8 @@ export class World implements Setting {
   #born = 0;
   #lives = 0;
   #steps = 0;
+  /** Calls that are about to be dialled again. */
+  #redials = 0;
 
   constructor(plan: Plan, readable = false) {
     this.plan = plan;
@@ -139,7 +141,11 @@ export class World implements Setting {
   onCallEnded(call: Call): void {
     const lost = call.closedBy === undefined;
     if (!lost || call.redialsLeft === 0) return;
-    this.schedule.at(this.now + 1, () => this.dial(call.plan, call.redialsLeft - 1));
+    this.#redials += 1;
+    this.schedule.at(this.now + 1, () => {
+      this.#redials -= 1;
+      this.dial(call.plan, call.redialsLeft - 1);
+    });
   }
 
   /** All backends were out of reach of forwarders until then: they may have been taken for dead. */
@@ -195,7 +201,7 @@ export class World implements Setting {
   /** Plays the whole plan. Throws `Violation`. */
   run(): void {
     this.runUntil(() => false, CALM_AT_MS);
-    const allOver = (): boolean => this.calls.every((call) => call.isOver);
+    const allOver = (): boolean => this.#redials === 0 && this.calls.every((call) => call.isOver);
     const enoughMs = PROGRESS_MS + transferMs(this.plan);
     if (!this.runUntil(allOver, CALM_AT_MS + enoughMs)) {
       const open = this.calls
