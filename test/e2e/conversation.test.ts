@@ -26,11 +26,9 @@ describe('a caller speaks over the answer', () => {
       ({ answers }) => (answers[0]?.playedSamples ?? 0) > 500 * SAMPLES_PER_MS,
     );
     await microphone.say('Stop, I have something to add.');
-    const cleared = await scene.until(
-      page,
-      'the first answer was stopped',
-      ({ answers }) => answers[0]?.cleared === true,
-    );
+    // Written when the worklet has said where it stopped, not when it was told to.
+    await page.waitForSelector('.cut', { timeout: 60_000 });
+    const cleared = await scene.report(page);
     const { report, upstream } = await scene.finishAfter(
       page,
       ({ answers }) => answers.length > 1 && answers.at(-1)!.finished,
