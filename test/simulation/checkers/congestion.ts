@@ -1,8 +1,8 @@
 import { type Path, type QuicConnection, samePath } from '../../../proto/quic/index.ts';
 import { Violation } from '../violation.ts';
 
-/** A probe timeout lets two packets go past the window, and one of another space in the same datagram (RFC 9002 §6.2.4). */
-const PACKETS_PER_TIMEOUT = 3;
+/** A probe timeout lets two packets go past the window, in each of two spaces that wait for an answer (RFC 9002 §6.2.4). */
+const PACKETS_PER_TIMEOUT = 4;
 
 /**
  * An ACK waits for no window (RFC 9002 §7), but one in an Initial of a client fills a datagram (RFC 9000 §14.1), and PADDING

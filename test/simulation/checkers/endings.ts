@@ -28,7 +28,8 @@ function isHonest(reason: CloseReason, circumstances: Circumstances): boolean {
     case 'stateless-reset':
       return circumstances.backendLost;
     case 'version-mismatch':
-      return false;
+      // Nothing protects Version Negotiation (RFC 9000 §6.2): a spoilt one may name no version that we speak.
+      return circumstances.trouble;
   }
 }
 
