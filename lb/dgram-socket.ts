@@ -1,8 +1,10 @@
-import { createSocket, type Socket } from 'node:dgram';
+import { type BindOptions, createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
 import { formatIp, isIpv4Mapped, parseIpInto } from '../proto/wire/index.ts';
 import { type Endpoint, isIpv6, toEndpoint } from './address.ts';
 import { HEADROOM_OCTETS, MAX_DATAGRAM_OCTETS, PacketBatch } from './packet-batch.ts';
 import {
+  checkInherited,
   explainBindError,
   SOCKET_BUFFER_OCTETS,
   sendFailure,
@@ -83,7 +85,7 @@ class DgramSocket implements UdpSocket {
 
 /** Opens a socket. Rejects with `StartupError`, one sentence, when it cannot be bound. */
 export async function openDgramSocket(options: UdpSocketOptions): Promise<UdpSocket> {
-  const { address, ipv6Only } = options;
+  const { address, ipv6Only, descriptor } = options;
   const family = isIpv6(address.host) ? 6 : 4;
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
@@ -91,15 +93,33 @@ export async function openDgramSocket(options: UdpSocketOptions): Promise<UdpSoc
     // Addresses are never names here: skip the resolver, which costs a turn of the event loop for every packet.
     lookup: (host, _options, callback) => callback(null, host, family),
   });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', ({ code, message }: NodeJS.ErrnoException) =>
-      reject(explainBindError(address, code, message)),
-    );
-    socket.bind({ address: address.host, port: address.port }, resolve);
-  });
-  socket.removeAllListeners('error');
+  const where = descriptor === undefined ? { address: address.host, port: address.port } : { fd: descriptor };
+  await bindSocket(socket, where, options);
   setBuffers(socket);
   return new DgramSocket(socket, options);
+}
+
+/** Binds a socket, or gives it a descriptor. Rejects with `StartupError`. */
+export async function bindSocket(
+  socket: Socket,
+  where: BindOptions,
+  options: UdpSocketOptions,
+): Promise<void> {
+  try {
+    const bound = once(socket, 'listening');
+    socket.bind(where);
+    await bound;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw explainBindError(options.address, code, message);
+  }
+  const { address: host, port } = socket.address();
+  try {
+    checkInherited(options, { host, port });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
 }
 
 /** Asks for large kernel buffers. */

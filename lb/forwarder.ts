@@ -41,6 +41,8 @@ interface Generation {
 
 export interface ForwardingOptions {
   readonly listen: readonly Address[];
+  /** Sockets that are bound to the first of `listen` already. */
+  readonly inherited?: readonly number[] | undefined;
   readonly tunnel?: readonly Address[] | undefined;
   readonly probe: ProbeRules;
   readonly logger: Logger;
@@ -72,12 +74,22 @@ export class Forwarding {
   /** Opens the sockets and takes up `cluster`. Rejects with `StartupError`, with nothing left open. */
   async start(cluster: ClusterConfig): Promise<void> {
     try {
-      const { listen, tunnel = [] } = this.#options;
-      for (const address of listen) {
+      const { listen, tunnel = [], inherited = [] } = this.#options;
+      if (inherited.length > listen.length) {
+        throw new StartupError(
+          `${inherited.length} sockets were handed over (LISTEN_FDS), but \`listen\` names ${listen.length}; name an address for each.`,
+        );
+      }
+      for (const [i, address] of listen.entries()) {
         // Without a tunnel address of its own, a backend's answer comes where the clients' packets come.
         const shared = tunnel.length === 0;
         this.#listeners.push(
-          await this.#open(address, listen, (batch, socket) => this.#receive(batch, socket, shared)),
+          await this.#open(
+            address,
+            listen,
+            (batch, socket) => this.#receive(batch, socket, shared),
+            inherited[i],
+          ),
         );
       }
       for (const address of tunnel) {
@@ -154,9 +166,11 @@ export class Forwarding {
     address: Address,
     all: readonly Address[],
     onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
+    descriptor?: number,
   ): Promise<UdpSocket> {
     return this.#options.sockets.open({
       address,
+      descriptor,
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
       onBatch: (batch, socket) => {
         this.counters.batches++;

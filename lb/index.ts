@@ -6,6 +6,7 @@ import { parseAddress } from './address.ts';
 import { type ForwarderConfigInput, readClusterFile, readSettings } from './config.ts';
 import { explainPacket } from './dry-run.ts';
 import { StartupError } from './errors.ts';
+import { inheritedDescriptors } from './inherited.ts';
 import { type Forwarder, startForwarder } from './start.ts';
 
 export { StartupError } from './errors.ts';
@@ -88,7 +89,8 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => forwarder?.reload());
-  forwarder = await startForwarder(settings);
+  const inherited = inheritedDescriptors(process.env, process.pid);
+  forwarder = await startForwarder({ ...settings, inherited });
 }
 
 const isMain =

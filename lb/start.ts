@@ -40,12 +40,14 @@ export interface StartOptions extends Omit<ForwarderConfigInput, 'cluster'> {
   /** Path of cluster.json, or what it holds. */
   readonly cluster: string | ClusterConfig;
   readonly logger?: Logger;
+  /** Descriptors of UDP sockets that are bound to the first of `listen` already: see `inheritedDescriptors`. */
+  readonly inherited?: readonly number[];
   /** Follow changes of the cluster file; on by default where a path is given. */
   readonly watch?: boolean;
 }
 
 function checked(options: StartOptions): ForwarderConfig {
-  const { cluster, logger: _logger, watch: _watch, ...settings } = options;
+  const { cluster, logger: _logger, watch: _watch, inherited: _inherited, ...settings } = options;
   const result = parseForwarderConfig(typeof cluster === 'string' ? { ...settings, cluster } : settings);
   if (!result.ok) throw new StartupError(result.faults.join('\n'));
   return result.value;
@@ -180,7 +182,8 @@ export async function startForwarder(options: StartOptions): Promise<Forwarder> 
   const { listen, tunnel, probe } = config;
   const sockets = chooseSockets(config.socket);
   logger.info({ socket: sockets.kind }, `UDP sockets are ${sockets.kind}: ${sockets.why}`);
-  const forwarding = new Forwarding({ listen, tunnel, probe, logger, sockets });
+  const { inherited } = options;
+  const forwarding = new Forwarding({ listen, inherited, tunnel, probe, logger, sockets });
   const running = new RunningForwarder(forwarding, logger, path);
   await running.start(config, cluster, options.watch ?? true);
   logger.info(

@@ -46,6 +46,8 @@ export interface UdpSocketOptions {
   readonly address: Address;
   /** Do not take IPv4 packets on an IPv6 wildcard, since another socket does. */
   readonly ipv6Only: boolean;
+  /** A socket that is bound to `address` already, to be used in place of one of our own. */
+  readonly descriptor?: number | undefined;
   /** What came, never an empty batch. It must not throw. */
   readonly onBatch: (batch: PacketBatch, socket: UdpSocket) => void;
   /** A datagram of more than `MAX_DATAGRAM_OCTETS` came and was dropped. */
@@ -55,6 +57,15 @@ export interface UdpSocketOptions {
 
 /** Kernel buffers: about 50 ms of a forwarder's traffic at full load. The kernel cuts it to its own limit. */
 export const SOCKET_BUFFER_OCTETS = 8 * 1024 * 1024;
+
+/** Throws `StartupError` when a socket that was handed over is bound elsewhere than `address`. */
+export function checkInherited({ descriptor, address }: UdpSocketOptions, bound: Address): void {
+  if (descriptor === undefined) return;
+  if (bound.host === address.host && (bound.port === address.port || address.port === 0)) return;
+  throw new StartupError(
+    `The socket that was handed over (LISTEN_FDS) for udp ${formatAddress(address)} is bound to ${formatAddress(bound)}; let both name the same.`,
+  );
+}
 
 /** The sentence for an address that cannot be bound, by the code of the system's error. */
 export function explainBindError(
@@ -67,6 +78,9 @@ export function explainBindError(
     return new StartupError(
       `${where} is in use by another process; stop it or choose another with --listen.`,
     );
+  }
+  if (code === 'ERR_INVALID_FD_TYPE') {
+    return new StartupError(`What was handed over (LISTEN_FDS) for ${where} is no UDP socket.`);
   }
   if (code === 'EACCES') {
     return new StartupError(

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { isIpv4Mapped, parseIpInto } from '../../proto/wire/index.ts';
-import { type Endpoint, isIpv6, toEndpoint } from '../address.ts';
-import { setBuffers } from '../dgram-socket.ts';
+import { type Address, type Endpoint, isIpv6, toEndpoint } from '../address.ts';
+import { bindSocket, setBuffers } from '../dgram-socket.ts';
 import { BATCH_PACKETS, HEADROOM_OCTETS, MAX_DATAGRAM_OCTETS, PacketBatch } from '../packet-batch.ts';
 import { explainBindError, type UdpSocket, type UdpSocketOptions } from '../udp-socket.ts';
 import type { SystemCalls } from './libc.ts';
@@ -128,25 +128,26 @@ class BatchedSocket implements UdpSocket {
   }
 }
 
-/** Opens a socket. Rejects with `StartupError`, one sentence, when it cannot be bound. */
-export async function openBatchedSocket(calls: SystemCalls, options: UdpSocketOptions): Promise<UdpSocket> {
-  const { address, ipv6Only } = options;
-  let descriptor: number;
+function open(calls: SystemCalls, address: Address, ipv6Only: boolean): number {
   try {
-    descriptor = calls.open(address, ipv6Only);
+    return calls.open(address, ipv6Only);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw explainBindError(address, code, message);
   }
+}
+
+/** Opens a socket. Rejects with `StartupError`, one sentence, when it cannot be bound. */
+export async function openBatchedSocket(calls: SystemCalls, options: UdpSocketOptions): Promise<UdpSocket> {
+  const { address, ipv6Only } = options;
+  const descriptor = options.descriptor ?? open(calls, address, ipv6Only);
   const socket = createSocket(isIpv6(address.host) ? 'udp6' : 'udp4');
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', ({ code, message }: NodeJS.ErrnoException) => {
-      calls.close(descriptor);
-      reject(explainBindError(address, code, message));
-    });
-    socket.bind({ fd: descriptor }, resolve);
-  });
-  socket.removeAllListeners('error');
+  try {
+    await bindSocket(socket, { fd: descriptor }, options);
+  } catch (error) {
+    if (options.descriptor === undefined) calls.close(descriptor);
+    throw error;
+  }
   setBuffers(socket);
   return new BatchedSocket(calls, descriptor, socket, options);
 }

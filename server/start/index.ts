@@ -6,6 +6,7 @@ import { StartupError } from '../errors.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate } from './certificates.ts';
 import { type LocalFiles, writeLocalFiles } from './cluster.ts';
+import { holdUdpSocket } from './held-socket.ts';
 import { servePage } from './page-server.ts';
 import { type Colour, Part, paint, status } from './part.ts';
 
@@ -111,11 +112,13 @@ function planParts(
         describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
       }),
   );
+  const held = holdUdpSocket(ports.forwarder);
   const forwarder = new Part({
     name: 'forwarder',
     colour: 'blue',
     script: script('lb/index.ts'),
     args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
+    descriptors: held === undefined ? [] : [held],
     without: [API_KEY_VARIABLE],
     describe: `keeps nothing, on udp/${ports.forwarder}`,
   });

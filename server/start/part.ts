@@ -22,6 +22,8 @@ export interface PartOptions {
   readonly args: readonly string[];
   /** Variables of this process that are none of the part's business. */
   readonly without?: readonly string[];
+  /** Sockets that are held for it, so that they outlive it; it finds them as systemd's are found (LISTEN_FDS). */
+  readonly descriptors?: readonly number[];
   /** What to print once it is up. */
   readonly describe: string;
 }
@@ -87,11 +89,12 @@ export class Part {
 
   #spawn(): Promise<void> {
     if (this.#stopping) return Promise.reject(new StartupError(`${this.#options.name} was stopped.`));
-    const { name, script, args, without = [] } = this.#options;
-    const env = { ...process.env };
-    for (const variable of without) delete env[variable];
+    const { name, script, args, without = [], descriptors = [] } = this.#options;
+    const env: NodeJS.ProcessEnv = { ...process.env };
+    for (const variable of [...without, 'LISTEN_FDS', 'LISTEN_PID']) delete env[variable];
+    if (descriptors.length > 0) env.LISTEN_FDS = String(descriptors.length);
     const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
       env,
       // Ctrl-C in a terminal goes to the whole group: the forwarder would be gone before backends could say goodbye.
       detached: process.platform !== 'win32',

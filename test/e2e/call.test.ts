@@ -46,6 +46,21 @@ describe('a caller in Chromium speaks through the forwarder and hears the answer
     RESTART_TIMEOUT_MS,
   );
 
+  it(
+    'the same with no relay between, where Chromium would hear of a closed port: its socket is held meanwhile',
+    async () => {
+      const opened = await open({ text: LONG, direct: true, holdSocket: true });
+      const page = await opened.call();
+      await opened.spoken(page, MID_UTTERANCE_MS);
+      await opened.cluster.forwarder.kill('SIGKILL');
+      await opened.cluster.forwarder.start();
+      expectSampleExact(await opened.finish(page));
+      expect(opened.cluster.realtime.audit()).toHaveLength(1);
+      expect(opened.relay.stats.toTarget.received).toBe(0);
+    },
+    RESTART_TIMEOUT_MS,
+  );
+
   it('the client address changes in the middle of an utterance: the same session goes on and the page shows it', async () => {
     const opened = await open({ text: LONG });
     const page = await opened.call();

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,6 +13,7 @@ import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
 import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
+import { holdUdpSocket } from '../../server/start/held-socket.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const READY_TIMEOUT_MS = 50_000;
@@ -44,16 +45,24 @@ export function freeTcpPort(): Promise<number> {
 /** A process of the system under test, as an operator would start it. */
 export class Process {
   readonly #args: readonly string[];
+  readonly #descriptors: readonly number[];
   #child: ChildProcess | undefined;
   readonly log: string[] = [];
 
-  constructor(script: string, args: readonly string[]) {
+  /** `descriptors` are sockets that it is given, and that outlive it. */
+  constructor(script: string, args: readonly string[], descriptors: readonly number[] = []) {
+    this.#descriptors = descriptors;
     this.#args = ['--import', 'tsx', join(ROOT, script), ...args];
   }
 
   /** Fulfils once it logged that it is ready. */
   async start(): Promise<void> {
-    const child = spawn(process.execPath, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
+    const count = this.#descriptors.length;
+    const child = spawn(process.execPath, this.#args, {
+      stdio: ['ignore', 'pipe', 'pipe', ...this.#descriptors],
+      env: count > 0 ? { ...process.env, LISTEN_FDS: String(count) } : process.env,
+      cwd: ROOT,
+    });
     this.#child = child;
     const killWithUs = () => child.kill('SIGKILL');
     process.once('exit', killWithUs);
@@ -100,6 +109,8 @@ export interface ClusterOptions {
   /** How often the forwarder asks after backends, in ms: a dead one is noticed after twelve of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
+  /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */
+  readonly holdSocket?: boolean;
   /** Backends have a public port of their own, and ask clients to go there after the handshake. */
   readonly preferredAddress?: boolean;
   readonly origins?: readonly string[];
@@ -202,14 +213,18 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
-    listen: `127.0.0.1:${forwarderPort}`,
+    listen: `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
     metrics: `127.0.0.1:${metricsPort}`,
     probe: { intervalMs: options.probeIntervalMs ?? 500 },
   };
   writeFileSync(forwarderPath, JSON.stringify(forwarderConfig));
-  const forwarder = new Process('lb/index.ts', ['--config', forwarderPath]);
+  const held = options.holdSocket ? [holdUdpSocket(forwarderPort)] : [];
+  const descriptors = held.filter((descriptor) => descriptor !== undefined);
+  if (descriptors.length < held.length) throw new Error('no socket could be held for the forwarder');
+  const forwarder = new Process('lb/index.ts', ['--config', forwarderPath], descriptors);
   const close = async () => {
     await Promise.all([forwarder, ...backends].map((part) => part.kill()));
+    for (const descriptor of descriptors) closeSync(descriptor);
     await realtime.close();
     rmSync(directory, { recursive: true, force: true });
   };

@@ -43,6 +43,8 @@ export interface SceneOptions extends ClusterOptions {
   /** What the caller says: a sentence, or several with pauses between them. */
   readonly text: string | Parameters<typeof conversationToWav>[1];
   readonly relay?: Omit<RelayOptions, 'target'>;
+  /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
+  readonly direct?: boolean;
 }
 
 /** A caller in the real page in Chromium, behind a relay, in front of a forwarder and backends: everything a call needs. */
@@ -63,7 +65,10 @@ export class Scene {
   static async open(options: SceneOptions): Promise<Scene> {
     const cluster = await startCluster(options);
     const relay = await createRelay({ ...options.relay, target: { port: cluster.forwarderPort } });
-    const served = await serveDemoPage(relay.port, cluster.certificateHash);
+    const served = await serveDemoPage(
+      options.direct ? cluster.forwarderPort : relay.port,
+      cluster.certificateHash,
+    );
     const { text } = options;
     const speak =
       typeof text === 'string'

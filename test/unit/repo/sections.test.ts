@@ -5,10 +5,7 @@ import { printSectionTable, sectionTable } from '../../support/section-table.ts'
  * Sections that sources cite and no test names. The list may only grow shorter: who decides a new rule names its section in a test,
  * and who tests one of these takes it out.
  */
-const UNTESTED: ReadonlySet<string> = new Set([
-  'RFC 7464 §2.2',
-  'RFC 7600 §4.8',
-]);
+const UNTESTED: ReadonlySet<string> = new Set(['RFC 7464 §2.2', 'RFC 7600 §4.8']);
 
 const table = sectionTable();
 
