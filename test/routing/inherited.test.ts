@@ -79,7 +79,9 @@ describe.runIf(process.platform === 'linux').each(SOCKETS)('%s sockets on a held
     );
     await expect(
       forwarder(socket, cluster, { listen: `0.0.0.0:${port}`, inherited: [98, 99] }),
-    ).rejects.toThrow('2 sockets were handed over (LISTEN_FDS), but `listen` names 1; name an address for each.');
+    ).rejects.toThrow(
+      '2 sockets were handed over (LISTEN_FDS), but `listen` names 1; name an address for each.',
+    );
     const file = openSync(import.meta.filename, 'r');
     onTestFinished(() => closeSync(file));
     await expect(
