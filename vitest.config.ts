@@ -36,7 +36,7 @@ export default defineConfig({
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
       alone('interop', ['test/interop/**/*.test.ts'], 1, 2),
-      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2, [BY_THE_CLOCK]),
+      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 3, [BY_THE_CLOCK]),
       alone('round-trips', [BY_THE_CLOCK], 3, 1),
     ],
   },
