@@ -1,7 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], testTimeout = 10_000) => ({
-  test: { name, include, testTimeout, hookTimeout: 60_000 },
+  test: { name, include, testTimeout, hookTimeout: 60_000, maxWorkers: availableParallelism() },
 });
 
 /** Tests with processes and browsers of their own: after the others, few files at a time, so that they have the machine. */
