@@ -67,13 +67,17 @@ export class Child {
     });
   }
 
-  async stop(): Promise<void> {
-    const child = this.#process;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
+  stop(): Promise<void> {
+    return endProcess(this.#process);
   }
+}
+
+/** Kills a process, if it runs still, and waits until it is gone. */
+export async function endProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
 }
 
 /** The child's side: answers each request with what `handle` gives, one after the other. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
+import { endProcess } from './child.ts';
 
 const DENO = fileURLToPath(new URL('../../node_modules/.bin/deno', import.meta.url));
 const SCRIPT = fileURLToPath(new URL('./quinn-bulk.js', import.meta.url));
@@ -32,12 +33,8 @@ class Deno {
     return JSON.parse(value) as Record<string, number>;
   }
 
-  async stop(): Promise<void> {
-    const child = this.#process;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
+  stop(): Promise<void> {
+    return endProcess(this.#process);
   }
 }
 

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { encodeCapsule, encodeFrame } from '../../proto/http3/index.ts';
-import { encodeFieldSection } from '../../proto/http3/qpack/index.ts';
 import { concat, fromHex } from '../../proto/wire/index.ts';
 import { GET, makeBench } from '../unit/http3/server.ts';
-import { type End, eventsOf, makePair, makeSession } from '../unit/webtransport/pair.ts';
+import { CONNECT, type End, eventsOf, makePair, makeSession } from '../unit/webtransport/pair.ts';
 
 const CODE = {
   DATAGRAM: 0x33,
@@ -33,17 +32,6 @@ function meet(role: 'client' | 'server', settings: string, maxDatagramOctets = 1
   };
   return { side, peer: peer.quic, run };
 }
-
-const CONNECT = encodeFrame(
-  1,
-  encodeFieldSection([
-    [':method', 'CONNECT'],
-    [':protocol', 'webtransport'],
-    [':scheme', 'https'],
-    [':authority', 'a'],
-    [':path', '/voice'],
-  ]),
-);
 
 describe('what both ends must support (draft §3.1)', () => {
   /** Whether our client sends its CONNECT to a server of these SETTINGS. */

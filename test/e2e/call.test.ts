@@ -1,20 +1,12 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
-import { Scene, type SceneOptions } from '../support/scene.ts';
+import { sceneForEachTest } from '../support/scene.ts';
 
 const LONG = 'One two three four five six seven: every word of this must arrive.';
 /** When the caller is in the middle of the sentence: a second of silence leads. */
 const MID_UTTERANCE_MS = 3000;
 
-let scene: Scene | undefined;
-afterEach(async () => {
-  await scene?.close();
-  scene = undefined;
-});
-async function open(options: SceneOptions): Promise<Scene> {
-  scene = await Scene.open(options);
-  return scene;
-}
+const open = sceneForEachTest();
 
 describe('a caller in Chromium speaks through the forwarder and hears the answer', () => {
   it('every sample of the microphone reaches the upstream, every sample of the answer is played', async () => {

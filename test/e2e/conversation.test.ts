@@ -1,20 +1,16 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
-import { Scene } from '../support/scene.ts';
+import { sceneForEachTest } from '../support/scene.ts';
 import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const LONG = 'This is a sentence of some length, so that there is time to speak over its answer.';
 const SAMPLES_PER_MS = 24;
 
-let scene: Scene | undefined;
-afterEach(async () => {
-  await scene?.close();
-  scene = undefined;
-});
+const open = sceneForEachTest();
 
 describe('a caller speaks over the answer', () => {
   it('playback stops at once, and the upstream is told exactly how much was heard', async () => {
-    scene = await Scene.open({ text: LONG });
+    const scene = await open({ text: LONG });
     const page = await scene.openPage();
     const microphone = await scriptMicrophone(page);
     await page.click('#talk');
@@ -56,7 +52,7 @@ describe('a caller speaks over the answer', () => {
 
 describe('a caller mutes and speaks on', () => {
   it('each stretch arrives whole and in order, and nothing of what was said while muted', async () => {
-    scene = await Scene.open({ text: LONG });
+    const scene = await open({ text: LONG });
     const page = await scene.call();
     await scene.spoken(page, 2000);
     await page.click('#mute');

@@ -1,6 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
-import { Scene, type SceneOptions } from '../support/scene.ts';
+import { sceneForEachTest } from '../support/scene.ts';
 
 const LONG = 'One two three four five six seven: every word of this must arrive.';
 /** A process that is started again may take long on a busy machine, and QUIC's probes wait as long again. */
@@ -8,15 +8,7 @@ const RESTART_TIMEOUT_MS = 180_000;
 /** When the caller is in the middle of the sentence: a second of silence leads. */
 const MID_UTTERANCE_MS = 3000;
 
-let scene: Scene | undefined;
-afterEach(async () => {
-  await scene?.close();
-  scene = undefined;
-});
-async function open(options: SceneOptions): Promise<Scene> {
-  scene = await Scene.open(options);
-  return scene;
-}
+const open = sceneForEachTest();
 
 describe('a forwarder dies in the middle of an utterance: the call in Chromium goes on', () => {
   it(

@@ -1,4 +1,5 @@
 import type { Browser, Page } from 'playwright-core';
+import { afterEach } from 'vitest';
 import type { SessionAudit } from '../../server/realtime/local/index.ts';
 import { launchChromium, openPage, type ServedPage, serveDemoPage } from './chromium.ts';
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
@@ -179,4 +180,17 @@ export class Scene {
     ];
     return parts.map(([name, { log }]) => `${name}:\n${log.slice(-15).join('\n')}`).join('\n');
   }
+}
+
+/** Opens a scene in a test, and closes it after the test. To be called at the top of a file of tests. */
+export function sceneForEachTest(): (options: SceneOptions) => Promise<Scene> {
+  let scene: Scene | undefined;
+  afterEach(async () => {
+    await scene?.close();
+    scene = undefined;
+  });
+  return async (options) => {
+    scene = await Scene.open(options);
+    return scene;
+  };
 }

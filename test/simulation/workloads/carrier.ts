@@ -1,21 +1,21 @@
-import type { StreamDirection } from '../../../proto/quic/index.ts';
+import type { QuicTransport, StreamDirection } from '../../../proto/quic/index.ts';
 import type { WebTransportConnection } from '../../../proto/webtransport/index.ts';
 
 /** What carries the streams and datagrams of two applications: a QUIC connection, or one session of WebTransport. */
-export interface Carrier {
+export interface Carrier
+  extends Pick<
+    QuicTransport,
+    | 'openStream'
+    | 'writeStream'
+    | 'streamBufferedOctets'
+    | 'readStream'
+    | 'resetStream'
+    | 'stopSending'
+    | 'setStreamPriority'
+    | 'sendDatagram'
+    | 'maxDatagramOctets'
+  > {
   readonly closed: boolean;
-  openStream(direction: StreamDirection): number | undefined;
-  writeStream(streamId: number, data: Uint8Array, fin?: boolean): void;
-  streamBufferedOctets(streamId: number): number;
-  readStream(
-    streamId: number,
-    maxOctets?: number,
-  ): { readonly data: Uint8Array; readonly fin: boolean } | undefined;
-  resetStream(streamId: number, code: number): void;
-  stopSending(streamId: number, code: number): void;
-  setStreamPriority(streamId: number, priority: number): void;
-  sendDatagram(data: Uint8Array): boolean;
-  maxDatagramOctets(): number;
 }
 
 /** A session as the carrier of streams. */

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseBackendConfig } from '../../../server/config.ts';
 import { openKeyLog, QlogDirectory } from '../../../server/insight/index.ts';
-import { CLIENT_ADDRESS, type PairOptions, QuicPair } from '../../support/quic-pair.ts';
+import { type PairOptions, QuicPair } from '../../support/quic-pair.ts';
+import { loggedCall } from './logged-call.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -32,23 +33,7 @@ function readTrace(name: string): { head: Record<string, unknown>; events: QlogE
   return { head: head as Record<string, unknown>, events: events as QlogEvent[], text };
 }
 
-/** One connection that carries 100 kB to the server, changes its address and closes. */
-async function call(options: PairOptions = {}): Promise<QuicPair> {
-  const logs = new QlogDirectory(directory);
-  const observer = { observer: logs.observer };
-  const pair = new QuicPair({ ...options, clientOptions: observer, serverOptions: observer });
-  const { client, server } = pair.establish();
-  const stream = client.openStream('unidirectional')!;
-  client.writeStream(stream, new Uint8Array(100_000), true);
-  pair.run(() => pair.has(client, 'streamFinished'));
-  pair.translate(CLIENT_ADDRESS, { host: '198.51.100.7', port: 777 });
-  client.ping();
-  pair.run(() => pair.eventsOf(server, 'pathChanged').some((event) => event.validated));
-  client.close(0, 'done');
-  pair.run(undefined, 5000);
-  await logs.close();
-  return pair;
-}
+const call = (options?: PairOptions) => loggedCall(directory, options);
 
 describe('qlog', () => {
   it('writes one file for each end of a connection, in the JSON-SEQ form that qvis reads', async () => {

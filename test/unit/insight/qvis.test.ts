@@ -2,9 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { QlogDirectory } from '../../../server/insight/index.ts';
 import { QlogTrace } from '../../../server/insight/qlog-trace.ts';
-import { CLIENT_ADDRESS, QuicPair } from '../../support/quic-pair.ts';
+import { loggedCall } from './logged-call.ts';
 
 /*
  * What qvis demands of a file, as its sources read it (quiclog/qvis, October 2025: FileLoader.ts, textsequencejsontoqlog.ts,
@@ -59,20 +58,7 @@ let directory: string;
 let traces: { readonly name: string; readonly head: Head; readonly events: readonly Event[] }[];
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'parley-qvis-'));
-  const logs = new QlogDirectory(directory);
-  const observer = { observer: logs.observer };
-  const loss = { toServer: 0.05, toClient: 0.05 };
-  const pair = new QuicPair({ seed: 4, loss, clientOptions: observer, serverOptions: observer });
-  const { client, server } = pair.establish();
-  const stream = client.openStream('unidirectional')!;
-  client.writeStream(stream, new Uint8Array(100_000), true);
-  pair.run(() => pair.has(client, 'streamFinished'));
-  pair.translate(CLIENT_ADDRESS, { host: '198.51.100.7', port: 777 });
-  client.ping();
-  pair.run(() => pair.eventsOf(server, 'pathChanged').some((event) => event.validated));
-  client.close(0, 'done');
-  pair.run(undefined, 5000);
-  await logs.close();
+  await loggedCall(directory, { seed: 4, loss: { toServer: 0.05, toClient: 0.05 } });
   traces = readdirSync(directory).map((name) => ({
     name,
     ...load(readFileSync(join(directory, name), 'utf8')),

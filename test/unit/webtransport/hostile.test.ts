@@ -3,18 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeCapsule, encodeFrame } from '../../../proto/http3/index.ts';
 import { encodeFieldSection } from '../../../proto/http3/qpack/index.ts';
 import { concat } from '../../../proto/wire/index.ts';
-import { eventsOf, makePair, makeSession } from './pair.ts';
-
-const CONNECT = encodeFrame(
-  1,
-  encodeFieldSection([
-    [':method', 'CONNECT'],
-    [':protocol', 'webtransport'],
-    [':scheme', 'https'],
-    [':authority', 'a'],
-    [':path', '/voice'],
-  ]),
-);
+import { CONNECT, eventsOf, makePair, makeSession } from './pair.ts';
 
 const ACTION = fc.tuple(
   fc.constantFrom('connect', 'data', 'uni', 'bidi', 'datagram', 'reset', 'stop', 'accept', 'close'),

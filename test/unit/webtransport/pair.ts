@@ -1,3 +1,5 @@
+import { encodeFrame } from '../../../proto/http3/index.ts';
+import { encodeFieldSection } from '../../../proto/http3/qpack/index.ts';
 import type { QuicEvent } from '../../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
 import {
@@ -73,3 +75,15 @@ export function eventsOf<T extends WebTransportEvent['type']>(
 ): Extract<WebTransportEvent, { type: T }>[] {
   return side.events.filter((event): event is Extract<WebTransportEvent, { type: T }> => event.type === type);
 }
+
+/** HEADERS of a client that asks for a session at `/voice`, for tests that write the CONNECT stream by hand. */
+export const CONNECT = encodeFrame(
+  1,
+  encodeFieldSection([
+    [':method', 'CONNECT'],
+    [':protocol', 'webtransport'],
+    [':scheme', 'https'],
+    [':authority', 'a'],
+    [':path', '/voice'],
+  ]),
+);
