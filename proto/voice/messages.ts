@@ -8,6 +8,9 @@ export const VOICE_CODEC = 'pcm16';
 /** Samples per second, the only rate the Realtime API takes for PCM. */
 export const SAMPLE_RATE = 24_000;
 
+/** Responses that one message may name; a longer list goes in several. */
+export const MAX_CLEARED_RESPONSES = 64;
+
 const count = z.int().check(z.nonnegative());
 const measure = z.number().check(z.nonnegative());
 const name = z.string().check(z.minLength(1), z.maxLength(256));
@@ -33,6 +36,20 @@ export const playbackPositionSchema = z.object({
   cleared: z.boolean(),
 });
 export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
+
+/** Playback of these responses was stopped, and every position of theirs was reported: what was not named was not heard. */
+export const playbackClearedSchema = z.object({
+  type: z.literal('parley.playback.cleared'),
+  responseIds: z.array(name).check(z.minLength(1), z.maxLength(MAX_CLEARED_RESPONSES)),
+});
+export type PlaybackClearedMessage = z.infer<typeof playbackClearedSchema>;
+
+/**
+ * The page interrupts the model (`call.interrupt()`): the backend cancels a response that is still being made, cuts every
+ * response that the caller has not heard to its end, and truncates at what was heard.
+ */
+export const interruptSchema = z.object({ type: z.literal('parley.interrupt') });
+export type InterruptMessage = z.infer<typeof interruptSchema>;
 
 /**
  * An event of the Realtime API that has its place in the audio, such as `input_audio_buffer.commit`. Streams overtake each
@@ -64,12 +81,25 @@ export const readySchema = z.object({
 });
 export type ReadyMessage = z.infer<typeof readySchema>;
 
-/** Stop playback at once and drop what is buffered: of one item, or of all when none is named. */
+/**
+ * Stop playback of these responses at once, drop what is buffered of them and whatever of them still arrives, in any item.
+ * The page answers with its positions, then with `parley.playback.cleared`.
+ */
 export const playbackClearSchema = z.object({
   type: z.literal('parley.playback.clear'),
-  itemId: z.optional(name),
+  responseIds: z.array(name).check(z.minLength(1), z.maxLength(MAX_CLEARED_RESPONSES)),
 });
 export type PlaybackClearMessage = z.infer<typeof playbackClearSchema>;
+
+/**
+ * Microphone samples, of all stretches, that arrived at the backend in order. Sent when a stretch has ended and, while audio
+ * arrives, at least every 250 ms. A page that hangs up waits for its last sample.
+ */
+export const microphoneReceivedSchema = z.object({
+  type: z.literal('parley.microphone.received'),
+  samples: count,
+});
+export type MicrophoneReceivedMessage = z.infer<typeof microphoneReceivedSchema>;
 
 /** The client is seen at another address; the session goes on. */
 export const pathChangedSchema = z.object({
@@ -132,12 +162,15 @@ export type ErrorMessage = z.infer<typeof errorSchema>;
 const clientSchemas = {
   'parley.hello': helloSchema,
   'parley.playback.position': playbackPositionSchema,
+  'parley.playback.cleared': playbackClearedSchema,
+  'parley.interrupt': interruptSchema,
   'parley.ordered': orderedSchema,
 } as const;
 
 const serverSchemas = {
   'parley.ready': readySchema,
   'parley.playback.clear': playbackClearSchema,
+  'parley.microphone.received': microphoneReceivedSchema,
   'parley.path_changed': pathChangedSchema,
   'parley.forwarder_changed': forwarderChangedSchema,
   'parley.draining': drainingSchema,
@@ -147,11 +180,17 @@ const serverSchemas = {
 } as const;
 
 /** Parley's own messages, client to server. */
-export type ClientMessage = HelloMessage | PlaybackPositionMessage | OrderedMessage;
+export type ClientMessage =
+  | HelloMessage
+  | PlaybackPositionMessage
+  | PlaybackClearedMessage
+  | InterruptMessage
+  | OrderedMessage;
 /** Parley's own messages, server to client. */
 export type ServerMessage =
   | ReadyMessage
   | PlaybackClearMessage
+  | MicrophoneReceivedMessage
   | PathChangedMessage
   | ForwarderChangedMessage
   | DrainingMessage
