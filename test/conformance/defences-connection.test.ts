@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_CRYPTO_BUFFER_OCTETS, MAX_CRYPTO_PIECES } from '../../proto/quic/connection/crypto-streams.ts';
-import { MAX_SKIPPED_NUMBERS } from '../../proto/quic/connection/skipped-numbers.ts';
+import {
+  MAX_CRYPTO_BUFFER_OCTETS,
+  MAX_CRYPTO_PIECES,
+} from '../../proto/quic/connection/handshake/crypto-streams.ts';
+import { MAX_SKIPPED_NUMBERS } from '../../proto/quic/connection/send/skipped-numbers.ts';
 import type { Frame } from '../../proto/quic/frames/index.ts';
 import { atLevel } from '../support/conformance-levels.ts';
 import { ackRanges, liveClient, liveServer } from '../support/conformance-peer.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   MAX_ISSUED_CONNECTION_IDS,
   MAX_LINGERING_CONNECTION_IDS,
-} from '../../proto/quic/connection/local-connection-ids.ts';
+} from '../../proto/quic/connection/ids/local-connection-ids.ts';
 import type { Frame } from '../../proto/quic/frames/index.ts';
 import { parsePacket } from '../../proto/quic/packet/index.ts';
 import { live, liveClient, liveServer, type RawPeer } from '../support/conformance-peer.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_PATHS, MAX_PENDING_RESPONSES } from '../../proto/quic/connection/paths.ts';
+import { MAX_PATHS, MAX_PENDING_RESPONSES } from '../../proto/quic/connection/path/paths.ts';
 import type { Frame } from '../../proto/quic/frames/index.ts';
 import type { Address } from '../../proto/quic/index.ts';
 import { PEER_ADDRESS } from '../support/conformance-engine.ts';

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_UNDECRYPTED_OCTETS, MAX_UNDECRYPTED_PACKETS } from '../../proto/quic/connection/undecrypted.ts';
+import {
+  MAX_UNDECRYPTED_OCTETS,
+  MAX_UNDECRYPTED_PACKETS,
+} from '../../proto/quic/connection/receive/undecrypted.ts';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { type AeadLimits, ApplicationKeys } from '../../proto/quic/protection/index.ts';
 import { concat, Writer } from '../../proto/wire/index.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CapsuleParser } from '../../proto/http3/index.ts';
-import { MAX_QUEUED_DATAGRAMS } from '../../proto/quic/connection/datagrams.ts';
+import { MAX_QUEUED_DATAGRAMS } from '../../proto/quic/connection/send/datagrams.ts';
 import type { Frame } from '../../proto/quic/frames/index.ts';
 import { MAX_BUFFERED_DATAGRAMS } from '../../proto/webtransport/sessions.ts';
 import { liveServer } from '../support/conformance-peer.ts';

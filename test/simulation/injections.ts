@@ -1,6 +1,6 @@
 import { AckTracker } from '../../proto/quic/ack/index.ts';
-import { LocalConnectionIds } from '../../proto/quic/connection/local-connection-ids.ts';
-import { PathState } from '../../proto/quic/connection/paths.ts';
+import { LocalConnectionIds } from '../../proto/quic/connection/ids/local-connection-ids.ts';
+import { PathState } from '../../proto/quic/connection/path/paths.ts';
 import { QuicConnection, TransportError, TransportErrorCode } from '../../proto/quic/index.ts';
 import { Recovery } from '../../proto/quic/recovery/index.ts';
 import { ConnectionFlow } from '../../proto/quic/streams/flow.ts';

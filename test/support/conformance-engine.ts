@@ -1,9 +1,9 @@
 import { QuicConnection } from '../../proto/quic/connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../../proto/quic/connection/create.ts';
-import { ConnectionKeys } from '../../proto/quic/connection/keys.ts';
-import type { ConnectionIdRegistry } from '../../proto/quic/connection/local-connection-ids.ts';
+import { ConnectionKeys } from '../../proto/quic/connection/handshake/keys.ts';
+import type { ConnectionIdRegistry } from '../../proto/quic/connection/ids/local-connection-ids.ts';
+import type { ResetTokenWatch } from '../../proto/quic/connection/ids/remote-connection-ids.ts';
 import type { DropReason, QuicObserver } from '../../proto/quic/connection/observer.ts';
-import type { ResetTokenWatch } from '../../proto/quic/connection/remote-connection-ids.ts';
 import type { ConnectionState } from '../../proto/quic/connection/state.ts';
 import type { Address, Datagram, QuicEvent, TransportConfig } from '../../proto/quic/index.ts';
 import { parsePacket } from '../../proto/quic/packet/index.ts';

@@ -1,4 +1,4 @@
-import { CryptoReceiver } from '../../proto/quic/connection/crypto-streams.ts';
+import { CryptoReceiver } from '../../proto/quic/connection/handshake/crypto-streams.ts';
 import {
   type AckRange,
   type ConnectionCloseFrame,

@@ -1,5 +1,5 @@
 import type { CloseReason } from '../errors.ts';
-import { AMPLIFICATION_FACTOR } from './paths.ts';
+import { AMPLIFICATION_FACTOR } from './path/paths.ts';
 
 /** What a CONNECTION_CLOSE of ours says. */
 export interface CloseFrame {

@@ -2,13 +2,13 @@ import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { memoryOf, type QuicMemory } from './memory.ts';
-import { migrate } from './migration.ts';
-import { DATAGRAM_OVERHEAD_OCTETS } from './packet-builder.ts';
-import { askPreferredAddressAgain } from './preferred-address.ts';
-import { asTransportError, receiveDatagram } from './receive.ts';
+import { migrate } from './path/migration.ts';
+import { askPreferredAddressAgain } from './path/preferred-address.ts';
+import { asTransportError, receiveDatagram } from './receive/receive.ts';
+import { DATAGRAM_OVERHEAD_OCTETS } from './send/packet-builder.ts';
+import { transmitDatagram } from './send/transmit.ts';
 import type { ConnectionState } from './state.ts';
 import { handleDeadline, nextDeadline, startCloseTimer } from './timers.ts';
-import { transmitDatagram } from './transmit.ts';
 
 /**
  * One QUIC connection, client or server, as a state machine: datagrams and times in, datagrams, a deadline and events

@@ -3,12 +3,12 @@ import { UsageError } from '../errors.ts';
 import { encodeTransportParameters, type TransportParameters } from '../transport-parameters.ts';
 import type { Address, Path, RandomSource } from '../types.ts';
 import { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './config.ts';
-import { pumpTls } from './handshake.ts';
-import { ConnectionKeys } from './keys.ts';
-import { type ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
+import { pumpTls } from './handshake/handshake.ts';
+import { ConnectionKeys } from './handshake/keys.ts';
+import { type ConnectionIdRegistry, LocalConnectionIds } from './ids/local-connection-ids.ts';
+import { RemoteConnectionIds, type ResetTokenWatch } from './ids/remote-connection-ids.ts';
 import { observing, type QuicObserver } from './observer.ts';
-import { encodePreferredAddress, type PreferredAddresses } from './preferred-address.ts';
-import { RemoteConnectionIds, type ResetTokenWatch } from './remote-connection-ids.ts';
+import { encodePreferredAddress, type PreferredAddresses } from './path/preferred-address.ts';
 import { ConnectionState } from './state.ts';
 
 /** Octets of the Destination CID that a client makes up; at least 8 (RFC 9000 §7.2). */

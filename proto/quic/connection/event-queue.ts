@@ -1,6 +1,6 @@
 import type { QuicEvent } from '../events.ts';
 import type { StreamSet } from '../streams/index.ts';
-import { DatagramQueue } from './datagrams.ts';
+import { DatagramQueue } from './send/datagrams.ts';
 
 /** Orders what a connection tells its owner: its own news, then streams, then datagrams, `closed` last of all. */
 export class EventQueue {

@@ -7,19 +7,19 @@ import { type StreamIntent, StreamSet } from '../streams/index.ts';
 import type { TransportParameters } from '../transport-parameters.ts';
 import type { Address, Path, RandomSource } from '../types.ts';
 import { CloseState } from './close-state.ts';
-import { Coin } from './coin.ts';
 import type { TransportConfig } from './config.ts';
-import { CryptoReceiver, CryptoSender } from './crypto-streams.ts';
-import { DatagramQueue } from './datagrams.ts';
 import { EventQueue } from './event-queue.ts';
-import type { ConnectionKeys } from './keys.ts';
-import type { ConnectionIdRegistry, LocalConnectionIds } from './local-connection-ids.ts';
+import { CryptoReceiver, CryptoSender } from './handshake/crypto-streams.ts';
+import type { ConnectionKeys } from './handshake/keys.ts';
+import type { ConnectionIdRegistry, LocalConnectionIds } from './ids/local-connection-ids.ts';
+import type { RemoteConnectionIds } from './ids/remote-connection-ids.ts';
 import type { DropReason, QuicObserver, SpaceName } from './observer.ts';
-import { PathMtu } from './path-mtu.ts';
-import { PathState, PathTable } from './paths.ts';
-import type { RemoteConnectionIds } from './remote-connection-ids.ts';
-import { SkippedNumbers } from './skipped-numbers.ts';
-import { UndecryptedBuffer } from './undecrypted.ts';
+import { PathMtu } from './path/path-mtu.ts';
+import { PathState, PathTable } from './path/paths.ts';
+import { UndecryptedBuffer } from './receive/undecrypted.ts';
+import { DatagramQueue } from './send/datagrams.ts';
+import { RandomBits } from './send/random-bits.ts';
+import { SkippedNumbers } from './send/skipped-numbers.ts';
 
 /** What a packet carried, in terms of what to do when it is lost or delivered. Loss brings back the intent, not the octets. */
 export type Intent =
@@ -100,7 +100,7 @@ export class ConnectionState {
   readonly remoteIds: RemoteConnectionIds;
   readonly keys: ConnectionKeys;
   readonly undecrypted = new UndecryptedBuffer();
-  readonly coin: Coin;
+  readonly randomBits: RandomBits;
   readonly mtu: PathMtu;
   /** 1-RTT packet numbers left out to catch a peer that acknowledges blindly. */
   readonly skipped: SkippedNumbers;
@@ -161,7 +161,7 @@ export class ConnectionState {
     this.role = role;
     this.config = config;
     this.random = options.random;
-    this.coin = new Coin(options.random);
+    this.randomBits = new RandomBits(options.random);
     this.skipped = new SkippedNumbers(options.random);
     this.observer = options.observer;
     this.registry = options.registry;
@@ -202,7 +202,7 @@ export class ConnectionState {
 
   /** Whether the next packet's Fixed Bit is sent as 0: at random, to peers that take it (RFC 9287 §3.1). */
   get zeroFixedBit(): boolean {
-    return this.config.greaseQuicBit && this.peerParameters?.greaseQuicBit === true && this.coin.flip();
+    return this.config.greaseQuicBit && this.peerParameters?.greaseQuicBit === true && this.randomBits.next();
   }
 
   get isClient(): boolean {

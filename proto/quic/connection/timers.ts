@@ -1,7 +1,7 @@
 import { PacketSpace } from '../recovery/index.ts';
-import { onPacketsLost, requeue } from './acks.ts';
-import { onValidationFailed, releaseIds } from './migration.ts';
-import { onMtuTimeout } from './mtu-probes.ts';
+import { onValidationFailed, releaseIds } from './path/migration.ts';
+import { onMtuTimeout } from './path/mtu-probes.ts';
+import { onPacketsLost, requeue } from './send/acks.ts';
 import type { ConnectionState } from './state.ts';
 
 /** Probe timeouts that closing and draining last (RFC 9000 §10.2), and that an idle timeout is at least (§10.1). */

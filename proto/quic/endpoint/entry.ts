@@ -1,6 +1,6 @@
 import type { QuicConnection } from '../connection/connection.ts';
-import type { ConnectionIdRegistry } from '../connection/local-connection-ids.ts';
-import type { ResetTokenWatch } from '../connection/remote-connection-ids.ts';
+import type { ConnectionIdRegistry } from '../connection/ids/local-connection-ids.ts';
+import type { ResetTokenWatch } from '../connection/ids/remote-connection-ids.ts';
 import type { Scheduled } from './deadline-heap.ts';
 
 /** What an entry needs of its endpoint. */

@@ -9,7 +9,7 @@ import type {
 import type { TransportConfig } from '../connection/config.ts';
 import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
-import type { PreferredAddresses } from '../connection/preferred-address.ts';
+import type { PreferredAddresses } from '../connection/path/preferred-address.ts';
 import type { QuicEvent } from '../events.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RemoteConnectionIds } from '../../../proto/quic/connection/remote-connection-ids.ts';
+import { RemoteConnectionIds } from '../../../proto/quic/connection/ids/remote-connection-ids.ts';
 
 const noWatch = { watch: () => {}, unwatch: () => {} };
 const LIMIT = 4;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { transportConfig } from '../../../proto/quic/connection/create.ts';
-import { DatagramQueue } from '../../../proto/quic/connection/datagrams.ts';
+import { DatagramQueue } from '../../../proto/quic/connection/send/datagrams.ts';
 import { DeadlineHeap, type Scheduled } from '../../../proto/quic/endpoint/deadline-heap.ts';
 import { QuicEndpoint, UsageError } from '../../../proto/quic/index.ts';
 import {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { CryptoReceiver, CryptoSender } from '../../../proto/quic/connection/crypto-streams.ts';
-import { LocalConnectionIds } from '../../../proto/quic/connection/local-connection-ids.ts';
-import { PathState } from '../../../proto/quic/connection/paths.ts';
-import { RemoteConnectionIds } from '../../../proto/quic/connection/remote-connection-ids.ts';
+import { CryptoReceiver, CryptoSender } from '../../../proto/quic/connection/handshake/crypto-streams.ts';
+import { LocalConnectionIds } from '../../../proto/quic/connection/ids/local-connection-ids.ts';
+import { RemoteConnectionIds } from '../../../proto/quic/connection/ids/remote-connection-ids.ts';
+import { PathState } from '../../../proto/quic/connection/path/paths.ts';
 import { TransportError } from '../../../proto/quic/index.ts';
 import { seededNumbers, seededRandom } from '../../support/quic-fixtures.ts';
 import { CLIENT_ADDRESS, QuicPair, SERVER_ADDRESS } from '../../support/quic-pair.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PathMtu } from '../../../proto/quic/connection/path-mtu.ts';
+import { PathMtu } from '../../../proto/quic/connection/path/path-mtu.ts';
 import { CLIENT_ADDRESS, type PairOptions, QuicPair } from '../../support/quic-pair.ts';
 
 /** Runs a search over a path that carries `passes` octets; what it probed and found. */

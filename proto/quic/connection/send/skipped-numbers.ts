@@ -1,6 +1,6 @@
-import { TransportError, TransportErrorCode } from '../errors.ts';
-import { type AckRange, FrameType } from '../frames/index.ts';
-import type { RandomSource } from '../types.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
+import { type AckRange, FrameType } from '../../frames/index.ts';
+import type { RandomSource } from '../../types.ts';
 
 /** Skipped numbers that are remembered; the oldest go first. At one per 32 packets or fewer they span any window. */
 export const MAX_SKIPPED_NUMBERS = 64;

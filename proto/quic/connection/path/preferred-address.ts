@@ -1,9 +1,9 @@
-import { formatIp, IP_OCTETS, parseIp } from '../../wire/index.ts';
-import type { PreferredAddress } from '../transport-parameters.ts';
-import { type Address, sameAddress } from '../types.ts';
-import type { IssuedConnectionId } from './local-connection-ids.ts';
+import { formatIp, IP_OCTETS, parseIp } from '../../../wire/index.ts';
+import type { PreferredAddress } from '../../transport-parameters.ts';
+import { type Address, sameAddress } from '../../types.ts';
+import type { IssuedConnectionId } from '../ids/local-connection-ids.ts';
+import type { ConnectionState } from '../state.ts';
 import { addPath, beginPath, destinationOf, releaseIds, startValidation, switchTo } from './migration.ts';
-import type { ConnectionState } from './state.ts';
 
 const IPV4_OCTETS = 4;
 

@@ -1,10 +1,10 @@
-import type { CryptoLevel, TlsEvent } from '../../tls/index.ts';
-import { equalOctets } from '../../wire/index.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
-import { PacketSpace } from '../recovery/index.ts';
-import { decodeTransportParameters } from '../transport-parameters.ts';
-import { applyDatagramSize } from './mtu-probes.ts';
-import type { ConnectionState, SpaceState } from './state.ts';
+import type { CryptoLevel, TlsEvent } from '../../../tls/index.ts';
+import { equalOctets } from '../../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
+import { PacketSpace } from '../../recovery/index.ts';
+import { decodeTransportParameters } from '../../transport-parameters.ts';
+import { applyDatagramSize } from '../path/mtu-probes.ts';
+import type { ConnectionState, SpaceState } from '../state.ts';
 
 function spaceOf(state: ConnectionState, level: CryptoLevel): SpaceState {
   if (level === 'initial') return state.spaces[0];

@@ -1,4 +1,4 @@
-import type { Writer } from '../../wire/index.ts';
+import type { Writer } from '../../../wire/index.ts';
 import {
   cryptoOverhead,
   datagramOverhead,
@@ -10,11 +10,11 @@ import {
   writePathResponse,
   writePing,
   writeRetireConnectionId,
-} from '../frames/index.ts';
-import { TAG_OCTETS } from '../protection/index.ts';
+} from '../../frames/index.ts';
+import { TAG_OCTETS } from '../../protection/index.ts';
+import type { PathState } from '../path/paths.ts';
+import type { ConnectionState, Intent, SpaceState } from '../state.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
-import type { PathState } from './paths.ts';
-import type { ConnectionState, Intent, SpaceState } from './state.ts';
 
 /** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
 export const DATAGRAM_OVERHEAD_OCTETS = 1 + 20 + 4 + TAG_OCTETS + 3;

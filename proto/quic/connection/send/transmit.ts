@@ -1,11 +1,14 @@
-import type { Writer } from '../../wire/index.ts';
-import { TransportErrorCode } from '../errors.ts';
-import { writeConnectionClose } from '../frames/index.ts';
-import type { Datagram } from '../types.ts';
+import type { Writer } from '../../../wire/index.ts';
+import { TransportErrorCode } from '../../errors.ts';
+import { writeConnectionClose } from '../../frames/index.ts';
+import type { Datagram } from '../../types.ts';
+import { discardInitial } from '../handshake/handshake.ts';
+import { destinationOf } from '../path/migration.ts';
+import { draftMtuProbe } from '../path/mtu-probes.ts';
+import type { PathState } from '../path/paths.ts';
+import type { ConnectionState, SpaceState } from '../state.ts';
+import { onPacketSentTimers, startCloseTimer } from '../timers.ts';
 import { DatagramDraft, MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
-import { discardInitial } from './handshake.ts';
-import { destinationOf } from './migration.ts';
-import { draftMtuProbe } from './mtu-probes.ts';
 import {
   hasElicitingWork,
   type Payload,
@@ -13,9 +16,6 @@ import {
   writeElicitingFrames,
   writePathFrames,
 } from './packet-builder.ts';
-import type { PathState } from './paths.ts';
-import type { ConnectionState, SpaceState } from './state.ts';
-import { onPacketSentTimers, startCloseTimer } from './timers.ts';
 
 /** Less than this is not worth a packet: a short header with the longest CID, a tag and a small frame. */
 const MIN_SEND_OCTETS = 64;

@@ -1,8 +1,8 @@
-import { TransportErrorCode } from '../errors.ts';
-import { type Address, type Path, sameAddress } from '../types.ts';
+import { TransportErrorCode } from '../../errors.ts';
+import { type Address, type Path, sameAddress } from '../../types.ts';
+import type { ConnectionState } from '../state.ts';
 import { applyDatagramSize } from './mtu-probes.ts';
 import { onlyPortChanged, type PathState } from './paths.ts';
-import type { ConnectionState } from './state.ts';
 
 /** kInitialRtt of RFC 9002 §6.2.2 gives this PTO for a path of which nothing is known. */
 const UNKNOWN_PATH_PTO_MS = 999;

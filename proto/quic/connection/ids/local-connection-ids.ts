@@ -1,5 +1,5 @@
-import { equalOctets } from '../../wire/index.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import { equalOctets } from '../../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
 
 /** A CID of ours with the token that resets it. */
 export interface IssuedConnectionId {

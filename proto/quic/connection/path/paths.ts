@@ -1,5 +1,5 @@
-import { equalOctets } from '../../wire/index.ts';
-import { type Address, type Path, type RandomSource, sameAddress, samePath } from '../types.ts';
+import { equalOctets } from '../../../wire/index.ts';
+import { type Address, type Path, type RandomSource, sameAddress, samePath } from '../../types.ts';
 
 /** What an unvalidated address may be sent, as a multiple of what came from it (RFC 9000 §8.1). */
 export const AMPLIFICATION_FACTOR = 3;

@@ -1,8 +1,13 @@
-import { equalOctets } from '../../wire/index.ts';
-import { type RetryPacket, VERSION_1, type VersionNegotiationPacket, verifyRetry } from '../packet/index.ts';
-import { PacketSpace } from '../recovery/index.ts';
-import { requeue } from './acks.ts';
-import type { ConnectionState } from './state.ts';
+import { equalOctets } from '../../../wire/index.ts';
+import {
+  type RetryPacket,
+  VERSION_1,
+  type VersionNegotiationPacket,
+  verifyRetry,
+} from '../../packet/index.ts';
+import { PacketSpace } from '../../recovery/index.ts';
+import { requeue } from '../send/acks.ts';
+import type { ConnectionState } from '../state.ts';
 
 /** Client: follows one Retry, before anything else came (RFC 9000 §17.2.5.2). Anything odd is dropped, not answered. */
 export function onRetry(state: ConnectionState, header: RetryPacket, data: Uint8Array, now: number): void {

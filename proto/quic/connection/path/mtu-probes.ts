@@ -1,7 +1,7 @@
-import { writePing } from '../frames/index.ts';
-import { PacketSpace, type SentPacket } from '../recovery/index.ts';
-import { DatagramDraft } from './datagram-draft.ts';
-import type { ConnectionState, Intent } from './state.ts';
+import { writePing } from '../../frames/index.ts';
+import { PacketSpace, type SentPacket } from '../../recovery/index.ts';
+import { DatagramDraft } from '../send/datagram-draft.ts';
+import type { ConnectionState, Intent } from '../state.ts';
 
 /** Probe timeouts in a row after which large packets are taken to vanish on the path. */
 const BLACK_HOLE_PTOS = 2;

@@ -1,10 +1,10 @@
-import type { RandomSource } from '../types.ts';
+import type { RandomSource } from '../../types.ts';
 
 /** Octets drawn at a time: one call for 256 packets. */
 const POOL_OCTETS = 32;
 
-/** Fair coins out of a random source, a bit each. */
-export class Coin {
+/** Random bits out of a random source, one at a time. */
+export class RandomBits {
   readonly #random: RandomSource;
   #pool: Uint8Array = new Uint8Array(0);
   #at = 0;
@@ -13,7 +13,7 @@ export class Coin {
     this.#random = random;
   }
 
-  flip(): boolean {
+  next(): boolean {
     if (this.#at >= this.#pool.length * 8) {
       this.#pool = this.#random(POOL_OCTETS);
       this.#at = 0;

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
-import { equalOctets } from '../../wire/index.ts';
-import { RangeSet } from '../ack/index.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import { equalOctets } from '../../../wire/index.ts';
+import { RangeSet } from '../../ack/index.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
 
 /** Octets of a stateless reset token (RFC 9000 §10.3). */
 export const RESET_TOKEN_OCTETS = 16;

@@ -1,15 +1,15 @@
-import { Writer } from '../../wire/index.ts';
-import { decodeFrames, type Frame } from '../frames/index.ts';
+import { Writer } from '../../../wire/index.ts';
+import { decodeFrames, type Frame } from '../../frames/index.ts';
 import {
   finishPacket,
   type PacketSealer,
   packetNumberLength,
   writeLongHeader,
   writeShortHeader,
-} from '../packet/index.ts';
-import { TAG_OCTETS } from '../protection/index.ts';
+} from '../../packet/index.ts';
+import { TAG_OCTETS } from '../../protection/index.ts';
+import type { ConnectionState, SpaceState } from '../state.ts';
 import type { Payload } from './packet-builder.ts';
-import type { ConnectionState, SpaceState } from './state.ts';
 
 /** UDP payload that a datagram with an Initial must have (RFC 9000 §14.1). */
 export const MIN_INITIAL_DATAGRAM_OCTETS = 1200;

@@ -1,4 +1,4 @@
-import type { Address, Path } from '../types.ts';
+import type { Address, Path } from '../../types.ts';
 
 /** Packets kept until their keys come: a server's flight or a client's first 1-RTT packets, reordered. */
 export const MAX_UNDECRYPTED_PACKETS = 16;

@@ -1,5 +1,5 @@
-import { RangeSet } from '../ack/index.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import { RangeSet } from '../../ack/index.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
 
 /** Octets of out-of-order handshake data held beyond what TLS has taken (RFC 9000 §7.5 asks for at least 4096). */
 export const MAX_CRYPTO_BUFFER_OCTETS = 64 * 1024;

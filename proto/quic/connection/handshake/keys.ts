@@ -1,5 +1,5 @@
-import type { CipherSuite } from '../../tls/index.ts';
-import { ApplicationKeys, deriveInitialKeys, PacketKeys } from '../protection/index.ts';
+import type { CipherSuite } from '../../../tls/index.ts';
+import { ApplicationKeys, deriveInitialKeys, PacketKeys } from '../../protection/index.ts';
 
 /** Keys of both directions of the Initial or the Handshake space. */
 export interface KeyPair {

@@ -1,19 +1,19 @@
-import { TlsAlertError } from '../../tls/index.ts';
-import { equalOctets, WireError } from '../../wire/index.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
-import { decodeFrames } from '../frames/index.ts';
-import { type LongPacket, type ParsedPacket, parsePacket, type ShortPacket } from '../packet/index.ts';
-import type { OpenedPacket } from '../protection/index.ts';
-import { type Address, type Datagram, sameAddress, samePath } from '../types.ts';
-import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
+import { TlsAlertError } from '../../../tls/index.ts';
+import { equalOctets, WireError } from '../../../wire/index.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
+import { decodeFrames } from '../../frames/index.ts';
+import { type LongPacket, type ParsedPacket, parsePacket, type ShortPacket } from '../../packet/index.ts';
+import type { OpenedPacket } from '../../protection/index.ts';
+import { type Address, type Datagram, sameAddress, samePath } from '../../types.ts';
+import { discardInitial } from '../handshake/handshake.ts';
+import { onRetry, onVersionNegotiation } from '../handshake/retry.ts';
+import type { DropReason } from '../observer.ts';
+import { addPath, onPacketElsewhere } from '../path/migration.ts';
+import type { PathState } from '../path/paths.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from '../send/datagram-draft.ts';
+import type { ConnectionState, SpaceState } from '../state.ts';
+import { onPacketReceivedTimers, startCloseTimer } from '../timers.ts';
 import { handleFrame } from './frame-handlers.ts';
-import { discardInitial } from './handshake.ts';
-import { addPath, onPacketElsewhere } from './migration.ts';
-import type { DropReason } from './observer.ts';
-import type { PathState } from './paths.ts';
-import { onRetry, onVersionNegotiation } from './retry.ts';
-import type { ConnectionState, SpaceState } from './state.ts';
-import { onPacketReceivedTimers, startCloseTimer } from './timers.ts';
 
 /** A datagram now, or a packet of one that came earlier than its keys. */
 type Arrival = Pick<Datagram, 'data' | 'path'> & {

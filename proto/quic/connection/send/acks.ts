@@ -1,7 +1,7 @@
-import type { AckFrame } from '../frames/index.ts';
-import type { SentPacket } from '../recovery/index.ts';
-import { onMtuDelivered, onMtuLost } from './mtu-probes.ts';
-import type { ConnectionState, Intent, SpaceState } from './state.ts';
+import type { AckFrame } from '../../frames/index.ts';
+import type { SentPacket } from '../../recovery/index.ts';
+import { onMtuDelivered, onMtuLost } from '../path/mtu-probes.ts';
+import type { ConnectionState, Intent, SpaceState } from '../state.ts';
 
 /** ACK delays of the peer beyond this make no sense; it keeps a hostile exponent from overflowing. */
 const MAX_ACK_DELAY_MS = 60_000;

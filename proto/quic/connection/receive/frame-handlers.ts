@@ -1,18 +1,18 @@
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import { TransportError, TransportErrorCode } from '../../errors.ts';
 import {
   type ConnectionCloseFrame,
   type DatagramFrame,
   type FlowFrame,
   type Frame,
   FrameType,
-} from '../frames/index.ts';
-import type { StreamDirection } from '../types.ts';
-import { onAckFrame } from './acks.ts';
-import { onCryptoFrame, onHandshakeConfirmed } from './handshake.ts';
-import { onPathResponse } from './migration.ts';
-import type { PathState } from './paths.ts';
-import { moveToPreferredAddress, probePreferredAddress } from './preferred-address.ts';
-import type { ConnectionState, SpaceState } from './state.ts';
+} from '../../frames/index.ts';
+import type { StreamDirection } from '../../types.ts';
+import { onCryptoFrame, onHandshakeConfirmed } from '../handshake/handshake.ts';
+import { onPathResponse } from '../path/migration.ts';
+import type { PathState } from '../path/paths.ts';
+import { moveToPreferredAddress, probePreferredAddress } from '../path/preferred-address.ts';
+import { onAckFrame } from '../send/acks.ts';
+import type { ConnectionState, SpaceState } from '../state.ts';
 
 /** The packet whose frames are handled. */
 export interface PacketContext {
