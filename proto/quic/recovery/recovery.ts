@@ -32,6 +32,8 @@ export interface RecoveryOptions {
 /** Packets settled by an ACK frame, each list by ascending packet number. */
 export interface AckOutcome<Intent> {
   readonly acked: readonly SentPacket<Intent>[];
+  /** Acknowledged after they were called lost: their intents are delivered all the same (RFC 9000 §13.3). */
+  readonly late: readonly SentPacket<Intent>[];
   readonly lost: readonly SentPacket<Intent>[];
 }
 
@@ -113,7 +115,7 @@ export class Recovery<Intent> {
   }
 
   /**
-   * Handles an ACK frame (RFC 9002 Appendix A.7). The intents of `acked` are delivered; those of `lost` are to be sent
+   * Handles an ACK frame (RFC 9002 Appendix A.7). The intents of `acked` and `late` are delivered; those of `lost` are to be sent
    * again as far as they still matter. Throws `TransportError` PROTOCOL_VIOLATION when a packet is acknowledged that was
    * never sent (RFC 9000 §13.1).
    */
@@ -129,7 +131,8 @@ export class Recovery<Intent> {
     this.#lastEventMs = now;
     const inFlightBefore = this.#bytesInFlight;
     const acked = this.#takeAcked(state, ack);
-    if (acked.length === 0) return { acked, lost: [] };
+    const late = state.lost.takeAcked(ack.ranges, now, this.ptoMs());
+    if (acked.length === 0) return { acked, late, lost: [] };
     this.#sampleRtt(state, ack, acked, now);
     this.#handleEcn(state, ack, acked, now);
     const lost = this.#detectLost(state, now);
@@ -137,7 +140,7 @@ export class Recovery<Intent> {
     // RFC 9002 §6.2.1: a client that is not known to be validated keeps its backoff.
     if (this.#peerValidatedUs) this.#ptoCount = 0;
     this.#setPace(now);
-    return { acked, lost };
+    return { acked, late, lost };
   }
 
   /** Takes the newly acknowledged packets out, in ascending order. */

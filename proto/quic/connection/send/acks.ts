@@ -37,6 +37,7 @@ export function onAckFrame(
   if (space.name === 'application') state.keys.application?.acknowledged(largest, generation);
   space.largestAcked = Math.max(space.largestAcked, largest);
   for (const packet of outcome.acked) onPacketAcked(state, space, packet);
+  for (const packet of outcome.late) onPacketAcked(state, space, packet);
   onPacketsLost(state, space, outcome.lost, now);
   if (outcome.lost.length === 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
@@ -62,6 +63,8 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
         state.handshakeDoneAcked = true;
         break;
       case 'newConnectionId':
+        state.localIds.acked(intent.sequence);
+        break;
       case 'mtuProbe':
         break;
     }
