@@ -6,7 +6,7 @@ import {
   type TransportParameters,
 } from '../../proto/quic/transport-parameters.ts';
 import { concat } from '../../proto/wire/index.ts';
-import { ENGINE_ADDRESS, PEER_ADDRESS } from '../support/conformance-engine.ts';
+import { PEER_ADDRESS } from '../support/conformance-engine.ts';
 import type { Role } from '../support/conformance-levels.ts';
 import { liveClient, type RawPeer, rawClient, rawServer } from '../support/conformance-peer.ts';
 
@@ -349,18 +349,24 @@ describe('first packets (RFC 9000 §7.2)', () => {
     expect(engine.drops).toEqual(['wrong-connection-id']);
   });
 
-  test('RFC 9000 §9: before the handshake is done a server listens to one address only', () => {
+  test('RFC 9000 §8.1: an address that a client takes up within the handshake is sent three times what came from it', () => {
     const { peer, engine } = rawClient();
-    peer.autoHandshake = false;
-    peer.send('initial', { type: 'ping' });
-    engine.receive(
-      {
-        data: peer.packet('initial', [{ type: 'ping' }]),
-        path: { local: ENGINE_ADDRESS, remote: { ...PEER_ADDRESS, port: 1 } },
-      },
-      peer.now,
-    );
-    expect(engine.drops).toEqual(['wrong-address']);
+    const moved = { ...PEER_ADDRESS, port: 1 };
+    peer.onTlsSend = (level, data) => (level === 'initial' ? [data] : []);
+    peer.autoAck = false;
+    peer.settle();
+    const sentTo = (port: number) => peer.raw.filter(({ path }) => path.remote.port === port);
+    expect(sentTo(PEER_ADDRESS.port).length).toBeGreaterThan(0);
+    // A Handshake packet shows who sends it, but not that the server's packets reach the address that it came from.
+    const probe = peer.packet('handshake', [{ type: 'ping' }]);
+    peer.push(probe, moved);
+    const before = sentTo(PEER_ADDRESS.port).length;
+    peer.run(5_000);
+    const octets = sentTo(moved.port).reduce((sum, { data }) => sum + data.length, 0);
+    expect(octets).toBeGreaterThan(0);
+    expect(octets).toBeLessThanOrEqual(3 * probe.length);
+    expect(sentTo(PEER_ADDRESS.port)).toHaveLength(before);
+    expect(engine.drops).toEqual([]);
   });
 
   test('RFC 9000 §14.1: an Initial of a client in a datagram below 1200 octets is dropped at any time', () => {

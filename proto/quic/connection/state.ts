@@ -196,6 +196,7 @@ export class ConnectionState {
     this.events = new EventQueue(config.datagramReceiveQueueOctets);
     this.datagramsOut = new DatagramQueue(config.datagramSendQueueOctets);
     const path = new PathState(options.path, options.via, options.pathValidated);
+    path.first = true;
     path.peerUses = 0;
     this.paths = new PathTable(path);
   }

@@ -3,6 +3,7 @@ import { equalOctets } from '../../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../../errors.ts';
 import { PacketSpace } from '../../recovery/index.ts';
 import { decodeTransportParameters } from '../../transport-parameters.ts';
+import { validateAfterHandshake } from '../path/migration.ts';
 import { applyDatagramSize } from '../path/mtu-probes.ts';
 import type { ConnectionState, SpaceState } from '../state.ts';
 
@@ -126,6 +127,7 @@ function onComplete(state: ConnectionState, alpn: string, serverName: string | u
     // RFC 9001 §4.1.2: a server confirms at once and tells the client, which also acknowledges its Finished.
     state.handshakeDoneDue = true;
     onHandshakeConfirmed(state, now);
+    validateAfterHandshake(state, now);
   }
 }
 

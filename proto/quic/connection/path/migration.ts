@@ -123,6 +123,23 @@ function followPeer(state: ConnectionState, path: PathState, newConnectionId: bo
   announcePath(state, previous.path, path.validated, now);
 }
 
+/**
+ * Server: the client's address changed within the handshake, as when its NAT forgot it. No client migrates by intent before the
+ * handshake is confirmed (RFC 9000 §9), so nothing is to be hidden and the CID stays. What is sent to the new address is limited as to
+ * any that is not proved (§8.1) until the client answers a PATH_CHALLENGE, which has to wait for the handshake.
+ */
+export function followInHandshake(state: ConnectionState, path: PathState, now: number): void {
+  const previous = switchTo(state, path, undefined, now);
+  if (!onlyPortChanged(previous.path, path.path)) beginPath(state, now);
+  announcePath(state, previous.path, path.validated, now);
+}
+
+/** Server: the handshake is complete; an address that the client took up on the way is still to be proved. */
+export function validateAfterHandshake(state: ConnectionState, now: number): void {
+  const { active } = state.paths;
+  if (!active.validated && !active.isValidating) startValidation(state, active, now);
+}
+
 export function onPathResponse(state: ConnectionState, data: Uint8Array, now: number): void {
   const wasValid = state.paths.active.validated;
   const path = state.paths.onResponse(data);

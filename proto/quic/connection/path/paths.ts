@@ -17,6 +17,8 @@ export class PathState {
   /** The forwarder that the latest packet of this path came through. */
   via: Address | undefined;
   validated: boolean;
+  /** The client's first packet came by it. */
+  first = false;
   /** The peer's address needs no proof here: only our own is new. */
   unlimited = false;
   /** The peer's CID that only this path uses while it is not the one in use. */

@@ -4,11 +4,11 @@ import { TransportError, TransportErrorCode } from '../../errors.ts';
 import { decodeFrames } from '../../frames/index.ts';
 import { type LongPacket, type ParsedPacket, parsePacket, type ShortPacket } from '../../packet/index.ts';
 import type { OpenedPacket } from '../../protection/index.ts';
-import { type Address, type Datagram, sameAddress, samePath } from '../../types.ts';
+import { type Address, type Datagram, sameAddress } from '../../types.ts';
 import { discardInitial } from '../handshake/handshake.ts';
 import { onRetry, onVersionNegotiation } from '../handshake/retry.ts';
 import type { DropReason } from '../observer.ts';
-import { addPath, onPacketElsewhere } from '../path/migration.ts';
+import { addPath, followInHandshake, onPacketElsewhere } from '../path/migration.ts';
 import type { PathState } from '../path/paths.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from '../send/datagram-draft.ts';
 import type { ConnectionState, SpaceState } from '../state.ts';
@@ -170,7 +170,7 @@ function refuse(state: ConnectionState, datagram: Arrival, header: Protected): D
   if (state.isClient) {
     // RFC 9000 §9: a server does not move; what comes from elsewhere is not its.
     if (!isOfServer(state, datagram.path.remote)) return 'wrong-address';
-  } else if (!state.complete && !samePath(datagram.path, active)) return 'wrong-address';
+  } else if (!state.complete && !sameAddress(datagram.path.local, active.local)) return 'wrong-address';
   // RFC 9000 §7.2: the peer keeps the Source CID of its first packet.
   if (header.type !== 'oneRtt' && state.peerSourceId !== undefined)
     if (!equalOctets(header.sourceConnectionId, state.peerSourceId)) return 'wrong-connection-id';
@@ -249,7 +249,8 @@ function processPacket(
   // RFC 9000 §13.2.5: the wait for its keys is part of the delay that its acknowledgement tells.
   space.ack.onPacketReceived(opened.packetNumber, ackEliciting, datagram.receivedAt ?? now);
   if (header.type === 'handshake' && !state.isClient) {
-    path.validated = true;
+    // RFC 9000 §8.1: it shows that the client has our Initial, which went to the address of its first packet and no other.
+    if (path.first) path.validated = true;
     discardInitial(state, now);
   }
   followPath(state, datagram, header, space, opened.packetNumber, path, probing, now);
@@ -289,6 +290,8 @@ function followPath(
   now: number,
 ): void {
   const newest = packetNumber === space.ack.largestReceived;
+  if (!state.isClient && !state.complete && newest && path !== state.paths.active)
+    followInHandshake(state, path, now);
   if (header.type === 'oneRtt' && !state.isClient) {
     const sequence = state.localIds.sequenceOf(header.destinationConnectionId);
     if (path !== state.paths.active) onPacketElsewhere(state, path, sequence, newest && !probing, now);

@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest';
+import { CLIENT_ADDRESS, QuicPair } from '../../support/quic-pair.ts';
+import { patternOctets } from '../../support/quic-traffic.ts';
+
+const DELAY_MS = 50;
+
+/** Rebinds once or more within the handshake; gives how it went and how long it took. */
+function attempt(seed: number, rebindAtMs: readonly number[], host = CLIENT_ADDRESS.host) {
+  const pair = new QuicPair({ seed, delayMs: DELAY_MS });
+  const client = pair.connect();
+  const start = pair.now;
+  rebindAtMs.forEach((at, index) => {
+    pair.run(() => false, start + at - pair.now);
+    pair.translate(CLIENT_ADDRESS, { host, port: 40_000 + index });
+  });
+  const confirmed = pair.run(() => pair.has(client, 'handshakeConfirmed'), 10_000);
+  const tookMs = pair.now - start;
+  const server = pair.accepted[0]!;
+  const port = 40_000 + rebindAtMs.length - 1;
+  return { pair, client, server, confirmed, tookMs, port };
+}
+
+describe('the client’s address changes within the handshake (RFC 9000 §9)', () => {
+  // On its way: the first Initial, the server's flight, the client's Finished, HANDSHAKE_DONE.
+  test.each([10, 45, 60, 95, 110, 145, 160, 195])(
+    '%i ms after it began: it completes, and data flows',
+    (at) => {
+      for (const host of [CLIENT_ADDRESS.host, '203.0.113.9']) {
+        for (let seed = 1; seed <= 12; seed++) {
+          const { pair, client, server, confirmed, tookMs, port } = attempt(seed, [at], host);
+          expect(confirmed).toBe(true);
+          expect(tookMs).toBeLessThan(3_500);
+          const id = client.openStream('unidirectional')!;
+          client.writeStream(id, patternOctets(0, 20_000), true);
+          expect(pair.run(() => pair.has(client, 'streamFinished'), 10_000)).toBe(true);
+          expect(server.path.remote).toEqual({ host, port });
+        }
+      }
+    },
+  );
+
+  test('again and again: it completes as well, and the last address is validated', () => {
+    const { pair, server, confirmed, port } = attempt(3, [10, 60, 1_100]);
+    expect(confirmed).toBe(true);
+    pair.run(() => pair.eventsOf(server, 'pathChanged').some(({ validated }) => validated), 5_000);
+    const last = pair.eventsOf(server, 'pathChanged').at(-1)!;
+    expect(last).toMatchObject({ validated: true, path: { remote: { port } } });
+  });
+});
