@@ -358,7 +358,7 @@ describe('first packets (RFC 9000 §7.2)', () => {
     const sentTo = (port: number) => peer.raw.filter(({ path }) => path.remote.port === port);
     expect(sentTo(PEER_ADDRESS.port).length).toBeGreaterThan(0);
     // A Handshake packet shows who sends it, but not that the server's packets reach the address that it came from.
-    const probe = peer.packet('handshake', [{ type: 'ping' }]);
+    const probe = peer.packet('handshake', [{ type: 'ping' }], { padTo: 600 });
     peer.push(probe, moved);
     const before = sentTo(PEER_ADDRESS.port).length;
     peer.run(5_000);
