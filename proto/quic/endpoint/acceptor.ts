@@ -2,10 +2,16 @@ import { hkdfExpandLabel } from '../../tls/index.ts';
 import { equalOctets, Writer } from '../../wire/index.ts';
 import { ConnectionKeys } from '../connection/handshake/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
-import { MIN_INITIAL_DATAGRAM_OCTETS } from '../connection/send/datagram-draft.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import { writeConnectionClose } from '../frames/index.ts';
-import { buildRetry, finishPacket, type LongPacket, TokenCodec, writeLongHeader } from '../packet/index.ts';
+import {
+  buildRetry,
+  finishPacket,
+  type LongPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
+  TokenCodec,
+  writeLongHeader,
+} from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
 import type { ServerOptions } from './options.ts';
 

@@ -2,10 +2,12 @@ import type { TransportConfig } from '../connection/config.ts';
 import { QuicConnection } from '../connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../connection/create.ts';
 import { combineObservers, type DropReason, NO_OBSERVER, type QuicObserver } from '../connection/observer.ts';
+import { DatagramSlab } from '../connection/send/datagram-slab.ts';
 import type { ConnectionState } from '../connection/state.ts';
 import { UsageError } from '../errors.ts';
 import {
   type LongPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
   MIN_RESET_OCTETS,
   type ParsedPacket,
   parsePacket,
@@ -20,8 +22,6 @@ import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } fr
 import { StatelessSender } from './stateless.ts';
 import { WorkQueue } from './work-queue.ts';
 
-/** A version that nobody speaks comes in a datagram of at least this many octets, or is not answered (RFC 9000 §6.1). */
-const MIN_NEGOTIATED_OCTETS = 1200;
 const FIXED_BIT = 0x40;
 const UNKNOWN_ADDRESS: Address = Object.freeze({ host: '0.0.0.0', port: 0 });
 
@@ -46,6 +46,7 @@ export class QuicEndpoint {
   readonly #toSend = new WorkQueue<ConnectionEntry>();
   readonly #toPoll = new WorkQueue<ConnectionEntry>();
   readonly #incoming = new WorkQueue<QuicConnection>();
+  readonly #slab = new DatagramSlab();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   #halfOpen = 0;
@@ -106,6 +107,7 @@ export class QuicEndpoint {
       path: { local, remote },
       via: undefined,
       localId: this.#table.issue(entry),
+      slab: this.#slab,
       now,
       tls: {
         serverName,
@@ -201,7 +203,7 @@ export class QuicEndpoint {
       this.#drop('not-accepting', octets, now);
       return;
     }
-    if (octets < MIN_NEGOTIATED_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
+    if (octets < MIN_INITIAL_DATAGRAM_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
       this.#drop('unsupported-version', octets, now);
   }
 
@@ -251,6 +253,7 @@ export class QuicEndpoint {
       path: datagram.path,
       via: datagram.via,
       localId: this.#table.issue(entry),
+      slab: this.#slab,
       now,
       keys: verdict.keys,
       clientSourceId: packet.sourceConnectionId.slice(),
@@ -305,12 +308,15 @@ export class QuicEndpoint {
     this.#entries.delete(entry);
   }
 
-  /** When to call `onDeadline` next; `undefined` when nothing is scheduled. */
+  /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */
   deadline(): number | undefined {
-    this.#toSend.forEach((entry) => {
-      this.#deadlines.schedule(entry, entry.connection.deadline());
-    });
-    return this.#deadlines.earliest?.scheduledAt;
+    let earliest = this.#deadlines.earliest?.scheduledAt;
+    // Those that were not asked for datagrams yet are scheduled once they were.
+    for (const entry of this.#toSend) {
+      const at = entry.connection.deadline();
+      if (at !== undefined && (earliest === undefined || at < earliest)) earliest = at;
+    }
+    return earliest;
   }
 
   /** Does what is due. Then call `transmit` and `poll`. */
@@ -323,6 +329,10 @@ export class QuicEndpoint {
       // Out of the heap until it has sent: what it schedules next is known then.
       this.#deadlines.remove(entry);
       entry.connection.onDeadline(now);
+    }
+    for (const { connection } of this.#toSend) {
+      const at = connection.deadline();
+      if (at !== undefined && at <= now) connection.onDeadline(now);
     }
   }
 

@@ -3,6 +3,7 @@ export {
   type DropReason,
   type LongPacket,
   MAX_CONNECTION_ID_OCTETS,
+  MIN_INITIAL_DATAGRAM_OCTETS,
   type ParsedPacket,
   type RetryPacket,
   type ShortPacket,

@@ -60,7 +60,6 @@ export class Recovery<Intent> {
   #hasHandshakeKeys = false;
   #handshakeConfirmed = false;
   #peerValidatedUs: boolean;
-  #amplificationLimited = false;
   /** Where the anti-deadlock timer starts from: the last time anything happened (RFC 9002 §6.2.2.1). */
   #lastEventMs = 0;
   /** When the first RTT sample was taken; packets before it prove no persistent congestion (RFC 9002 §7.6.2). */
@@ -236,12 +235,15 @@ export class Recovery<Intent> {
     }
   }
 
-  /** Next time to call `onDeadline`, in milliseconds: the loss timer or the probe timeout (RFC 9002 Appendix A.8). */
-  deadline(): number | undefined {
+  /**
+   * Next time to call `onDeadline`, in milliseconds: the loss timer or the probe timeout (RFC 9002 Appendix A.8).
+   * `amplificationLimited`: the path in use forbids to send (RFC 9000 §8.1); the probe timer rests meanwhile.
+   */
+  deadline(amplificationLimited = false): number | undefined {
     const lossMs = this.#lossSpace()?.lossTimeMs;
     if (lossMs !== undefined) return lossMs;
     // RFC 9002 §6.2.2.1: a server that may not send sets no probe timer.
-    if (this.#amplificationLimited) return undefined;
+    if (amplificationLimited) return undefined;
     return this.#probe()?.atMs;
   }
 
@@ -282,8 +284,8 @@ export class Recovery<Intent> {
   }
 
   /** Call at or after `deadline()`. Early calls give `none` (RFC 9002 Appendix A.9). */
-  onDeadline(now: number): DeadlineOutcome<Intent> {
-    const due = this.deadline();
+  onDeadline(now: number, amplificationLimited = false): DeadlineOutcome<Intent> {
+    const due = this.deadline(amplificationLimited);
     if (due === undefined || now < due) return { type: 'none' };
     const state = this.#lossSpace();
     if (state !== undefined) {
@@ -334,12 +336,6 @@ export class Recovery<Intent> {
   /** Client: an ACK of a Handshake packet, or HANDSHAKE_DONE, came (RFC 9002 §6.2.2.1). */
   setPeerCompletedAddressValidation(): void {
     this.#peerValidatedUs = true;
-  }
-
-  /** Server: whether the anti-amplification limit forbids to send (RFC 9000 §8.1). The probe timer rests meanwhile. */
-  setAmplificationLimited(limited: boolean, now: number): void {
-    if (limited !== this.#amplificationLimited) this.#lastEventMs = now;
-    this.#amplificationLimited = limited;
   }
 
   /** The peer's max_ack_delay transport parameter, in milliseconds. */
