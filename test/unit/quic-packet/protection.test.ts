@@ -231,6 +231,38 @@ describe('key update (RFC 9001 §6)', () => {
     expect(b.open(later, 0, 1, later.length, 4)).toBeUndefined();
   });
 
+  it('knows when the previous keys go, anew for each update (§6.5)', () => {
+    const { a, b } = pair();
+    b.keepPreviousUntil(5);
+    expect(b.dropPreviousAt).toBeUndefined();
+    give(a, b, 0);
+    a.acknowledged(0, 0);
+    a.update();
+    give(a, b, 1);
+    expect(b.dropPreviousAt).toBeUndefined();
+    b.keepPreviousUntil(900);
+    expect(b.dropPreviousAt).toBe(900);
+    b.dropPrevious();
+    expect(b.dropPreviousAt).toBeUndefined();
+  });
+
+  it('is due after as many packets as are allowed, counted from the last change of the send keys', () => {
+    const { a, b } = pair();
+    give(a, b, 0);
+    give(a, b, 1);
+    expect(a.updateDue(3)).toBe(false);
+    give(a, b, 2);
+    expect(a.updateDue(3)).toBe(true);
+    a.acknowledged(2, 0);
+    a.update();
+    expect(a.updateDue(3)).toBe(false);
+    // The peer follows: its own count begins anew too.
+    for (let i = 0; i < 3; i++) give(b, a, i);
+    expect(b.updateDue(3)).toBe(true);
+    give(a, b, 3);
+    expect(b.updateDue(3)).toBe(false);
+  });
+
   it('refuses new keys under a packet number lower than one of old keys (§6.4)', () => {
     const { a, b } = pair();
     give(a, b, 0);
