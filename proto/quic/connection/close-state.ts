@@ -87,8 +87,8 @@ export class CloseState {
   }
 
   /**
-   * A datagram of `octets` came while closing: every 1st, 2nd, 4th, ... one is answered. It is not opened, so anybody may have
-   * made it: what is sent stays within three times what came (RFC 9000 §10.2.1).
+   * A datagram of `octets` came while closing: every 1st, 2nd, 4th, ... one is answered. It is not opened, so it may be
+   * forged: what is sent stays within three times what came (RFC 9000 §10.2.1).
    */
   onDatagram(octets: number): void {
     if (this.#phase !== 'closing') return;

@@ -184,7 +184,7 @@ export class QuicConnection implements QuicTransport {
     return this.#state.keys.application?.update() ?? false;
   }
 
-  /** Updates of our send keys so far, whoever began them. */
+  /** Updates of our send keys so far, begun by either side. */
   get keyUpdates(): number {
     return this.#state.keys.application?.sendGeneration ?? 0;
   }

@@ -53,7 +53,7 @@ export const TIMERS: readonly Timer[] = [
     name: 'blocked',
     during: 'open',
     at: blockedAt,
-    fire: ({ streams }) => streams.sayBlocked(),
+    fire: ({ streams }) => streams.queueBlockedFrames(),
   },
   {
     // The ACK itself goes with the next datagram: the space knows that it is due.

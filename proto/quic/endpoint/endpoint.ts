@@ -14,7 +14,7 @@ import {
   RESET_TOKEN_OCTETS,
 } from '../packet/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
-import { Acceptor, type Verdict } from './acceptor.ts';
+import { type AcceptDecision, Acceptor } from './acceptor.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
@@ -161,11 +161,11 @@ export class QuicEndpoint {
       entry.connection.receive(datagram, now);
       return;
     }
-    this.#receiveStray(datagram, packet, now);
+    this.#receiveUnmatched(datagram, packet, now);
   }
 
   /** A datagram that no connection owns. */
-  #receiveStray(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+  #receiveUnmatched(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
@@ -175,7 +175,7 @@ export class QuicEndpoint {
         this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
         return;
       case 'initial':
-        // RFC 9287 §3.1: only who has our transport parameters may clear the Fixed Bit, and we give no NEW_TOKEN to keep them.
+        // RFC 9287 §3.1: only a peer that has our transport parameters may clear the Fixed Bit, and we give no NEW_TOKEN to keep them.
         if ((datagram.data[0]! & FIXED_BIT) === 0) {
           this.#drop('malformed-header', octets, now);
           return;
@@ -224,23 +224,23 @@ export class QuicEndpoint {
 
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
     const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
-    const verdict = acceptor.decide(datagram, packet, load, now);
-    if (verdict.type === 'refuse') this.#stateless.refuse(datagram, verdict.packet);
-    if (verdict.type === 'drop' || verdict.type === 'refuse') {
-      this.#drop(verdict.reason, datagram.data.length, now);
+    const decision = acceptor.decide(datagram, packet, load, now);
+    if (decision.type === 'refuse') this.#stateless.refuse(datagram, decision.packet);
+    if (decision.type === 'drop' || decision.type === 'refuse') {
+      this.#drop(decision.reason, datagram.data.length, now);
       return;
     }
-    if (verdict.type === 'accept') {
-      this.#accept(datagram, packet, verdict, now);
+    if (decision.type === 'accept') {
+      this.#accept(datagram, packet, decision, now);
       return;
     }
-    if (!this.#stateless.retry(datagram, verdict.packet)) this.#drop('limit', datagram.data.length, now);
+    if (!this.#stateless.retry(datagram, decision.packet)) this.#drop('limit', datagram.data.length, now);
   }
 
   #accept(
     datagram: Datagram,
     packet: LongPacket,
-    verdict: Extract<Verdict, { type: 'accept' }>,
+    decision: Extract<AcceptDecision, { type: 'accept' }>,
     now: number,
   ): void {
     const entry = new ConnectionEntry(this.#host);
@@ -255,10 +255,10 @@ export class QuicEndpoint {
       localId: this.#table.issue(entry),
       slab: this.#slab,
       now,
-      keys: verdict.keys,
+      keys: decision.keys,
       clientSourceId: packet.sourceConnectionId.slice(),
-      originalDestination: verdict.originalDestination,
-      retrySourceId: verdict.retrySourceId,
+      originalDestination: decision.originalDestination,
+      retrySourceId: decision.retrySourceId,
       preferredAddress: this.#options.server?.preferredAddress,
       tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
     });
@@ -312,10 +312,10 @@ export class QuicEndpoint {
   deadline(): number | undefined {
     let earliest = this.#deadlines.earliest?.scheduledAt;
     // Those that were not asked for datagrams yet are scheduled once they were.
-    for (const entry of this.#toSend) {
-      const at = entry.connection.deadline();
+    this.#toSend.forEach(({ connection }) => {
+      const at = connection.deadline();
       if (at !== undefined && (earliest === undefined || at < earliest)) earliest = at;
-    }
+    });
     return earliest;
   }
 
@@ -330,10 +330,10 @@ export class QuicEndpoint {
       this.#deadlines.remove(entry);
       entry.connection.onDeadline(now);
     }
-    for (const { connection } of this.#toSend) {
+    this.#toSend.forEach(({ connection }) => {
       const at = connection.deadline();
       if (at !== undefined && at <= now) connection.onDeadline(now);
-    }
+    });
   }
 
   /** The next event, `undefined` when there is none now. */

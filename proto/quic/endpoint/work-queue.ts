@@ -33,7 +33,7 @@ export class WorkQueue<T> {
     return item;
   }
 
-  *[Symbol.iterator](): Iterator<T> {
-    for (let at = this.#head; at < this.#items.length; at++) yield this.#items[at]!;
+  forEach(visit: (item: T) => void): void {
+    for (let at = this.#head; at < this.#items.length; at++) visit(this.#items[at]!);
   }
 }

@@ -22,7 +22,7 @@ export {
   statelessResetToken,
 } from './stateless-reset.ts';
 export { TokenCodec, type ValidToken } from './token.ts';
-export { buildVersionNegotiation, isReservedVersion } from './version-negotiation.ts';
+export { buildVersionNegotiation } from './version-negotiation.ts';
 export {
   finishPacket,
   type LongHeaderFields,

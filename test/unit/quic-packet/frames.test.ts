@@ -167,7 +167,7 @@ describe('frames (RFC 9000 §19)', () => {
       FRAME_ENCODING_ERROR,
     ],
     [
-      'a sequence number that nobody counted up to (§5.1.1)',
+      'a sequence number out of all proportion (§5.1.1)',
       `18ffffffffffffffff0001${'00'.repeat(17)}`,
       PROTOCOL_VIOLATION,
     ],

@@ -176,7 +176,7 @@ export function migrate(state: ConnectionState, local: Address, now: number): bo
   if (sameAddress(active.path.local, local)) return true;
   // RFC 9000 §18.2: that is about the address of the handshake only.
   if (state.peerParameters?.disableActiveMigration && !state.atPreferredAddress) return false;
-  // RFC 9000 §9.5: with an empty CID everybody could tell that it is the same connection.
+  // RFC 9000 §9.5: with an empty CID an observer could tell that it is the same connection.
   if (state.remoteIds.current.length === 0) return false;
   const target = { local, remote: active.path.remote };
   const known = state.paths.find(target);
