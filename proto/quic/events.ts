@@ -25,7 +25,10 @@ export type QuicEvent =
   | { readonly type: 'streamWritable'; readonly streamId: number }
   /** All octets and the FIN were acknowledged by the peer. */
   | { readonly type: 'streamFinished'; readonly streamId: number }
-  /** RESET_STREAM from the peer: what was not read yet is gone. */
+  /**
+   * The peer reset the stream. What was not read yet is gone; of RESET_STREAM_AT it comes after the octets that are delivered all the
+   * same, once they were read.
+   */
   | { readonly type: 'streamReset'; readonly streamId: number; readonly code: number }
   /** STOP_SENDING from the peer; the engine has answered with RESET_STREAM (RFC 9000 §3.5). */
   | { readonly type: 'streamStopped'; readonly streamId: number; readonly code: number }
@@ -87,8 +90,11 @@ export interface QuicTransport {
     streamId: number,
     maxOctets?: number,
   ): { readonly data: Uint8Array; readonly fin: boolean } | undefined;
-  /** Ends the sending half abruptly: RESET_STREAM. Unsent octets are dropped. */
-  resetStream(streamId: number, code: number): void;
+  /**
+   * Ends the sending half abruptly. Its first `reliableOctets` (none when absent) are delivered all the same if the peer takes
+   * RESET_STREAM_AT; everything else that is unsent or lost is dropped. A second call may lower their number.
+   */
+  resetStream(streamId: number, code: number, reliableOctets?: number): void;
   /** Asks the peer to stop sending: STOP_SENDING. Octets that come later are dropped. */
   stopSending(streamId: number, code: number): void;
   /** Higher goes first; equal ones share by turns. Default 0. */

@@ -3,7 +3,7 @@ import { TransportError, TransportErrorCode } from './errors.ts';
 import { readClamped, readStreamCount } from './frames/values.ts';
 import type { RandomSource } from './types.ts';
 
-/** Identifiers (RFC 9000 §18.2, RFC 9221 §3, RFC 9287 §3). */
+/** Identifiers (RFC 9000 §18.2, RFC 9221 §3, RFC 9287 §3, RESET_STREAM_AT draft §3). */
 export const TransportParameterId = {
   ORIGINAL_DESTINATION_CONNECTION_ID: 0x00,
   MAX_IDLE_TIMEOUT: 0x01,
@@ -22,8 +22,11 @@ export const TransportParameterId = {
   ACTIVE_CONNECTION_ID_LIMIT: 0x0e,
   INITIAL_SOURCE_CONNECTION_ID: 0x0f,
   RETRY_SOURCE_CONNECTION_ID: 0x10,
+  RESET_STREAM_AT: 0x1d,
   MAX_DATAGRAM_FRAME_SIZE: 0x20,
   GREASE_QUIC_BIT: 0x2ab2,
+  /** As revisions -06 and -07 name it, with the same frame: browsers and libraries of 2026 still do. */
+  RESET_STREAM_AT_07: 0x17f7586d2cb571,
 } as const;
 const Id = TransportParameterId;
 
@@ -63,6 +66,8 @@ export interface TransportParameters {
   readonly maxDatagramFrameSize: number;
   /** The sender takes packets whose Fixed Bit is 0 (RFC 9287 §3). */
   readonly greaseQuicBit: boolean;
+  /** The sender takes RESET_STREAM_AT frames (RESET_STREAM_AT draft §3). */
+  readonly resetStreamAt: boolean;
 }
 
 /** What an absent parameter means (RFC 9000 §18.2). */
@@ -86,6 +91,7 @@ export const DEFAULT_TRANSPORT_PARAMETERS: TransportParameters = Object.freeze({
   retrySourceConnectionId: undefined,
   maxDatagramFrameSize: 0,
   greaseQuicBit: false,
+  resetStreamAt: false,
 });
 
 const integers = [
@@ -113,6 +119,8 @@ const octetStrings = [
 const flags = [
   [Id.DISABLE_ACTIVE_MIGRATION, 'disableActiveMigration'],
   [Id.GREASE_QUIC_BIT, 'greaseQuicBit'],
+  [Id.RESET_STREAM_AT, 'resetStreamAt'],
+  [Id.RESET_STREAM_AT_07, 'resetStreamAt'],
 ] as const;
 
 /** Reserved identifiers are 31 × N + 27 (RFC 9000 §18.1); N is taken below this. */

@@ -327,6 +327,14 @@ export class WebTransportConnection {
     this.#sessions.streams.write(streamId, data, fin);
   }
 
+  /**
+   * Commits to all that was written so far: it reaches the peer even when the stream is reset later, if the peer takes
+   * RESET_STREAM_AT. The stream's head is committed to from the start (draft-ietf-webtrans-http3 §4.4).
+   */
+  commitStream(streamId: number): void {
+    this.#sessions.streams.commit(streamId);
+  }
+
   /** Octets written and not sent yet, the stream's head of a few octets included. */
   streamBufferedOctets(streamId: number): number {
     return this.#sessions.streams.bufferedOctets(streamId);
@@ -339,7 +347,7 @@ export class WebTransportConnection {
     return this.#sessions.streams.read(streamId, maxOctets);
   }
 
-  /** Resets our half with an application code, 0 to 2^32 - 1. */
+  /** Resets our half with an application code, 0 to 2^32 - 1. Octets that were committed to are delivered still. */
   resetStream(streamId: number, code: number): void {
     this.#sessions.streams.reset(streamId, code);
   }

@@ -25,6 +25,10 @@ interface DataStream {
   announced: boolean;
   receiveDone: boolean;
   sendDone: boolean;
+  /** Octets we wrote, the head included. */
+  writtenOctets: number;
+  /** Octets that the peer gets although we reset the stream: the head, and what the owner committed to. */
+  reliableOctets: number;
   /** It ended with its head: the owner is yet to be told so by a read. */
   emptyEnd: boolean;
   /** RESET_STREAM or STOP_SENDING that came while it waited for its session. */
@@ -59,6 +63,8 @@ export class DataStreams {
       announced: false,
       receiveDone: false,
       sendDone: direction === 'unidirectional',
+      writtenOctets: 0,
+      reliableOctets: 0,
       emptyEnd: false,
       pendingReset: undefined,
       pendingStop: stopCode,
@@ -70,6 +76,7 @@ export class DataStreams {
 
   /** A stream that we opened: writes its head. */
   outgoing(streamId: number, direction: StreamDirection, sessionId: number): void {
+    const head = new Writer(new Uint8Array(16)).varint(STREAM_SIGNALS[direction]).varint(sessionId).finish();
     this.#streams.set(streamId, {
       id: streamId,
       direction,
@@ -78,12 +85,14 @@ export class DataStreams {
       announced: true,
       receiveDone: direction === 'unidirectional',
       sendDone: false,
+      writtenOctets: head.length,
+      // draft-ietf-webtrans-http3 §4.4: a reset delivers the head, so that the peer knows whose stream it was.
+      reliableOctets: head.length,
       emptyEnd: false,
       pendingReset: undefined,
       pendingStop: undefined,
     });
-    const head = new Writer(new Uint8Array(16)).varint(STREAM_SIGNALS[direction]).varint(sessionId);
-    this.#quic.writeStream(streamId, head.finish());
+    this.#quic.writeStream(streamId, head);
   }
 
   #readSessionId(stream: DataStream): void {
@@ -127,7 +136,7 @@ export class DataStreams {
   /** Ends a stream that the owner does not know of, or may no longer use. */
   #drop(stream: DataStream, code: number, stop = !stream.receiveDone): void {
     this.#streams.delete(stream.id);
-    if (!stream.sendDone) this.#quic.resetStream(stream.id, code);
+    if (!stream.sendDone) this.#quic.resetStream(stream.id, code, stream.reliableOctets);
     if (stop) this.#quic.stopSending(stream.id, code);
   }
 
@@ -219,7 +228,15 @@ export class DataStreams {
 
   write(streamId: number, data: Uint8Array, fin: boolean): void {
     const stream = this.#streams.get(streamId);
-    if (stream?.announced && !stream.sendDone) this.#quic.writeStream(streamId, data, fin);
+    if (!stream?.announced || stream.sendDone) return;
+    stream.writtenOctets += data.length;
+    this.#quic.writeStream(streamId, data, fin);
+  }
+
+  /** What was written so far is delivered even when the stream is reset later. */
+  commit(streamId: number): void {
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) stream.reliableOctets = stream.writtenOctets;
   }
 
   bufferedOctets(streamId: number): number {
@@ -246,7 +263,7 @@ export class DataStreams {
   reset(streamId: number, code: number): void {
     const stream = this.#streams.get(streamId);
     if (!stream?.announced || stream.sendDone) return;
-    this.#quic.resetStream(streamId, toHttpCode(code));
+    this.#quic.resetStream(streamId, toHttpCode(code), stream.reliableOctets);
     stream.sendDone = true;
     this.#forgetWhenDone(stream);
   }

@@ -1,4 +1,3 @@
-import type { WritableStream } from 'node:stream/web';
 import {
   AnswerLedger,
   encodeHeader,
@@ -11,6 +10,7 @@ import {
   type Truncation,
   VOICE_CODEC,
 } from '../../proto/voice/index.ts';
+import type { SendStream } from '../webtransport/types.ts';
 import { StreamSender } from './stream-sender.ts';
 
 /** Answer streams open at once; a Realtime session makes one response at a time, of few parts. */
@@ -18,7 +18,7 @@ const MAX_OPEN_ANSWERS = 32;
 
 /** What the answers need of their session. */
 export interface AnswerHost {
-  openStream(): Promise<WritableStream<Uint8Array>>;
+  openStream(): Promise<SendStream>;
   /** Octets were queued for the page (above 0), or left the queue (below 0). */
   queued(octets: number): void;
   sent(samples: number): void;

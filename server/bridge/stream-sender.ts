@@ -1,5 +1,4 @@
-import type { WritableStream, WritableStreamDefaultWriter } from 'node:stream/web';
-import { StreamError } from '../webtransport/types.ts';
+import { type SendStream, type SendWriter, StreamError } from '../webtransport/types.ts';
 
 /** One piece of a stream: octets, and how many samples of audio they are (0 for a header or a message). */
 interface Piece {
@@ -22,17 +21,18 @@ export interface SenderListener {
  * written yet is queued here and counted by the owner, who bounds it. Never throws or rejects.
  */
 export class StreamSender {
-  readonly #open: () => Promise<WritableStream<Uint8Array>>;
+  readonly #open: () => Promise<SendStream>;
   readonly #listener: SenderListener;
   readonly #queue: Piece[] = [];
-  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #writer: SendWriter | undefined;
   #running: Promise<void> | undefined;
   #lastWrite: Promise<void> | undefined;
+  #committed = false;
   #ending = false;
   #abortCode: number | undefined;
   #over = false;
 
-  constructor(open: () => Promise<WritableStream<Uint8Array>>, listener: SenderListener) {
+  constructor(open: () => Promise<SendStream>, listener: SenderListener) {
     this.#open = open;
     this.#listener = listener;
   }
@@ -56,9 +56,15 @@ export class StreamSender {
     this.#run();
   }
 
-  #hand(writer: WritableStreamDefaultWriter<Uint8Array>, { octets, samples }: Piece): void {
+  #hand(writer: SendWriter, { octets, samples }: Piece): void {
+    const write = writer.write(octets);
+    if (!this.#committed) {
+      // A stream that is reset later still delivers its first piece, its header. Before the next piece can follow, this has run.
+      this.#committed = true;
+      write.then(() => writer.commit?.(), ignore);
+    }
     // Its failure is also that of `ready` and `close`, where it is handled.
-    this.#lastWrite = writer.write(octets).catch(ignore);
+    this.#lastWrite = write.catch(ignore);
     this.#listener.taken(octets.length, samples);
   }
 
@@ -114,7 +120,7 @@ export class StreamSender {
     }
   }
 
-  async #start(): Promise<WritableStreamDefaultWriter<Uint8Array>> {
+  async #start(): Promise<SendWriter> {
     const stream = await this.#open();
     const writer = stream.getWriter();
     writer.closed.catch(ignore);
@@ -128,7 +134,7 @@ export class StreamSender {
   }
 }
 
-function abortQuietly(writer: WritableStreamDefaultWriter<Uint8Array>, code: number): void {
+function abortQuietly(writer: SendWriter, code: number): void {
   writer.abort(new StreamError(code, 'the stream is not needed any more')).catch(ignore);
 }
 

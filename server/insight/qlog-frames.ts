@@ -71,6 +71,14 @@ function flowFrame(frame: FlowFrame): QlogFrame {
         error_code: frame.code,
         final_size: frame.finalSize,
       };
+    case 'resetStreamAt':
+      return {
+        frame_type: 'reset_stream_at',
+        stream_id: frame.streamId,
+        error_code: frame.code,
+        final_size: frame.finalSize,
+        reliable_size: frame.reliableSize,
+      };
     case 'stopSending':
       return { frame_type: 'stop_sending', stream_id: frame.streamId, error_code: frame.code };
     case 'maxData':

@@ -10,6 +10,8 @@ export {
   type BidirectionalStream,
   type CloseInfo,
   type NetworkChange,
+  type SendStream,
+  type SendWriter,
   type SessionRequest,
   StreamError,
   type WebTransportSession,

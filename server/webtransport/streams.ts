@@ -1,6 +1,11 @@
-import { ReadableStream, WritableStream, type WritableStreamDefaultController } from 'node:stream/web';
+import {
+  ReadableStream,
+  type UnderlyingSink,
+  WritableStream,
+  type WritableStreamDefaultController,
+} from 'node:stream/web';
 import type { WebTransportConnection } from '../../proto/webtransport/index.ts';
-import { StreamError } from './types.ts';
+import { type SendStream, type SendWriter, StreamError } from './types.ts';
 
 /** Most octets handed to a reader at a time. */
 const READ_CHUNK_OCTETS = 64 * 1024;
@@ -92,9 +97,23 @@ export class StreamReader {
   }
 }
 
+/** A `WritableStream` whose writers can commit. */
+class CommittingStream extends WritableStream<Uint8Array> implements SendStream {
+  readonly #commit: () => void;
+
+  constructor(sink: UnderlyingSink<Uint8Array>, commit: () => void) {
+    super(sink);
+    this.#commit = commit;
+  }
+
+  override getWriter(): SendWriter {
+    return Object.assign(super.getWriter(), { commit: this.#commit });
+  }
+}
+
 /** The sending half of a stream as a `WritableStream`. Chunks are not copied: do not change them after writing. */
 export class StreamWriter {
-  readonly writable: WritableStream<Uint8Array>;
+  readonly writable: SendStream;
   readonly #owner: StreamOwner;
   readonly #streamId: number;
   #controller!: WritableStreamDefaultController;
@@ -106,7 +125,7 @@ export class StreamWriter {
   constructor(owner: StreamOwner, streamId: number) {
     this.#owner = owner;
     this.#streamId = streamId;
-    this.writable = new WritableStream<Uint8Array>({
+    const sink: UnderlyingSink<Uint8Array> = {
       start: (controller) => {
         this.#controller = controller;
         // `abort` below waits for a write or close that is under way; a reset must not.
@@ -116,7 +135,8 @@ export class StreamWriter {
       write: (chunk) => this.#write(chunk),
       close: () => this.#close(),
       abort: (reason) => this.#reset(reason),
-    });
+    };
+    this.writable = new CommittingStream(sink, () => owner.machine.commitStream(streamId));
   }
 
   /** Enough was sent for the next write. */

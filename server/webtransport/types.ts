@@ -1,10 +1,24 @@
-import type { ReadableStream, WritableStream } from 'node:stream/web';
+import type { ReadableStream, WritableStream, WritableStreamDefaultWriter } from 'node:stream/web';
 import type { Address, QuicStats } from '../../proto/quic/index.ts';
+
+/** The writer of a stream, shaped as the W3C's `WebTransportWriter`. */
+export interface SendWriter extends WritableStreamDefaultWriter<Uint8Array> {
+  /**
+   * Commits to all writes that were fulfilled: their octets reach the peer even when the stream is aborted later. Needs a peer that
+   * takes RESET_STREAM_AT; absent where the carrier has nothing like it.
+   */
+  commit?(): void;
+}
+
+/** The sending half of a stream, shaped as the W3C's `WebTransportSendStream`. */
+export interface SendStream extends WritableStream<Uint8Array> {
+  getWriter(): SendWriter;
+}
 
 /** A bidirectional stream, shaped as the W3C's `WebTransportBidirectionalStream`. */
 export interface BidirectionalStream {
   readonly readable: ReadableStream<Uint8Array>;
-  readonly writable: WritableStream<Uint8Array>;
+  readonly writable: SendStream;
 }
 
 /** How a session ended, shaped as the W3C's `WebTransportCloseInfo`. */
@@ -48,7 +62,7 @@ export interface WebTransportSession {
   readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
   /** Waits while the peer's stream limit allows none. Higher `sendOrder` is sent first. */
   createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream>;
-  createUnidirectionalStream(options?: { sendOrder?: number }): Promise<WritableStream<Uint8Array>>;
+  createUnidirectionalStream(options?: { sendOrder?: number }): Promise<SendStream>;
   readonly datagrams: {
     readonly readable: ReadableStream<Uint8Array>;
     readonly writable: WritableStream<Uint8Array>;

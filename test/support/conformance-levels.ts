@@ -43,6 +43,11 @@ export const SAMPLES: readonly {
     frame: { type: 'resetStream', streamId: 0, code: 1, finalSize: 0 },
     levels: ['oneRtt'],
   },
+  {
+    name: 'RESET_STREAM_AT',
+    frame: { type: 'resetStreamAt', streamId: 0, code: 1, finalSize: 0, reliableSize: 0 },
+    levels: ['oneRtt'],
+  },
   { name: 'STOP_SENDING', frame: { type: 'stopSending', streamId: 0, code: 1 }, levels: ['oneRtt'] },
   { name: 'NEW_TOKEN', frame: { type: 'newToken', token: octets(8) }, levels: ['oneRtt'], from: 'server' },
   {

@@ -61,6 +61,7 @@ const GENEROUS: Partial<TransportParameters> = {
   initialMaxStreamsUni: 100,
   activeConnectionIdLimit: 4,
   maxDatagramFrameSize: 65_535,
+  resetStreamAt: true,
 };
 const SPACE: { readonly [level in Level]: CryptoLevel } = {
   initial: 'initial',

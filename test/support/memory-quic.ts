@@ -60,6 +60,8 @@ export class MemoryQuic implements QuicTransport {
   readonly resets = new Map<number, number>();
   readonly stops = new Map<number, number>();
   readonly priorities = new Map<number, number>();
+  /** Octets that a reset of ours would still deliver; over memory they do not. */
+  readonly reliable = new Map<number, number>();
 
   constructor(role: 'client' | 'server', options: MemoryQuicOptions = {}) {
     this.role = role;
@@ -132,7 +134,8 @@ export class MemoryQuic implements QuicTransport {
     return { data, fin };
   }
 
-  resetStream(streamId: number, code: number): void {
+  resetStream(streamId: number, code: number, reliableOctets = 0): void {
+    this.reliable.set(streamId, reliableOctets);
     if (!this.#sendable.delete(streamId) || this.closedWith) return;
     const inbox = this.peer?.inbox;
     const stops = inbox?.get(streamId)?.filter(({ kind }) => kind === 'stop') ?? [];

@@ -34,6 +34,8 @@ export interface TransportConfig {
   readonly disableActiveMigration: boolean;
   /** Takes packets whose Fixed Bit is 0, says so, and sends such ones to peers that say so (RFC 9287). */
   readonly greaseQuicBit: boolean;
+  /** Takes RESET_STREAM_AT frames and says so (RESET_STREAM_AT draft §3). */
+  readonly resetStreamAt: boolean;
   /** Client: moves to the server's preferred address once it answered there (RFC 9000 §9.6). */
   readonly usePreferredAddress: boolean;
 }
@@ -56,5 +58,6 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   keyUpdatePackets: 2 ** 22,
   disableActiveMigration: false,
   greaseQuicBit: true,
+  resetStreamAt: true,
   usePreferredAddress: true,
 });

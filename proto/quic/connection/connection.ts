@@ -126,9 +126,9 @@ export class QuicConnection implements QuicTransport {
     return taken;
   }
 
-  resetStream(streamId: number, code: number): void {
+  resetStream(streamId: number, code: number, reliableOctets?: number): void {
     if (!this.#state.close.isOpen) return;
-    this.#state.streams.resetStream(streamId, code);
+    this.#state.streams.resetStream(streamId, code, reliableOctets);
     this.#onActive();
   }
 

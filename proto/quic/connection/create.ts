@@ -75,6 +75,7 @@ function localParameters(config: TransportConfig, sourceId: Uint8Array): Partial
     activeConnectionIdLimit: config.activeConnectionIdLimit,
     disableActiveMigration: config.disableActiveMigration,
     greaseQuicBit: config.greaseQuicBit,
+    resetStreamAt: config.resetStreamAt,
     initialSourceConnectionId: sourceId,
   };
 }

@@ -36,6 +36,18 @@ export interface ResetStreamFrame {
   readonly code: number;
   readonly finalSize: number;
 }
+/**
+ * RESET_STREAM_AT of draft-ietf-quic-reliable-stream-reset-10, the revision that Parley speaks (wire values since -08; frame and
+ * meaning since -06): a reset after which the first `reliableSize` octets are delivered all the same.
+ */
+export interface ResetStreamAtFrame {
+  readonly type: 'resetStreamAt';
+  readonly streamId: number;
+  readonly code: number;
+  readonly finalSize: number;
+  /** Never more than `finalSize`. */
+  readonly reliableSize: number;
+}
 export interface StopSendingFrame {
   readonly type: 'stopSending';
   readonly streamId: number;
@@ -135,7 +147,7 @@ export type LimitFrame =
   | StreamsBlockedFrame;
 
 /** What streams are told beside their data. */
-export type FlowFrame = ResetStreamFrame | StopSendingFrame | LimitFrame;
+export type FlowFrame = ResetStreamFrame | ResetStreamAtFrame | StopSendingFrame | LimitFrame;
 
 /** A decoded frame. Octets are views into the packet: copy what must outlive it. */
 export type Frame =
@@ -180,6 +192,8 @@ export const FrameType = {
   CONNECTION_CLOSE: 0x1c,
   CONNECTION_CLOSE_APPLICATION: 0x1d,
   HANDSHAKE_DONE: 0x1e,
+  /** RESET_STREAM_AT draft §4. */
+  RESET_STREAM_AT: 0x24,
   DATAGRAM: 0x30,
   DATAGRAM_LENGTH: 0x31,
 } as const;

@@ -16,6 +16,7 @@ export {
   type FramePacketType,
   FrameType,
   type NewConnectionIdFrame,
+  type ResetStreamAtFrame,
   type ResetStreamFrame,
   type StopSendingFrame,
   type StreamFrame,

@@ -1,6 +1,12 @@
 import { type Reader, varintLength, type Writer } from '../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import { FrameType, type ResetStreamFrame, type StopSendingFrame, type StreamFrame } from './frame.ts';
+import {
+  FrameType,
+  type ResetStreamAtFrame,
+  type ResetStreamFrame,
+  type StopSendingFrame,
+  type StreamFrame,
+} from './frame.ts';
 import { endsBeyondWire, readClamped } from './values.ts';
 
 const OFF = 0x04;
@@ -63,6 +69,29 @@ export function readResetStream(reader: Reader): ResetStreamFrame {
 
 export function writeResetStream(writer: Writer, streamId: number, code: number, finalSize: number): void {
   writer.u8(FrameType.RESET_STREAM).varint(streamId).varint(code).varint(finalSize);
+}
+
+/** RESET_STREAM_AT (RESET_STREAM_AT draft §4): a reliable size above the final size is FRAME_ENCODING_ERROR. */
+export function readResetStreamAt(reader: Reader, type: number): ResetStreamAtFrame {
+  const { streamId, code, finalSize } = readResetStream(reader);
+  const reliableSize = reader.varint();
+  if (reliableSize > finalSize)
+    throw new TransportError(
+      TransportErrorCode.FRAME_ENCODING_ERROR,
+      `RESET_STREAM_AT delivers ${reliableSize} octets of a stream that has ${finalSize}`,
+      type,
+    );
+  return { type: 'resetStreamAt', streamId, code, finalSize, reliableSize };
+}
+
+export function writeResetStreamAt(
+  writer: Writer,
+  streamId: number,
+  code: number,
+  finalSize: number,
+  reliableSize: number,
+): void {
+  writer.u8(FrameType.RESET_STREAM_AT).varint(streamId).varint(code).varint(finalSize).varint(reliableSize);
 }
 
 /** STOP_SENDING (RFC 9000 §19.5). */

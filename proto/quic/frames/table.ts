@@ -14,7 +14,7 @@ import {
   readStreamsBlocked,
 } from './limits.ts';
 import { readPathChallenge, readPathResponse } from './path.ts';
-import { readResetStream, readStopSending, readStream } from './stream.ts';
+import { readResetStream, readResetStreamAt, readStopSending, readStream } from './stream.ts';
 
 /** What the engine must know of a frame type before it looks inside. */
 export interface FrameRule {
@@ -71,7 +71,7 @@ const HANDSHAKE_DONE: Frame = { type: 'handshakeDone' };
 const stream = rule('STREAM', '__01', readStream);
 
 /**
- * RFC 9000 Table 3 and RFC 9221 §4, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as RFC 9000 §12.5 allows: it cannot
+ * RFC 9000 Table 3, RFC 9221 §4 and RESET_STREAM_AT draft §4, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as RFC 9000 §12.5 allows: it cannot
  * be sent there.
  */
 const rules: readonly (readonly [number, FrameRule])[] = [
@@ -99,6 +99,7 @@ const rules: readonly (readonly [number, FrameRule])[] = [
   [FrameType.CONNECTION_CLOSE, rule('CONNECTION_CLOSE', 'IH01', readConnectionClose, 'N')],
   [FrameType.CONNECTION_CLOSE_APPLICATION, rule('CONNECTION_CLOSE', '__01', readConnectionClose, 'N')],
   [FrameType.HANDSHAKE_DONE, rule('HANDSHAKE_DONE', '___1', () => HANDSHAKE_DONE, 'S')],
+  [FrameType.RESET_STREAM_AT, rule('RESET_STREAM_AT', '__01', readResetStreamAt)],
   [FrameType.DATAGRAM, rule('DATAGRAM', '__01', readDatagram)],
   [FrameType.DATAGRAM_LENGTH, rule('DATAGRAM', '__01', readDatagram)],
 ];
@@ -109,7 +110,7 @@ const byType: readonly (FrameRule | undefined)[] = (() => {
   return table;
 })();
 
-/** The rule of a frame type, or `undefined` for a type that nobody negotiated. */
+/** The rule of a frame type, or `undefined` for a type that is unknown. */
 export function frameRule(type: number): FrameRule | undefined {
   return byType[type];
 }

@@ -14,7 +14,7 @@ import {
   writeStreamsBlocked,
 } from './limits.ts';
 import { writePathChallenge, writePathResponse } from './path.ts';
-import { writeResetStream, writeStopSending, writeStream } from './stream.ts';
+import { writeResetStream, writeResetStreamAt, writeStopSending, writeStream } from './stream.ts';
 
 /** `length` octets of PADDING. */
 export function writePadding(writer: Writer, length: number): void {
@@ -44,6 +44,9 @@ export function writeFrame(writer: Writer, frame: Frame): void {
       return;
     case 'resetStream':
       writeResetStream(writer, frame.streamId, frame.code, frame.finalSize);
+      return;
+    case 'resetStreamAt':
+      writeResetStreamAt(writer, frame.streamId, frame.code, frame.finalSize, frame.reliableSize);
       return;
     case 'stopSending':
       writeStopSending(writer, frame.streamId, frame.code);

@@ -3,9 +3,10 @@ import { FrameType } from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
 import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
 import { Queue } from './queue.ts';
+import type { SendStream } from './send-stream.ts';
 import { Control, type Stream } from './stream.ts';
 import type { Kind, StreamTable } from './table.ts';
-import { writeFrame1, writeFrame2, writeFrame3 } from './wire.ts';
+import { writeFrame1, writeFrame2, writeFrame3, writeFrame4 } from './wire.ts';
 
 /** Writes the stream-related frames that carry no octets: flow control, resets, stream limits. */
 export class ControlWriter {
@@ -99,11 +100,8 @@ export class ControlWriter {
       stream.controls &= ~control;
       intents.push(controlIntent(what, id, limit));
     };
-    if (has(Control.RESET)) {
-      const size = send!.sentOctets;
-      if (writeFrame3(writer, FrameType.RESET_STREAM, id, send!.resetCode!, size)) {
-        wrote(Control.RESET, Sent.RESET_STREAM, size);
-      }
+    if (has(Control.RESET) && writeReset(writer, id, send!)) {
+      wrote(Control.RESET, Sent.RESET_STREAM, send!.reliableSize);
     }
     if (has(Control.STOP) && writeFrame2(writer, FrameType.STOP_SENDING, id, recv!.stopCode!)) {
       wrote(Control.STOP, Sent.STOP_SENDING, 0);
@@ -114,6 +112,27 @@ export class ControlWriter {
     const blocked = has(Control.STREAM_DATA_BLOCKED);
     if (blocked && writeFrame2(writer, FrameType.STREAM_DATA_BLOCKED, id, send!.limit)) {
       wrote(Control.STREAM_DATA_BLOCKED, Sent.STREAM_DATA_BLOCKED, send!.limit);
+    }
+  }
+
+  /**
+   * A packet with such a frame was acknowledged: what it said need not be said again, though it was taken for lost
+   * (RFC 9000 §13.3).
+   */
+  onDelivered(intent: StreamIntent): void {
+    const { what, start: limit } = intent;
+    const flow = this.#flow;
+    if (what === Sent.MAX_DATA) {
+      if (limit === flow.localLimit) flow.maxDataDue = false;
+    } else if (what === Sent.DATA_BLOCKED) {
+      if (limit === flow.peerLimit) flow.blockedDue = false;
+    } else if (what === Sent.MAX_STREAMS || what === Sent.STREAMS_BLOCKED) {
+      const kind = intent.streamId === 0 ? this.#table.bidi : this.#table.uni;
+      if (what === Sent.MAX_STREAMS && limit === kind.peerAllowed) kind.maxStreamsDue = false;
+      if (what === Sent.STREAMS_BLOCKED && limit === kind.allowed) kind.blockedDue = false;
+    } else {
+      const stream = this.#table.get(intent.streamId);
+      if (stream) onStreamDelivered(stream, what, limit);
     }
   }
 
@@ -137,19 +156,34 @@ export class ControlWriter {
   }
 
   #onStreamLost(stream: Stream, what: Sent, limit: number): void {
-    if (what === Sent.RESET_STREAM) this.add(stream, Control.RESET);
-    else if (what === Sent.STOP_SENDING) this.add(stream, Control.STOP);
+    if (what === Sent.RESET_STREAM) {
+      if (limit === stream.send?.reliableSize) this.add(stream, Control.RESET);
+    } else if (what === Sent.STOP_SENDING) this.add(stream, Control.STOP);
     else if (what === Sent.MAX_STREAM_DATA) {
       if (limit === stream.recv?.limit) this.add(stream, Control.MAX_STREAM_DATA);
     } else if (limit === stream.send?.limit) this.add(stream, Control.STREAM_DATA_BLOCKED);
   }
 }
 
+function onStreamDelivered(stream: Stream, what: Sent, limit: number): void {
+  if (what === Sent.STOP_SENDING) stream.controls &= ~Control.STOP;
+  else if (what === Sent.MAX_STREAM_DATA) {
+    if (limit === stream.recv?.limit) stream.controls &= ~Control.MAX_STREAM_DATA;
+  } else if (limit === stream.send?.limit) stream.controls &= ~Control.STREAM_DATA_BLOCKED;
+}
+
+/** RESET_STREAM where nothing is delivered any more, as every peer takes it; else RESET_STREAM_AT (RESET_STREAM_AT draft §5). */
+function writeReset(writer: Writer, id: number, send: SendStream): boolean {
+  const { resetCode, sentOctets, reliableSize } = send;
+  if (reliableSize === 0) return writeFrame3(writer, FrameType.RESET_STREAM, id, resetCode!, sentOctets);
+  return writeFrame4(writer, FrameType.RESET_STREAM_AT, id, resetCode!, sentOctets, reliableSize);
+}
+
 /** The frames that still mean something to the peer. */
 function relevantControls(stream: Stream): number {
   const { send, recv } = stream;
   let mask = 0;
-  if (send && !send.done && send.resetCode !== undefined) mask |= Control.RESET;
+  if (send?.resetReady) mask |= Control.RESET;
   if (send?.blockedByStream) mask |= Control.STREAM_DATA_BLOCKED;
   if (recv && !recv.done && !recv.sizeKnown) {
     mask |= recv.stopCode === undefined ? Control.MAX_STREAM_DATA : Control.STOP;

@@ -1,6 +1,7 @@
 /** What one stream-related frame of a packet was. */
 export const Sent = {
   STREAM: 0,
+  /** RESET_STREAM or RESET_STREAM_AT. */
   RESET_STREAM: 1,
   STOP_SENDING: 2,
   MAX_DATA: 3,
@@ -21,7 +22,7 @@ export interface StreamIntent {
   readonly what: Sent;
   /** Stream ID; for MAX_STREAMS and STREAMS_BLOCKED 0 is bidirectional and 1 unidirectional. */
   readonly streamId: number;
-  /** First offset of a STREAM frame; the limit of a flow control frame. */
+  /** First offset of a STREAM frame; the limit of a flow control frame; the reliable size of a reset. */
   readonly start: number;
   /** One past the last offset of a STREAM frame. */
   readonly end: number;

@@ -37,6 +37,10 @@ export class RecvStream {
   #limit: number;
   /** We sent STOP_SENDING: octets are counted and dropped. */
   #stopCode: number | undefined;
+  /** The peer reset the stream with this code; it shows once `#reliableSize` octets were read. */
+  #resetCode: number | undefined;
+  /** Octets that come although the stream was reset; without a limit while it is not (RESET_STREAM_AT draft §5). */
+  #reliableSize = Number.POSITIVE_INFINITY;
   /** Octets given back to the connection's flow control. */
   #credited = 0;
   /** The end was read, or the peer's reset came, or nobody wants the rest: a terminal state. */
@@ -65,6 +69,11 @@ export class RecvStream {
     return this.#stopCode;
   }
 
+  /** What the peer reset the stream with. */
+  get resetCode(): number | undefined {
+    return this.#resetCode;
+  }
+
   /** The peer will send nothing new: neither credit nor STOP_SENDING mean anything to it any more. */
   get sizeKnown(): boolean {
     return this.#finalSize !== undefined;
@@ -73,7 +82,17 @@ export class RecvStream {
   /** Octets or the end can be read. */
   get readable(): boolean {
     if (this.done || this.#stopCode !== undefined) return false;
-    return this.#contiguousEnd() > this.#readOffset || this.#finalSize === this.#readOffset;
+    return this.#readableEnd() > this.#readOffset || this.#atFin;
+  }
+
+  /** All was read and the end is no reset. */
+  get #atFin(): boolean {
+    return this.#finalSize === this.#readOffset && this.#resetCode === undefined;
+  }
+
+  /** How far octets can be read: without a gap, and after a reset no further than what is reliable. */
+  #readableEnd(): number {
+    return Math.min(this.#contiguousEnd(), this.#reliableSize);
   }
 
   /** How far the octets reach without a gap. */
@@ -116,7 +135,8 @@ export class RecvStream {
       return;
     }
     const from = Math.max(offset, this.#readOffset);
-    if (end <= from || !this.#received.add(offset, end)) return;
+    const to = Math.min(end, this.#reliableSize);
+    if (to <= from || !this.#received.add(offset, to)) return;
     const maxGaps = Math.max(MIN_GAPS, this.#windowOctets / OCTETS_PER_GAP);
     if (this.#received.length > maxGaps) {
       throw new TransportError(
@@ -125,7 +145,7 @@ export class RecvStream {
         FrameType.STREAM,
       );
     }
-    this.#store(from, data.subarray(from - offset));
+    this.#store(from, data.subarray(from - offset, to - offset));
   }
 
   #store(offset: number, data: Uint8Array): void {
@@ -151,16 +171,13 @@ export class RecvStream {
    */
   read(maxOctets = DEFAULT_READ_OCTETS): StreamRead | undefined {
     if (this.done || this.#stopCode !== undefined) return undefined;
-    const available = Math.min(maxOctets, this.#contiguousEnd() - this.#readOffset);
-    if (available <= 0 && this.#finalSize !== this.#readOffset) return undefined;
+    const available = Math.min(maxOctets, this.#readableEnd() - this.#readOffset);
+    if (available <= 0 && !this.#atFin) return undefined;
     const data = available > 0 ? this.#take(available) : EMPTY;
     // A stream of a few messages falls idle with its first block nearly empty: it gets a new one if more comes.
     if (this.#readOffset < BLOCK_OCTETS && this.#readOffset === this.#received.end) this.#blocks.clear();
-    const fin = this.#finalSize === this.#readOffset;
-    if (fin) {
-      this.done = true;
-      this.#blocks.clear();
-    }
+    const fin = this.#atFin;
+    if (fin || this.#readOffset >= this.#reliableSize) this.#end();
     return { data, fin };
   }
 
@@ -190,17 +207,49 @@ export class RecvStream {
   }
 
   /**
-   * RESET_STREAM, after `growthTo` has agreed. Returns false when it changes nothing: all octets came before it
-   * (RFC 9000 §3.2 lets the application still read them), or the stream is over, or was stopped by us.
+   * RESET_STREAM, or RESET_STREAM_AT with a reliable size, after `growthTo` has agreed. Changes nothing when all octets and the FIN
+   * came before it (RFC 9000 §3.2 lets the application still read them), when the stream is over, or when an earlier reset
+   * delivers less (RESET_STREAM_AT draft §5.2). Throws STREAM_STATE_ERROR when an earlier one had another code.
    */
-  reset(finalSize: number): boolean {
-    const complete = this.#finalSize !== undefined && this.#contiguousEnd() === this.#finalSize;
-    if (this.done || (complete && this.#stopCode === undefined)) return false;
+  reset(code: number, finalSize: number, reliableSize: number, frameType: number): void {
+    if (this.done) return;
+    if (this.#resetCode !== undefined && code !== this.#resetCode) {
+      throw new TransportError(
+        TransportErrorCode.STREAM_STATE_ERROR,
+        `stream ${this.#streamId} was reset with ${this.#resetCode} and then with ${code}`,
+        frameType,
+      );
+    }
     this.#highest = finalSize;
+    if (this.#stopCode !== undefined) {
+      this.#finalSize = finalSize;
+      this.done = true;
+      return;
+    }
+    if (
+      this.#resetCode === undefined &&
+      this.#finalSize !== undefined &&
+      this.#contiguousEnd() === this.#finalSize
+    )
+      return;
     this.#finalSize = finalSize;
-    this.#drop();
+    this.#resetCode = code;
+    if (reliableSize >= this.#reliableSize) return;
+    this.#reliableSize = reliableSize;
+    if (this.#readOffset >= reliableSize) this.#end();
+    else this.#dropFrom(reliableSize);
+  }
+
+  /** Nothing is read any more: the end was, or the reset shows. */
+  #end(): void {
     this.done = true;
-    return this.#stopCode === undefined;
+    this.#drop();
+  }
+
+  /** Lets go of octets that a reset does not deliver. */
+  #dropFrom(offset: number): void {
+    this.#received.remove(offset, Number.MAX_SAFE_INTEGER);
+    for (const index of this.#blocks.keys()) if (index * BLOCK_OCTETS >= offset) this.#blocks.delete(index);
   }
 
   /** Nobody wants the rest. Returns whether STOP_SENDING must be sent: not when the peer has sent all (RFC 9000 §3.5). */

@@ -33,7 +33,11 @@ export class SendStream {
   #finDue = false;
   #finAcked = false;
   #resetCode: number | undefined;
-  /** All was acknowledged, or the reset was: a terminal state. */
+  /** Octets from the beginning that are delivered although the stream was reset (RESET_STREAM_AT draft §5). */
+  #reliableSize = 0;
+  /** The reset that names the smallest reliable size was acknowledged. */
+  #resetAcked = false;
+  /** All was acknowledged, or the reset and all that it still delivers: a terminal state. */
   done = false;
   /** More octets than the low-water mark wait, or have waited since `streamWritable` was given. */
   aboveLowWater = false;
@@ -45,15 +49,19 @@ export class SendStream {
     this.#limit = limit;
   }
 
-  /** Octets written and never sent. */
+  /** Octets that are to be sent: what was written, or after a reset what is reliable. */
+  get #end(): number {
+    return this.#resetCode === undefined ? this.#written : this.#reliableSize;
+  }
+
+  /** Octets to be sent and never sent so far. */
   get bufferedOctets(): number {
-    return this.#resetCode === undefined ? this.#written - this.#next : 0;
+    return Math.max(0, this.#end - this.#next);
   }
 
   /** Octets written and kept, since they are not acknowledged from the beginning on. */
   get heldOctets(): number {
-    if (this.done || this.#resetCode !== undefined) return 0;
-    return this.#written - this.#settledOctets();
+    return this.done ? 0 : Math.max(0, this.#end - this.#settledOctets());
   }
 
   get limit(): number {
@@ -64,7 +72,19 @@ export class SendStream {
     return this.#resetCode;
   }
 
-  /** Octets sent at least once; after a reset the final size (RFC 9000 §4.5). */
+  get reliableSize(): number {
+    return this.#reliableSize;
+  }
+
+  /**
+   * A frame of the reset may go and matters. All that is reliable goes before it: so the final size is within flow control
+   * whenever the frame is sent (RESET_STREAM_AT draft §4).
+   */
+  get resetReady(): boolean {
+    return this.#resetCode !== undefined && !this.done && !this.#resetAcked && !this.hasUnsent;
+  }
+
+  /** Octets sent at least once; once the reset is told, the final size (RFC 9000 §4.5). */
   get sentOctets(): number {
     return this.#next;
   }
@@ -95,20 +115,19 @@ export class SendStream {
 
   /** Whether a frame can be written when the connection lets `credit` new octets go. */
   canSend(credit: number): boolean {
-    if (this.#resetCode !== undefined) return false;
     if (!this.#lost.isEmpty) return true;
-    if (this.#next < this.#written) return credit > 0 && this.#next < this.#limit;
+    if (this.hasUnsent) return credit > 0 && this.#next < this.#limit;
     return this.#finDue;
   }
 
   /** There are octets that only the stream's own limit holds back. */
   get blockedByStream(): boolean {
-    return this.#resetCode === undefined && this.#next < this.#written && this.#next >= this.#limit;
+    return this.hasUnsent && this.#next >= this.#limit;
   }
 
-  /** There are octets that were never sent. */
+  /** There are octets to be sent that never were. */
   get hasUnsent(): boolean {
-    return this.#resetCode === undefined && this.#next < this.#written;
+    return this.#next < this.#end;
   }
 
   /**
@@ -120,11 +139,11 @@ export class SendStream {
     const start = resend ? this.#lost.startAt(0) : this.#next;
     const limit = resend
       ? this.#lost.endAt(0)
-      : Math.max(start, Math.min(this.#written, this.#limit, start + credit));
+      : Math.max(start, Math.min(this.#end, this.#limit, start + credit));
     const octets = streamFrameCapacity(this.#streamId, start, limit - start, writer.remaining);
     if (octets < 0) return undefined;
     const end = start + octets;
-    const fin = this.#finWritten && end === this.#written;
+    const fin = this.#finWritten && this.#resetCode === undefined && end === this.#written;
     if (octets === 0 && !(fin && this.#finDue)) return undefined;
     writeStreamHeader(writer, this.#streamId, start, octets, fin);
     this.#copyOut(writer, start, end, resend);
@@ -160,9 +179,9 @@ export class SendStream {
     return low;
   }
 
-  /** A STREAM frame was acknowledged. Returns true when with it all was, the end included. */
+  /** A STREAM frame was acknowledged. Returns true when with it all was, and the end or the reset too. */
   onDelivered(start: number, end: number, fin: boolean): boolean {
-    if (this.done || this.#resetCode !== undefined) return false;
+    if (this.done) return false;
     this.#acked.add(start, end);
     this.#lost.remove(start, end);
     if (fin) {
@@ -171,9 +190,28 @@ export class SendStream {
     }
     const settled = this.#settledOctets();
     this.#dropChunks(settled);
-    if (!this.#finAcked || settled !== this.#written) return false;
+    if (this.#finAcked && settled === this.#written) this.#finish();
+    else this.#finishReset();
+    return this.done;
+  }
+
+  /** A frame of the reset was acknowledged. Returns true when with it all was that is reliable (RESET_STREAM_AT draft §5.3). */
+  onResetDelivered(reliableSize: number): boolean {
+    if (this.done) return false;
+    // RESET_STREAM_AT draft §5.2: what was acknowledged may be a reset that delivers more than the newest one.
+    this.#resetAcked ||= reliableSize === this.#reliableSize;
+    this.#finishReset();
+    return this.done;
+  }
+
+  #finishReset(): void {
+    if (this.#resetAcked && this.#settledOctets() >= this.#reliableSize) this.#finish();
+  }
+
+  #finish(): void {
     this.done = true;
-    return true;
+    this.#dropChunks(Number.POSITIVE_INFINITY);
+    this.#lost.clear();
   }
 
   /** Octets acknowledged without a gap from the beginning. */
@@ -199,21 +237,36 @@ export class SendStream {
 
   /** A STREAM frame was lost: what of it is not acknowledged by now goes again. */
   onLost(start: number, end: number, fin: boolean): void {
-    if (this.done || this.#resetCode !== undefined) return;
-    this.#acked.addMissingTo(this.#lost, start, end);
-    if (fin && !this.#finAcked) this.#finDue = true;
+    if (this.done) return;
+    const last = this.#resetCode === undefined ? end : Math.min(end, this.#reliableSize);
+    if (start < last) this.#acked.addMissingTo(this.#lost, start, last);
+    if (fin && !this.#finAcked && this.#resetCode === undefined) this.#finDue = true;
   }
 
-  /** Drops all octets; RESET_STREAM is due. Returns false when it was reset or done before. */
-  reset(code: number): boolean {
-    if (this.done || this.#resetCode !== undefined) return false;
-    this.#resetCode = code;
-    this.#chunks = [];
-    this.#chunkStarts = [];
-    this.#firstChunk = 0;
-    this.#cursor = 0;
-    this.#acked.clear();
-    this.#lost.clear();
+  /**
+   * Ends the stream at once, but for its first `reliableSize` octets, which are delivered still. A second reset may deliver less,
+   * never more, and keeps the code (RESET_STREAM_AT draft §5.2). Returns false when it changes nothing.
+   */
+  reset(code: number, reliableSize: number): boolean {
+    if (this.done) return false;
+    if (this.#resetCode !== undefined && reliableSize >= this.#reliableSize) return false;
+    this.#resetCode ??= code;
+    this.#reliableSize = Math.min(reliableSize, this.#written);
+    this.#resetAcked = false;
+    this.#finDue = false;
+    this.aboveLowWater = false;
+    this.#lost.remove(this.#reliableSize, Number.MAX_SAFE_INTEGER);
+    this.#dropUnreliable();
     return true;
+  }
+
+  /** Lets go of chunks that are not delivered any more. */
+  #dropUnreliable(): void {
+    let keep = this.#chunks.length;
+    while (keep > 0 && this.#chunkStarts[keep - 1]! >= this.#reliableSize) keep--;
+    this.#chunks.length = keep;
+    this.#chunkStarts.length = keep;
+    this.#firstChunk = Math.min(this.#firstChunk, keep);
+    this.#cursor = Math.min(this.#cursor, keep);
   }
 }

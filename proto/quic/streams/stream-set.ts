@@ -127,13 +127,18 @@ export class StreamSet {
       return undefined;
     }
     if (recv.raiseLimit()) this.#controls.add(stream, Control.MAX_STREAM_DATA);
+    this.#tellReset(stream);
     this.#settleReceiving(stream);
     return read;
   }
 
-  resetStream(streamId: number, code: number): void {
+  /**
+   * Resets our half. Its first `reliableOctets` are delivered all the same, if the peer takes RESET_STREAM_AT; a later call may
+   * lower their number. Throws `UsageError` when the stream has no sending half or was never opened.
+   */
+  resetStream(streamId: number, code: number, reliableOctets = 0): void {
     const stream = this.#table.owned(streamId);
-    if (stream) this.#reset(stream, code);
+    if (stream) this.#reset(stream, code, reliableOctets);
   }
 
   stopSending(streamId: number, code: number): void {
@@ -170,21 +175,35 @@ export class StreamSet {
     if (recv.stopCode !== undefined) this.#settleReceiving(stream);
   }
 
-  /** RESET_STREAM (RFC 9000 §19.4). */
-  onResetStream(streamId: number, code: number, finalSize: number): void {
-    const stream = this.#table.named(streamId, 'recv', FrameType.RESET_STREAM);
+  /** RESET_STREAM (RFC 9000 §19.4), or with a reliable size RESET_STREAM_AT (RESET_STREAM_AT draft §4). */
+  onResetStream(streamId: number, code: number, finalSize: number, reliableSize?: number): void {
+    const frameType = reliableSize === undefined ? FrameType.RESET_STREAM : FrameType.RESET_STREAM_AT;
+    const stream = this.#table.named(streamId, 'recv', frameType);
     const recv = stream?.recv;
     if (!stream || !recv || recv.done) return;
-    const growth = recv.growthTo(finalSize, true, FrameType.RESET_STREAM);
-    this.#flow.onReceived(growth, FrameType.RESET_STREAM);
-    if (recv.reset(finalSize)) this.#events.push({ type: 'streamReset', streamId, code });
+    const growth = recv.growthTo(finalSize, true, frameType);
+    this.#flow.onReceived(growth, frameType);
+    recv.reset(code, finalSize, reliableSize ?? 0, frameType);
+    this.#tellReset(stream);
     this.#settleReceiving(stream);
   }
 
-  /** STOP_SENDING (RFC 9000 §19.5): answered with RESET_STREAM and the same code (§3.5). */
+  /** The reset shows once all that it delivers was read. */
+  #tellReset({ id: streamId, recv }: Stream): void {
+    if (!recv?.done || recv.resetCode === undefined) return;
+    this.#events.push({ type: 'streamReset', streamId, code: recv.resetCode });
+  }
+
+  /**
+   * STOP_SENDING (RFC 9000 §19.5): answered with RESET_STREAM and the same code (§3.5), as the peer wants nothing of the stream
+   * (RESET_STREAM_AT draft §5.4).
+   */
   onStopSending(streamId: number, code: number): void {
     const stream = this.#table.named(streamId, 'send', FrameType.STOP_SENDING);
-    if (stream && this.#reset(stream, code)) this.#events.push({ type: 'streamStopped', streamId, code });
+    if (!stream) return;
+    const wasReset = stream.send?.resetCode !== undefined;
+    if (this.#reset(stream, code, 0) && !wasReset)
+      this.#events.push({ type: 'streamStopped', streamId, code });
   }
 
   onMaxData(maximum: number): void {
@@ -280,6 +299,7 @@ export class StreamSet {
       // To the end of its priority's turn.
       this.#scheduler.shift();
       this.#schedule(stream);
+      if (send.sentOctets > before && send.resetReady) this.#controls.add(stream, Control.RESET);
       if (send.aboveLowWater && send.bufferedOctets <= this.#lowWaterOctets) {
         send.aboveLowWater = false;
         this.#events.push({ type: 'streamWritable', streamId: stream.id });
@@ -295,12 +315,12 @@ export class StreamSet {
     const stream = this.#table.get(intent.streamId);
     if (intent.what === Sent.STREAM) {
       if (!stream?.send?.onDelivered(intent.start, intent.end, intent.fin)) return;
-      this.#events.push({ type: 'streamFinished', streamId: stream.id });
+      if (stream.send.resetCode === undefined)
+        this.#events.push({ type: 'streamFinished', streamId: stream.id });
       this.#forgetIfDone(stream);
-    } else if (intent.what === Sent.RESET_STREAM && stream?.send) {
-      stream.send.done = true;
-      this.#forgetIfDone(stream);
-    }
+    } else if (intent.what === Sent.RESET_STREAM) {
+      if (stream?.send?.onResetDelivered(intent.start)) this.#forgetIfDone(stream);
+    } else this.#controls.onDelivered(intent);
   }
 
   /** A packet was lost that had this: what still matters of it becomes due again (RFC 9000 §13.3). */
@@ -332,12 +352,15 @@ export class StreamSet {
     }
   }
 
-  #reset(stream: Stream, code: number): boolean {
-    if (!this.#table.sendingHalf(stream).reset(code)) return false;
+  #reset(stream: Stream, code: number, reliableOctets: number): boolean {
+    const send = this.#table.sendingHalf(stream);
+    if (!send.reset(code, this.#table.peerTakesResetAt ? reliableOctets : 0)) return false;
     this.#scheduler.remove(stream);
     this.#starved.delete(stream);
     this.#limited.delete(stream);
-    this.#controls.add(stream, Control.RESET);
+    // What is still delivered goes first.
+    if (send.resetReady) this.#controls.add(stream, Control.RESET);
+    this.#schedule(stream);
     return true;
   }
 

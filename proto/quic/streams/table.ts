@@ -12,6 +12,8 @@ export interface StreamLimits {
   readonly initialMaxStreamDataUni: number;
   readonly initialMaxStreamsBidi: number;
   readonly initialMaxStreamsUni: number;
+  /** RESET_STREAM_AT is taken (RESET_STREAM_AT draft §3). */
+  readonly resetStreamAt?: boolean;
 }
 
 /** RFC 9000 §4.6: a stream count above 2^60 cannot be a stream ID. */
@@ -132,6 +134,11 @@ export class StreamTable {
 
   kind(direction: StreamDirection): Kind {
     return direction === 'bidirectional' ? this.bidi : this.uni;
+  }
+
+  /** The peer takes RESET_STREAM_AT. */
+  get peerTakesResetAt(): boolean {
+    return this.#peer.resetStreamAt === true;
   }
 
   /** Takes the peer's parameters; streams that are open already have their limits raised. Returns these. */

@@ -29,6 +29,21 @@ export function writeFrame3(writer: Writer, type: number, a: number, b: number, 
   return true;
 }
 
+/** Writes a frame of four varints when it fits. */
+export function writeFrame4(
+  writer: Writer,
+  type: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+): boolean {
+  const octets = 1 + varintLength(a) + varintLength(b) + varintLength(c) + varintLength(d);
+  if (octets > writer.remaining) return false;
+  writer.u8(type).varint(a).varint(b).varint(c).varint(d);
+  return true;
+}
+
 /** How many of `available` octets a STREAM frame can carry within `room` octets; -1 when it is not worth a frame. */
 export function streamFrameCapacity(
   streamId: number,

@@ -129,7 +129,13 @@ class Adversary {
     const streamId = this.#polite.sendable();
     if (this.#tape.chance(6)) {
       const finalSize = this.#offsets.get(streamId) ?? 0;
-      this.#queue('oneRtt', [{ type: 'resetStream', streamId, code: this.#tape.integer(), finalSize }]);
+      const code = this.#tape.integer();
+      // What it still delivers may be lost, come later, or be reduced: the code stays the same then.
+      const reliableSize = this.#tape.below(finalSize + 1);
+      const reset: Frame = this.#tape.chance(50)
+        ? { type: 'resetStream', streamId, code, finalSize }
+        : { type: 'resetStreamAt', streamId, code, finalSize, reliableSize };
+      this.#queue('oneRtt', [reset]);
       return;
     }
     const fresh = !this.#offsets.has(streamId);

@@ -21,6 +21,7 @@ const makers: readonly Maker[] = [
     code: tape.integer(),
     finalSize: tape.integer(),
   }),
+  (tape) => resetAt(tape),
   (tape) => ({ type: 'stopSending', streamId: streamId(tape), code: tape.integer() }),
   (tape) => ({ type: 'crypto', offset: tape.integer(), data: tape.bytes(tape.below(300)) }),
   (tape) => ({ type: 'newToken', token: tape.bytes(tape.below(40)) }),
@@ -58,6 +59,18 @@ function ack(tape: Tape): Frame {
     ? { ect0: tape.integer(), ect1: tape.integer(), ce: tape.integer() }
     : undefined;
   return { type: 'ack', ranges, delay: tape.integer(), ecn };
+}
+
+/** Mostly sizes that are possible. */
+function resetAt(tape: Tape): Frame {
+  const reliableSize = tape.chance(80) ? tape.below(CHUNK_OCTETS) : tape.integer();
+  return {
+    type: 'resetStreamAt',
+    streamId: streamId(tape),
+    code: tape.chance(70) ? 1 : tape.integer(),
+    finalSize: tape.chance(80) ? reliableSize + tape.below(CHUNK_OCTETS) : tape.integer(),
+    reliableSize,
+  };
 }
 
 function newConnectionId(tape: Tape): Frame {

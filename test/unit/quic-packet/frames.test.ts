@@ -39,6 +39,10 @@ const sequences = fc
   .tuple(integer, integer)
   .map(([a, b]) => ({ sequence: Math.max(a, b), retirePriorTo: Math.min(a, b) }));
 
+const sizes = fc
+  .tuple(integer, integer)
+  .map(([a, b]) => ({ finalSize: Math.max(a, b), reliableSize: Math.min(a, b) }));
+
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.constant<Frame>({ type: 'ping' }),
   fc.constant<Frame>({ type: 'handshakeDone' }),
@@ -49,6 +53,12 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     code: integer,
     finalSize: integer,
   }),
+  fc.tuple(integer, integer, sizes).map(([streamId, code, both]) => ({
+    type: 'resetStreamAt' as const,
+    streamId,
+    code,
+    ...both,
+  })),
   fc.record({ type: fc.constant('stopSending' as const), streamId: integer, code: integer }),
   fc.record({ type: fc.constant('crypto' as const), offset, data: octets }),
   fc.record({

@@ -32,6 +32,7 @@ const common = {
   activeConnectionIdLimit: fc.integer({ min: 2, max: 1000 }),
   maxDatagramFrameSize: fc.nat(65535),
   greaseQuicBit: fc.boolean(),
+  resetStreamAt: fc.boolean(),
 };
 
 describe('transport parameters (RFC 9000 §18)', () => {

@@ -32,6 +32,7 @@ export function readFrames(payload: Uint8Array, set?: StreamSet): FrameRow[] {
     }
     const counts: Record<number, number> = {
       4: 3,
+      36: 4,
       5: 2,
       16: 1,
       17: 2,
@@ -49,8 +50,9 @@ export function readFrames(payload: Uint8Array, set?: StreamSet): FrameRow[] {
   return rows;
 }
 
-function deliver(set: StreamSet, type: number, [a = 0, b = 0, c = 0]: readonly number[]): void {
+function deliver(set: StreamSet, type: number, [a = 0, b = 0, c = 0, d = 0]: readonly number[]): void {
   if (type === 0x04) set.onResetStream(a, b, c);
+  if (type === 0x24) set.onResetStream(a, b, c, d);
   if (type === 0x05) set.onStopSending(a, b);
   if (type === 0x10) set.onMaxData(a);
   if (type === 0x11) set.onMaxStreamData(a, b);

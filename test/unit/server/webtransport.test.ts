@@ -1,7 +1,9 @@
 import type { ReadableStream } from 'node:stream/web';
 import { describe, expect, it } from 'vitest';
 import type { Path } from '../../../proto/quic/index.ts';
+import { STREAM_SIGNALS } from '../../../proto/webtransport/codes.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
+import { encodeVarint } from '../../../proto/wire/index.ts';
 import {
   type SessionDecision,
   type SessionRequest,
@@ -27,7 +29,7 @@ class World {
   readonly events: WebTransportEvent[] = [];
   readonly host: WebTransportHost;
   readonly session: Promise<WebTransportSession>;
-  readonly #quic: MemoryQuic;
+  readonly quic: MemoryQuic;
   readonly #ends: Parameters<typeof settle>[0];
 
   constructor(
@@ -35,7 +37,7 @@ class World {
     maxStreams = 3,
   ) {
     const pair = memoryQuicPair({ maxStreams });
-    this.#quic = pair.server;
+    this.quic = pair.server;
     let accepted!: (session: WebTransportSession) => void;
     this.session = new Promise((resolve) => {
       accepted = resolve;
@@ -84,7 +86,7 @@ class World {
 
   /** The client raises its limit, and the server sees it at once. */
   allowStreams(maxStreams: number): void {
-    this.#quic.allow(maxStreams);
+    this.quic.allow(maxStreams);
     this.host.handle({ type: 'streamsAvailable', direction: 'unidirectional' });
   }
 
@@ -161,6 +163,18 @@ describe('a session shaped as the W3C does', () => {
     await world.settle();
     expect(world.event('streamReset')?.code).toBe(7);
     expect(world.event('streamStopped')?.code).toBe(9);
+  });
+
+  it('resets an aborted stream behind its head and what its writer committed to', async () => {
+    const { world, session, id } = await openSession();
+    const writer = (await session.createUnidirectionalStream()).getWriter();
+    await writer.write(octets('head'));
+    writer.commit?.();
+    await writer.write(octets('rest'));
+    await writer.abort(new StreamError(7, 'enough'));
+    await world.settle();
+    const head = encodeVarint(STREAM_SIGNALS.unidirectional).length + encodeVarint(id).length;
+    expect([...world.quic.reliable.values()]).toEqual([head + 'head'.length]);
   });
 
   it('fails reads and writes with the code that the client sent', async () => {

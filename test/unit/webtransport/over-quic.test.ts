@@ -19,11 +19,16 @@ function makeWorld(options: PairOptions) {
     layers.set(quic, known);
     return known;
   };
-  const atServer = (layer: WebTransportConnection, event: WebTransportEvent) => {
+  /** What the server was told and read, in order. */
+  const atServer: (WebTransportEvent | { type: 'read'; streamId: number; data: Uint8Array })[] = [];
+  const serve = (layer: WebTransportConnection, event: WebTransportEvent) => {
+    atServer.push(event);
     if (event.type === 'sessionRequested') layer.acceptSession(event.sessionId);
     if (event.type !== 'streamReadable') return;
-    for (let chunk = layer.readStream(event.streamId); chunk; chunk = layer.readStream(event.streamId))
-      layer.writeStream(event.streamId, chunk.data, chunk.fin);
+    for (let chunk = layer.readStream(event.streamId); chunk; chunk = layer.readStream(event.streamId)) {
+      atServer.push({ type: 'read', streamId: event.streamId, data: chunk.data });
+      if (event.streamId % 4 === 0) layer.writeStream(event.streamId, chunk.data, chunk.fin);
+    }
   };
   const atClient = (layer: WebTransportConnection, event: WebTransportEvent) => {
     told.push(event);
@@ -37,10 +42,10 @@ function makeWorld(options: PairOptions) {
     const layer = layerOf(quic);
     layer.handleEvent(event);
     for (let next = layer.poll(); next !== undefined; next = layer.poll())
-      (quic.role === 'server' ? atServer : atClient)(layer, next);
+      (quic.role === 'server' ? serve : atClient)(layer, next);
   };
   const client = layerOf(pair.connect());
-  return { ...world, client, ended: () => world.receivedEnd };
+  return { ...world, atServer, client, ended: () => world.receivedEnd };
 }
 
 describe('WebTransport over QUIC', () => {
@@ -57,6 +62,35 @@ describe('WebTransport over QUIC', () => {
     pair.run(() => client.streamCount === 0);
     expect(client.streamCount).toBe(0);
   });
+
+  test.each(['bidirectional', 'unidirectional'] as const)(
+    'draft §4.4: a %s stream that is reset at once still shows itself, its octets to the commit, and its code, at any loss',
+    (direction) => {
+      for (let seed = 1; seed <= 20; seed++) {
+        const loss = { toServer: 0.3, toClient: 0.3 };
+        const { client, pair, told, atServer } = makeWorld({ seed, loss });
+        const sessionId = client.connectSession({ authority: 'localhost:4433', path: '/voice' });
+        pair.run(() => told.some((event) => event.type === 'sessionEstablished'), 60_000);
+        const bare = client.openStream(sessionId, direction) as number;
+        client.resetStream(bare, 5);
+        const committed = client.openStream(sessionId, direction) as number;
+        client.writeStream(committed, patternOctets(0, 3000));
+        client.commitStream(committed);
+        client.writeStream(committed, patternOctets(3000, 200_000));
+        client.resetStream(committed, 6);
+        const resets = () => atServer.filter((event) => event.type === 'streamReset');
+        expect(pair.run(() => resets().length === 2, 60_000)).toBe(true);
+        expect(resets().sort((a, b) => a.streamId - b.streamId)).toEqual([
+          { type: 'streamReset', streamId: bare, code: 5 },
+          { type: 'streamReset', streamId: committed, code: 6 },
+        ]);
+        const opened = atServer.filter((event) => event.type === 'streamOpened');
+        expect(opened.map(({ streamId }) => streamId).sort((a, b) => a - b)).toEqual([bare, committed]);
+        const octets = atServer.flatMap((event) => (event.type === 'read' ? [event.data] : []));
+        expect(Buffer.compare(concat(octets), patternOctets(0, 3000))).toBe(0);
+      }
+    },
+  );
 
   test('a session is ready after two round trips', () => {
     const { client, pair, told } = makeWorld({ seed: 1, delayMs: 50 });

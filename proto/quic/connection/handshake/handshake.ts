@@ -93,6 +93,7 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
     initialMaxStreamDataUni: parameters.initialMaxStreamDataUni,
     initialMaxStreamsBidi: parameters.initialMaxStreamsBidi,
     initialMaxStreamsUni: parameters.initialMaxStreamsUni,
+    resetStreamAt: parameters.resetStreamAt,
   });
   state.idle.setPeerTimeout(parameters.maxIdleTimeoutMs);
   state.recovery.setPeerMaxAckDelay(parameters.maxAckDelayMs);

@@ -5,6 +5,7 @@ import {
   type FlowFrame,
   type Frame,
   FrameType,
+  type ResetStreamAtFrame,
 } from '../../frames/index.ts';
 import type { StreamDirection } from '../../types.ts';
 import { onCryptoFrame, onHandshakeConfirmed } from '../handshake/handshake.ts';
@@ -112,6 +113,9 @@ function handleFlowFrame(state: ConnectionState, frame: FlowFrame): void {
     case 'resetStream':
       streams.onResetStream(frame.streamId, frame.code, frame.finalSize);
       return;
+    case 'resetStreamAt':
+      onResetStreamAt(state, frame);
+      return;
     case 'stopSending':
       streams.onStopSending(frame.streamId, frame.code);
       return;
@@ -134,6 +138,17 @@ function handleFlowFrame(state: ConnectionState, frame: FlowFrame): void {
       streams.onStreamsBlocked(direction(frame.bidirectional), frame.limit);
       return;
   }
+}
+
+function onResetStreamAt(state: ConnectionState, frame: ResetStreamAtFrame): void {
+  // RFC 9000 §12.4: a type of an extension that we did not offer is unknown.
+  if (!state.config.resetStreamAt)
+    throw new TransportError(
+      TransportErrorCode.FRAME_ENCODING_ERROR,
+      'RESET_STREAM_AT came, which we did not offer',
+      FrameType.RESET_STREAM_AT,
+    );
+  state.streams.onResetStream(frame.streamId, frame.code, frame.finalSize, frame.reliableSize);
 }
 
 function onDatagram(state: ConnectionState, frame: DatagramFrame): void {
