@@ -12,7 +12,7 @@ export interface CloseFrame {
   readonly reason: string;
 }
 
-export type ClosePhase = 'open' | 'closing' | 'draining' | 'closed';
+type ClosePhase = 'open' | 'closing' | 'draining' | 'closed';
 
 /**
  * How a connection ends (RFC 9000 §10.2): `closing` answers what still comes with the same CONNECTION_CLOSE, ever more

@@ -1,6 +1,5 @@
 import type { TlsSession } from '../../tls/index.ts';
-import type { CloseReason } from '../errors.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import type { CloseReason, TransportError } from '../errors.ts';
 import { MIN_INITIAL_DATAGRAM_OCTETS } from '../packet/index.ts';
 import { PacketSpace, Recovery } from '../recovery/index.ts';
 import { StreamSet } from '../streams/index.ts';
@@ -220,9 +219,4 @@ export class ConnectionState {
   }
 
   #announced = false;
-}
-
-/** `PROTOCOL_VIOLATION` with a reason, the most common complaint. */
-export function violation(reason: string, frameType = 0): TransportError {
-  return new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, reason, frameType);
 }

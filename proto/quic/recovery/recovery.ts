@@ -2,6 +2,7 @@ import { TransportError, TransportErrorCode } from '../errors.ts';
 import { type CongestionControl, type CongestionController, initialWindowOctets } from './congestion.ts';
 import { CubicController } from './cubic.ts';
 import { NewRenoController } from './newreno.ts';
+import type { AckOutcome, DeadlineOutcome, ReceivedAck, RecoveryOptions } from './outcomes.ts';
 import { Pacer } from './pacer.ts';
 import { RttEstimator, type RttFigures } from './rtt.ts';
 import type { SentPacket } from './sent-packets.ts';
@@ -10,36 +11,6 @@ import { PacketSpace, SpaceState } from './space.ts';
 const ACK_FRAME = 0x02;
 /** Bound of the backoff: 2^16 probe timeouts are far beyond any idle timeout. */
 const MAX_BACKOFF_EXPONENT = 16;
-
-/** An ACK frame as recovery needs it. */
-export interface ReceivedAck {
-  readonly largestAcknowledged: number;
-  /** In milliseconds, decoded with the peer's ack_delay_exponent. */
-  readonly ackDelayMs: number;
-  /** From the largest down, both ends inclusive. */
-  readonly ranges: readonly { readonly smallest: number; readonly largest: number }[];
-  /** The frame's ECN-CE count, when it had counts. */
-  readonly ecnCe?: number | undefined;
-}
-
-export interface RecoveryOptions {
-  readonly role: 'client' | 'server';
-  readonly maxDatagramOctets: number;
-  /** CUBIC when absent. */
-  readonly congestionControl?: CongestionControl;
-}
-
-/** Packets settled by an ACK frame, each list by ascending packet number. */
-export interface AckOutcome<Intent> {
-  readonly acked: readonly SentPacket<Intent>[];
-  readonly lost: readonly SentPacket<Intent>[];
-}
-
-export type DeadlineOutcome<Intent> =
-  | { readonly type: 'none' }
-  | { readonly type: 'lost'; readonly space: PacketSpace; readonly lost: readonly SentPacket<Intent>[] }
-  /** Send one or two ack-eliciting packets in `space`, past the congestion window (RFC 9002 §6.2.4). */
-  | { readonly type: 'probe'; readonly space: PacketSpace };
 
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
 export class Recovery<Intent> {

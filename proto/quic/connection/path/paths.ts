@@ -8,7 +8,7 @@ export const MAX_PATHS = 4;
 /** PATH_CHALLENGEs that wait for their answer on one path; the oldest go first when a peer floods them. */
 export const MAX_PENDING_RESPONSES = 4;
 /** PATH_CHALLENGEs of ours on one path that may still be answered. */
-export const MAX_OUTSTANDING_CHALLENGES = 8;
+const MAX_OUTSTANDING_CHALLENGES = 8;
 const CHALLENGE_OCTETS = 8;
 
 /** What is known of one network path (RFC 9000 §8, §9). */
