@@ -149,7 +149,7 @@ export class TlsClient extends HandshakeSession {
       // RFC 8446 §4.2.11: pre_shared_key is the last.
       this.#resumption.write(w);
     });
-    this.#resumption.bind(hello, (more) => this.transcript.digestWith(more));
+    this.#resumption.bind(hello, (more, hash) => this.transcript.digestWith(more, hash));
     this.send('initial', hello);
   }
 
@@ -162,8 +162,12 @@ export class TlsClient extends HandshakeSession {
     const suite = this.cipherSuites.find((candidate) => candidate === hello.cipherSuite);
     if (suite === undefined)
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose a cipher suite that was not offered');
+    if (this.#retry !== undefined && this.#retry.cipherSuite !== suite) {
+      fail(Alert.ILLEGAL_PARAMETER, 'the cipher suite changed after HelloRetryRequest');
+    }
+    this.chooseSuite(suite);
     if (hello.isRetry) {
-      this.#onHelloRetryRequest(message, hello);
+      this.#onHelloRetryRequest(message, hello, suite);
       return;
     }
     allowOnly(
@@ -172,9 +176,6 @@ export class TlsClient extends HandshakeSession {
       this.#offered,
       'ServerHello',
     );
-    if (this.#retry !== undefined && this.#retry.cipherSuite !== suite) {
-      fail(Alert.ILLEGAL_PARAMETER, 'the cipher suite changed after HelloRetryRequest');
-    }
     // RFC 8446 §4.2.11: a PSK goes with a key share, the only mode we offer.
     if (hello.extensions.has(ExtensionType.PRE_SHARED_KEY) && !hello.extensions.has(ExtensionType.KEY_SHARE))
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose a PSK without a key share');
@@ -185,7 +186,7 @@ export class TlsClient extends HandshakeSession {
     if (share === undefined)
       fail(Alert.ILLEGAL_PARAMETER, 'the server chose a group we sent no key share for');
     const secret = share.sharedSecret(entry.key);
-    const psk = this.#chosenPsk(hello.extensions.get(ExtensionType.PRE_SHARED_KEY));
+    const psk = this.#chosenPsk(hello.extensions.get(ExtensionType.PRE_SHARED_KEY), suite);
     this.transcript.add(message.raw);
     this.expectLevel('handshake');
     this.#cipherSuite = suite;
@@ -195,18 +196,21 @@ export class TlsClient extends HandshakeSession {
   }
 
   /** The secret of the session that the server took up again; `undefined` for a full handshake. */
-  #chosenPsk(body: Uint8Array | undefined): Uint8Array | undefined {
+  #chosenPsk(body: Uint8Array | undefined, suite: CipherSuite): Uint8Array | undefined {
     if (body === undefined) return undefined;
     const reader = new Reader(body);
     const selected = reader.u16();
     expectEnd(reader, 'pre_shared_key');
     // RFC 8446 §4.2.11: one was offered.
     if (selected !== 0) fail(Alert.ILLEGAL_PARAMETER, 'the server chose a PSK that was not offered');
+    const psk = this.#resumption.accept(suite);
+    if (psk === undefined)
+      fail(Alert.ILLEGAL_PARAMETER, "the server's cipher suite does not go with its PSK");
     this.#resumed = true;
-    return this.#resumption.accept();
+    return psk;
   }
 
-  #onHelloRetryRequest(message: HandshakeMessage, hello: ServerHello): void {
+  #onHelloRetryRequest(message: HandshakeMessage, hello: ServerHello, suite: CipherSuite): void {
     if (this.#retry !== undefined) fail(Alert.UNEXPECTED_MESSAGE, 'a second HelloRetryRequest came');
     const { extensions } = hello;
     allowOnly(
@@ -225,6 +229,7 @@ export class TlsClient extends HandshakeSession {
     this.transcript.retry();
     this.transcript.add(message.raw);
     this.#retry = hello;
+    this.#resumption.onRetry(suite);
     this.#sendClientHello(cookie);
   }
 

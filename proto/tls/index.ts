@@ -11,4 +11,5 @@ export {
   type TlsTrust,
 } from './options.ts';
 export { TlsServer } from './server.ts';
+export { hashOctets, type SuiteParts, suiteParts } from './suites.ts';
 export { CipherSuite, type CryptoLevel, TlsAlertError, type TlsEvent, type TlsSession } from './types.ts';

@@ -23,7 +23,7 @@ export interface CommonOptions {
   readonly alpnProtocols: readonly string[];
   /** The encoded quic_transport_parameters of this endpoint. */
   readonly transportParameters: Uint8Array;
-  /** Most preferred first. Default: AES-128-GCM, ChaCha20-Poly1305. */
+  /** Most preferred first. Default: AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305. */
   readonly cipherSuites?: readonly CipherSuite[];
   /** Most preferred first. Default: X25519, P-256. */
   readonly groups?: readonly NamedGroup[];

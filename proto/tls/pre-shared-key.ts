@@ -2,14 +2,15 @@ import { Reader, type Writer } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import { expectEnd, extension, readVector8, readVector16, vector } from './codec.ts';
 import { ExtensionType } from './extensions.ts';
-import { HASH_LENGTH } from './hkdf.ts';
 
 /** PSK with (EC)DHE, the only mode spoken here: a stolen ticket key opens no recorded call (RFC 8446 §4.2.9). */
 export const PSK_DHE_KE = 1;
 /** Shortest binder that the grammar allows (RFC 8446 §4.2.11). */
 const MIN_BINDER_LENGTH = 32;
 /** Octets at the end of our ClientHello that its binder does not cover: a list of one binder. */
-export const BINDERS_LENGTH = 2 + 1 + HASH_LENGTH;
+export function bindersLength(binderOctets: number): number {
+  return 2 + 1 + binderOctets;
+}
 
 /** A client's offer to resume (RFC 8446 §4.2.11): views into its ClientHello. */
 export interface PskOffer {
@@ -46,14 +47,19 @@ export function readPskOffer(body: Uint8Array): PskOffer {
   return { identities, binders, bindersLength };
 }
 
-/** Writes one identity with a binder of zeros, to be overwritten. It must be the last extension. */
-export function writePskOffer(writer: Writer, identity: Uint8Array, obfuscatedAge: number): void {
+/** Writes one identity with a binder of `binderOctets` zeros, to be overwritten. It must be the last extension. */
+export function writePskOffer(
+  writer: Writer,
+  identity: Uint8Array,
+  obfuscatedAge: number,
+  binderOctets: number,
+): void {
   extension(writer, ExtensionType.PRE_SHARED_KEY, (body) => {
     vector(body, 2, (list) => {
       vector(list, 2, (entry) => entry.bytes(identity));
       list.u32(obfuscatedAge);
     });
-    vector(body, 2, (list) => vector(list, 1, (binder) => binder.zeros(HASH_LENGTH)));
+    vector(body, 2, (list) => vector(list, 1, (binder) => binder.zeros(binderOctets)));
   });
 }
 

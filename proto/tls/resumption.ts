@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { toHex, type Writer } from '../wire/index.ts';
 import { ExtensionType } from './extensions.ts';
-import { HASH_LENGTH } from './hkdf.ts';
 import { resumptionBinder, resumptionPsk } from './key-schedule.ts';
 import type { NewSessionTicket } from './messages.ts';
 import type { SessionTicket, TlsClientOptions, TlsTrust } from './options.ts';
-import { BINDERS_LENGTH, writePskModes, writePskOffer } from './pre-shared-key.ts';
+import { bindersLength, writePskModes, writePskOffer } from './pre-shared-key.ts';
+import { type HashName, hashOctets, suiteParts } from './suites.ts';
 import { MAX_TICKET_LIFETIME_SECONDS } from './tickets.ts';
 import type { CipherSuite } from './types.ts';
 
@@ -21,7 +21,7 @@ function trustIdOf(trust: TlsTrust): string {
 export class ClientResumption {
   readonly #options: TlsClientOptions;
   /** The session that is offered. */
-  readonly #session: SessionTicket | undefined;
+  #session: SessionTicket | undefined;
   /** The certificate of this connection is good until then; that of the earlier one when it is resumed. */
   certificateEndsAtEpochMs = Number.POSITIVE_INFINITY;
 
@@ -31,6 +31,12 @@ export class ClientResumption {
     if (session !== undefined && fits(session, options, cipherSuites)) this.#session = session;
   }
 
+  /** The server asked for another ClientHello and chose a suite: a session of another hash is offered no more (RFC 8446 §4.1.4). */
+  onRetry(suite: CipherSuite): void {
+    if (this.#session !== undefined && hashOf(this.#session) !== suiteParts(suite).hash)
+      this.#session = undefined;
+  }
+
   /** Types of the extensions that `write` writes. */
   get extensionTypes(): readonly number[] {
     if (this.#session !== undefined)
@@ -38,9 +44,10 @@ export class ClientResumption {
     return this.#options.onTicket === undefined ? [] : [ExtensionType.PSK_KEY_EXCHANGE_MODES];
   }
 
-  /** The secret of the offered session, once the server has chosen it. */
-  accept(): Uint8Array {
-    const session = this.#session!;
+  /** The secret of the offered session, which the server has chosen; `undefined` when it does not go with the suite. */
+  accept(suite: CipherSuite): Uint8Array | undefined {
+    const session = this.#session;
+    if (session === undefined || hashOf(session) !== suiteParts(suite).hash) return undefined;
     this.certificateEndsAtEpochMs = session.certificateEndsAtEpochMs;
     return session.psk;
   }
@@ -52,14 +59,17 @@ export class ClientResumption {
     if (this.#session === undefined) return;
     const { ticket, ageAdd, receivedAtEpochMs } = this.#session;
     const ageMs = Math.max(0, this.#options.nowEpochMs - receivedAtEpochMs);
-    writePskOffer(writer, ticket, (ageMs + ageAdd) % 2 ** 32);
+    writePskOffer(writer, ticket, (ageMs + ageAdd) % 2 ** 32, hashOctets(hashOf(this.#session)));
   }
 
   /** Puts the binder into the finished ClientHello; `digestWith` hashes what was said before with what it is given. */
-  bind(hello: Uint8Array, digestWith: (more: Uint8Array) => Uint8Array): void {
+  bind(hello: Uint8Array, digestWith: (more: Uint8Array, hash: HashName) => Uint8Array): void {
     if (this.#session === undefined) return;
-    const covered = hello.subarray(0, hello.length - BINDERS_LENGTH);
-    hello.set(resumptionBinder(this.#session.psk, digestWith(covered)), hello.length - HASH_LENGTH);
+    const hash = hashOf(this.#session);
+    const octets = hashOctets(hash);
+    const covered = hello.subarray(0, hello.length - bindersLength(octets));
+    const binder = resumptionBinder(this.#session.psk, digestWith(covered, hash), hash);
+    hello.set(binder, hello.length - octets);
   }
 
   /** Gives a ticket to the owner. A lifetime of 0 means that it is to be let go (RFC 8446 §4.6.1). */
@@ -70,7 +80,7 @@ export class ClientResumption {
     const lifetimeMs = Math.min(ticket.lifetimeSeconds, MAX_TICKET_LIFETIME_SECONDS) * 1000;
     onTicket({
       ticket: ticket.ticket.slice(),
-      psk: resumptionPsk(resumptionMaster, ticket.nonce),
+      psk: resumptionPsk(resumptionMaster, ticket.nonce, suiteParts(cipherSuite).hash),
       serverName,
       alpn,
       cipherSuite,
@@ -81,6 +91,11 @@ export class ClientResumption {
       trustId: trustIdOf(trust),
     });
   }
+}
+
+/** The hash that a session's secret goes with (RFC 8446 §4.2.11). */
+function hashOf(session: SessionTicket): HashName {
+  return suiteParts(session.cipherSuite).hash;
 }
 
 function fits(

@@ -20,6 +20,7 @@ import {
 import type { NamedGroup, TlsServerOptions } from './options.ts';
 import { HandshakeSession, unexpected } from './session.ts';
 import { signTranscript } from './signatures.ts';
+import { hashOctets, suiteParts } from './suites.ts';
 import { certificateHash, TicketSealer } from './tickets.ts';
 import type { CipherSuite } from './types.ts';
 
@@ -81,6 +82,7 @@ export class TlsServer extends HandshakeSession {
     const choice = this.#choose(readOffer(readClientHello(message)));
     const retried = this.#choice;
     if (retried !== undefined) checkSecondOffer(retried, choice);
+    this.chooseSuite(choice.cipherSuite);
     const share = choice.offer.keyShares.find((entry) => entry.group === choice.group);
     // Before the ClientHello is taken in: a binder covers only its beginning.
     if (share !== undefined) this.#resumption = this.#resume(choice, message.raw);
@@ -119,13 +121,16 @@ export class TlsServer extends HandshakeSession {
   #resume(choice: Choice, hello: Uint8Array): Resumption | undefined {
     const { psk: offered, resumes, serverName = '' } = choice.offer;
     if (this.#tickets === undefined || offered === undefined || !resumes) return undefined;
+    const { hash } = suiteParts(choice.cipherSuite);
     const count = Math.min(offered.identities.length, MAX_TICKETS_TRIED);
     for (let index = 0; index < count; index++) {
       const state = this.#tickets.open(offered.identities[index]!);
       if (state === undefined || state.alpn !== choice.alpn || state.serverName !== serverName) continue;
+      // RFC 8446 §4.2.11: a secret goes with the hash that it was made with.
+      if (state.psk.length !== hashOctets(hash)) continue;
       if (!equalOctets(state.certificate, certificateHash(choice.identity.certificate))) continue;
       const covered = hello.subarray(0, hello.length - offered.bindersLength);
-      const expected = resumptionBinder(state.psk, this.transcript.digestWith(covered));
+      const expected = resumptionBinder(state.psk, this.transcript.digestWith(covered, hash), hash);
       const binder = offered.binders[index]!;
       if (binder.length !== expected.length || !timingSafeEqual(binder, expected))
         fail(Alert.DECRYPT_ERROR, 'a PSK binder does not match its ClientHello');
@@ -180,14 +185,14 @@ export class TlsServer extends HandshakeSession {
   }
 
   /** One ticket for a client that can use it (RFC 8446 §4.6.1). */
-  #sendTicket({ offer, alpn, identity }: Choice): void {
+  #sendTicket({ offer, alpn, identity, cipherSuite }: Choice): void {
     const master = this.takeResumptionMaster();
     if (this.#tickets === undefined || !offer.resumes) return;
     const { random } = this.#options;
     const nonce = random(TICKET_NONCE_LENGTH);
     const ticket = this.#tickets.seal(
       {
-        psk: resumptionPsk(master, nonce),
+        psk: resumptionPsk(master, nonce, suiteParts(cipherSuite).hash),
         certificate: certificateHash(identity.certificate),
         alpn,
         serverName: offer.serverName ?? '',

@@ -4,7 +4,6 @@ import { Alert, fail, failBuffer, failQuic } from './alerts.ts';
 import { bodyOf, type Extensions, type HandshakeMessage, HandshakeType, MessageBuffer } from './codec.ts';
 import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS } from './defaults.ts';
 import { ExtensionType, required } from './extensions.ts';
-import { HASH_LENGTH } from './hkdf.ts';
 import {
   applicationSecrets,
   finishedVerifyData,
@@ -14,6 +13,7 @@ import {
 } from './key-schedule.ts';
 import { readFinished, writeFinished } from './messages.ts';
 import type { CommonOptions, NamedGroup } from './options.ts';
+import { type HashName, hashOctets, suiteParts } from './suites.ts';
 import { Transcript } from './transcript.ts';
 import {
   type CipherSuite,
@@ -38,6 +38,8 @@ export abstract class HandshakeSession implements TlsSession {
   /** Ours, most preferred first. */
   protected readonly cipherSuites: readonly CipherSuite[];
   protected readonly groups: readonly NamedGroup[];
+  /** Of the cipher suite, once one is chosen. */
+  #hash: HashName = 'sha256';
   #level: CryptoLevel = 'initial';
   #failure: TlsAlertError | undefined;
   #secrets: HandshakeSecrets | undefined;
@@ -117,6 +119,12 @@ export abstract class HandshakeSession implements TlsSession {
     this.emit({ type: 'send', level, data: message });
   }
 
+  /** The cipher suite is chosen, and with it the hash of transcript and secrets. */
+  protected chooseSuite(suite: CipherSuite): void {
+    this.#hash = suiteParts(suite).hash;
+    this.transcript.choose(this.#hash);
+  }
+
   /** Handshake secrets over ClientHello..ServerHello. */
   protected startHandshakeKeys(
     cipherSuite: CipherSuite,
@@ -124,7 +132,7 @@ export abstract class HandshakeSession implements TlsSession {
     clientRandom: Uint8Array,
     psk: Uint8Array | undefined,
   ): void {
-    const secrets = handshakeSecrets(shared, this.transcript.digest(), psk);
+    const secrets = handshakeSecrets(shared, this.transcript.digest(), psk, this.#hash);
     this.#secrets = secrets;
     this.#log('CLIENT_HANDSHAKE_TRAFFIC_SECRET', clientRandom, secrets.client);
     this.#log('SERVER_HANDSHAKE_TRAFFIC_SECRET', clientRandom, secrets.server);
@@ -139,7 +147,7 @@ export abstract class HandshakeSession implements TlsSession {
 
   /** Application secrets over ClientHello..server Finished. */
   protected startApplicationKeys(cipherSuite: CipherSuite, clientRandom: Uint8Array): void {
-    const secrets = applicationSecrets(this.#handshakeSecrets().secret, this.transcript.digest());
+    const secrets = applicationSecrets(this.#handshakeSecrets().secret, this.transcript.digest(), this.#hash);
     this.#master = secrets.master;
     this.#log('CLIENT_TRAFFIC_SECRET_0', clientRandom, secrets.client);
     this.#log('SERVER_TRAFFIC_SECRET_0', clientRandom, secrets.server);
@@ -156,7 +164,7 @@ export abstract class HandshakeSession implements TlsSession {
   /** The secret that tickets come from. Call once, after both Finished; then nothing of the handshake's secrets is left. */
   protected takeResumptionMaster(): Uint8Array {
     if (this.#master === undefined) fail(Alert.INTERNAL_ERROR, 'there is no master secret');
-    const secret = resumptionMasterSecret(this.#master, this.transcript.digest());
+    const secret = resumptionMasterSecret(this.#master, this.transcript.digest(), this.#hash);
     this.#master = undefined;
     this.#secrets = undefined;
     return secret;
@@ -164,13 +172,16 @@ export abstract class HandshakeSession implements TlsSession {
 
   protected sendFinished(role: 'client' | 'server'): void {
     const secret = this.#handshakeSecrets()[role];
-    this.send('handshake', writeFinished(finishedVerifyData(secret, this.transcript.digest())));
+    const verifyData = finishedVerifyData(secret, this.transcript.digest(), this.#hash);
+    this.send('handshake', writeFinished(verifyData));
   }
 
   /** Checks the Finished of `role` against the transcript before it, then takes it in (RFC 8446 §4.4.4). */
   protected checkFinished(role: 'client' | 'server', message: HandshakeMessage): void {
-    const expected = finishedVerifyData(this.#handshakeSecrets()[role], this.transcript.digest());
-    if (bodyOf(message).remaining !== HASH_LENGTH) fail(Alert.DECODE_ERROR, 'Finished is not of 32 octets');
+    const secret = this.#handshakeSecrets()[role];
+    const expected = finishedVerifyData(secret, this.transcript.digest(), this.#hash);
+    const octets = hashOctets(this.#hash);
+    if (bodyOf(message).remaining !== octets) fail(Alert.DECODE_ERROR, `Finished is not of ${octets} octets`);
     if (!timingSafeEqual(readFinished(message), expected)) {
       fail(Alert.DECRYPT_ERROR, `the ${role}'s Finished does not match the handshake`);
     }

@@ -1,9 +1,11 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
 import { Reader, WireError, Writer } from '../wire/index.ts';
-import { HASH_LENGTH, hkdfExpandLabel, plain } from './hkdf.ts';
+import { hkdfExpandLabel, plain } from './hkdf.ts';
 import type { TlsCertificate, TlsTicketOptions } from './options.ts';
 
-const FORMAT = 2;
+const FORMAT = 3;
+/** Octets of a SHA-256 hash, and of a key. */
+const SHA256_OCTETS = 32;
 const PERIOD_LENGTH = 4;
 const SALT_LENGTH = 16;
 const TAG_LENGTH = 16;
@@ -18,6 +20,7 @@ const MAX_CLOCK_SKEW_SECONDS = 60;
 
 /** What a ticket remembers in place of the server. */
 export interface TicketState {
+  /** As long as the hash of its cipher suite, which it goes with (RFC 8446 §4.2.11). */
   readonly psk: Uint8Array;
   /** SHA-256 of the leaf that the client saw: another certificate asks for another proof. */
   readonly certificate: Uint8Array;
@@ -60,6 +63,7 @@ export class TicketSealer {
       .u8(FORMAT)
       .u64(this.nowSeconds())
       .u64(state.authenticatedAtSeconds)
+      .u8(state.psk.length)
       .bytes(state.psk)
       .bytes(state.certificate);
     for (const text of [state.alpn, state.serverName]) {
@@ -102,8 +106,8 @@ export class TicketSealer {
     // RFC 8446 §4.6.1: resumptions do not put off for ever the proof that the server holds its certificate's key.
     const authenticatedAtSeconds = reader.u64();
     if (now - authenticatedAtSeconds > MAX_TICKET_LIFETIME_SECONDS) return undefined;
-    const psk = reader.bytes(HASH_LENGTH).slice();
-    const certificate = reader.bytes(HASH_LENGTH).slice();
+    const psk = reader.bytes(reader.u8()).slice();
+    const certificate = reader.bytes(SHA256_OCTETS).slice();
     const alpn = reader.utf8(reader.u16());
     const serverName = reader.utf8(reader.u16());
     return { psk, certificate, alpn, serverName, authenticatedAtSeconds };
@@ -112,7 +116,7 @@ export class TicketSealer {
   /** Key and nonce of one ticket, from the key of its period and its salt. */
   #derive(head: Uint8Array): { key: Uint8Array; nonce: Uint8Array } {
     const period = head.subarray(0, PERIOD_LENGTH);
-    const periodKey = hkdfExpandLabel(this.#options.secret, 'parley ticket', period, HASH_LENGTH);
+    const periodKey = hkdfExpandLabel(this.#options.secret, 'parley ticket', period, SHA256_OCTETS);
     const one = createHmac('sha256', periodKey).update('key').update(head).digest();
     const two = createHmac('sha256', periodKey).update('nonce').update(head).digest();
     return { key: one, nonce: two.subarray(0, 12) };

@@ -1,8 +1,34 @@
 import { describe, expect, test } from 'vitest';
 import type { Frame } from '../../proto/quic/frames/index.ts';
-import { live, liveServer, rawClient } from '../support/conformance-peer.ts';
+import { ackOf, live, liveServer, rawClient } from '../support/conformance-peer.ts';
 
 const PING: Frame = { type: 'ping' };
+
+describe('what arrives late (RFC 9000 §13.3)', () => {
+  test.each(['server', 'client'] as const)(
+    'RFC 9000 §13.3: a %s does not send again what an ACK, though late, says has arrived',
+    (role) => {
+      const { peer, engine } = live[role]();
+      peer.run(1_000);
+      peer.autoAck = false;
+      const { connection } = engine;
+      const ids = Array.from({ length: 6 }, () => connection.openStream('unidirectional')!);
+      const sent = ids.map((id) => {
+        connection.writeStream(id, new Uint8Array(500));
+        peer.collect();
+        return peer.seen.at(-1)!.packetNumber;
+      });
+      const before = peer.seen.length;
+      // The last one says that the first is lost, the next that it was only late; the second stays lost.
+      peer.push(peer.packet('oneRtt', [ackOf(sent.slice(2))]));
+      peer.push(peer.packet('oneRtt', [ackOf([sent[0]!, ...sent.slice(2)])]));
+      peer.run(3_000);
+      const again = peer.framesOf('stream', before).map(({ streamId }) => streamId);
+      expect(again).toContain(ids[1]);
+      expect(again).not.toContain(ids[0]);
+    },
+  );
+});
 
 describe('who only acknowledges (RFC 9000 §13.2)', () => {
   test.each(['server', 'client'] as const)(

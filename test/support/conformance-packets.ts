@@ -59,7 +59,7 @@ export class FreeApplicationKeys {
   }
 
   #aead(secrets: Uint8Array[], generation: number): AeadKeys {
-    while (secrets.length <= generation) secrets.push(nextSecret(secrets[secrets.length - 1]!));
+    while (secrets.length <= generation) secrets.push(nextSecret(secrets[secrets.length - 1]!, this.#suite));
     return new AeadKeys(this.#suite, secrets[generation]!);
   }
 

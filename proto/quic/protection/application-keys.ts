@@ -1,4 +1,4 @@
-import { type CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
+import { CipherSuite, hashOctets, hkdfExpandLabel, suiteParts } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import type { HeaderProtection } from './header-protection.ts';
 import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
@@ -17,8 +17,12 @@ const EMPTY = new Uint8Array(0);
 const UPDATE_SHARE = 0.5;
 
 /** The secret of the next key phase (RFC 9001 §6.1). */
-export function nextSecret(secret: Uint8Array): Uint8Array {
-  return hkdfExpandLabel(secret, 'quic ku', EMPTY, 32);
+export function nextSecret(
+  secret: Uint8Array,
+  suite: CipherSuite = CipherSuite.TLS_AES_128_GCM_SHA256,
+): Uint8Array {
+  const { hash } = suiteParts(suite);
+  return hkdfExpandLabel(secret, 'quic ku', EMPTY, hashOctets(hash), hash);
 }
 
 /** A 1-RTT packet whose protection was removed. */
@@ -71,7 +75,7 @@ export class ApplicationKeys {
     this.#sendSecret = sendSecret;
     this.#send = new AeadKeys(suite, sendSecret);
     this.#current = new AeadKeys(suite, receiveSecret);
-    this.#nextReceiveSecret = nextSecret(receiveSecret);
+    this.#nextReceiveSecret = nextSecret(receiveSecret, suite);
     this.#next = new AeadKeys(suite, this.#nextReceiveSecret);
   }
 
@@ -220,12 +224,12 @@ export class ApplicationKeys {
     this.#lowest = Number.POSITIVE_INFINITY;
     this.#highest = -1;
     this.#receiveGeneration++;
-    this.#nextReceiveSecret = nextSecret(this.#nextReceiveSecret);
+    this.#nextReceiveSecret = nextSecret(this.#nextReceiveSecret, this.suite);
     this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret);
   }
 
   #updateSend(): void {
-    this.#sendSecret = nextSecret(this.#sendSecret);
+    this.#sendSecret = nextSecret(this.#sendSecret, this.suite);
     this.#send = new AeadKeys(this.suite, this.#sendSecret);
     this.#sendGeneration++;
     this.#use.onNewKey();

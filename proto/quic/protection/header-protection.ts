@@ -1,5 +1,5 @@
 import { createCipheriv } from 'node:crypto';
-import { CipherSuite } from '../../tls/index.ts';
+import { CipherSuite, suiteParts } from '../../tls/index.ts';
 
 /** Octets of ciphertext that the mask is made from (RFC 9001 §5.4.2). */
 export const SAMPLE_OCTETS = 16;
@@ -12,11 +12,12 @@ export interface HeaderProtection {
   mask(data: Uint8Array, sampleAt: number): Uint8Array;
 }
 
-/** `key` is the "quic hp" key: 16 octets for AES-128, 32 for ChaCha20. */
+/** `key` is the "quic hp" key: 16 octets for AES-128, 32 for AES-256 and ChaCha20. */
 export function createHeaderProtection(suite: CipherSuite, key: Uint8Array): HeaderProtection {
-  if (suite === CipherSuite.TLS_AES_128_GCM_SHA256) {
+  if (suite !== CipherSuite.TLS_CHACHA20_POLY1305_SHA256) {
+    const bits = 8 * suiteParts(suite).keyOctets;
     // ECB has no state between blocks, so one cipher object serves every packet (RFC 9001 §5.4.3).
-    const cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false);
+    const cipher = createCipheriv(`aes-${bits}-ecb`, key, null).setAutoPadding(false);
     return { mask: (data, at) => cipher.update(data.subarray(at, at + SAMPLE_OCTETS)) };
   }
   // RFC 9001 §5.4.4: counter (4 octets, little-endian) and nonce, which is just how OpenSSL lays out this cipher's IV.

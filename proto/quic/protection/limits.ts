@@ -9,13 +9,16 @@ export interface AeadLimits {
   readonly integrity: number;
 }
 
-/** Appendix B of RFC 9001 allows 2^23 and 2^52 packets when none is longer than 2^16 octets, which UDP holds to. */
-const AES_128_GCM: AeadLimits = { confidentiality: 2 ** 23, integrity: 2 ** 52 };
+/**
+ * RFC 9001 Appendix B allows 2^23 and 2^52 packets when none is longer than 2^16 octets, which UDP holds to; the same for AES-128 and
+ * AES-256.
+ */
+const AES_GCM: AeadLimits = { confidentiality: 2 ** 23, integrity: 2 ** 52 };
 /** More packets than packet numbers, so only integrity bounds it. */
 const CHACHA20_POLY1305: AeadLimits = { confidentiality: Number.MAX_SAFE_INTEGER, integrity: 2 ** 36 };
 
 export function aeadLimits(suite: CipherSuite): AeadLimits {
-  return suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? AES_128_GCM : CHACHA20_POLY1305;
+  return suite === CipherSuite.TLS_CHACHA20_POLY1305_SHA256 ? CHACHA20_POLY1305 : AES_GCM;
 }
 
 /** How often one key was used, held to its limits (RFC 9001 §6.6). */

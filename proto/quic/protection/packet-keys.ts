@@ -1,11 +1,11 @@
 import { type CipherGCM, createCipheriv, createDecipheriv } from 'node:crypto';
-import { CipherSuite, hkdfExpandLabel } from '../../tls/index.ts';
+import { type CipherSuite, hkdfExpandLabel, type SuiteParts, suiteParts } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode, UsageError } from '../errors.ts';
 import { decodePacketNumber } from '../packet/packet-number.ts';
 import { createHeaderProtection, type HeaderProtection, SAMPLE_OCTETS } from './header-protection.ts';
 import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 
-/** Octets that an AEAD adds to a payload; the same for both ciphers (RFC 9001 §5.3). */
+/** Octets that an AEAD adds to a payload; the same for all ciphers (RFC 9001 §5.3). */
 export const TAG_OCTETS = 16;
 
 const IV_OCTETS = 12;
@@ -37,15 +37,17 @@ const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
 /** AEAD key and IV of one direction (RFC 9001 §5.3); the header key is apart, for it outlives key updates. */
 export class AeadKeys {
   readonly suite: CipherSuite;
+  readonly #aead: SuiteParts['aead'];
   readonly #key: Uint8Array;
   readonly #iv: Uint8Array;
 
-  /** `secret` is a traffic secret of 32 octets (both suites use SHA-256). */
+  /** `secret` is a traffic secret, as long as the suite's hash. */
   constructor(suite: CipherSuite, secret: Uint8Array) {
-    const aes = suite === CipherSuite.TLS_AES_128_GCM_SHA256;
+    const { aead, hash, keyOctets } = suiteParts(suite);
     this.suite = suite;
-    this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, aes ? 16 : 32);
-    this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS);
+    this.#aead = aead;
+    this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, keyOctets, hash);
+    this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS, hash);
   }
 
   /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
@@ -75,9 +77,10 @@ export class AeadKeys {
   }
 
   #cipher(): CipherGCM {
-    return this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
-      ? createCipheriv('aes-128-gcm', this.#key, nonce)
-      : createCipheriv('chacha20-poly1305', this.#key, nonce, TAG_LENGTH);
+    const aead = this.#aead;
+    return aead === 'chacha20-poly1305'
+      ? createCipheriv(aead, this.#key, nonce, TAG_LENGTH)
+      : createCipheriv(aead, this.#key, nonce);
   }
 
   /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
@@ -91,10 +94,11 @@ export class AeadKeys {
     const textEnd = end - TAG_OCTETS;
     if (textEnd < payloadStart) return undefined;
     this.#setNonce(packetNumber);
+    const aead = this.#aead;
     const decipher =
-      this.suite === CipherSuite.TLS_AES_128_GCM_SHA256
-        ? createDecipheriv('aes-128-gcm', this.#key, nonce, TAG_LENGTH)
-        : createDecipheriv('chacha20-poly1305', this.#key, nonce, TAG_LENGTH);
+      aead === 'chacha20-poly1305'
+        ? createDecipheriv(aead, this.#key, nonce, TAG_LENGTH)
+        : createDecipheriv(aead, this.#key, nonce, TAG_LENGTH);
     decipher.setAuthTag(data.subarray(textEnd, end));
     decipher.setAAD(header);
     const payload = decipher.update(data.subarray(payloadStart, textEnd));
@@ -110,8 +114,8 @@ export class AeadKeys {
 
 /** Header protection key of a traffic secret; it stays the same over key updates (RFC 9001 §6.1). */
 export function headerProtectionOf(suite: CipherSuite, secret: Uint8Array): HeaderProtection {
-  const length = suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? 16 : 32;
-  return createHeaderProtection(suite, hkdfExpandLabel(secret, 'quic hp', EMPTY, length));
+  const { hash, keyOctets } = suiteParts(suite);
+  return createHeaderProtection(suite, hkdfExpandLabel(secret, 'quic hp', EMPTY, keyOctets, hash));
 }
 
 /**

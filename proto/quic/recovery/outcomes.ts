@@ -23,6 +23,8 @@ export interface RecoveryOptions {
 /** Packets settled by an ACK frame, each list by ascending packet number. */
 export interface AckOutcome<Intent> {
   readonly acked: readonly SentPacket<Intent>[];
+  /** Acknowledged after they were called lost: their intents are delivered all the same (RFC 9000 §13.3). */
+  readonly late: readonly SentPacket<Intent>[];
   readonly lost: readonly SentPacket<Intent>[];
 }
 

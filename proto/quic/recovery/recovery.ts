@@ -83,7 +83,7 @@ export class Recovery<Intent> {
   }
 
   /**
-   * Handles an ACK frame (RFC 9002 Appendix A.7). The intents of `acked` are delivered; those of `lost` are to be sent
+   * Handles an ACK frame (RFC 9002 Appendix A.7). The intents of `acked` and `late` are delivered; those of `lost` are to be sent
    * again as far as they still matter. Throws `TransportError` PROTOCOL_VIOLATION when a packet is acknowledged that was
    * never sent (RFC 9000 §13.1).
    */
@@ -99,7 +99,8 @@ export class Recovery<Intent> {
     this.#lastEventMs = now;
     const inFlightBefore = this.#bytesInFlight;
     const acked = this.#takeAcked(state, ack);
-    if (acked.length === 0) return { acked, lost: [] };
+    const late = state.lost.takeAcked(ack.ranges, now, this.ptoMs());
+    if (acked.length === 0) return { acked, late, lost: [] };
     this.#sampleRtt(state, ack, acked, now);
     this.#handleEcn(state, ack, acked, now);
     const lost = this.#detectLost(state, now);
@@ -107,7 +108,7 @@ export class Recovery<Intent> {
     // RFC 9002 §6.2.1: a client that is not known to be validated keeps its backoff.
     if (this.#peerValidatedUs) this.#ptoCount = 0;
     this.#setPace(now);
-    return { acked, lost };
+    return { acked, late, lost };
   }
 
   /** Takes the newly acknowledged packets out, in ascending order. */

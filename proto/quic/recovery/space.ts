@@ -1,3 +1,4 @@
+import { LostPackets } from './lost-packets.ts';
 import { GRANULARITY_MS } from './rtt.ts';
 import { type SentPacket, SentPackets } from './sent-packets.ts';
 
@@ -12,6 +13,7 @@ const PACKET_THRESHOLD = 3;
 export class SpaceState<Intent> {
   readonly space: PacketSpace;
   readonly sent = new SentPackets<Intent>();
+  readonly lost = new LostPackets<Intent>();
   largestAcked = -1;
   /** When an outstanding packet will be lost by time, if nothing else happens. */
   lossTimeMs: number | undefined;
@@ -52,6 +54,7 @@ export class SpaceState<Intent> {
       }
     }
     sent.advance();
+    this.lost.add(lost, now);
     return lost;
   }
 
@@ -80,6 +83,7 @@ export class SpaceState<Intent> {
   takeAll(): SentPacket<Intent>[] {
     this.lossTimeMs = undefined;
     this.resetLostSpan();
+    this.lost.clear();
     return this.sent.takeAll();
   }
 

@@ -7,6 +7,7 @@ export type Client = (typeof CLIENTS)[number];
 export const FEATURES = [
   'handshake',
   'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
   'X25519',
   'P-256',
@@ -56,6 +57,7 @@ const NO_WEBTRANSPORT = 'speaks HTTP/3, but no WebTransport';
 export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> = {
   Chromium: {
     TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_AES_256_GCM_SHA384: CHOICE,
     TLS_CHACHA20_POLY1305_SHA256: CHOICE,
     X25519: CHOICE,
     'P-256': CHOICE,
@@ -72,6 +74,7 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
   },
   Deno: {
     TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_AES_256_GCM_SHA384: CHOICE,
     TLS_CHACHA20_POLY1305_SHA256: CHOICE,
     X25519: CHOICE,
     'P-256': CHOICE,

@@ -26,6 +26,7 @@ const vectors = JSON.parse(
 );
 const hex = (text: string): Uint8Array => fromHex(text)!;
 const AES = CipherSuite.TLS_AES_128_GCM_SHA256;
+const AES_256 = CipherSuite.TLS_AES_256_GCM_SHA384;
 const CHACHA = CipherSuite.TLS_CHACHA20_POLY1305_SHA256;
 const EMPTY = new Uint8Array(0);
 const odcid = hex(vectors.destinationConnectionId);
@@ -126,8 +127,8 @@ describe('packet protection (RFC 9001 §5.3, Appendix A)', () => {
     expect(toHex(nextSecret(hex(vector.secret)))).toBe(vector.ku);
   });
 
-  it.each([AES, CHACHA])('rejects a packet with any single octet changed (suite %i)', (suite) => {
-    const keys = new PacketKeys(suite, new Uint8Array(32).fill(7));
+  it.each([AES, AES_256, CHACHA])('rejects a packet with any single octet changed (suite %i)', (suite) => {
+    const keys = new PacketKeys(suite, new Uint8Array(suite === AES_256 ? 48 : 32).fill(7));
     const good = sealShort(keys, 9, Uint8Array.of(1, 2, 3, 4, 5), 0);
     expect(keys.open(good, 0, 1, good.length, 9)?.packetNumber).toBe(9);
     for (let i = 0; i < good.length; i++) {
@@ -360,6 +361,7 @@ describe('AEAD limits (RFC 9001 §6.6)', () => {
 
   it('are those of Appendix B', () => {
     expect(aeadLimits(AES)).toEqual({ confidentiality: 2 ** 23, integrity: 2 ** 52 });
+    expect(aeadLimits(AES_256)).toEqual({ confidentiality: 2 ** 23, integrity: 2 ** 52 });
     expect(aeadLimits(CHACHA).integrity).toBe(2 ** 36);
   });
 

@@ -444,6 +444,23 @@ describe('lost frames', () => {
     expect(again).not.toContainEqual([0x15, id, 2000]);
   });
 
+  test('known to have arrived after all, are not sent again, whatever they were (RFC 9000 §13.3)', () => {
+    const id = client.openStream('bidirectional')!;
+    client.writeStream(id, octetsOf(3000));
+    link.run();
+    server.readStream(id);
+    server.openStream('unidirectional');
+    server.writeStream(id, octetsOf(5000));
+    for (let i = 0; i < 5; i++) server.openStream('unidirectional');
+    server.stopSending(id, 3);
+    const { intents } = link.intentsOf(server, 9000);
+    expect(new Set(intents.map(({ what }) => what)).size).toBeGreaterThan(3);
+    for (const intent of intents) server.onLost(intent);
+    expect(server.hasPending()).toBe(true);
+    for (const intent of intents) server.onDelivered(intent);
+    expect(link.framesOf(server, 9000)).toEqual([]);
+  });
+
   test('a frame that does not fit waits for the next packet', () => {
     const id = client.openStream('bidirectional')!;
     client.writeStream(id, octetsOf(100));

@@ -90,7 +90,7 @@ describe('a ServerHello that is refused', () => {
     ],
     ['of TLS 1.2, without any extension', [withoutExtensions()], Alert.PROTOCOL_VERSION],
     ['of a version that was not offered', [serverHello([[43, u16(0x0303)], SHARE])], Alert.ILLEGAL_PARAMETER],
-    ['of a suite that was not offered', [serverHello([VERSION, SHARE], 0x1302)], Alert.ILLEGAL_PARAMETER],
+    ['of a suite that was not offered', [serverHello([VERSION, SHARE], 0x1304)], Alert.ILLEGAL_PARAMETER],
     ['without key_share', [serverHello([VERSION])], Alert.MISSING_EXTENSION],
     [
       'of a group without a share of ours',

@@ -7,6 +7,8 @@ import {
   hkdfExpandLabel,
   NamedGroup,
   type SessionTicket,
+  type SuiteParts,
+  suiteParts,
   TlsClient,
   type TlsEvent,
 } from '../../../proto/tls/index.ts';
@@ -23,15 +25,16 @@ const NONE = new Uint8Array(0);
 
 /** One direction under one traffic secret. */
 class Protection {
-  readonly #suite: CipherSuite;
+  readonly #aead: SuiteParts['aead'];
   readonly #key: Uint8Array;
   readonly #iv: Uint8Array;
   #sequence = 0;
 
   constructor(suite: CipherSuite, secret: Uint8Array) {
-    this.#suite = suite;
-    this.#key = hkdfExpandLabel(secret, 'key', NONE, suite === CipherSuite.TLS_AES_128_GCM_SHA256 ? 16 : 32);
-    this.#iv = hkdfExpandLabel(secret, 'iv', NONE, 12);
+    const { aead, hash, keyOctets } = suiteParts(suite);
+    this.#aead = aead;
+    this.#key = hkdfExpandLabel(secret, 'key', NONE, keyOctets, hash);
+    this.#iv = hkdfExpandLabel(secret, 'iv', NONE, 12, hash);
   }
 
   #nonce(): Uint8Array {
@@ -49,8 +52,8 @@ class Protection {
       .u16(content.length + 17)
       .finish();
     const inner = concat([content, Uint8Array.of(type)]);
-    if (this.#suite === CipherSuite.TLS_AES_128_GCM_SHA256) {
-      const cipher = createCipheriv('aes-128-gcm', this.#key, this.#nonce()).setAAD(header);
+    if (this.#aead !== 'chacha20-poly1305') {
+      const cipher = createCipheriv(this.#aead, this.#key, this.#nonce()).setAAD(header);
       return concat([header, cipher.update(inner), cipher.final(), cipher.getAuthTag()]);
     }
     const cipher = createCipheriv('chacha20-poly1305', this.#key, this.#nonce(), { authTagLength: 16 });
@@ -61,8 +64,8 @@ class Protection {
   open(header: Uint8Array, body: Uint8Array): { type: number; content: Uint8Array } {
     const sealed = body.subarray(0, -16);
     const decipher =
-      this.#suite === CipherSuite.TLS_AES_128_GCM_SHA256
-        ? createDecipheriv('aes-128-gcm', this.#key, this.#nonce())
+      this.#aead !== 'chacha20-poly1305'
+        ? createDecipheriv(this.#aead, this.#key, this.#nonce())
         : createDecipheriv('chacha20-poly1305', this.#key, this.#nonce(), { authTagLength: 16 });
     decipher.setAAD(header, { plaintextLength: sealed.length }).setAuthTag(body.subarray(-16));
     const inner = concat([decipher.update(sealed), decipher.final()]);
@@ -234,15 +237,19 @@ describe('the client shakes hands with OpenSSL and exchanges data under its keys
     expect(events.filter((event) => event.type === 'send' && event.level === 'initial')).toHaveLength(2);
   });
 
+  const { TLS_AES_128_GCM_SHA256: AES_128, TLS_AES_256_GCM_SHA384: AES_256 } = CipherSuite;
   test.each([
-    ['', undefined, 1],
-    [', after a HelloRetryRequest', 'P-256', 2],
+    ['', AES_128, undefined, 1],
+    [', after a HelloRetryRequest', AES_128, 'P-256', 2],
+    [', with SHA-384', AES_256, undefined, 1],
+    [', with SHA-384, after a HelloRetryRequest', AES_256, 'P-256', 2],
   ] as const)(
     'resuming a session that OpenSSL gave a ticket for (RFC 8446 §4.2.11.2)%s',
-    async (_, curve, hellos) => {
+    async (_, suite, curve, hellos) => {
       const context = contextOf('ecdsa', curve);
       const tickets: SessionTicket[] = [];
-      const options = { onTicket: (ticket: SessionTicket) => tickets.push(ticket) };
+      const onTicket = (ticket: SessionTicket) => void tickets.push(ticket);
+      const options = { onTicket, cipherSuites: [suite] };
       await converse(new PlainClient(clientOptions(options)), context);
       expect(tickets.length).toBeGreaterThan(0);
       const again = new PlainClient(clientOptions({ ...options, session: tickets.at(-1)! }));

@@ -22,6 +22,7 @@ import {
 } from './loop.ts';
 
 const secret = new Uint8Array(32).fill(7);
+const { TLS_AES_128_GCM_SHA256: AES_128, TLS_AES_256_GCM_SHA384: AES_256 } = CipherSuite;
 const CERTIFICATE = 11;
 const DAY_MS = 86_400_000;
 
@@ -83,6 +84,26 @@ describe('a session is resumed with a ticket (RFC 8446 §2.2)', () => {
     const again = shake({ client: { session }, server });
     expect(again.resumed).toBe(true);
     expect(typesOf(again.events).filter((type) => type === 2)).toHaveLength(2);
+  });
+
+  it.each([
+    ['SHA-384', AES_256, [AES_256, AES_128], true],
+    ['SHA-256 in SHA-384: a full handshake instead', AES_128, [AES_256], false],
+    ['SHA-384 in SHA-256: a full handshake instead', AES_256, [AES_128], false],
+  ] as const)('RFC 8446 §4.2.11: a secret goes with its hash only: %s', (_, suite, serverSuites, resumed) => {
+    const session = firstTicket({ server: { cipherSuites: [suite] } });
+    expect(session.cipherSuite).toBe(suite);
+    expect(session.psk).toHaveLength(suite === AES_256 ? 48 : 32);
+    for (const groups of [[NamedGroup.X25519], [NamedGroup.SECP256R1]] as const) {
+      // Without X25519 there is a HelloRetryRequest, which names the suite before the second offer (RFC 8446 §4.1.4).
+      const again = shake({ client: { session }, server: { cipherSuites: serverSuites, groups } });
+      expect(again.resumed).toBe(resumed);
+      const hellos = again.events.client.flatMap((event) =>
+        event.type === 'send' && event.level === 'initial' ? [event.data] : [],
+      );
+      const offers = (hello: Uint8Array) => Buffer.from(hello).includes(Buffer.from(session.ticket));
+      expect(hellos.map(offers)).toEqual(groups[0] === NamedGroup.X25519 ? [true] : [true, resumed]);
+    }
   });
 
   it('only by a client that asks for tickets: others are given none (RFC 8446 §4.2.9)', () => {

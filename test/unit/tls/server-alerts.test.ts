@@ -61,7 +61,7 @@ describe('a ClientHello that is refused', () => {
     ['without key_share (RFC 8446 §9.2)', hello(without(51)), Alert.MISSING_EXTENSION],
     ['without supported_groups (RFC 8446 §9.2)', hello(without(10)), Alert.MISSING_EXTENSION],
     ['without signature_algorithms (RFC 8446 §9.2)', hello(without(13)), Alert.MISSING_EXTENSION],
-    ['without a common cipher suite', hello(SOUND, [0x1302]), Alert.HANDSHAKE_FAILURE],
+    ['without a common cipher suite', hello(SOUND, [0x1304]), Alert.HANDSHAKE_FAILURE],
     [
       'without a common group',
       hello(SOUND.map(([t, b]) => [t, t === 10 ? list16(24) : t === 51 ? shares() : b])),

@@ -95,6 +95,12 @@ export class LocalConnectionIds {
     if (sequence !== undefined) this.#highestSentSequence = Math.max(this.#highestSentSequence, sequence);
   }
 
+  /** A NEW_CONNECTION_ID was acknowledged, perhaps after it was taken for lost: it need not be sent again (RFC 9000 §13.3). */
+  acked(sequence: number): void {
+    const waiting = this.#pending.indexOf(sequence);
+    if (waiting >= 0) this.#pending.splice(waiting, 1);
+  }
+
   /** A NEW_CONNECTION_ID was lost: send it again unless the peer retired it meanwhile. */
   lost(sequence: number): void {
     if (this.#active.has(sequence) && !this.#pending.includes(sequence)) this.#pending.push(sequence);

@@ -219,6 +219,9 @@ export class RemoteConnectionIds {
 
   acked(sequence: number): void {
     this.#unackedRetire.delete(sequence);
+    // It was taken for lost and is only late (RFC 9000 §13.3).
+    const waiting = this.#pendingRetire.indexOf(sequence);
+    if (waiting >= 0) this.#pendingRetire.splice(waiting, 1);
   }
 
   lost(sequence: number): void {

@@ -39,6 +39,7 @@ export function onAckFrame(
   if (space.name === 'application') state.keys.application?.acknowledged(largest, generation);
   space.onAcked(largest);
   for (const packet of outcome.acked) onPacketAcked(state, space, packet);
+  for (const packet of outcome.late) onPacketAcked(state, space, packet);
   onPacketsLost(state, space, outcome.lost, now);
   if (outcome.lost.length === 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
@@ -63,6 +64,8 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
         state.handshake.onDoneAcked();
         break;
       case 'newConnectionId':
+        state.localIds.acked(intent.sequence);
+        break;
       case 'mtuProbe':
         break;
       default:
