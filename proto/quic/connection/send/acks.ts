@@ -64,7 +64,7 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
         state.handshake.onDoneAcked();
         break;
       case 'newConnectionId':
-        state.localIds.acked(intent.sequence);
+        state.localIds.acked(retransmit.sequence);
         break;
       case 'mtuProbe':
         break;
