@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { isReservedVersion } from '../../proto/invariants/index.ts';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
-import { isReservedVersion, parsePacket } from '../../proto/quic/packet/index.ts';
+import { parsePacket } from '../../proto/quic/packet/index.ts';
 import { headerProtectionOf, unmaskHeader } from '../../proto/quic/protection/packet-keys.ts';
 import { Reader, Writer } from '../../proto/wire/index.ts';
 import { ENGINE_ADDRESS, PEER_ADDRESS } from '../support/conformance-engine.ts';

@@ -215,7 +215,8 @@ describe('anti-amplification of the handshake (RFC 9000 §8.1)', () => {
     const { octetsReceived } = peer;
     peer.run(1_000);
     expect(peer.octetsReceived).toBe(octetsReceived);
-    expect(engine.state.recovery.deadline()).toBeUndefined();
+    expect(engine.state.amplificationLimited).toBe(true);
+    expect(engine.state.recovery.deadline(engine.state.amplificationLimited)).toBeUndefined();
     peer.sendDatagram(peer.packet('initial', [{ type: 'ping' }]));
     expect(peer.octetsReceived).toBeGreaterThan(octetsReceived);
   });

@@ -62,7 +62,7 @@ describe('keys that are over (RFC 9001 §4.9)', () => {
   test('RFC 9001 §4.1.2: a client keeps its Handshake keys until HANDSHAKE_DONE', () => {
     const { peer, engine } = rawServer();
     peer.settle();
-    expect(engine.state.complete).toBe(true);
+    expect(engine.state.handshake.complete).toBe(true);
     expect(engine.state.keys.handshake).toBeDefined();
     peer.send('oneRtt', { type: 'handshakeDone' });
     expect(engine.state.keys.handshake).toBeUndefined();

@@ -107,7 +107,7 @@ describe('probes during the handshake (RFC 9002 §6.2.4)', () => {
     const sentOnce = peer.framesOf('stream').length;
     expect(sentOnce).toBeGreaterThan(0);
     peer.run(1_500);
-    expect(engine.state.confirmed).toBe(false);
+    expect(engine.state.handshake.confirmed).toBe(false);
     expect(peer.framesOf('stream').length).toBeGreaterThan(sentOnce);
   });
 
@@ -127,10 +127,10 @@ describe('probes during the handshake (RFC 9002 §6.2.4)', () => {
     peer.settle();
     const sentOnce = peer.framesOf('stream').length;
     const before = peer.seen.length;
-    engine.state.spaces[1].pingDue = true;
+    engine.state.spaces[1].queuePing();
     peer.settle();
     peer.run(1_500);
-    expect(engine.state.confirmed).toBe(false);
+    expect(engine.state.handshake.confirmed).toBe(false);
     const levels = new Set(peer.seen.slice(before).map(({ level }) => level));
     expect([...levels].sort()).toEqual(['handshake', 'oneRtt']);
     expect(peer.framesOf('stream').length).toBeGreaterThan(sentOnce);

@@ -9,7 +9,7 @@ import {
 } from '../../proto/http3/qpack/index.ts';
 import { decodeSettings, encodeSettings } from '../../proto/http3/settings.ts';
 import { encodeVersionNegotiation, parseVersionNegotiation } from '../../proto/invariants/index.ts';
-import { decodeFrames, type Frame, writeFrame } from '../../proto/quic/frames/index.ts';
+import { decodeFrames, type Frame } from '../../proto/quic/frames/index.ts';
 import { parsePacket, TokenCodec, writeLongHeader } from '../../proto/quic/packet/index.ts';
 import {
   decodeTransportParameters,
@@ -33,6 +33,7 @@ import { encodeMessage, MessageDecoder } from '../../proto/voice/index.ts';
 import { decodeClose, encodeClose } from '../../proto/webtransport/close-capsule.ts';
 import { formatIp, parseIp, Reader, Writer } from '../../proto/wire/index.ts';
 import { seededRandom } from '../support/quic-fixtures.ts';
+import { writeFrame } from '../support/write-frame.ts';
 import { anyFrame } from './support/hostile-frames.ts';
 import { Tape } from './support/tape.ts';
 

@@ -4,6 +4,7 @@ import { ConnectionKeys } from '../../proto/quic/connection/handshake/keys.ts';
 import type { ConnectionIdRegistry } from '../../proto/quic/connection/ids/local-connection-ids.ts';
 import type { ResetTokenWatch } from '../../proto/quic/connection/ids/remote-connection-ids.ts';
 import type { DropReason, QuicObserver } from '../../proto/quic/connection/observer.ts';
+import { DatagramSlab } from '../../proto/quic/connection/send/datagram-slab.ts';
 import type { ConnectionState } from '../../proto/quic/connection/state.ts';
 import type { Address, Datagram, QuicEvent, TransportConfig } from '../../proto/quic/index.ts';
 import { parsePacket } from '../../proto/quic/packet/index.ts';
@@ -55,6 +56,7 @@ export class Engine implements Target {
   readonly drops: DropReason[] = [];
   readonly #config: TransportConfig;
   readonly #observer: QuicObserver;
+  readonly #slab = new DatagramSlab();
   #state: ConnectionState | undefined;
   #connection: QuicConnection | undefined;
   /** Whether events are taken at once, as a driver does. */
@@ -83,6 +85,7 @@ export class Engine implements Target {
       path: { local: ENGINE_ADDRESS, remote: PEER_ADDRESS },
       via: undefined,
       localId: this.owner.issue(),
+      slab: this.#slab,
       now,
     };
   }

@@ -1,4 +1,4 @@
-import { type Frame, writeFrame } from '../../proto/quic/frames/index.ts';
+import type { Frame } from '../../proto/quic/frames/index.ts';
 import {
   finishPacket,
   type PacketSealer,
@@ -16,6 +16,7 @@ import {
 } from '../../proto/quic/protection/packet-keys.ts';
 import type { CipherSuite } from '../../proto/tls/index.ts';
 import { Writer } from '../../proto/wire/index.ts';
+import { writeFrame } from './write-frame.ts';
 
 /** Packet types that a raw peer sends. */
 export type Level = 'initial' | 'handshake' | 'oneRtt';

@@ -8,7 +8,7 @@ import { asTransportError, receiveDatagram } from './receive/receive.ts';
 import { DATAGRAM_OVERHEAD_OCTETS } from './send/packet-builder.ts';
 import { transmitDatagram } from './send/transmit.ts';
 import type { ConnectionState } from './state.ts';
-import { handleDeadline, nextDeadline, startCloseTimer } from './timers.ts';
+import { handleDeadline, nextDeadline } from './timers.ts';
 
 /**
  * One QUIC connection, client or server, as a state machine: datagrams and times in, datagrams, a deadline and events
@@ -50,7 +50,7 @@ export class QuicConnection implements QuicTransport {
 
   /** Whether the handshake took up an earlier session, so that no certificate was shown. Known once it is complete. */
   get resumed(): boolean {
-    return this.#state.resumed;
+    return this.#state.handshake.resumed;
   }
 
   /** Whether nothing is left to do for it: it may be forgotten once its events are polled. */
@@ -74,10 +74,9 @@ export class QuicConnection implements QuicTransport {
     try {
       return transmitDatagram(this.#state, now);
     } catch (error) {
-      // A key that is used up (RFC 9001 §6.6), or a fault of ours: the connection ends, the process goes on.
+      // A key that is used up (RFC 9001 §6.6), or a fault of ours: the connection ends, the process goes on. Its close may not be
+      // sealable either, so that its timer alone ends it.
       this.#state.fail(asTransportError(error), now);
-      // Its close may not be sealable either: without a timer of its own the connection would stay for ever.
-      startCloseTimer(this.#state, now);
       this.#onActive();
       return undefined;
     }
@@ -104,8 +103,8 @@ export class QuicConnection implements QuicTransport {
   }
 
   openStream(direction: StreamDirection): number | undefined {
-    const { close, writable, streams } = this.#state;
-    return close.isOpen && writable ? streams.openStream(direction) : undefined;
+    const { close, handshake, streams } = this.#state;
+    return close.isOpen && handshake.writable ? streams.openStream(direction) : undefined;
   }
 
   writeStream(streamId: number, data: Uint8Array, fin = false): void {
@@ -144,7 +143,7 @@ export class QuicConnection implements QuicTransport {
   }
 
   sendDatagram(data: Uint8Array): boolean {
-    if (!this.#state.close.isOpen || !this.#state.writable) return false;
+    if (!this.#state.close.isOpen || !this.#state.handshake.writable) return false;
     if (data.length > this.maxDatagramOctets()) return false;
     if (!this.#state.datagramsOut.push(data)) return false;
     this.#onActive();
@@ -181,13 +180,11 @@ export class QuicConnection implements QuicTransport {
 
   /** Starts a key update (RFC 9001 §6.1); false while the last one is not done or the handshake not confirmed. */
   updateKeys(): boolean {
-    if (!this.#state.confirmed || !this.#state.close.isOpen) return false;
-    const updated = this.#state.keys.application?.update() ?? false;
-    if (updated) this.#state.packetsThisPhase = 0;
-    return updated;
+    if (!this.#state.handshake.confirmed || !this.#state.close.isOpen) return false;
+    return this.#state.keys.application?.update() ?? false;
   }
 
-  /** Updates of our send keys so far, whoever began them. */
+  /** Updates of our send keys so far, begun by either side. */
   get keyUpdates(): number {
     return this.#state.keys.application?.sendGeneration ?? 0;
   }
@@ -197,13 +194,13 @@ export class QuicConnection implements QuicTransport {
     if (!this.#state.close.isOpen) return;
     const { keys, spaces } = this.#state;
     if (keys.application === undefined) return;
-    spaces[PacketSpace.APPLICATION].pingDue = true;
+    spaces[PacketSpace.APPLICATION].queuePing();
     this.#onActive();
   }
 
   /** Issues new CIDs and has the peer leave the old ones, after a change of the load balancer's configuration. */
   rotateConnectionIds(): void {
-    if (!this.#state.complete || !this.#state.close.isOpen) return;
+    if (!this.#state.handshake.complete || !this.#state.close.isOpen) return;
     this.#state.localIds.rotate();
     this.#onActive();
   }
@@ -214,9 +211,9 @@ export class QuicConnection implements QuicTransport {
   }
 
   stats(): QuicStats {
-    const { recovery, counters, handshakeMs } = this.#state;
+    const { recovery, counters, handshake } = this.#state;
     return {
-      handshakeMs,
+      handshakeMs: handshake.durationMs,
       latestRttMs: recovery.rtt.latestMs,
       smoothedRttMs: recovery.rtt.smoothedMs,
       minRttMs: recovery.rtt.minMs,

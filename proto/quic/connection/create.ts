@@ -9,6 +9,7 @@ import { type ConnectionIdRegistry, LocalConnectionIds } from './ids/local-conne
 import { RemoteConnectionIds, type ResetTokenWatch } from './ids/remote-connection-ids.ts';
 import { observing, type QuicObserver } from './observer.ts';
 import { encodePreferredAddress, type PreferredAddresses } from './path/preferred-address.ts';
+import type { DatagramSlab } from './send/datagram-slab.ts';
 import { ConnectionState } from './state.ts';
 
 /** Octets of the Destination CID that a client makes up; at least 8 (RFC 9000 §7.2). */
@@ -23,6 +24,7 @@ interface CommonSetup {
   readonly via: Address | undefined;
   /** Our first CID, already mapped to the connection. */
   readonly localId: { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
+  readonly slab: DatagramSlab;
   readonly now: number;
 }
 
@@ -98,6 +100,7 @@ export function createClient(setup: ClientSetup): ConnectionState {
     keys,
     originalDestination: destination,
     localSourceId: localId.connectionId,
+    slab: setup.slab,
     now,
   });
   const parameters = localParameters(config, localId.connectionId);
@@ -125,6 +128,7 @@ export function createServer(setup: ServerSetup): ConnectionState {
     keys: setup.keys,
     originalDestination,
     localSourceId: localId.connectionId,
+    slab: setup.slab,
     now: setup.now,
   });
   state.peerSourceId = setup.clientSourceId;

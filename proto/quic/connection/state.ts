@@ -1,59 +1,31 @@
 import type { TlsSession } from '../../tls/index.ts';
-import { AckTracker } from '../ack/index.ts';
-import type { CloseReason } from '../errors.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
+import type { CloseReason, TransportError } from '../errors.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from '../packet/index.ts';
 import { PacketSpace, Recovery } from '../recovery/index.ts';
-import { type StreamIntent, StreamSet } from '../streams/index.ts';
+import { StreamSet } from '../streams/index.ts';
 import type { TransportParameters } from '../transport-parameters.ts';
 import type { Address, Path, RandomSource } from '../types.ts';
 import { CloseState } from './close-state.ts';
 import type { TransportConfig } from './config.ts';
 import { EventQueue } from './event-queue.ts';
-import { CryptoReceiver, CryptoSender } from './handshake/crypto-streams.ts';
+import { HandshakeState } from './handshake/handshake-state.ts';
 import type { ConnectionKeys } from './handshake/keys.ts';
+import { IdleTimer } from './idle-timer.ts';
 import type { ConnectionIdRegistry, LocalConnectionIds } from './ids/local-connection-ids.ts';
 import type { RemoteConnectionIds } from './ids/remote-connection-ids.ts';
-import type { DropReason, QuicObserver, SpaceName } from './observer.ts';
+import type { DropReason, QuicObserver } from './observer.ts';
 import { PathMtu } from './path/path-mtu.ts';
 import { PathState, PathTable } from './path/paths.ts';
 import { UndecryptedBuffer } from './receive/undecrypted.ts';
+import type { DatagramSlab } from './send/datagram-slab.ts';
 import { DatagramQueue } from './send/datagrams.ts';
 import { RandomBits } from './send/random-bits.ts';
+import type { Retransmit } from './send/retransmit.ts';
 import { SkippedNumbers } from './send/skipped-numbers.ts';
+import { SpaceState } from './space-state.ts';
 
-/** What a packet carried, in terms of what to do when it is lost or delivered. Loss brings back the intent, not the octets. */
-export type Intent =
-  | StreamIntent
-  | { readonly kind: 'ack'; readonly largest: number }
-  | { readonly kind: 'crypto'; readonly offset: number; readonly length: number }
-  | { readonly kind: 'handshakeDone' }
-  | { readonly kind: 'mtuProbe'; readonly octets: number }
-  | { readonly kind: 'newConnectionId'; readonly sequence: number }
-  | { readonly kind: 'retireConnectionId'; readonly sequence: number };
-
-/** One packet number space (RFC 9000 §12.3). */
-export class SpaceState {
-  readonly id: PacketSpace;
-  readonly name: SpaceName;
-  readonly ack: AckTracker;
-  readonly cryptoIn = new CryptoReceiver();
-  readonly cryptoOut = new CryptoSender();
-  nextPacketNumber = 0;
-  /** Largest packet number of ours that the peer acknowledged, -1 before; says how long a packet number must be. */
-  largestAcked = -1;
-  /** Ack-eliciting packets that may go past the congestion window (RFC 9002 §6.2.4). */
-  probes = 0;
-  /** A PING is wanted. */
-  pingDue = false;
-  /** Packets sent one after the other that asked for no acknowledgement (RFC 9000 §13.2.4). */
-  ackOnlySent = 0;
-
-  constructor(id: PacketSpace, name: SpaceName, maxAckDelayMs: number) {
-    this.id = id;
-    this.name = name;
-    this.ack = new AckTracker({ immediate: id !== PacketSpace.APPLICATION, maxAckDelayMs });
-  }
-}
+/** Less than this is not worth a packet: a short header with the longest CID, a tag and a small frame. */
+const MIN_SEND_OCTETS = 64;
 
 export interface ConnectionCounters {
   packetsSent: number;
@@ -79,6 +51,7 @@ export interface StateOptions {
   /** The Destination CID of the client's very first Initial. */
   readonly originalDestination: Uint8Array;
   readonly localSourceId: Uint8Array;
+  readonly slab: DatagramSlab;
   readonly now: number;
 }
 
@@ -91,10 +64,14 @@ export class ConnectionState {
   readonly registry: ConnectionIdRegistry;
   readonly spaces: readonly [SpaceState, SpaceState, SpaceState];
   readonly streams: StreamSet;
-  readonly recovery: Recovery<Intent>;
+  readonly recovery: Recovery<Retransmit>;
   readonly events: EventQueue;
   readonly datagramsOut: DatagramQueue;
   readonly close = new CloseState();
+  readonly handshake: HandshakeState;
+  readonly idle: IdleTimer;
+  /** Where its datagrams are written. */
+  readonly slab: DatagramSlab;
   readonly paths: PathTable;
   readonly localIds: LocalConnectionIds;
   readonly remoteIds: RemoteConnectionIds;
@@ -114,7 +91,6 @@ export class ConnectionState {
   };
 
   tls: TlsSession | undefined;
-  readonly createdAt: number;
   readonly originalDestination: Uint8Array;
   /** The Source CID of our first packets. */
   readonly localSourceId: Uint8Array;
@@ -126,33 +102,10 @@ export class ConnectionState {
   retryToken: Uint8Array = new Uint8Array(0);
   peerParameters: TransportParameters | undefined;
 
-  /** Octets of UDP payload that we send at most now: what the path is known to carry. */
-  datagramSize: number;
-  writable = false;
-  complete = false;
-  /** By a session ticket. */
-  resumed = false;
-  confirmed = false;
-  handshakeMs: number | undefined;
-  handshakeDoneDue = false;
-  handshakeDoneAcked = false;
-
   /** Client: the server's address is not the one of the handshake any more, but the one that it prefers. */
   atPreferredAddress = false;
-  lastReceivedAt: number;
-  /** When the idle timer was last restarted. */
-  idleSince: number;
-  /** An ack-eliciting packet was sent since the last one came (RFC 9000 §10.1). */
-  elicitedSinceReceive = false;
-  lastSentAt: number;
   /** Whether datagrams or streams go first into the next packet; they take turns. */
   datagramsFirst = true;
-  /** The path in use has no credit left (RFC 9000 §8.1): nothing is sent until more is received. */
-  amplificationLimited = false;
-  /** 1-RTT packets sent since the last key update of ours. */
-  packetsThisPhase = 0;
-  /** When the receive keys of the previous phase go (RFC 9001 §6.5). */
-  dropPreviousKeysAt: number | undefined;
   /** When the pacer lets the next packet go. */
   pacedUntil: number | undefined;
 
@@ -170,18 +123,16 @@ export class ConnectionState {
     this.keys = options.keys;
     this.originalDestination = options.originalDestination;
     this.localSourceId = options.localSourceId;
-    this.datagramSize = config.datagramSize;
     this.mtu = new PathMtu(config.datagramSize, config.maxDatagramSize);
-    this.createdAt = now;
-    this.lastReceivedAt = now;
-    this.idleSince = now;
-    this.lastSentAt = now;
+    this.handshake = new HandshakeState(now);
+    this.idle = new IdleTimer(config.maxIdleTimeoutMs, now);
+    this.slab = options.slab;
     this.spaces = [
       new SpaceState(PacketSpace.INITIAL, 'initial', 0),
       new SpaceState(PacketSpace.HANDSHAKE, 'handshake', 0),
       new SpaceState(PacketSpace.APPLICATION, 'application', config.maxAckDelayMs),
     ];
-    this.recovery = new Recovery<Intent>({ role, maxDatagramOctets: config.datagramSize });
+    this.recovery = new Recovery<Retransmit>({ role, maxDatagramOctets: config.datagramSize });
     this.streams = new StreamSet({
       role,
       local: {
@@ -195,15 +146,32 @@ export class ConnectionState {
     });
     this.events = new EventQueue(config.datagramReceiveQueueOctets);
     this.datagramsOut = new DatagramQueue(config.datagramSendQueueOctets);
-    const path = new PathState(options.path, options.via, options.pathValidated);
+    const path = new PathState(options.path, options.via, options.pathValidated, 0);
     path.first = true;
-    path.peerUses = 0;
     this.paths = new PathTable(path);
   }
 
   /** Whether the next packet's Fixed Bit is sent as 0: at random, to peers that take it (RFC 9287 §3.1). */
   get zeroFixedBit(): boolean {
     return this.config.greaseQuicBit && this.peerParameters?.greaseQuicBit === true && this.randomBits.next();
+  }
+
+  /** Octets of UDP payload that we send at most now: what the path is known to carry. */
+  get datagramSize(): number {
+    return this.mtu.current;
+  }
+
+  /** Less than this is not sent as a datagram of its own. */
+  get minSendOctets(): number {
+    // Before the handshake is done whole datagrams are sent or none: an Initial may have to fill one (RFC 9000 §14.1).
+    return this.handshake.complete
+      ? MIN_SEND_OCTETS
+      : Math.min(this.datagramSize, MIN_INITIAL_DATAGRAM_OCTETS);
+  }
+
+  /** The path in use has too little credit left (RFC 9000 §8.1): nothing is sent until more is received. */
+  get amplificationLimited(): boolean {
+    return this.paths.active.allowance < this.minSendOctets;
   }
 
   get isClient(): boolean {
@@ -215,7 +183,7 @@ export class ConnectionState {
     this.observer.packetDropped?.(reason, octets, now);
   }
 
-  /** Ends in silence; the closed event follows. */
+  /** Ends without a CONNECTION_CLOSE; the closed event follows. */
   end(reason: CloseReason, now: number): void {
     if (this.close.phase === 'closed') return;
     const first = this.close.isOpen;
@@ -232,11 +200,17 @@ export class ConnectionState {
       { application: false, code, frameType, reason },
       { kind: 'transport', by: 'local', code, frameType, reason },
     );
+    this.startCloseTimer(now);
     this.announceClosed(now);
   }
 
+  /** Closing and draining end in a while (RFC 9000 §10.2). Call whenever a time is known; nothing happens while it is open. */
+  startCloseTimer(now: number): void {
+    if (this.close.isEnding) this.close.startTimer(now, this.recovery.ptoMs());
+  }
+
   /** Tells owner and observer why it ended, once. */
-  announceClosed(now = this.lastReceivedAt): void {
+  announceClosed(now = this.idle.lastReceivedAt): void {
     const reason = this.close.reason;
     if (reason === undefined || this.#announced) return;
     this.#announced = true;
@@ -247,9 +221,4 @@ export class ConnectionState {
   }
 
   #announced = false;
-}
-
-/** `PROTOCOL_VIOLATION` with a reason, the most common complaint. */
-export function violation(reason: string, frameType = 0): TransportError {
-  return new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, reason, frameType);
 }

@@ -4,124 +4,136 @@ import { onMtuTimeout } from './path/mtu-probes.ts';
 import { onPacketsLost, requeue } from './send/acks.ts';
 import type { ConnectionState } from './state.ts';
 
-/** Probe timeouts that closing and draining last (RFC 9000 §10.2), and that an idle timeout is at least (§10.1). */
-const CLOSE_PTOS = 3;
-
-/** Closing and draining end three probe timeouts after they began. */
-export function startCloseTimer(state: ConnectionState, now: number): void {
-  const { close } = state;
-  if (close.phase !== 'closing' && close.phase !== 'draining') return;
-  close.deadline ??= now + CLOSE_PTOS * state.recovery.ptoMs();
+/** One timer of a connection. Times are milliseconds in the clock of `now`. */
+interface Timer {
+  readonly name: string;
+  /** It runs while the connection is open, or while it is closing and draining. */
+  readonly during: 'open' | 'ending';
+  /** When it goes off; `undefined` while it does not run. Changes nothing. */
+  at(state: ConnectionState): number | undefined;
+  /** What then happens. More packets may want to be sent after it. */
+  fire(state: ConnectionState, now: number): void;
 }
 
-/** A packet went out: sending restarts the idle timer once per packet heard (RFC 9000 §10.1). */
-export function onPacketSentTimers(state: ConnectionState, ackEliciting: boolean, now: number): void {
-  state.lastSentAt = now;
-  if (!ackEliciting || state.elicitedSinceReceive) return;
-  state.elicitedSinceReceive = true;
-  state.idleSince = now;
+/** All timers of a connection. Those that are due together go off in this order. */
+export const TIMERS: readonly Timer[] = [
+  {
+    name: 'close',
+    during: 'ending',
+    at: ({ close }) => close.deadline,
+    fire: (state, now) => state.end(state.close.reason!, now),
+  },
+  {
+    name: 'idle',
+    during: 'open',
+    at: ({ idle, recovery }) => idle.deadline(recovery.ptoMs()),
+    fire: (state, now) => state.end({ kind: 'idle-timeout' }, now),
+  },
+  {
+    name: 'handshake',
+    during: 'open',
+    at: ({ handshake, config }) => handshake.deadline(config.handshakeTimeoutMs),
+    fire: (state, now) => state.end({ kind: 'handshake-timeout' }, now),
+  },
+  {
+    name: 'pacer',
+    during: 'open',
+    at: ({ pacedUntil }) => pacedUntil,
+    fire: (state) => {
+      state.pacedUntil = undefined;
+    },
+  },
+  {
+    name: 'keep-alive',
+    during: 'open',
+    at: keepAliveAt,
+    fire: ({ spaces }) => spaces[2].queuePing(),
+  },
+  {
+    name: 'blocked',
+    during: 'open',
+    at: blockedAt,
+    fire: ({ streams }) => streams.queueBlockedFrames(),
+  },
+  {
+    // The ACK itself goes with the next datagram: the space knows that it is due.
+    name: 'ack',
+    during: 'open',
+    at: ackAt,
+    fire: () => {},
+  },
+  {
+    name: 'retired-ids',
+    during: 'open',
+    at: ({ localIds }) => localIds.lingeringDeadline,
+    fire: ({ localIds }, now) => localIds.expireLingering(now),
+  },
+  {
+    name: 'previous-keys',
+    during: 'open',
+    at: ({ keys }) => keys.application?.dropPreviousAt,
+    fire: ({ keys }) => keys.application?.dropPrevious(),
+  },
+  { name: 'paths', during: 'open', at: ({ paths }) => paths.deadline(), fire: onPathTimer },
+  {
+    name: 'recovery',
+    during: 'open',
+    at: (state) => state.recovery.deadline(state.amplificationLimited),
+    fire: onRecoveryTimer,
+  },
+];
+
+/** The next time to call `handleDeadline`: the least of all timers. */
+export function nextDeadline(state: ConnectionState): number | undefined {
+  const during = duringOf(state);
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const timer of TIMERS) {
+    if (timer.during !== during) continue;
+    const at = timer.at(state);
+    if (at !== undefined && at < earliest) earliest = at;
+  }
+  return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
 }
 
-/** A packet of the peer was processed. */
-export function onPacketReceivedTimers(state: ConnectionState, now: number): void {
-  state.lastReceivedAt = now;
-  state.idleSince = now;
-  state.elicitedSinceReceive = false;
+/** Fires what is due at `now`; more packets may want to be sent after it. */
+export function handleDeadline(state: ConnectionState, now: number): void {
+  const during = duringOf(state);
+  for (const timer of TIMERS) {
+    if (timer.during !== during) continue;
+    const at = timer.at(state);
+    if (at === undefined || at > now) continue;
+    timer.fire(state, now);
+    if (duringOf(state) !== during) return;
+  }
 }
 
-/** The smaller of both sides' offers, at least three probe timeouts; `undefined` when neither offers one. */
-export function idleTimeoutMs(state: ConnectionState): number | undefined {
-  const ours = state.config.maxIdleTimeoutMs;
-  const theirs = state.peerParameters?.maxIdleTimeoutMs ?? 0;
-  let timeout = ours > 0 && theirs > 0 ? Math.min(ours, theirs) : Math.max(ours, theirs);
-  if (timeout === 0) return undefined;
-  timeout = Math.max(timeout, CLOSE_PTOS * state.recovery.ptoMs());
-  return timeout;
+function duringOf({ close }: ConnectionState): Timer['during'] | undefined {
+  if (close.isOpen) return 'open';
+  return close.isEnding ? 'ending' : undefined;
 }
 
-function idleDeadline(state: ConnectionState): number | undefined {
-  const timeout = idleTimeoutMs(state);
-  return timeout === undefined ? undefined : state.idleSince + timeout;
-}
-
-function keepAliveDeadline(state: ConnectionState): number | undefined {
-  const interval = state.config.keepAliveIntervalMs;
-  if (interval <= 0 || !state.complete || state.spaces[2].pingDue) return undefined;
-  return Math.max(state.lastSentAt, state.lastReceivedAt) + interval;
+function keepAliveAt({ config, handshake, idle, spaces }: ConnectionState): number | undefined {
+  const interval = config.keepAliveIntervalMs;
+  if (interval <= 0 || !handshake.complete || spaces[2].pingDue) return undefined;
+  return idle.keepAliveAt(interval);
 }
 
 /** Half the idle timeout after the last sign of life, when flow control alone keeps us silent (RFC 9000 §4.1). */
-function blockedDeadline(state: ConnectionState): number | undefined {
-  const { streams, recovery } = state;
+function blockedAt(state: ConnectionState): number | undefined {
+  const { streams, recovery, idle } = state;
   if (!streams.isBlocked || state.amplificationLimited || recovery.hasAckElicitingInFlight())
     return undefined;
-  const timeout = idleTimeoutMs(state);
   // What is due already goes with the next datagram.
-  return timeout === undefined || streams.hasPending() ? undefined : state.idleSince + timeout / 2;
-}
-
-function handshakeDeadline(state: ConnectionState): number | undefined {
-  return state.complete ? undefined : state.createdAt + state.config.handshakeTimeoutMs;
+  return streams.hasPending() ? undefined : idle.halfDeadline(recovery.ptoMs());
 }
 
 /** When an ACK must go; none while it could not be sent anyway. */
-function ackDeadline(state: ConnectionState): number | undefined {
+function ackAt(state: ConnectionState): number | undefined {
   if (state.keys.application === undefined || state.amplificationLimited) return undefined;
   return state.spaces[2].ack.deadline();
 }
 
-function earliest(a: number | undefined, b: number | undefined): number | undefined {
-  if (a === undefined) return b;
-  return b === undefined || a < b ? a : b;
-}
-
-/** The next time to call `onDeadline`: the least of all timers. */
-export function nextDeadline(state: ConnectionState): number | undefined {
-  const { close } = state;
-  if (close.phase === 'closed') return undefined;
-  if (!close.isOpen) return close.deadline;
-  let at = earliest(state.recovery.deadline(), idleDeadline(state));
-  at = earliest(at, ackDeadline(state));
-  at = earliest(at, handshakeDeadline(state));
-  at = earliest(at, state.pacedUntil);
-  at = earliest(at, keepAliveDeadline(state));
-  at = earliest(at, blockedDeadline(state));
-  at = earliest(at, state.paths.deadline());
-  at = earliest(at, state.localIds.lingeringDeadline);
-  return earliest(at, state.dropPreviousKeysAt);
-}
-
-const due = (at: number | undefined, now: number): boolean => at !== undefined && at <= now;
-
-/** Does what is due at `now`; more packets may want to be sent after it. */
-export function handleDeadline(state: ConnectionState, now: number): void {
-  const { close } = state;
-  if (close.phase === 'closed') return;
-  if (!close.isOpen) {
-    if (due(close.deadline, now) && close.reason) state.end(close.reason, now);
-    return;
-  }
-  if (due(idleDeadline(state), now)) {
-    state.end({ kind: 'idle-timeout' }, now);
-    return;
-  }
-  if (due(handshakeDeadline(state), now)) {
-    state.end({ kind: 'handshake-timeout' }, now);
-    return;
-  }
-  if (due(state.pacedUntil, now)) state.pacedUntil = undefined;
-  if (due(keepAliveDeadline(state), now)) state.spaces[2].pingDue = true;
-  if (due(blockedDeadline(state), now)) state.streams.sayBlocked();
-  state.localIds.expireLingering(now);
-  if (due(state.dropPreviousKeysAt, now)) {
-    state.dropPreviousKeysAt = undefined;
-    state.keys.application?.dropPrevious();
-  }
-  handlePaths(state, now);
-  if (due(state.recovery.deadline(), now)) handleRecovery(state, now);
-}
-
-function handlePaths(state: ConnectionState, now: number): void {
+function onPathTimer(state: ConnectionState, now: number): void {
   // The path in use first: it may go back to another one that is about to be given up.
   const { active } = state.paths;
   if (active.onDeadline(now)) onValidationFailed(state, active, now);
@@ -131,8 +143,8 @@ function handlePaths(state: ConnectionState, now: number): void {
   }
 }
 
-function handleRecovery(state: ConnectionState, now: number): void {
-  const outcome = state.recovery.onDeadline(now);
+function onRecoveryTimer(state: ConnectionState, now: number): void {
+  const outcome = state.recovery.onDeadline(now, state.amplificationLimited);
   if (outcome.type === 'lost') {
     onPacketsLost(state, state.spaces[outcome.space], outcome.lost, now);
     return;
@@ -156,6 +168,6 @@ function hasKeys({ keys }: ConnectionState, id: PacketSpace): boolean {
 /** Queues a probe of a space: what is oldest in flight, sent again, or a PING. */
 function probe(state: ConnectionState, id: PacketSpace, packets: number): void {
   const space = state.spaces[id];
-  space.probes = packets;
-  for (const intent of state.recovery.oldestIntents(id)) requeue(state, space, intent);
+  space.queueProbes(packets);
+  for (const retransmit of state.recovery.oldestIntents(id)) requeue(state, space, retransmit);
 }

@@ -2,10 +2,16 @@ import { hkdfExpandLabel } from '../../tls/index.ts';
 import { equalOctets, Writer } from '../../wire/index.ts';
 import { ConnectionKeys } from '../connection/handshake/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
-import { MIN_INITIAL_DATAGRAM_OCTETS } from '../connection/send/datagram-draft.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import { writeConnectionClose } from '../frames/index.ts';
-import { buildRetry, finishPacket, type LongPacket, TokenCodec, writeLongHeader } from '../packet/index.ts';
+import {
+  buildRetry,
+  finishPacket,
+  type LongPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
+  TokenCodec,
+  writeLongHeader,
+} from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
 import type { ServerOptions } from './options.ts';
 
@@ -23,7 +29,7 @@ export interface Load {
 }
 
 /** What to do with a packet that belongs to no connection and may begin one. */
-export type Verdict =
+export type AcceptDecision =
   | { readonly type: 'drop'; readonly reason: DropReason }
   | { readonly type: 'retry'; readonly packet: Uint8Array }
   /** No connection is made; `packet` says so to the client. */
@@ -35,7 +41,7 @@ export type Verdict =
       readonly retrySourceId: Uint8Array | undefined;
     };
 
-const drop = (reason: DropReason): Verdict => ({ type: 'drop', reason });
+const drop = (reason: DropReason): AcceptDecision => ({ type: 'drop', reason });
 
 /** Decides about newcomers (RFC 9000 §8.1, §14.1). It keeps nothing of them: a Retry token remembers for it. */
 export class Acceptor {
@@ -58,7 +64,7 @@ export class Acceptor {
     this.#newConnectionId = newConnectionId;
   }
 
-  decide(datagram: Datagram, packet: LongPacket, load: Load, now: number): Verdict {
+  decide(datagram: Datagram, packet: LongPacket, load: Load, now: number): AcceptDecision {
     if (datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS) return drop('small-initial');
     if (load.connections >= (this.#options.maxConnections ?? DEFAULT_MAX_CONNECTIONS)) return drop('limit');
     const { destinationConnectionId: destination, token } = packet;
@@ -69,7 +75,7 @@ export class Acceptor {
             retry: RETRY_TOKEN_LIFETIME_MS,
             newToken: 0,
           });
-    // RFC 9000 §8.1.2: who brings a Retry token back is taken or refused, but not sent another Retry.
+    // RFC 9000 §8.1.2: a client that brings a Retry token back is taken or refused, but not sent another Retry.
     if (proof === undefined && this.#tokens.isRetry(token)) return refuseToken(datagram.data, packet);
     if (proof?.kind === 'retry') {
       // RFC 9000 §8.1.4: its CID is part of the token, so that one token makes one connection and no way around the cap.
@@ -95,7 +101,7 @@ export class Acceptor {
     return load.halfOpen >= maxHalfOpen || (requireRetry?.(datagram.path.remote, load.halfOpen) ?? false);
   }
 
-  #retry(datagram: Datagram, packet: LongPacket, now: number): Verdict {
+  #retry(datagram: Datagram, packet: LongPacket, now: number): AcceptDecision {
     const { destinationConnectionId: original, sourceConnectionId: client } = packet;
     // The CID names this backend, so that the client's next packet comes back here.
     const source = this.#newConnectionId();
@@ -131,7 +137,7 @@ function authenticKeys(data: Uint8Array, packet: LongPacket): ConnectionKeys | u
  * Closes at once what a bad Retry token would begin: the client takes no other Retry, so silence would cost it its whole
  * handshake timeout (RFC 9000 §8.1.2). There is no state for it, and so no closing period.
  */
-function refuseToken(data: Uint8Array, packet: LongPacket): Verdict {
+function refuseToken(data: Uint8Array, packet: LongPacket): AcceptDecision {
   const keys = authenticKeys(data, packet);
   if (keys === undefined) return drop('undecryptable');
   const header = {

@@ -2,17 +2,19 @@ import type { TransportConfig } from '../connection/config.ts';
 import { QuicConnection } from '../connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../connection/create.ts';
 import { combineObservers, type DropReason, NO_OBSERVER, type QuicObserver } from '../connection/observer.ts';
+import { DatagramSlab } from '../connection/send/datagram-slab.ts';
 import type { ConnectionState } from '../connection/state.ts';
 import { UsageError } from '../errors.ts';
 import {
   type LongPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
   MIN_RESET_OCTETS,
   type ParsedPacket,
   parsePacket,
   RESET_TOKEN_OCTETS,
 } from '../packet/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
-import { Acceptor, type Verdict } from './acceptor.ts';
+import { type AcceptDecision, Acceptor } from './acceptor.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
@@ -20,8 +22,6 @@ import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } fr
 import { StatelessSender } from './stateless.ts';
 import { WorkQueue } from './work-queue.ts';
 
-/** A version that nobody speaks comes in a datagram of at least this many octets, or is not answered (RFC 9000 §6.1). */
-const MIN_NEGOTIATED_OCTETS = 1200;
 const FIXED_BIT = 0x40;
 const UNKNOWN_ADDRESS: Address = Object.freeze({ host: '0.0.0.0', port: 0 });
 
@@ -46,6 +46,7 @@ export class QuicEndpoint {
   readonly #toSend = new WorkQueue<ConnectionEntry>();
   readonly #toPoll = new WorkQueue<ConnectionEntry>();
   readonly #incoming = new WorkQueue<QuicConnection>();
+  readonly #slab = new DatagramSlab();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   #halfOpen = 0;
@@ -106,6 +107,7 @@ export class QuicEndpoint {
       path: { local, remote },
       via: undefined,
       localId: this.#table.issue(entry),
+      slab: this.#slab,
       now,
       tls: {
         serverName,
@@ -159,11 +161,11 @@ export class QuicEndpoint {
       entry.connection.receive(datagram, now);
       return;
     }
-    this.#receiveStray(datagram, packet, now);
+    this.#receiveUnmatched(datagram, packet, now);
   }
 
   /** A datagram that no connection owns. */
-  #receiveStray(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+  #receiveUnmatched(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
@@ -173,7 +175,7 @@ export class QuicEndpoint {
         this.#receiveUnknownShort(datagram, packet.destinationConnectionId, now);
         return;
       case 'initial':
-        // RFC 9287 §3.1: only who has our transport parameters may clear the Fixed Bit, and we give no NEW_TOKEN to keep them.
+        // RFC 9287 §3.1: only a peer that has our transport parameters may clear the Fixed Bit, and we give no NEW_TOKEN to keep them.
         if ((datagram.data[0]! & FIXED_BIT) === 0) {
           this.#drop('malformed-header', octets, now);
           return;
@@ -201,7 +203,7 @@ export class QuicEndpoint {
       this.#drop('not-accepting', octets, now);
       return;
     }
-    if (octets < MIN_NEGOTIATED_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
+    if (octets < MIN_INITIAL_DATAGRAM_OCTETS || !this.#stateless.versionNegotiation(datagram, ids))
       this.#drop('unsupported-version', octets, now);
   }
 
@@ -222,23 +224,23 @@ export class QuicEndpoint {
 
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
     const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
-    const verdict = acceptor.decide(datagram, packet, load, now);
-    if (verdict.type === 'refuse') this.#stateless.refuse(datagram, verdict.packet);
-    if (verdict.type === 'drop' || verdict.type === 'refuse') {
-      this.#drop(verdict.reason, datagram.data.length, now);
+    const decision = acceptor.decide(datagram, packet, load, now);
+    if (decision.type === 'refuse') this.#stateless.refuse(datagram, decision.packet);
+    if (decision.type === 'drop' || decision.type === 'refuse') {
+      this.#drop(decision.reason, datagram.data.length, now);
       return;
     }
-    if (verdict.type === 'accept') {
-      this.#accept(datagram, packet, verdict, now);
+    if (decision.type === 'accept') {
+      this.#accept(datagram, packet, decision, now);
       return;
     }
-    if (!this.#stateless.retry(datagram, verdict.packet)) this.#drop('limit', datagram.data.length, now);
+    if (!this.#stateless.retry(datagram, decision.packet)) this.#drop('limit', datagram.data.length, now);
   }
 
   #accept(
     datagram: Datagram,
     packet: LongPacket,
-    verdict: Extract<Verdict, { type: 'accept' }>,
+    decision: Extract<AcceptDecision, { type: 'accept' }>,
     now: number,
   ): void {
     const entry = new ConnectionEntry(this.#host);
@@ -251,11 +253,12 @@ export class QuicEndpoint {
       path: datagram.path,
       via: datagram.via,
       localId: this.#table.issue(entry),
+      slab: this.#slab,
       now,
-      keys: verdict.keys,
+      keys: decision.keys,
       clientSourceId: packet.sourceConnectionId.slice(),
-      originalDestination: verdict.originalDestination,
-      retrySourceId: verdict.retrySourceId,
+      originalDestination: decision.originalDestination,
+      retrySourceId: decision.retrySourceId,
       preferredAddress: this.#options.server?.preferredAddress,
       tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
     });
@@ -305,12 +308,15 @@ export class QuicEndpoint {
     this.#entries.delete(entry);
   }
 
-  /** When to call `onDeadline` next; `undefined` when nothing is scheduled. */
+  /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */
   deadline(): number | undefined {
-    this.#toSend.forEach((entry) => {
-      this.#deadlines.schedule(entry, entry.connection.deadline());
+    let earliest = this.#deadlines.earliest?.scheduledAt;
+    // Those that were not asked for datagrams yet are scheduled once they were.
+    this.#toSend.forEach(({ connection }) => {
+      const at = connection.deadline();
+      if (at !== undefined && (earliest === undefined || at < earliest)) earliest = at;
     });
-    return this.#deadlines.earliest?.scheduledAt;
+    return earliest;
   }
 
   /** Does what is due. Then call `transmit` and `poll`. */
@@ -324,6 +330,10 @@ export class QuicEndpoint {
       this.#deadlines.remove(entry);
       entry.connection.onDeadline(now);
     }
+    this.#toSend.forEach(({ connection }) => {
+      const at = connection.deadline();
+      if (at !== undefined && at <= now) connection.onDeadline(now);
+    });
   }
 
   /** The next event, `undefined` when there is none now. */

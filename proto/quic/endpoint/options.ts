@@ -49,7 +49,7 @@ export interface EndpointOptions {
   readonly statelessResetKey?: Uint8Array;
   /**
    * Whether a Stateless Reset may answer this datagram, whose CID leads to no connection here. With a shared key it must
-   * not while another endpoint may have that connection: whoever saw a CID could end its call (RFC 9000 §21.11). Default: always.
+   * not while another endpoint may have that connection: an observer of its CID could end its call (RFC 9000 §21.11). Default: always.
    */
   readonly mayReset?: (connectionId: Uint8Array, datagram: Datagram) => boolean;
   /** Absent: connections are only dialled, never taken. */

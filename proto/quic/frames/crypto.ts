@@ -36,7 +36,3 @@ export function readNewToken(reader: Reader): NewTokenFrame {
     );
   return { type: 'newToken', token };
 }
-
-export function writeNewToken(writer: Writer, token: Uint8Array): void {
-  writer.u8(FrameType.NEW_TOKEN).varint(token.length).bytes(token);
-}

@@ -1,7 +1,7 @@
 export { writeAck } from './ack.ts';
 export { writeConnectionClose } from './close.ts';
 export { writeNewConnectionId, writeRetireConnectionId } from './connection-id.ts';
-export { cryptoOverhead, writeCrypto, writeNewToken } from './crypto.ts';
+export { cryptoOverhead, writeCrypto } from './crypto.ts';
 export { datagramOverhead, writeDatagram } from './datagram.ts';
 export { type DecodedFrames, decodeFrames } from './decode.ts';
 export {
@@ -29,7 +29,7 @@ export {
   writeStreamDataBlocked,
   writeStreamsBlocked,
 } from './limits.ts';
-export { PATH_DATA_OCTETS, writePathChallenge, writePathResponse } from './path.ts';
-export { streamOverhead, writeResetStream, writeStopSending, writeStream } from './stream.ts';
+export { writePathChallenge, writePathResponse } from './path.ts';
+export { writeResetStream, writeResetStreamAt, writeStopSending, writeStreamHeader } from './stream.ts';
 export { type FrameRule, frameRule } from './table.ts';
-export { writeFrame, writeHandshakeDone, writePadding, writePing } from './write.ts';
+export { writeHandshakeDone, writePing } from './write.ts';

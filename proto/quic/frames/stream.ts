@@ -1,4 +1,4 @@
-import { type Reader, varintLength, type Writer } from '../../wire/index.ts';
+import type { Reader, Writer } from '../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import {
   FrameType,
@@ -27,34 +27,17 @@ export function readStream(reader: Reader, type: number): StreamFrame {
   return { type: 'stream', streamId, offset, data, fin: (type & FIN) !== 0 };
 }
 
-/**
- * Octets of a STREAM frame before its data. With `length` the frame says how long its data is; without it must be the
- * last of its packet.
- */
-export function streamOverhead(streamId: number, offset: number, length?: number): number {
-  return (
-    1 +
-    varintLength(streamId) +
-    (offset === 0 ? 0 : varintLength(offset)) +
-    (length === undefined ? 0 : varintLength(length))
-  );
-}
-
-/** Writes a STREAM frame; `last` leaves its length out, and then nothing may follow in the packet. */
-export function writeStream(
+/** Writes a STREAM frame up to its data, of which `length` octets follow. */
+export function writeStreamHeader(
   writer: Writer,
   streamId: number,
   offset: number,
-  data: Uint8Array,
+  length: number,
   fin: boolean,
-  last = false,
 ): void {
-  writer
-    .u8(FrameType.STREAM | (offset === 0 ? 0 : OFF) | (last ? 0 : LEN) | (fin ? FIN : 0))
-    .varint(streamId);
-  if (offset !== 0) writer.varint(offset);
-  if (!last) writer.varint(data.length);
-  writer.bytes(data);
+  writer.u8(FrameType.STREAM | LEN | (offset > 0 ? OFF : 0) | (fin ? FIN : 0)).varint(streamId);
+  if (offset > 0) writer.varint(offset);
+  writer.varint(length);
 }
 
 /** RESET_STREAM (RFC 9000 §19.4). */

@@ -4,6 +4,9 @@ export const VERSION_1 = 1;
 /** Longest CID of version 1 (RFC 9000 §17.2). */
 export const MAX_CONNECTION_ID_OCTETS = 20;
 
+/** UDP payload that a datagram with an Initial must have (RFC 9000 §14.1), and one that opens a connection of any version. */
+export const MIN_INITIAL_DATAGRAM_OCTETS = 1200;
+
 /** Why an arriving datagram, or the rest of one, is dropped before any key is tried. */
 export type DropReason =
   /** It ends before its header does. */

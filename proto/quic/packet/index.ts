@@ -3,6 +3,7 @@ export {
   type DropReason,
   type LongPacket,
   MAX_CONNECTION_ID_OCTETS,
+  MIN_INITIAL_DATAGRAM_OCTETS,
   type ParsedPacket,
   type RetryPacket,
   type ShortPacket,
@@ -21,7 +22,7 @@ export {
   statelessResetToken,
 } from './stateless-reset.ts';
 export { TokenCodec, type ValidToken } from './token.ts';
-export { buildVersionNegotiation, isReservedVersion } from './version-negotiation.ts';
+export { buildVersionNegotiation } from './version-negotiation.ts';
 export {
   finishPacket,
   type LongHeaderFields,

@@ -19,7 +19,7 @@ export function statelessResetToken(key: Uint8Array, connectionId: Uint8Array): 
 
 /**
  * A Stateless Reset in answer to a datagram of `triggerOctets`. Always smaller than that, so that two endpoints cannot
- * answer each other for ever (RFC 9000 §10.3.3); `undefined` when that leaves no room for one.
+ * answer each other without end (RFC 9000 §10.3.3); `undefined` when that leaves no room for one.
  */
 export function buildStatelessReset(
   token: Uint8Array,
@@ -37,16 +37,10 @@ export function buildStatelessReset(
 }
 
 /**
- * Whether a datagram that no key opened ends with one of `tokens`. It compares with all of them, each in constant time
- * (RFC 9000 §10.3.1). Only tokens of CIDs in use and of the remote address it came from belong in the list.
+ * Whether a datagram that no key opened ends with `token`, compared in constant time (RFC 9000 §10.3.1). Only the token of a CID in
+ * use is to be asked for.
  */
-export function isStatelessReset(datagram: Uint8Array, tokens: Iterable<Uint8Array>): boolean {
-  if (datagram.length < MIN_RESET_OCTETS) return false;
-  const tail = datagram.subarray(datagram.length - RESET_TOKEN_OCTETS);
-  let found = false;
-  for (const token of tokens) {
-    const same = token.length === RESET_TOKEN_OCTETS && timingSafeEqual(tail, token);
-    found = found || same;
-  }
-  return found;
+export function isStatelessReset(datagram: Uint8Array, token: Uint8Array): boolean {
+  if (datagram.length < MIN_RESET_OCTETS || token.length !== RESET_TOKEN_OCTETS) return false;
+  return timingSafeEqual(datagram.subarray(datagram.length - RESET_TOKEN_OCTETS), token);
 }

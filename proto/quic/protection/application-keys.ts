@@ -51,6 +51,7 @@ export class ApplicationKeys {
 
   #nextReceiveSecret: Uint8Array;
   #previous: AeadKeys | undefined;
+  #dropPreviousAt: number | undefined;
   /** Highest packet number opened with the previous keys. */
   #previousHighest = -1;
   #current: AeadKeys;
@@ -93,14 +94,27 @@ export class ApplicationKeys {
     return this.#use.rejected;
   }
 
-  /** Previous receive keys are kept: call `dropPrevious` three probe timeouts after an update (RFC 9001 §6.5). */
+  /** Previous receive keys are kept: call `keepPreviousUntil` once, three probe timeouts from then (RFC 9001 §6.5). */
   get hasPrevious(): boolean {
     return this.#previous !== undefined;
   }
 
-  /** Half of what the key may seal is used up: call `update` as soon as `canUpdate`. */
-  get updateDue(): boolean {
-    return this.#use.sealed >= this.#use.limits.confidentiality * UPDATE_SHARE;
+  /** When the previous receive keys go, in milliseconds; `undefined` without such keys, or before `keepPreviousUntil`. */
+  get dropPreviousAt(): number | undefined {
+    return this.#dropPreviousAt;
+  }
+
+  keepPreviousUntil(at: number): void {
+    if (this.#previous !== undefined) this.#dropPreviousAt = at;
+  }
+
+  /**
+   * The send key has sealed `maxPackets` packets, or half of what it may (RFC 9001 §6.6): call `update`, which does it as soon as
+   * it can be done.
+   */
+  updateDue(maxPackets: number): boolean {
+    const { sealed, limits } = this.#use;
+    return sealed >= maxPackets || sealed >= limits.confidentiality * UPDATE_SHARE;
   }
 
   /**
@@ -204,6 +218,7 @@ export class ApplicationKeys {
       this.#updateSend();
     }
     this.#previous = this.#current;
+    this.#dropPreviousAt = undefined;
     this.#previousHighest = this.#highest;
     this.#current = this.#next;
     this.#lowest = Number.POSITIVE_INFINITY;
@@ -249,5 +264,6 @@ export class ApplicationKeys {
   /** Forgets the previous receive keys; late packets of that phase no longer open. */
   dropPrevious(): void {
     this.#previous = undefined;
+    this.#dropPreviousAt = undefined;
   }
 }

@@ -2,6 +2,7 @@ import { TransportError, TransportErrorCode } from '../errors.ts';
 import { type CongestionControl, type CongestionController, initialWindowOctets } from './congestion.ts';
 import { CubicController } from './cubic.ts';
 import { NewRenoController } from './newreno.ts';
+import type { AckOutcome, DeadlineOutcome, ReceivedAck, RecoveryOptions } from './outcomes.ts';
 import { Pacer } from './pacer.ts';
 import { RttEstimator, type RttFigures } from './rtt.ts';
 import type { SentPacket } from './sent-packets.ts';
@@ -10,38 +11,6 @@ import { PacketSpace, SpaceState } from './space.ts';
 const ACK_FRAME = 0x02;
 /** Bound of the backoff: 2^16 probe timeouts are far beyond any idle timeout. */
 const MAX_BACKOFF_EXPONENT = 16;
-
-/** An ACK frame as recovery needs it. */
-export interface ReceivedAck {
-  readonly largestAcknowledged: number;
-  /** In milliseconds, decoded with the peer's ack_delay_exponent. */
-  readonly ackDelayMs: number;
-  /** From the largest down, both ends inclusive. */
-  readonly ranges: readonly { readonly smallest: number; readonly largest: number }[];
-  /** The frame's ECN-CE count, when it had counts. */
-  readonly ecnCe?: number | undefined;
-}
-
-export interface RecoveryOptions {
-  readonly role: 'client' | 'server';
-  readonly maxDatagramOctets: number;
-  /** CUBIC when absent. */
-  readonly congestionControl?: CongestionControl;
-}
-
-/** Packets settled by an ACK frame, each list by ascending packet number. */
-export interface AckOutcome<Intent> {
-  readonly acked: readonly SentPacket<Intent>[];
-  /** Acknowledged after they were called lost: their intents are delivered all the same (RFC 9000 §13.3). */
-  readonly late: readonly SentPacket<Intent>[];
-  readonly lost: readonly SentPacket<Intent>[];
-}
-
-export type DeadlineOutcome<Intent> =
-  | { readonly type: 'none' }
-  | { readonly type: 'lost'; readonly space: PacketSpace; readonly lost: readonly SentPacket<Intent>[] }
-  /** Send one or two ack-eliciting packets in `space`, past the congestion window (RFC 9002 §6.2.4). */
-  | { readonly type: 'probe'; readonly space: PacketSpace };
 
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
 export class Recovery<Intent> {
@@ -62,7 +31,6 @@ export class Recovery<Intent> {
   #hasHandshakeKeys = false;
   #handshakeConfirmed = false;
   #peerValidatedUs: boolean;
-  #amplificationLimited = false;
   /** Where the anti-deadlock timer starts from: the last time anything happened (RFC 9002 §6.2.2.1). */
   #lastEventMs = 0;
   /** When the first RTT sample was taken; packets before it prove no persistent congestion (RFC 9002 §7.6.2). */
@@ -239,12 +207,15 @@ export class Recovery<Intent> {
     }
   }
 
-  /** Next time to call `onDeadline`, in milliseconds: the loss timer or the probe timeout (RFC 9002 Appendix A.8). */
-  deadline(): number | undefined {
+  /**
+   * Next time to call `onDeadline`, in milliseconds: the loss timer or the probe timeout (RFC 9002 Appendix A.8).
+   * `amplificationLimited`: the path in use forbids to send (RFC 9000 §8.1); the probe timer rests meanwhile.
+   */
+  deadline(amplificationLimited = false): number | undefined {
     const lossMs = this.#lossSpace()?.lossTimeMs;
     if (lossMs !== undefined) return lossMs;
     // RFC 9002 §6.2.2.1: a server that may not send sets no probe timer.
-    if (this.#amplificationLimited) return undefined;
+    if (amplificationLimited) return undefined;
     return this.#probe()?.atMs;
   }
 
@@ -285,8 +256,8 @@ export class Recovery<Intent> {
   }
 
   /** Call at or after `deadline()`. Early calls give `none` (RFC 9002 Appendix A.9). */
-  onDeadline(now: number): DeadlineOutcome<Intent> {
-    const due = this.deadline();
+  onDeadline(now: number, amplificationLimited = false): DeadlineOutcome<Intent> {
+    const due = this.deadline(amplificationLimited);
     if (due === undefined || now < due) return { type: 'none' };
     const state = this.#lossSpace();
     if (state !== undefined) {
@@ -337,12 +308,6 @@ export class Recovery<Intent> {
   /** Client: an ACK of a Handshake packet, or HANDSHAKE_DONE, came (RFC 9002 §6.2.2.1). */
   setPeerCompletedAddressValidation(): void {
     this.#peerValidatedUs = true;
-  }
-
-  /** Server: whether the anti-amplification limit forbids to send (RFC 9000 §8.1). The probe timer rests meanwhile. */
-  setAmplificationLimited(limited: boolean, now: number): void {
-    if (limited !== this.#amplificationLimited) this.#lastEventMs = now;
-    this.#amplificationLimited = limited;
   }
 
   /** The peer's max_ack_delay transport parameter, in milliseconds. */

@@ -1,12 +1,22 @@
 import type { Writer } from '../../wire/index.ts';
-import { FrameType } from '../frames/index.ts';
+import {
+  writeDataBlocked,
+  writeMaxData,
+  writeMaxStreamData,
+  writeMaxStreams,
+  writeResetStream,
+  writeResetStreamAt,
+  writeStopSending,
+  writeStreamDataBlocked,
+  writeStreamsBlocked,
+} from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
 import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
 import { Queue } from './queue.ts';
+import { hasRoom } from './room.ts';
 import type { SendStream } from './send-stream.ts';
 import { Control, type Stream } from './stream.ts';
 import type { Kind, StreamTable } from './table.ts';
-import { writeFrame1, writeFrame2, writeFrame3, writeFrame4 } from './wire.ts';
 
 /** Writes the stream-related frames that carry no octets: flow control, resets, stream limits. */
 export class ControlWriter {
@@ -70,11 +80,13 @@ export class ControlWriter {
 
   #writeConnection(writer: Writer, intents: StreamIntentSink): void {
     const flow = this.#flow;
-    if (flow.maxDataDue && writeFrame1(writer, FrameType.MAX_DATA, flow.localLimit)) {
+    if (flow.maxDataDue && hasRoom(writer, flow.localLimit)) {
+      writeMaxData(writer, flow.localLimit);
       flow.maxDataDue = false;
       intents.push(controlIntent(Sent.MAX_DATA, 0, flow.localLimit));
     }
-    if (flow.blockedDue && writeFrame1(writer, FrameType.DATA_BLOCKED, flow.peerLimit)) {
+    if (flow.blockedDue && hasRoom(writer, flow.peerLimit)) {
+      writeDataBlocked(writer, flow.peerLimit);
       flow.blockedDue = false;
       intents.push(controlIntent(Sent.DATA_BLOCKED, 0, flow.peerLimit));
     }
@@ -83,11 +95,13 @@ export class ControlWriter {
   }
 
   #writeKind(kind: Kind, which: 0 | 1, writer: Writer, intents: StreamIntentSink): void {
-    if (kind.maxStreamsDue && writeFrame1(writer, FrameType.MAX_STREAMS_BIDI + which, kind.peerAllowed)) {
+    if (kind.maxStreamsDue && hasRoom(writer, kind.peerAllowed)) {
+      writeMaxStreams(writer, which === 0, kind.peerAllowed);
       kind.maxStreamsDue = false;
       intents.push(controlIntent(Sent.MAX_STREAMS, which, kind.peerAllowed));
     }
-    if (kind.blockedDue && writeFrame1(writer, FrameType.STREAMS_BLOCKED_BIDI + which, kind.allowed)) {
+    if (kind.blockedDue && hasRoom(writer, kind.allowed)) {
+      writeStreamsBlocked(writer, which === 0, kind.allowed);
       kind.blockedDue = false;
       intents.push(controlIntent(Sent.STREAMS_BLOCKED, which, kind.allowed));
     }
@@ -103,14 +117,16 @@ export class ControlWriter {
     if (has(Control.RESET) && writeReset(writer, id, send!)) {
       wrote(Control.RESET, Sent.RESET_STREAM, send!.reliableSize);
     }
-    if (has(Control.STOP) && writeFrame2(writer, FrameType.STOP_SENDING, id, recv!.stopCode!)) {
+    if (has(Control.STOP) && hasRoom(writer, id, recv!.stopCode!)) {
+      writeStopSending(writer, id, recv!.stopCode!);
       wrote(Control.STOP, Sent.STOP_SENDING, 0);
     }
-    if (has(Control.MAX_STREAM_DATA) && writeFrame2(writer, FrameType.MAX_STREAM_DATA, id, recv!.limit)) {
+    if (has(Control.MAX_STREAM_DATA) && hasRoom(writer, id, recv!.limit)) {
+      writeMaxStreamData(writer, id, recv!.limit);
       wrote(Control.MAX_STREAM_DATA, Sent.MAX_STREAM_DATA, recv!.limit);
     }
-    const blocked = has(Control.STREAM_DATA_BLOCKED);
-    if (blocked && writeFrame2(writer, FrameType.STREAM_DATA_BLOCKED, id, send!.limit)) {
+    if (has(Control.STREAM_DATA_BLOCKED) && hasRoom(writer, id, send!.limit)) {
+      writeStreamDataBlocked(writer, id, send!.limit);
       wrote(Control.STREAM_DATA_BLOCKED, Sent.STREAM_DATA_BLOCKED, send!.limit);
     }
   }
@@ -172,11 +188,14 @@ function onStreamDelivered(stream: Stream, what: Sent, limit: number): void {
   } else if (limit === stream.send?.limit) stream.controls &= ~Control.STREAM_DATA_BLOCKED;
 }
 
-/** RESET_STREAM where nothing is delivered any more, as every peer takes it; else RESET_STREAM_AT (RESET_STREAM_AT draft §5). */
+/** RESET_STREAM where nothing is delivered any more, as every peer takes it; else RESET_STREAM_AT (RESET_STREAM_AT draft §5). False without room. */
 function writeReset(writer: Writer, id: number, send: SendStream): boolean {
   const { resetCode, sentOctets, reliableSize } = send;
-  if (reliableSize === 0) return writeFrame3(writer, FrameType.RESET_STREAM, id, resetCode!, sentOctets);
-  return writeFrame4(writer, FrameType.RESET_STREAM_AT, id, resetCode!, sentOctets, reliableSize);
+  if (!hasRoom(writer, id, resetCode!, sentOctets, reliableSize === 0 ? undefined : reliableSize))
+    return false;
+  if (reliableSize === 0) writeResetStream(writer, id, resetCode!, sentOctets);
+  else writeResetStreamAt(writer, id, resetCode!, sentOctets, reliableSize);
+  return true;
 }
 
 /** The frames that still mean something to the peer. */

@@ -1,8 +1,9 @@
 import type { Writer } from '../../wire/index.ts';
 import { RangeSet } from '../ack/index.ts';
 import { UsageError } from '../errors.ts';
+import { writeStreamHeader } from '../frames/index.ts';
 import { Sent, type StreamIntent } from './intents.ts';
-import { streamFrameCapacity, writeStreamHeader } from './wire.ts';
+import { streamFrameCapacity } from './room.ts';
 
 /** Acknowledged chunks at the front that wait for one common removal. */
 const COMPACT_CHUNKS = 64;

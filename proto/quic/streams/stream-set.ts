@@ -261,7 +261,7 @@ export class StreamSet {
   }
 
   /** Says again that it is so, of one stream at most: the peer is to know that the connection is not idle (RFC 9000 §4.1). */
-  sayBlocked(): void {
+  queueBlockedFrames(): void {
     for (const stream of this.#limited) {
       if (stream.send?.blockedByStream) {
         this.#controls.add(stream, Control.STREAM_DATA_BLOCKED);

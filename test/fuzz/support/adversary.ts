@@ -1,6 +1,6 @@
 import { encodeFrame, FrameType } from '../../../proto/http3/index.ts';
 import { encodeVersionNegotiation } from '../../../proto/invariants/index.ts';
-import { type Frame, writeFrame } from '../../../proto/quic/frames/index.ts';
+import type { Frame } from '../../../proto/quic/frames/index.ts';
 import { UsageError } from '../../../proto/quic/index.ts';
 import { buildRetry } from '../../../proto/quic/packet/index.ts';
 import { encodeTransportParameters } from '../../../proto/quic/transport-parameters.ts';
@@ -9,6 +9,7 @@ import { writeNewSessionTicket } from '../../../proto/tls/messages.ts';
 import { concat, encodeVarint, WireError } from '../../../proto/wire/index.ts';
 import type { Level, PacketOptions, Part } from '../../support/conformance-packets.ts';
 import { RawPeer } from '../../support/conformance-peer.ts';
+import { writeFrame } from '../../support/write-frame.ts';
 import { anyFrame, anyOctets } from './hostile-frames.ts';
 import {
   acceptHead,

@@ -12,7 +12,7 @@ import {
 } from '../../../proto/http3/qpack/index.ts';
 import { decodeSettings } from '../../../proto/http3/settings.ts';
 import { PacketHead, parseVersionNegotiation } from '../../../proto/invariants/index.ts';
-import { decodeFrames, writeFrame } from '../../../proto/quic/frames/index.ts';
+import { decodeFrames } from '../../../proto/quic/frames/index.ts';
 import { TransportError } from '../../../proto/quic/index.ts';
 import { parsePacket, TokenCodec } from '../../../proto/quic/packet/index.ts';
 import {
@@ -47,6 +47,7 @@ import {
 import { decodeClose, encodeClose } from '../../../proto/webtransport/close-capsule.ts';
 import { concat, parseAddress, parseIp, Reader, WireError, Writer } from '../../../proto/wire/index.ts';
 import { seededRandom, testCertificate } from '../../support/quic-fixtures.ts';
+import { writeFrame } from '../../support/write-frame.ts';
 import { anyFrame } from './hostile-frames.ts';
 import { controlStream, headers, http3Frame, settings } from './hostile-http3.ts';
 import { Finding, type Tape } from './tape.ts';

@@ -93,7 +93,7 @@ describe('garbage', () => {
     expect(pair.server.stats()).toMatchObject({ connections: 0, dropped: { undecryptable: 1 } });
   });
 
-  test('a draining endpoint takes nobody new and keeps whom it has', () => {
+  test('a draining endpoint takes no new connections and keeps those that it has', () => {
     const pair = new QuicPair();
     const { client, server } = pair.establish();
     pair.server.acceptNew = false;

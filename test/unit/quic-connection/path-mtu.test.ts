@@ -122,7 +122,7 @@ describe('path MTU discovery of a connection (RFC 9000 §14.3)', () => {
     expect(client.datagramOctets).toBe(1200);
   });
 
-  it('drops a DATAGRAM that no longer fits instead of waiting for ever', () => {
+  it('drops a DATAGRAM that no longer fits instead of waiting without end', () => {
     const limit = { octets: 1500 };
     const pair = limitedPair(limit, { clientTransport: { datagramSize: 1452 } });
     limit.octets = 1500;

@@ -37,8 +37,8 @@ describe('resumption over QUIC', () => {
 
   it('falls back to a full handshake at a backend of another cluster', () => {
     const session = ticketOf(new QuicPair({ seed: 1, server: { tls } }));
-    const stranger = { ...tls, tickets: { ...tls.tickets, secret: new Uint8Array(32) } };
-    const pair = new QuicPair({ seed: 3, server: { tls: stranger } });
+    const otherSecret = { ...tls, tickets: { ...tls.tickets, secret: new Uint8Array(32) } };
+    const pair = new QuicPair({ seed: 3, server: { tls: otherSecret } });
     expect(pair.establish({ wallClockEpochMs, session }).client.resumed).toBe(false);
   });
 

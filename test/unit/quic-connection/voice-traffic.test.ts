@@ -26,7 +26,7 @@ function speak(pair: QuicPair, speakers: readonly QuicConnection[]): { toServer:
 }
 
 describe('acknowledgements of voice (RFC 9000 §13.2)', () => {
-  it('who only listens sends one packet for two of the speaker, no more', () => {
+  it('the end that only listens sends one packet for two of the speaker, no more', () => {
     const pair = new QuicPair();
     const { client } = pair.establish();
     const sent = speak(pair, [client]);
@@ -36,7 +36,7 @@ describe('acknowledgements of voice (RFC 9000 §13.2)', () => {
     expect(sent.toClient).toBeLessThan(FRAMES * 0.6);
   });
 
-  it('who speaks sends them along with the voice: hardly a packet more', () => {
+  it('the end that speaks sends them along with the voice: hardly a packet more', () => {
     const pair = new QuicPair({ delayMs: 13 });
     const { client, server } = pair.establish();
     const sent = speak(pair, [client, server]);

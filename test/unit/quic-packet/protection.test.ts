@@ -232,6 +232,38 @@ describe('key update (RFC 9001 §6)', () => {
     expect(b.open(later, 0, 1, later.length, 4)).toBeUndefined();
   });
 
+  it('knows when the previous keys go, anew for each update (§6.5)', () => {
+    const { a, b } = pair();
+    b.keepPreviousUntil(5);
+    expect(b.dropPreviousAt).toBeUndefined();
+    give(a, b, 0);
+    a.acknowledged(0, 0);
+    a.update();
+    give(a, b, 1);
+    expect(b.dropPreviousAt).toBeUndefined();
+    b.keepPreviousUntil(900);
+    expect(b.dropPreviousAt).toBe(900);
+    b.dropPrevious();
+    expect(b.dropPreviousAt).toBeUndefined();
+  });
+
+  it('is due after as many packets as are allowed, counted from the last change of the send keys', () => {
+    const { a, b } = pair();
+    give(a, b, 0);
+    give(a, b, 1);
+    expect(a.updateDue(3)).toBe(false);
+    give(a, b, 2);
+    expect(a.updateDue(3)).toBe(true);
+    a.acknowledged(2, 0);
+    a.update();
+    expect(a.updateDue(3)).toBe(false);
+    // The peer follows: its own count begins anew too.
+    for (let i = 0; i < 3; i++) give(b, a, i);
+    expect(b.updateDue(3)).toBe(true);
+    give(a, b, 3);
+    expect(b.updateDue(3)).toBe(false);
+  });
+
   it('refuses new keys under a packet number lower than one of old keys (§6.4)', () => {
     const { a, b } = pair();
     give(a, b, 0);
@@ -336,15 +368,15 @@ describe('AEAD limits (RFC 9001 §6.6)', () => {
   it('stop sealing, and ask for an update at half of it', () => {
     const keys = new ApplicationKeys(AES, secret, secret, limits);
     sealShort(keys, 0, secret, 0);
-    expect(keys.updateDue).toBe(false);
+    expect(keys.updateDue(Number.MAX_SAFE_INTEGER)).toBe(false);
     sealShort(keys, 1, secret, 0);
-    expect(keys.updateDue).toBe(true);
+    expect(keys.updateDue(Number.MAX_SAFE_INTEGER)).toBe(true);
     sealShort(keys, 2, secret, 0);
     sealShort(keys, 3, secret, 0);
     expect(() => sealShort(keys, 4, secret, 0)).toThrowError(reached);
     keys.acknowledged(3, 0);
     expect(keys.update()).toBe(true);
-    expect(keys.updateDue).toBe(false);
+    expect(keys.updateDue(Number.MAX_SAFE_INTEGER)).toBe(false);
     expect(sealShort(keys, 4, secret, 1)).toHaveLength(3 + 32 + 16);
   });
 

@@ -238,10 +238,9 @@ describe('probe timeout (RFC 9002 §6.2, Appendix A.9)', () => {
   test('rests while the anti-amplification limit forbids a server to send (§6.2.2.1)', () => {
     recovery = fresh('server');
     send(0, 0, INITIAL);
-    recovery.setAmplificationLimited(true, 1);
-    expect(recovery.deadline()).toBeUndefined();
-    recovery.setAmplificationLimited(false, 500);
-    expect(recovery.deadline()).toBe(999);
+    expect(recovery.deadline(true)).toBeUndefined();
+    expect(recovery.onDeadline(999, true)).toEqual({ type: 'none' });
+    expect(recovery.deadline(false)).toBe(999);
   });
 
   test('forgets a space when its keys are gone, and the backoff with it (§6.2.2 and §6.4)', () => {

@@ -5,7 +5,8 @@ import { PacketSpace } from '../../recovery/index.ts';
 import { decodeTransportParameters } from '../../transport-parameters.ts';
 import { validateAfterHandshake } from '../path/migration.ts';
 import { applyDatagramSize } from '../path/mtu-probes.ts';
-import type { ConnectionState, SpaceState } from '../state.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
 
 function spaceOf(state: ConnectionState, level: CryptoLevel): SpaceState {
   if (level === 'initial') return state.spaces[0];
@@ -53,8 +54,7 @@ function onTlsEvent(state: ConnectionState, event: TlsEvent, now: number): void 
       return;
     case 'complete':
       if (!state.isClient) state.spaces[1].cryptoIn.finish();
-      state.resumed = event.resumed;
-      onComplete(state, event.alpn, event.serverName, now);
+      onComplete(state, event, now);
       return;
   }
 }
@@ -96,6 +96,7 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
     initialMaxStreamsUni: parameters.initialMaxStreamsUni,
     resetStreamAt: parameters.resetStreamAt,
   });
+  state.idle.setPeerTimeout(parameters.maxIdleTimeoutMs);
   state.recovery.setPeerMaxAckDelay(parameters.maxAckDelayMs);
   state.mtu.limitTo(parameters.maxUdpPayloadSize);
   applyDatagramSize(state);
@@ -106,26 +107,28 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
  * client's Finished (0.5-RTT), on a client when the handshake is complete and so the server is authenticated.
  */
 function announceWritable(state: ConnectionState): void {
-  if (state.writable || state.keys.application === undefined || state.peerParameters === undefined) return;
-  if (state.isClient && !state.complete) return;
-  state.writable = true;
-  state.events.push({ type: 'writable' });
+  if (state.keys.application === undefined || state.peerParameters === undefined) return;
+  if (state.isClient && !state.handshake.complete) return;
+  if (state.handshake.setWritable()) state.events.push({ type: 'writable' });
 }
 
-function onComplete(state: ConnectionState, alpn: string, serverName: string | undefined, now: number): void {
+function onComplete(
+  state: ConnectionState,
+  { alpn, serverName, resumed }: Extract<TlsEvent, { type: 'complete' }>,
+  now: number,
+): void {
   if (state.peerParameters === undefined)
     throw new TransportError(
       TransportErrorCode.CRYPTO_ERROR + MISSING_EXTENSION,
       'peer sent no quic_transport_parameters (RFC 9001 §8.2)',
     );
-  state.complete = true;
-  state.handshakeMs = now - state.createdAt;
+  const handshakeMs = state.handshake.setComplete(resumed, now);
   announceWritable(state);
-  state.events.push({ type: 'connected', alpn, serverName, handshakeMs: state.handshakeMs });
+  state.events.push({ type: 'connected', alpn, serverName, handshakeMs });
   state.localIds.issueUpTo(state.peerParameters.activeConnectionIdLimit);
   if (!state.isClient) {
     // RFC 9001 §4.1.2: a server confirms at once and tells the client, which also acknowledges its Finished.
-    state.handshakeDoneDue = true;
+    state.handshake.queueDone();
     onHandshakeConfirmed(state, now);
     validateAfterHandshake(state, now);
   }
@@ -134,10 +137,9 @@ function onComplete(state: ConnectionState, alpn: string, serverName: string | u
 /** TLS alert missing_extension (RFC 8446 §6). */
 const MISSING_EXTENSION = 109;
 
-/** HANDSHAKE_DONE at a client, completion at a server: the Handshake keys have done their work (RFC 9001 §4.9.2). */
-export function onHandshakeConfirmed(state: ConnectionState, now: number): void {
-  if (state.confirmed) return;
-  state.confirmed = true;
+/** HANDSHAKE_DONE at a client, completion at a server: the Handshake keys have done their work (RFC 9001 §4.9.2). False when nothing changed. */
+export function onHandshakeConfirmed(state: ConnectionState, now: number): boolean {
+  if (!state.handshake.setConfirmed()) return false;
   state.recovery.setPeerCompletedAddressValidation();
   state.recovery.setHandshakeConfirmed(now);
   discardInitial(state, now);
@@ -147,6 +149,7 @@ export function onHandshakeConfirmed(state: ConnectionState, now: number): void 
   }
   state.events.push({ type: 'handshakeConfirmed' });
   if (!state.isClient) state.registry.handshakeDone();
+  return true;
 }
 
 /** RFC 9001 §4.9.1: a client on its first Handshake packet sent, a server on its first one received. */
@@ -158,9 +161,6 @@ export function discardInitial(state: ConnectionState, now: number): void {
 
 /** Forgets what a space without keys has sent and was sent: nothing of it can be acknowledged or sent again. */
 function discardSpace(state: ConnectionState, id: PacketSpace, now: number): void {
-  const space = state.spaces[id];
   state.recovery.discardSpace(id, now);
-  space.probes = 0;
-  space.cryptoOut.discard();
-  space.cryptoIn.discard();
+  state.spaces[id].discard();
 }

@@ -31,8 +31,8 @@ export class LocalConnectionIds {
   /** Sequence numbers whose NEW_CONNECTION_ID is still to be sent. */
   readonly #pending: number[] = [];
   #nextSequence = 1;
-  /** One past the highest sequence number that the peer was told. */
-  #told = 1;
+  /** The highest sequence number that was sent to the peer. */
+  #highestSentSequence = 0;
   #limit = 1;
   #retirePriorTo = 0;
 
@@ -51,7 +51,7 @@ export class LocalConnectionIds {
   issuePreferred(): IssuedConnectionId {
     const issued = { sequence: this.#nextSequence++, ...this.#registry.issue() };
     this.#active.set(issued.sequence, issued);
-    this.#told = this.#nextSequence;
+    this.#highestSentSequence = issued.sequence;
     return issued;
   }
 
@@ -92,7 +92,7 @@ export class LocalConnectionIds {
 
   taken(): void {
     const sequence = this.#pending.shift();
-    if (sequence !== undefined) this.#told = Math.max(this.#told, sequence + 1);
+    if (sequence !== undefined) this.#highestSentSequence = Math.max(this.#highestSentSequence, sequence);
   }
 
   /** A NEW_CONNECTION_ID was acknowledged, perhaps after it was taken for lost: it need not be sent again (RFC 9000 §13.3). */
@@ -112,10 +112,10 @@ export class LocalConnectionIds {
    * carried it.
    */
   retire(sequence: number, usedId: Uint8Array, lingerUntil: number): void {
-    if (sequence >= this.#told)
+    if (sequence > this.#highestSentSequence)
       throw new TransportError(
         TransportErrorCode.PROTOCOL_VIOLATION,
-        `RETIRE_CONNECTION_ID for ${sequence}, only ${this.#told} were sent`,
+        `RETIRE_CONNECTION_ID for ${sequence}, the last one sent is ${this.#highestSentSequence}`,
         0x19,
       );
     const issued = this.#active.get(sequence);

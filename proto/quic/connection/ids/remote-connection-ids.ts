@@ -1,12 +1,7 @@
-import { timingSafeEqual } from 'node:crypto';
 import { equalOctets } from '../../../wire/index.ts';
 import { RangeSet } from '../../ack/index.ts';
 import { TransportError, TransportErrorCode } from '../../errors.ts';
-
-/** Octets of a stateless reset token (RFC 9000 §10.3). */
-export const RESET_TOKEN_OCTETS = 16;
-/** The shortest datagram that can be a Stateless Reset: one that could be a short header packet (RFC 9000 §10.3). */
-export const MIN_STATELESS_RESET_OCTETS = 21;
+import { isStatelessReset } from '../../packet/index.ts';
 
 /**
  * Retired CIDs that the peer need not have acknowledged, as a multiple of the limit that we offer. RFC 9000 §5.1.2 asks for two;
@@ -233,10 +228,9 @@ export class RemoteConnectionIds {
     if (this.#unackedRetire.delete(sequence)) this.#pendingRetire.push(sequence);
   }
 
-  /** Whether the datagram ends with the reset token of the CID in use, compared in constant time (RFC 9000 §10.3.1). */
+  /** Whether the datagram ends with the reset token of the CID in use (RFC 9000 §10.3.1). */
   isStatelessReset(datagram: Uint8Array): boolean {
     const token = this.#current.resetToken;
-    if (token === undefined || datagram.length < MIN_STATELESS_RESET_OCTETS) return false;
-    return timingSafeEqual(token, datagram.subarray(datagram.length - RESET_TOKEN_OCTETS));
+    return token !== undefined && isStatelessReset(datagram, token);
   }
 }

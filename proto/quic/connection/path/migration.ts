@@ -27,13 +27,13 @@ export function beginPath(state: ConnectionState, now: number): void {
 const LEFT_PATH_PTOS = VALIDATION_PTOS + 1;
 
 /** So many probe timeouts of a path that may be slower than the one in use, in milliseconds (RFC 9000 §8.2.4). */
-function patienceMs(state: ConnectionState, ptos: number): number {
+function timeoutMs(state: ConnectionState, ptos: number): number {
   return ptos * Math.max(state.recovery.ptoMs(), UNKNOWN_PATH_PTO_MS);
 }
 
 /** Starts to validate a path with PATH_CHALLENGEs, repeated until one is answered or time is up. */
 export function startValidation(state: ConnectionState, path: PathState, now: number): void {
-  path.startValidation(now, state.recovery.ptoMs(), patienceMs(state, VALIDATION_PTOS));
+  path.startValidation(now, state.recovery.ptoMs(), timeoutMs(state, VALIDATION_PTOS));
 }
 
 /** Retires the CIDs of paths that are gone or have kept theirs long enough. */
@@ -55,8 +55,8 @@ export function addPath(state: ConnectionState, path: Path, via: Address | undef
 export function destinationOf({ remoteIds }: ConnectionState, path: PathState): Uint8Array | undefined {
   if (!path.ownId || remoteIds.current.length === 0) return remoteIds.current;
   // RFC 9000 §5.1.2: one that the peer has retired meanwhile is used no more.
-  if (path.destination !== undefined && !remoteIds.has(path.destination)) path.destination = undefined;
-  path.destination ??= remoteIds.bind();
+  if (path.destination !== undefined && !remoteIds.has(path.destination)) path.setDestination(undefined);
+  if (path.destination === undefined) path.setDestination(remoteIds.bind());
   return path.destination;
 }
 
@@ -72,13 +72,10 @@ export function switchTo(
   const previous = paths.activate(path);
   if (connectionId !== undefined) {
     // What shared the CID so far may not share the new one.
-    for (const other of paths.others) other.ownId = true;
+    for (const other of paths.others) other.requireOwnId();
     remoteIds.useBound(connectionId);
-    previous.leave(left, now + patienceMs(state, LEFT_PATH_PTOS));
+    previous.leave(left, now + timeoutMs(state, LEFT_PATH_PTOS));
   }
-  // The limit of the path that was left does not hold up the timers of this one.
-  state.amplificationLimited = path.allowance <= 0;
-  state.recovery.setAmplificationLimited(state.amplificationLimited, now);
   state.counters.pathChanges += 1;
   releaseIds(state);
   return previous;
@@ -93,7 +90,7 @@ export function onPacketElsewhere(
   now: number,
 ): void {
   const { active } = state.paths;
-  if (sequence !== undefined && sequence !== active.peerUses) path.ownId = true;
+  if (sequence !== undefined && sequence !== active.peerUses) path.requireOwnId();
   if (newestNonProbing) {
     // RFC 9000 §9.6.2: to another address of ours we move only when the way back is proved; the client's own may change at once.
     if (path.validated || sameAddress(path.path.local, active.path.local)) {
@@ -150,7 +147,6 @@ export function onPathResponse(state: ConnectionState, data: Uint8Array, now: nu
     if (path.followDue) followPeer(state, path, path.ownId, now);
     return;
   }
-  state.recovery.setAmplificationLimited(false, now);
   if (wasValid) return;
   const previous = state.paths.fallback?.path ?? path.path;
   announcePath(state, previous, true, now);
@@ -192,24 +188,24 @@ export function onValidationFailed(state: ConnectionState, path: PathState, now:
  * is not confirmed, the server forbids it, or gave no spare CID to use there.
  */
 export function migrate(state: ConnectionState, local: Address, now: number): boolean {
-  if (!state.isClient || !state.confirmed || !state.close.isOpen) return false;
+  if (!state.isClient || !state.handshake.confirmed || !state.close.isOpen) return false;
   const { active } = state.paths;
   if (sameAddress(active.path.local, local)) return true;
   // RFC 9000 §18.2: that is about the address of the handshake only.
   if (state.peerParameters?.disableActiveMigration && !state.atPreferredAddress) return false;
-  // RFC 9000 §9.5: with an empty CID everybody could tell that it is the same connection.
+  // RFC 9000 §9.5: with an empty CID an observer could tell that it is the same connection.
   if (state.remoteIds.current.length === 0) return false;
   const target = { local, remote: active.path.remote };
   const known = state.paths.find(target);
   const path = known ?? addPath(state, target, active.via);
-  path.ownId = true;
+  path.requireOwnId();
   const connectionId = destinationOf(state, path);
   if (connectionId === undefined) {
     if (known === undefined) state.paths.remove(path);
     return false;
   }
   // The server's address was proved by the handshake; it is our own that changes, so nothing limits what we send.
-  path.unlimited = true;
+  path.liftLimit();
   switchTo(state, path, connectionId, now);
   beginPath(state, now);
   startValidation(state, path, now);

@@ -1,14 +1,14 @@
 import { writePing } from '../../frames/index.ts';
 import { PacketSpace, type SentPacket } from '../../recovery/index.ts';
 import { DatagramDraft } from '../send/datagram-draft.ts';
-import type { ConnectionState, Intent } from '../state.ts';
+import type { Retransmit } from '../send/retransmit.ts';
+import type { ConnectionState } from '../state.ts';
 
 /** Probe timeouts in a row after which large packets are taken to vanish on the path. */
 const BLACK_HOLE_PTOS = 2;
 
-/** Takes over the size that path MTU discovery found. */
+/** Tells congestion control the size that path MTU discovery found. */
 export function applyDatagramSize(state: ConnectionState): void {
-  state.datagramSize = state.mtu.current;
   state.recovery.setMaxDatagramOctets(state.datagramSize);
 }
 
@@ -18,9 +18,9 @@ export function applyDatagramSize(state: ConnectionState): void {
  */
 export function draftMtuProbe(state: ConnectionState, now: number): DatagramDraft | undefined {
   const { active } = state.paths;
-  if (!state.confirmed || !active.validated || state.recovery.ptoCount > 0) return undefined;
+  if (!state.handshake.confirmed || !active.validated || state.recovery.ptoCount > 0) return undefined;
   // What ends the handshake goes before what only makes it better later.
-  if (state.handshakeDoneDue || state.spaces[2].probes > 0) return undefined;
+  if (state.handshake.doneDue || state.spaces[2].probes > 0) return undefined;
   const size = state.mtu.probeSize(now);
   if (size === 0 || !state.recovery.canSend(size)) return undefined;
   const draft = new DatagramDraft(state, size);
@@ -29,14 +29,14 @@ export function draftMtuProbe(state: ConnectionState, now: number): DatagramDraf
   writePing(draft.writer);
   payload.ackEliciting = true;
   payload.mtuProbeOctets = size;
-  payload.intents.push({ kind: 'mtuProbe', octets: size });
+  payload.retransmits.push({ kind: 'mtuProbe', octets: size });
   draft.end();
   state.mtu.probeSent();
   return draft;
 }
 
 /** A 1-RTT packet was acknowledged. What an earlier path carried proves nothing of this one (RFC 9000 §14.2). */
-export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Intent>): void {
+export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Retransmit>): void {
   if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) return;
   const intent = packet.intents[0];
   if (intent?.kind !== 'mtuProbe') state.mtu.delivered(packet.octets);
@@ -44,7 +44,11 @@ export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Intent
 }
 
 /** 1-RTT packets were found lost at one time. */
-export function onMtuLost(state: ConnectionState, lost: readonly SentPacket<Intent>[], now: number): void {
+export function onMtuLost(
+  state: ConnectionState,
+  lost: readonly SentPacket<Retransmit>[],
+  now: number,
+): void {
   let largest = 0;
   for (const packet of lost) {
     if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) continue;

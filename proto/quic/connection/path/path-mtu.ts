@@ -1,5 +1,5 @@
 /** What every path carries (RFC 9000 §14). */
-export const BASE_DATAGRAM_OCTETS = 1200;
+const BASE_DATAGRAM_OCTETS = 1200;
 /** Probes of one size that are lost before it is believed not to pass (RFC 8899 §5.1.2, MAX_PROBES). */
 const MAX_PROBES = 3;
 /** The search ends when the largest size that passes is known to this many octets. */

@@ -8,7 +8,7 @@ export const MAX_PATHS = 4;
 /** PATH_CHALLENGEs that wait for their answer on one path; the oldest go first when a peer floods them. */
 export const MAX_PENDING_RESPONSES = 4;
 /** PATH_CHALLENGEs of ours on one path that may still be answered. */
-export const MAX_OUTSTANDING_CHALLENGES = 8;
+const MAX_OUTSTANDING_CHALLENGES = 8;
 const CHALLENGE_OCTETS = 8;
 
 /** What is known of one network path (RFC 9000 §8, §9). */
@@ -16,29 +16,24 @@ export class PathState {
   readonly path: Path;
   /** The forwarder that the latest packet of this path came through. */
   via: Address | undefined;
-  validated: boolean;
   /** The client's first packet came by it. */
   first = false;
-  /** The peer's address needs no proof here: only our own is new. */
-  unlimited = false;
-  /** The peer's CID that only this path uses while it is not the one in use. */
-  destination: Uint8Array | undefined;
-  /** The CID in use must not be seen here: the peer itself takes another one for this path (RFC 9000 §9.5). */
-  ownId = false;
+  #validated: boolean;
+  #unlimited = false;
+  #destination: Uint8Array | undefined;
+  #ownId = false;
+  #sizeUnproved = false;
+  #octetsReceived = 0;
+  #octetsSent = 0;
+  #challengeDue = false;
   /** Sequence number of our CID that the peer's newest packet here was sent to. */
   peerUses: number | undefined;
-  /** The address is proved, but by a datagram too small to prove that 1200 octets pass (RFC 9000 §8.2.1). */
-  sizeUnproved = false;
   /** Server: the client has moved to this other address of ours; we follow once the path is proved (RFC 9000 §9.6.2). */
   followDue = false;
   /** Client: the server's preferred address, to move to once it answered. */
   preferred = false;
-  octetsReceived = 0;
-  octetsSent = 0;
   /** Payloads of PATH_CHALLENGEs to answer here. */
   readonly responses: Uint8Array[] = [];
-  /** A PATH_CHALLENGE is to be sent. */
-  challengeDue = false;
   readonly #outstanding: { readonly data: Uint8Array; readonly full: boolean }[] = [];
   /** When the next PATH_CHALLENGE goes, unless one was answered. */
   #retryAt: number | undefined;
@@ -48,17 +43,79 @@ export class PathState {
   /** When `destination` is let go. */
   #idUntil: number | undefined;
 
-  constructor(path: Path, via: Address | undefined, validated: boolean) {
+  constructor(path: Path, via: Address | undefined, validated: boolean, peerUses?: number) {
     this.path = path;
     this.via = via;
-    this.validated = validated;
+    this.#validated = validated;
+    this.peerUses = peerUses;
+  }
+
+  /** The peer's address is proved to be its own. */
+  get validated(): boolean {
+    return this.#validated;
+  }
+
+  setValidated(): void {
+    this.#validated = true;
+  }
+
+  /** The peer's address needs no proof here: only our own is new, or the peer signed where it is. */
+  liftLimit(): void {
+    this.#unlimited = true;
+  }
+
+  /** The address is proved, but by a datagram too small to prove that 1200 octets pass (RFC 9000 §8.2.1). */
+  get sizeUnproved(): boolean {
+    return this.#sizeUnproved;
+  }
+
+  /** The CID in use must not be seen here: the peer itself takes another one for this path (RFC 9000 §9.5). */
+  get ownId(): boolean {
+    return this.#ownId;
+  }
+
+  requireOwnId(): void {
+    this.#ownId = true;
+  }
+
+  /** The peer's CID that only this path uses while it is not the one in use. */
+  get destination(): Uint8Array | undefined {
+    return this.#destination;
+  }
+
+  setDestination(connectionId: Uint8Array | undefined): void {
+    this.#destination = connectionId;
+  }
+
+  get octetsReceived(): number {
+    return this.#octetsReceived;
+  }
+
+  /** A datagram came by this path. */
+  onReceived(octets: number): void {
+    this.#octetsReceived += octets;
+  }
+
+  /** A datagram went out on this path. */
+  onSent(octets: number): void {
+    this.#octetsSent += octets;
+  }
+
+  /** A PATH_CHALLENGE is to be sent. */
+  get challengeDue(): boolean {
+    return this.#challengeDue;
+  }
+
+  /** The payload of the next PATH_RESPONSE to send here, out of the queue. */
+  takeResponse(): Uint8Array | undefined {
+    return this.responses.shift();
   }
 
   /** Octets that may be sent here now; without a limit once the address is proved. */
   get allowance(): number {
-    return this.validated || this.unlimited
+    return this.#validated || this.#unlimited
       ? Number.POSITIVE_INFINITY
-      : Math.max(0, AMPLIFICATION_FACTOR * this.octetsReceived - this.octetsSent);
+      : Math.max(0, AMPLIFICATION_FACTOR * this.#octetsReceived - this.#octetsSent);
   }
 
   get isValidating(): boolean {
@@ -66,7 +123,7 @@ export class PathState {
   }
 
   startValidation(now: number, ptoMs: number, giveUpMs: number): void {
-    this.challengeDue = true;
+    this.#challengeDue = true;
     this.#retryAfterMs = ptoMs;
     this.#retryAt = undefined;
     this.#giveUpAt = now + giveUpMs;
@@ -77,7 +134,7 @@ export class PathState {
     const data = random(CHALLENGE_OCTETS);
     if (this.#outstanding.length >= MAX_OUTSTANDING_CHALLENGES) this.#outstanding.shift();
     this.#outstanding.push({ data, full });
-    this.challengeDue = false;
+    this.#challengeDue = false;
     this.#retryAt = now + this.#retryAfterMs;
     this.#retryAfterMs *= 2;
     return data;
@@ -88,14 +145,14 @@ export class PathState {
     const answered = this.#outstanding.find((sent) => equalOctets(sent.data, data));
     if (answered === undefined) return false;
     this.stopValidation();
-    this.validated = true;
-    this.sizeUnproved = !answered.full;
+    this.#validated = true;
+    this.#sizeUnproved = !answered.full;
     return true;
   }
 
   stopValidation(): void {
     this.#outstanding.length = 0;
-    this.challengeDue = false;
+    this.#challengeDue = false;
     this.#retryAt = undefined;
     this.#giveUpAt = undefined;
   }
@@ -107,16 +164,16 @@ export class PathState {
 
   /** Another path is in use from now on; this one keeps its CID a while, for what is still to be asked or answered here. */
   leave(destination: Uint8Array, until: number): void {
-    this.destination = destination;
-    this.ownId = true;
+    this.#destination = destination;
+    this.#ownId = true;
     this.#idUntil = until;
   }
 
   /** It is the path in use: its CID is the connection's. */
   enter(): void {
-    this.destination = undefined;
+    this.#destination = undefined;
     this.#idUntil = undefined;
-    this.ownId = false;
+    this.#ownId = false;
     this.followDue = false;
     this.preferred = false;
   }
@@ -134,7 +191,7 @@ export class PathState {
   expireId(now: number): boolean {
     if (this.#idUntil === undefined || now < this.#idUntil) return false;
     this.#idUntil = undefined;
-    this.destination = undefined;
+    this.#destination = undefined;
     return true;
   }
 
@@ -147,14 +204,14 @@ export class PathState {
     }
     if (this.#retryAt !== undefined && now >= this.#retryAt) {
       this.#retryAt = undefined;
-      this.challengeDue = true;
+      this.#challengeDue = true;
     }
     return false;
   }
 
   /** Something is to be sent here even when it is not the path in use. */
   get hasProbes(): boolean {
-    return this.challengeDue || this.responses.length > 0;
+    return this.#challengeDue || this.responses.length > 0;
   }
 }
 

@@ -59,14 +59,14 @@ export function probePreferredAddress(state: ConnectionState, now: number): void
   if (state.paths.find(target) !== undefined) return;
   const path = addPath(state, target, active.via);
   // RFC 9000 §9.6.1: any CID that no path has seen.
-  path.destination = state.remoteIds.bind(preferred.connectionId);
+  path.setDestination(state.remoteIds.bind(preferred.connectionId));
   if (path.destination === undefined) {
     state.paths.remove(path);
     return;
   }
   // The server names the address in the handshake that it signed: what goes there is no reflection.
-  path.unlimited = true;
-  path.ownId = true;
+  path.liftLimit();
+  path.requireOwnId();
   path.preferred = true;
   startValidation(state, path, now);
 }
@@ -95,7 +95,7 @@ export function moveToPreferredAddress(state: ConnectionState, now: number): voi
   state.atPreferredAddress = true;
   beginPath(state, now);
   // A packet that is no probe tells the server that we have come (RFC 9000 §9.3).
-  state.spaces[2].pingDue = true;
+  state.spaces[2].queuePing();
   state.events.push({ type: 'pathChanged', path: path.path, previous: previous.path, validated: true });
   state.observer.pathChanged?.(path.path, previous.path, true, now);
 }

@@ -13,7 +13,8 @@ import { onPathResponse } from '../path/migration.ts';
 import type { PathState } from '../path/paths.ts';
 import { moveToPreferredAddress, probePreferredAddress } from '../path/preferred-address.ts';
 import { onAckFrame } from '../send/acks.ts';
-import type { ConnectionState, SpaceState } from '../state.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
 
 /** The packet whose frames are handled. */
 export interface PacketContext {
@@ -58,10 +59,7 @@ export function handleFrame(state: ConnectionState, frame: Frame, packet: Packet
       handlePathFrame(state, frame, packet);
       return;
     case 'handshakeDone':
-      // RFC 9001 §4.1.2: nothing confirms a handshake that is not complete.
-      if (!state.complete || state.confirmed) return;
-      onHandshakeConfirmed(state, packet.now);
-      probePreferredAddress(state, packet.now);
+      if (onHandshakeConfirmed(state, packet.now)) probePreferredAddress(state, packet.now);
       return;
     case 'newToken':
       // Tokens for later connections are not kept: a redial shows its address by its first round trip.
@@ -173,6 +171,7 @@ function onConnectionClose(state: ConnectionState, frame: ConnectionCloseFrame, 
       ? { kind: 'application', by: 'peer', code, reason: text }
       : { kind: 'transport', by: 'peer', code, frameType: frame.frameType, reason: text },
   );
+  state.startCloseTimer(now);
   state.announceClosed(now);
 }
 

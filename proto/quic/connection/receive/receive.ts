@@ -2,7 +2,13 @@ import { TlsAlertError } from '../../../tls/index.ts';
 import { equalOctets, WireError } from '../../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../../errors.ts';
 import { decodeFrames } from '../../frames/index.ts';
-import { type LongPacket, type ParsedPacket, parsePacket, type ShortPacket } from '../../packet/index.ts';
+import {
+  type LongPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
+  type ParsedPacket,
+  parsePacket,
+  type ShortPacket,
+} from '../../packet/index.ts';
 import type { OpenedPacket } from '../../protection/index.ts';
 import { type Address, type Datagram, sameAddress } from '../../types.ts';
 import { discardInitial } from '../handshake/handshake.ts';
@@ -10,9 +16,8 @@ import { onRetry, onVersionNegotiation } from '../handshake/retry.ts';
 import type { DropReason } from '../observer.ts';
 import { addPath, followInHandshake, onPacketElsewhere } from '../path/migration.ts';
 import type { PathState } from '../path/paths.ts';
-import { MIN_INITIAL_DATAGRAM_OCTETS } from '../send/datagram-draft.ts';
-import type { ConnectionState, SpaceState } from '../state.ts';
-import { onPacketReceivedTimers, startCloseTimer } from '../timers.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
 import { handleFrame } from './frame-handlers.ts';
 
 /** A datagram now, or a packet of one that came earlier than its keys. */
@@ -27,11 +32,10 @@ type Usable = Exclude<ParsedPacket, { type: 'drop' | 'unknownVersion' }>;
 export function receiveDatagram(state: ConnectionState, datagram: Datagram, now: number): void {
   const { data } = datagram;
   state.counters.octetsReceived += data.length;
-  const known = state.paths.find(datagram.path);
-  if (known !== undefined) known.octetsReceived += data.length;
-  if (state.close.phase === 'closing') state.close.onPacketWhileClosing(data.length);
+  state.paths.find(datagram.path)?.onReceived(data.length);
   if (!state.close.isOpen) {
-    startCloseTimer(state, now);
+    state.close.onDatagram(data.length);
+    state.startCloseTimer(now);
     state.drop('connection-closed', data.length, now);
     return;
   }
@@ -40,9 +44,6 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
   if (keyCount(state) !== keysBefore && !state.undecrypted.isEmpty) {
     for (const kept of state.undecrypted.takeAll()) receivePackets(state, kept, kept.data, now);
   }
-  const limited = state.paths.active.allowance <= 0;
-  state.amplificationLimited = limited;
-  state.recovery.setAmplificationLimited(limited, now);
 }
 
 /** Grows with every step that opens more packets. A server completes and drops its Handshake keys in one step: they count on. */
@@ -51,7 +52,7 @@ function keyCount(state: ConnectionState): number {
   return (
     (keys.handshake || keys.handshakeDiscarded ? 1 : 0) +
     (keys.application ? 1 : 0) +
-    (state.complete ? 1 : 0)
+    (state.handshake.complete ? 1 : 0)
   );
 }
 
@@ -84,7 +85,6 @@ function receiveGuarded(state: ConnectionState, datagram: Arrival, header: Usabl
     receivePacket(state, datagram, header, now);
   } catch (error) {
     state.fail(asTransportError(error), now);
-    startCloseTimer(state, now);
   }
 }
 
@@ -170,7 +170,8 @@ function refuse(state: ConnectionState, datagram: Arrival, header: Protected): D
   if (state.isClient) {
     // RFC 9000 §9: a server does not move; what comes from elsewhere is not its.
     if (!isOfServer(state, datagram.path.remote)) return 'wrong-address';
-  } else if (!state.complete && !sameAddress(datagram.path.local, active.local)) return 'wrong-address';
+  } else if (!state.handshake.complete && !sameAddress(datagram.path.local, active.local))
+    return 'wrong-address';
   // RFC 9000 §7.2: the peer keeps the Source CID of its first packet.
   if (header.type !== 'oneRtt' && state.peerSourceId !== undefined)
     if (!equalOctets(header.sourceConnectionId, state.peerSourceId)) return 'wrong-connection-id';
@@ -200,7 +201,7 @@ function readyKeys(state: ConnectionState, type: Protected['type']): Opener | 'm
   if (type === 'handshake')
     return keys.handshake?.receive ?? (keys.handshakeDiscarded ? 'discarded' : 'missing');
   // RFC 9001 §5.7: a server does not process 1-RTT packets before the handshake is complete.
-  if (keys.application === undefined || (!state.isClient && !state.complete)) return 'missing';
+  if (keys.application === undefined || (!state.isClient && !state.handshake.complete)) return 'missing';
   return keys.application;
 }
 
@@ -221,9 +222,9 @@ function processPacket(
   now: number,
 ): void {
   const octets = header.end - header.start;
-  onAuthentic(state, header, datagram);
+  onAuthentic(state, header);
   state.counters.packetsReceived += 1;
-  onPacketReceivedTimers(state, now);
+  state.idle.onReceived(now);
   const { frames, ackEliciting, probing } = decodeFrames(
     opened.payload,
     header.type,
@@ -241,16 +242,13 @@ function processPacket(
   };
   for (const frame of frames) {
     handleFrame(state, frame, packet);
-    if (!state.close.isOpen) {
-      startCloseTimer(state, now);
-      return;
-    }
+    if (!state.close.isOpen) return;
   }
   // RFC 9000 §13.2.5: the wait for its keys is part of the delay that its acknowledgement tells.
   space.ack.onPacketReceived(opened.packetNumber, ackEliciting, datagram.receivedAt ?? now);
   if (header.type === 'handshake' && !state.isClient) {
     // RFC 9000 §8.1: it shows that the client has our Initial, which went to the address of its first packet and no other.
-    if (path.first) path.validated = true;
+    if (path.first) path.setValidated();
     discardInitial(state, now);
   }
   followPath(state, datagram, header, space, opened.packetNumber, path, probing, now);
@@ -261,8 +259,7 @@ function generationOf(opened: OpenedPacket): number {
 }
 
 /** The first authentic packet of a server names the CID that the client shall use (RFC 9000 §7.2). */
-function onAuthentic(state: ConnectionState, header: Protected, datagram: Arrival): void {
-  void datagram;
+function onAuthentic(state: ConnectionState, header: Protected): void {
   if (header.type === 'oneRtt' || state.peerSourceId !== undefined) return;
   state.peerSourceId = header.sourceConnectionId.slice();
   if (state.isClient) state.remoteIds.replaceFirst(state.peerSourceId);
@@ -275,7 +272,7 @@ function pathOf(state: ConnectionState, datagram: Arrival): PathState {
   // A client's socket may name its own address differently from what `connect` was told; that is no new path.
   if (state.isClient) return state.paths.active;
   const added = addPath(state, datagram.path, datagram.via);
-  added.octetsReceived += datagram.data.length;
+  added.onReceived(datagram.data.length);
   return added;
 }
 
@@ -290,7 +287,7 @@ function followPath(
   now: number,
 ): void {
   const newest = packetNumber === space.ack.largestReceived;
-  if (!state.isClient && !state.complete && newest && path !== state.paths.active)
+  if (!state.isClient && !state.handshake.complete && newest && path !== state.paths.active)
     followInHandshake(state, path, now);
   if (header.type === 'oneRtt' && !state.isClient) {
     const sequence = state.localIds.sequenceOf(header.destinationConnectionId);

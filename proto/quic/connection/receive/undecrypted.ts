@@ -5,7 +5,7 @@ export const MAX_UNDECRYPTED_PACKETS = 16;
 /** Octets of them. */
 export const MAX_UNDECRYPTED_OCTETS = 32 * 1024;
 
-export interface UndecryptedPacket {
+interface UndecryptedPacket {
   readonly data: Uint8Array;
   readonly path: Path;
   readonly via: Address | undefined;

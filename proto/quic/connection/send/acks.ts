@@ -1,7 +1,9 @@
 import type { AckFrame } from '../../frames/index.ts';
 import type { SentPacket } from '../../recovery/index.ts';
 import { onMtuDelivered, onMtuLost } from '../path/mtu-probes.ts';
-import type { ConnectionState, Intent, SpaceState } from '../state.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
+import type { Retransmit } from './retransmit.ts';
 
 /** ACK delays of the peer beyond this make no sense; it keeps a hostile exponent from overflowing. */
 const MAX_ACK_DELAY_MS = 60_000;
@@ -35,38 +37,39 @@ export function onAckFrame(
     now,
   );
   if (space.name === 'application') state.keys.application?.acknowledged(largest, generation);
-  space.largestAcked = Math.max(space.largestAcked, largest);
+  space.onAcked(largest);
   for (const packet of outcome.acked) onPacketAcked(state, space, packet);
   for (const packet of outcome.late) onPacketAcked(state, space, packet);
   onPacketsLost(state, space, outcome.lost, now);
   if (outcome.lost.length === 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
 
-function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Intent>): void {
+function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Retransmit>): void {
   if (space.name === 'application') onMtuDelivered(state, packet);
-  for (const intent of packet.intents) {
-    switch (intent.kind) {
+  for (const retransmit of packet.intents) {
+    switch (retransmit.kind) {
       case 'stream-set':
-        state.streams.onDelivered(intent);
+        state.streams.onDelivered(retransmit);
         break;
       case 'ack':
-        space.ack.onAckDelivered(intent.largest);
+        space.ack.onAckDelivered(retransmit.largest);
         break;
       case 'crypto':
-        space.cryptoOut.acked(intent.offset, intent.length);
+        space.cryptoOut.acked(retransmit.offset, retransmit.length);
         break;
       case 'retireConnectionId':
-        state.remoteIds.acked(intent.sequence);
+        state.remoteIds.acked(retransmit.sequence);
         break;
       case 'handshakeDone':
-        state.handshakeDoneDue = false;
-        state.handshakeDoneAcked = true;
+        state.handshake.onDoneAcked();
         break;
       case 'newConnectionId':
-        state.localIds.acked(intent.sequence);
+        state.localIds.acked(retransmit.sequence);
         break;
       case 'mtuProbe':
         break;
+      default:
+        retransmit satisfies never;
     }
   }
 }
@@ -75,34 +78,34 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
 export function onPacketsLost(
   state: ConnectionState,
   space: SpaceState,
-  lost: readonly SentPacket<Intent>[],
+  lost: readonly SentPacket<Retransmit>[],
   now: number,
 ): void {
   for (const packet of lost) {
     state.observer.packetLost?.(space.name, packet.packetNumber, packet.octets, now);
-    for (const intent of packet.intents) requeue(state, space, intent);
+    for (const retransmit of packet.intents) requeue(state, space, retransmit);
   }
   if (lost.length > 0 && space.name === 'application') onMtuLost(state, lost, now);
   if (lost.length > 0) state.observer.metricsUpdated?.(state.recovery, now);
 }
 
-/** Queues again what an intent stands for, unless it has become pointless. */
-export function requeue(state: ConnectionState, space: SpaceState, intent: Intent): void {
-  switch (intent.kind) {
+/** Queues again what a packet carried, unless it has become pointless. */
+export function requeue(state: ConnectionState, space: SpaceState, retransmit: Retransmit): void {
+  switch (retransmit.kind) {
     case 'stream-set':
-      state.streams.onLost(intent);
+      state.streams.onLost(retransmit);
       break;
     case 'crypto':
-      space.cryptoOut.lost(intent.offset, intent.length);
+      space.cryptoOut.lost(retransmit.offset, retransmit.length);
       break;
     case 'handshakeDone':
-      state.handshakeDoneDue = !state.handshakeDoneAcked;
+      state.handshake.queueDone();
       break;
     case 'newConnectionId':
-      state.localIds.lost(intent.sequence);
+      state.localIds.lost(retransmit.sequence);
       break;
     case 'retireConnectionId':
-      state.remoteIds.lost(intent.sequence);
+      state.remoteIds.lost(retransmit.sequence);
       break;
     case 'mtuProbe':
       // Path MTU discovery decides whether to send another (RFC 9000 §14.4).
@@ -110,5 +113,7 @@ export function requeue(state: ConnectionState, space: SpaceState, intent: Inten
     case 'ack':
       // The ranges are still unreported: the next ACK names them.
       break;
+    default:
+      retransmit satisfies never;
   }
 }

@@ -1,18 +1,18 @@
-import { Writer } from '../../../wire/index.ts';
+import type { Writer } from '../../../wire/index.ts';
 import { decodeFrames, type Frame } from '../../frames/index.ts';
 import {
   finishPacket,
+  MIN_INITIAL_DATAGRAM_OCTETS,
   type PacketSealer,
   packetNumberLength,
   writeLongHeader,
   writeShortHeader,
 } from '../../packet/index.ts';
 import { TAG_OCTETS } from '../../protection/index.ts';
-import type { ConnectionState, SpaceState } from '../state.ts';
-import type { Payload } from './packet-builder.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
+import type { Payload } from './retransmit.ts';
 
-/** UDP payload that a datagram with an Initial must have (RFC 9000 §14.1). */
-export const MIN_INITIAL_DATAGRAM_OCTETS = 1200;
 /** Room for frames below which no packet is begun. */
 const MIN_PAYLOAD_ROOM = 16;
 /** Header protection needs four octets from the packet number on (RFC 9001 §5.4.2). */
@@ -33,28 +33,6 @@ export interface DraftedPacket {
   frames: readonly Frame[] | undefined;
 }
 
-/** Octets of a slab; a datagram that is larger gets one of its own. */
-const SLAB_OCTETS = 65_536;
-
-/**
- * Datagrams are built one after the other in slabs that all connections share: what is taken is a view that nobody
- * writes to again, so it costs neither a copy nor a buffer of its own.
- */
-let writer = new Writer(new Uint8Array(SLAB_OCTETS));
-/** Where the next datagram begins in the slab. */
-let slabAt = 0;
-
-/** A writer with `room` octets from `slabAt` on. */
-function beginDatagram(room: number): Writer {
-  if (slabAt + room > writer.data.length) {
-    writer = new Writer(new Uint8Array(Math.max(SLAB_OCTETS, room)));
-    slabAt = 0;
-  }
-  writer.offset = slabAt;
-  writer.limit = slabAt + room;
-  return writer;
-}
-
 /**
  * One datagram being written: packets of several spaces one after the other, in the clear, then filled up and sealed
  * when it is known which one is the last (RFC 9000 §12.2).
@@ -69,13 +47,13 @@ export class DatagramDraft {
   #open: DraftedPacket | undefined;
   #end: number;
 
-  /** One draft at a time: the slab is everybody's until `take`. */
+  /** One draft at a time: all connections of an endpoint write into one slab, and a draft has it until `take`. */
   constructor(state: ConnectionState, room: number) {
     this.#state = state;
-    this.#writer = beginDatagram(room);
-    this.#start = slabAt;
-    this.#limit = slabAt + room;
-    this.#end = slabAt;
+    this.#writer = state.slab.begin(room);
+    this.#start = state.slab.at;
+    this.#limit = this.#start + room;
+    this.#end = this.#start;
   }
 
   hasKeys(space: SpaceState): boolean {
@@ -132,7 +110,7 @@ export class DatagramDraft {
             numberLength,
             zeroFixedBit,
           );
-    const payload: Payload = { intents: [], ackEliciting: false, fillDatagram: false };
+    const payload: Payload = { retransmits: [], ackEliciting: false, fillDatagram: false };
     this.#open = {
       space,
       packetNumber,
@@ -211,10 +189,9 @@ export class DatagramDraft {
     return space.name === 'initial' ? keys.initial!.send : keys.handshake!.send;
   }
 
-  /** The finished datagram, in octets that nobody else writes to. */
+  /** The finished datagram, in octets that are not written to again. */
   take(): Uint8Array {
-    slabAt = this.#end;
-    return this.#writer.data.subarray(this.#start, this.#end);
+    return this.#state.slab.take(this.#end);
   }
 
   #pad(packet: DraftedPacket, octets: number): void {

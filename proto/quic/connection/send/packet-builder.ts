@@ -11,10 +11,12 @@ import {
   writePing,
   writeRetireConnectionId,
 } from '../../frames/index.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from '../../packet/index.ts';
 import { TAG_OCTETS } from '../../protection/index.ts';
 import type { PathState } from '../path/paths.ts';
-import type { ConnectionState, Intent, SpaceState } from '../state.ts';
-import { MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
+import type { Payload } from './retransmit.ts';
 
 /** First octet, longest CID, longest packet number, tag, and the frame's own type and length: what a datagram pays at most. */
 export const DATAGRAM_OVERHEAD_OCTETS = 1 + 20 + 4 + TAG_OCTETS + 3;
@@ -23,33 +25,14 @@ const MAX_SMALL_FRAME_OCTETS = 64;
 const PATH_FRAME_OCTETS = 9;
 /** A CRYPTO or DATAGRAM frame is begun only with this much room for it. */
 const MIN_FRAME_ROOM = 16;
-/** Packets without an ack-eliciting frame after which one gets a PING, so that the ACKs themselves are acknowledged (RFC 9000 §13.2.4). */
-const ACK_ONLY_RUN = 32;
 /** We send ACK delays in units of 2^3 microseconds, the default (RFC 9000 §18.2). */
 const ACK_DELAY_EXPONENT = 3;
 
-/** What was written into one packet. */
-export interface Payload {
-  readonly intents: Intent[];
-  ackEliciting: boolean;
-  /** PATH_CHALLENGE or PATH_RESPONSE: the datagram is filled up to 1200 octets (RFC 9000 §8.2.1, §8.2.2). */
-  fillDatagram: boolean;
-  /** The datagram is filled up to exactly this, to see whether it passes. */
-  mtuProbeOctets?: number;
-}
-
 /** Writes an ACK when one is owed or rides along for free. */
-export function writeAckFrame(
-  state: ConnectionState,
-  space: SpaceState,
-  writer: Writer,
-  payload: Payload,
-  now: number,
-): void {
+export function writeAckFrame(space: SpaceState, writer: Writer, payload: Payload, now: number): void {
   if (!space.ack.pending && !space.ack.due(now)) return;
-  void state;
   const largest = space.ack.writeAck(writer, now, ACK_DELAY_EXPONENT);
-  if (largest >= 0) payload.intents.push({ kind: 'ack', largest });
+  if (largest >= 0) payload.retransmits.push({ kind: 'ack', largest });
 }
 
 /** Writes whatever ack-eliciting frames wait in a space. */
@@ -62,12 +45,12 @@ export function writeElicitingFrames(
 ): void {
   if (space.name === 'application') writeControlFrames(state, writer, payload, now);
   writeCryptoFrames(space, writer, payload);
-  if (space.name === 'application' && state.writable) writeApplicationData(state, writer, payload);
+  if (space.name === 'application' && state.handshake.writable) writeApplicationData(state, writer, payload);
   const mustElicit = space.pingDue || (space.probes > 0 && !payload.ackEliciting);
   if (mustElicit && writer.remaining > 0) {
     if (!payload.ackEliciting) writePing(writer);
     payload.ackEliciting = true;
-    space.pingDue = false;
+    space.onElicitingFrame();
   }
 }
 
@@ -77,19 +60,19 @@ function writeCryptoFrames(space: SpaceState, writer: Writer, payload: Payload):
     const piece = space.cryptoOut.take(writer.remaining - overhead);
     if (piece === undefined) return;
     writeCrypto(writer, piece.offset, piece.data);
-    payload.intents.push({ kind: 'crypto', offset: piece.offset, length: piece.data.length });
+    payload.retransmits.push({ kind: 'crypto', offset: piece.offset, length: piece.data.length });
     payload.ackEliciting = true;
   }
 }
 
 function writeControlFrames(state: ConnectionState, writer: Writer, payload: Payload, now: number): void {
-  if (state.handshakeDoneDue && writer.remaining > 0) {
+  if (state.handshake.doneDue && writer.remaining > 0) {
     writeHandshakeDone(writer);
-    state.handshakeDoneDue = false;
-    payload.intents.push({ kind: 'handshakeDone' });
+    state.handshake.onDoneSent();
+    payload.retransmits.push({ kind: 'handshakeDone' });
     payload.ackEliciting = true;
   }
-  if (!state.complete) return;
+  if (!state.handshake.complete) return;
   writePathFrames(state, state.paths.active, writer, payload, now);
   writeConnectionIdFrames(state, writer, payload);
 }
@@ -102,8 +85,10 @@ export function writePathFrames(
   payload: Payload,
   now: number,
 ): void {
-  while (path.responses.length > 0 && writer.remaining >= PATH_FRAME_OCTETS) {
-    writePathResponse(writer, path.responses.shift()!);
+  while (writer.remaining >= PATH_FRAME_OCTETS) {
+    const response = path.takeResponse();
+    if (response === undefined) break;
+    writePathResponse(writer, response);
     payload.ackEliciting = true;
     payload.fillDatagram = true;
   }
@@ -120,7 +105,7 @@ function writeConnectionIdFrames(state: ConnectionState, writer: Writer, payload
     if (writer.remaining < MAX_SMALL_FRAME_OCTETS) return;
     writeRetireConnectionId(writer, sequence);
     remoteIds.taken();
-    payload.intents.push({ kind: 'retireConnectionId', sequence });
+    payload.retransmits.push({ kind: 'retireConnectionId', sequence });
     payload.ackEliciting = true;
   }
   for (let issued = localIds.peekPending(); issued !== undefined; issued = localIds.peekPending()) {
@@ -134,7 +119,7 @@ function writeConnectionIdFrames(state: ConnectionState, writer: Writer, payload
       resetToken,
     );
     localIds.taken();
-    payload.intents.push({ kind: 'newConnectionId', sequence });
+    payload.retransmits.push({ kind: 'newConnectionId', sequence });
     payload.ackEliciting = true;
   }
 }
@@ -142,7 +127,7 @@ function writeConnectionIdFrames(state: ConnectionState, writer: Writer, payload
 /** Streams and datagrams, each first in every other packet so that neither starves the other. */
 function writeApplicationData(state: ConnectionState, writer: Writer, payload: Payload): void {
   if (state.datagramsFirst) writeDatagrams(state, writer, payload);
-  if (state.streams.hasPending() && state.streams.writeFrames(writer, payload.intents))
+  if (state.streams.hasPending() && state.streams.writeFrames(writer, payload.retransmits))
     payload.ackEliciting = true;
   if (!state.datagramsFirst) writeDatagrams(state, writer, payload);
   if (state.datagramsOut.length > 0) state.datagramsFirst = !state.datagramsFirst;
@@ -164,13 +149,11 @@ function writeDatagrams(state: ConnectionState, writer: Writer, payload: Payload
 
 /** Whether a space has ack-eliciting frames to send. */
 export function hasElicitingWork(state: ConnectionState, space: SpaceState): boolean {
-  // RFC 9000 §13.2.4: who only receives learns by this alone which of its ACKs arrived.
-  if (space.ackOnlySent >= ACK_ONLY_RUN && space.ack.pending) space.pingDue = true;
   if (space.cryptoOut.hasPending || space.pingDue || space.probes > 0) return true;
   if (space.name !== 'application') return false;
-  if (state.handshakeDoneDue) return true;
-  if (state.writable && (state.streams.hasPending() || state.datagramsOut.length > 0)) return true;
-  if (!state.complete) return false;
+  if (state.handshake.doneDue) return true;
+  if (state.handshake.writable && (state.streams.hasPending() || state.datagramsOut.length > 0)) return true;
+  if (!state.handshake.complete) return false;
   return (
     state.paths.active.hasProbes ||
     state.localIds.peekPending() !== undefined ||

@@ -1,31 +1,26 @@
 import type { Writer } from '../../../wire/index.ts';
 import { TransportErrorCode } from '../../errors.ts';
 import { writeConnectionClose } from '../../frames/index.ts';
+import { MIN_INITIAL_DATAGRAM_OCTETS } from '../../packet/index.ts';
 import type { Datagram } from '../../types.ts';
+import type { CloseFrame } from '../close-state.ts';
 import { discardInitial } from '../handshake/handshake.ts';
 import { destinationOf } from '../path/migration.ts';
 import { draftMtuProbe } from '../path/mtu-probes.ts';
 import type { PathState } from '../path/paths.ts';
-import type { ConnectionState, SpaceState } from '../state.ts';
-import { onPacketSentTimers, startCloseTimer } from '../timers.ts';
-import { DatagramDraft, MIN_INITIAL_DATAGRAM_OCTETS } from './datagram-draft.ts';
-import {
-  hasElicitingWork,
-  type Payload,
-  writeAckFrame,
-  writeElicitingFrames,
-  writePathFrames,
-} from './packet-builder.ts';
+import type { SpaceState } from '../space-state.ts';
+import type { ConnectionState } from '../state.ts';
+import { DatagramDraft } from './datagram-draft.ts';
+import { hasElicitingWork, writeAckFrame, writeElicitingFrames, writePathFrames } from './packet-builder.ts';
 
-/** Less than this is not worth a packet: a short header with the longest CID, a tag and a small frame. */
-const MIN_SEND_OCTETS = 64;
+/** Probe timeouts that keys of the last phase are kept (RFC 9001 §6.5). */
+const PREVIOUS_KEYS_PTOS = 3;
 
 /** The next datagram to send, or `undefined`. */
 export function transmitDatagram(state: ConnectionState, now: number): Datagram | undefined {
-  if (state.close.phase === 'closing') return transmitClose(state, now);
   if (!state.close.isOpen) {
-    startCloseTimer(state, now);
-    return undefined;
+    state.startCloseTimer(now);
+    return transmitClose(state, now);
   }
   state.pacedUntil = undefined;
   maybeUpdateKeys(state, now);
@@ -37,19 +32,21 @@ export function transmitDatagram(state: ConnectionState, now: number): Datagram 
 /** Updates keys when one has protected enough packets (RFC 9001 §6.6). */
 function maybeUpdateKeys(state: ConnectionState, now: number): void {
   const keys = state.keys.application;
-  if (keys === undefined || !state.confirmed) return;
-  if ((keys.updateDue || state.packetsThisPhase >= state.config.keyUpdatePackets) && keys.update())
-    state.packetsThisPhase = 0;
-  if (keys.hasPrevious) state.dropPreviousKeysAt ??= now + 3 * state.recovery.ptoMs();
+  if (keys === undefined || !state.handshake.confirmed) return;
+  if (keys.updateDue(state.config.keyUpdatePackets)) keys.update();
+  // RFC 9001 §6.5: three probe timeouts for packets of the last phase that are late.
+  if (keys.hasPrevious && keys.dropPreviousAt === undefined)
+    keys.keepPreviousUntil(now + PREVIOUS_KEYS_PTOS * state.recovery.ptoMs());
 }
 
 /** PATH_CHALLENGE and PATH_RESPONSE for paths that are not in use. */
 function transmitProbe(state: ConnectionState, now: number): Datagram | undefined {
-  if (!state.complete || !state.recovery.canSendElsewhere(MIN_INITIAL_DATAGRAM_OCTETS)) return undefined;
+  if (!state.handshake.complete || !state.recovery.canSendElsewhere(MIN_INITIAL_DATAGRAM_OCTETS))
+    return undefined;
   for (const path of state.paths.others) {
     if (!path.hasProbes) continue;
     const room = Math.min(state.datagramSize, path.allowance);
-    const destination = room < MIN_SEND_OCTETS ? undefined : destinationOf(state, path);
+    const destination = room < state.minSendOctets ? undefined : destinationOf(state, path);
     if (destination === undefined) continue;
     const draft = new DatagramDraft(state, room);
     const payload = draft.begin(state.spaces[2], destination)!;
@@ -63,12 +60,7 @@ function transmitProbe(state: ConnectionState, now: number): Datagram | undefine
 function transmitOnActivePath(state: ConnectionState, now: number): Datagram | undefined {
   const path = state.paths.active;
   const room = Math.min(state.datagramSize, path.allowance);
-  // Before the handshake is done whole datagrams are sent or none: an Initial may have to fill one (RFC 9000 §14.1).
-  if (room < (state.complete ? MIN_SEND_OCTETS : Math.min(state.datagramSize, MIN_INITIAL_DATAGRAM_OCTETS))) {
-    state.recovery.setAmplificationLimited(true, now);
-    state.amplificationLimited = true;
-    return undefined;
-  }
+  if (room < state.minSendOctets) return undefined;
   const draft = new DatagramDraft(state, room);
   for (const space of state.spaces) writePacket(state, space, draft, room, now);
   return finish(state, path, draft, now);
@@ -82,11 +74,12 @@ function writePacket(
   now: number,
 ): void {
   if (!draft.hasKeys(space)) return;
+  space.queuePingAfterAckRun();
   const eliciting = hasElicitingWork(state, space) && mayElicit(state, space, room, now);
   if (!eliciting && !space.ack.due(now)) return;
   const payload = draft.begin(space);
   if (payload === undefined) return;
-  writeAckFrame(state, space, draft.writer, payload, now);
+  writeAckFrame(space, draft.writer, payload, now);
   if (eliciting) writeElicitingFrames(state, space, draft.writer, payload, now);
   draft.end();
 }
@@ -122,18 +115,12 @@ function finish(
       inFlight: inFlight && !elsewhere,
       mtuProbe: payload.mtuProbeOctets !== undefined,
       elsewhere,
-      intents: payload.intents,
+      intents: payload.retransmits,
     });
-    if (payload.ackEliciting) {
-      space.ackOnlySent = 0;
-      if (space.probes > 0) space.probes -= 1;
-    } else space.ackOnlySent += 1;
+    space.onSent(payload.ackEliciting);
     if (space.name === 'handshake') sentHandshake = true;
-    if (space.name === 'application') {
-      state.packetsThisPhase += 1;
-      space.nextPacketNumber = state.skipped.advance(space.nextPacketNumber);
-    }
-    onPacketSentTimers(state, payload.ackEliciting, now);
+    if (space.name === 'application') space.nextPacketNumber = state.skipped.advance(space.nextPacketNumber);
+    state.idle.onSent(payload.ackEliciting, now);
     state.counters.packetsSent += 1;
     state.observer.packetSent?.(space.name, packetNumber, octets, path.path, now, frames);
   }
@@ -142,26 +129,23 @@ function finish(
 }
 
 function toDatagram(state: ConnectionState, path: PathState, data: Uint8Array): Datagram {
-  path.octetsSent += data.length;
+  path.onSent(data.length);
   state.counters.octetsSent += data.length;
   return path.via === undefined ? { data, path: path.path } : { data, path: path.path, via: path.via };
 }
 
 /** CONNECTION_CLOSE at every level that the peer may have keys for (RFC 9000 §10.2.3). */
 function transmitClose(state: ConnectionState, now: number): Datagram | undefined {
-  startCloseTimer(state, now);
-  const frame = state.close.frame;
-  if (!state.close.sendDue || frame === undefined) return undefined;
-  state.close.sendDue = false;
+  const frame = state.close.takeFrame();
+  if (frame === undefined) return undefined;
   const path = state.paths.active;
   const room = Math.min(state.datagramSize, path.allowance);
-  if (room < MIN_SEND_OCTETS) return undefined;
+  if (room < MIN_CLOSE_OCTETS) return undefined;
   const draft = new DatagramDraft(state, room);
   for (const space of state.spaces) {
     if (!draft.hasKeys(space)) continue;
     // A server's 1-RTT packets are of no use before the client can read them, unless there is nothing else.
-    const payload: Payload | undefined = draft.begin(space);
-    if (payload === undefined) continue;
+    if (draft.begin(space) === undefined) continue;
     const early = space.name !== 'application';
     const shown =
       early && frame.application
@@ -184,9 +168,9 @@ function transmitClose(state: ConnectionState, now: number): Datagram | undefine
 /** Octets of a close reason that are sent at most, so that the packets of all levels fit into one datagram. */
 const MAX_SENT_REASON_OCTETS = 256;
 
-function writeCloseWithin(
-  writer: Writer,
-  frame: { application: boolean; code: number; frameType: number; reason: string },
-): void {
+function writeCloseWithin(writer: Writer, frame: CloseFrame): void {
   writeConnectionClose(writer, frame, Math.min(writer.remaining, MAX_SENT_REASON_OCTETS));
 }
+
+/** A CONNECTION_CLOSE needs this much room: a short header with the longest CID, a tag and a small frame. */
+const MIN_CLOSE_OCTETS = 64;

@@ -1,0 +1,82 @@
+import { AckTracker } from '../ack/index.ts';
+import { PacketSpace } from '../recovery/index.ts';
+import { CryptoReceiver, CryptoSender } from './handshake/crypto-streams.ts';
+import type { SpaceName } from './observer.ts';
+
+/** Packets without an ack-eliciting frame after which one gets a PING, so that the ACKs themselves are acknowledged (RFC 9000 §13.2.4). */
+const ACK_ONLY_RUN = 32;
+
+/** One packet number space (RFC 9000 §12.3). */
+export class SpaceState {
+  readonly id: PacketSpace;
+  readonly name: SpaceName;
+  readonly ack: AckTracker;
+  readonly cryptoIn = new CryptoReceiver();
+  readonly cryptoOut = new CryptoSender();
+  nextPacketNumber = 0;
+  #largestAcked = -1;
+  #probes = 0;
+  #pingDue = false;
+  /** Packets sent one after the other that asked for no acknowledgement. */
+  #ackOnlySent = 0;
+
+  constructor(id: PacketSpace, name: SpaceName, maxAckDelayMs: number) {
+    this.id = id;
+    this.name = name;
+    this.ack = new AckTracker({ immediate: id !== PacketSpace.APPLICATION, maxAckDelayMs });
+  }
+
+  /** Largest packet number of ours that the peer acknowledged, -1 before; says how long a packet number must be. */
+  get largestAcked(): number {
+    return this.#largestAcked;
+  }
+
+  onAcked(largest: number): void {
+    if (largest > this.#largestAcked) this.#largestAcked = largest;
+  }
+
+  /** Ack-eliciting packets that may go past the congestion window (RFC 9002 §6.2.4). */
+  get probes(): number {
+    return this.#probes;
+  }
+
+  queueProbes(packets: number): void {
+    this.#probes = packets;
+  }
+
+  /** A PING is to be sent when nothing else asks for an acknowledgement. */
+  get pingDue(): boolean {
+    return this.#pingDue;
+  }
+
+  queuePing(): void {
+    this.#pingDue = true;
+  }
+
+  /** An end that only receives learns by a PING alone which of its ACKs arrived (RFC 9000 §13.2.4). */
+  queuePingAfterAckRun(): void {
+    if (this.#ackOnlySent >= ACK_ONLY_RUN && this.ack.pending) this.#pingDue = true;
+  }
+
+  /** The packet that is being written asks for an acknowledgement, by a PING or by other frames. */
+  onElicitingFrame(): void {
+    this.#pingDue = false;
+  }
+
+  /** A packet of the space was sent. */
+  onSent(ackEliciting: boolean): void {
+    if (!ackEliciting) {
+      this.#ackOnlySent += 1;
+      return;
+    }
+    this.#ackOnlySent = 0;
+    if (this.#probes > 0) this.#probes -= 1;
+  }
+
+  /** The keys are gone: nothing of the space is acknowledged or sent again (RFC 9001 §4.9). */
+  discard(): void {
+    this.#probes = 0;
+    this.cryptoOut.discard();
+    this.cryptoIn.discard();
+  }
+}
