@@ -1,3 +1,4 @@
+import { Queue } from '../../wire/index.ts';
 import type { TransportConfig } from '../connection/config.ts';
 import { QuicConnection } from '../connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../connection/create.ts';
@@ -18,7 +19,6 @@ import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
 import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } from './options.ts';
 import { StatelessSender } from './stateless.ts';
-import { WorkQueue } from './work-queue.ts';
 
 /** A version that nobody speaks comes in a datagram of at least this many octets, or is not answered (RFC 9000 §6.1). */
 const MIN_NEGOTIATED_OCTETS = 1200;
@@ -43,9 +43,9 @@ export class QuicEndpoint {
   readonly #stateless: StatelessSender;
   readonly #deadlines = new DeadlineHeap<ConnectionEntry>();
   readonly #entries = new Set<ConnectionEntry>();
-  readonly #toSend = new WorkQueue<ConnectionEntry>();
-  readonly #toPoll = new WorkQueue<ConnectionEntry>();
-  readonly #incoming = new WorkQueue<QuicConnection>();
+  readonly #toSend = new Queue<ConnectionEntry>();
+  readonly #toPoll = new Queue<ConnectionEntry>();
+  readonly #incoming = new Queue<QuicConnection>();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   #halfOpen = 0;
@@ -330,7 +330,7 @@ export class QuicEndpoint {
   poll(): EndpointEvent | undefined {
     const connection = this.#incoming.shift();
     if (connection !== undefined) return { type: 'incoming', connection };
-    for (let entry = this.#toPoll.first; entry !== undefined; entry = this.#toPoll.first) {
+    for (let entry = this.#toPoll.peek(); entry !== undefined; entry = this.#toPoll.peek()) {
       const event = entry.connection.poll();
       if (event !== undefined) return { type: 'event', connection: entry.connection, event };
       entry.inPollQueue = false;

@@ -1,6 +1,6 @@
+import { Queue } from '../../wire/index.ts';
 import { buildStatelessReset, buildVersionNegotiation, VERSION_1 } from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
-import { WorkQueue } from './work-queue.ts';
 
 /** Stateless answers that wait to be sent; beyond it they are not made. */
 const MAX_WAITING = 256;
@@ -11,7 +11,7 @@ const RESETS_PER_SECOND = 1000;
 /** Answers that need no connection: Version Negotiation, Retry, a refusal, Stateless Reset. */
 export class StatelessSender {
   readonly #random: RandomSource;
-  readonly #waiting = new WorkQueue<Datagram>();
+  readonly #waiting = new Queue<Datagram>();
   #resetCredit = RESET_BURST;
   #creditAt = 0;
   versionNegotiations = 0;

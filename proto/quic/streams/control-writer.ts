@@ -1,8 +1,7 @@
-import type { Writer } from '../../wire/index.ts';
+import { Queue, type Writer } from '../../wire/index.ts';
 import { FrameType } from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
 import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
-import { Queue } from './queue.ts';
 import { Control, type Stream } from './stream.ts';
 import type { Kind, StreamTable } from './table.ts';
 import { writeFrame1, writeFrame2, writeFrame3 } from './wire.ts';
