@@ -46,6 +46,8 @@ export class WebTransportHost {
   readonly #wake: () => void;
   readonly #sessions = new Map<number, Session>();
   #draining = false;
+  /** Requests for a session that are being decided on. */
+  #deciding = 0;
 
   constructor(quic: HostedConnection, handlers: HostHandlers, wake: () => void) {
     this.#quic = quic;
@@ -54,9 +56,9 @@ export class WebTransportHost {
     this.#machine = new WebTransportConnection(quic);
   }
 
-  /** No session is open: nobody would miss the connection. */
+  /** No session is open or being decided on. */
   get idle(): boolean {
-    return this.#sessions.size === 0;
+    return this.#sessions.size === 0 && this.#deciding === 0;
   }
 
   get sessions(): Iterable<WebTransportSession> {
@@ -111,30 +113,45 @@ export class WebTransportHost {
       case 'sessionClosed':
         this.#ended(event);
         break;
-      case 'streamOpened':
-        this.#sessions.get(event.sessionId)?.streamOpened(event.streamId, event.direction);
-        break;
       case 'streamsAvailable':
         for (const session of this.#sessions.values()) session.streamsAvailable(event.direction);
-        break;
-      case 'datagram':
-        this.#sessions.get(event.sessionId)?.datagram(event.data);
         break;
       case 'request':
         this.#answer(event);
         break;
       default:
-        this.#dispatchStream(event);
+        this.#dispatchToSession(event);
     }
   }
 
-  #dispatchStream(event: WebTransportEvent): void {
-    for (const session of this.#sessions.values()) {
-      if (event.type === 'streamReadable') session.streamReadable(event.streamId);
-      else if (event.type === 'streamWritable') session.streamWritable(event.streamId);
-      else if (event.type === 'streamFinished') session.streamFinished(event.streamId);
-      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code ?? null);
-      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code ?? null);
+  /** Each goes to the session that it names: what one session costs does not grow with the others. */
+  #dispatchToSession(event: WebTransportEvent): void {
+    const session = 'sessionId' in event ? this.#sessions.get(event.sessionId) : undefined;
+    if (session === undefined) return;
+    switch (event.type) {
+      case 'streamOpened':
+        session.streamOpened(event.streamId, event.direction);
+        break;
+      case 'streamReadable':
+        session.streamReadable(event.streamId);
+        break;
+      case 'streamWritable':
+        session.streamWritable(event.streamId);
+        break;
+      case 'streamFinished':
+        session.streamFinished(event.streamId);
+        break;
+      case 'streamReset':
+        session.streamReset(event.streamId, event.code ?? null);
+        break;
+      case 'streamStopped':
+        session.streamStopped(event.streamId, event.code ?? null);
+        break;
+      case 'datagram':
+        session.datagram(event.data);
+        break;
+      case 'sessionDraining':
+        session.drainingReceived();
     }
   }
 
@@ -151,11 +168,13 @@ export class WebTransportHost {
       remoteAddress: this.#quic.path.remote,
     };
     let decision: SessionDecision;
+    this.#deciding += 1;
     try {
       decision = await this.#handlers.decide(request);
     } catch {
       decision = { refuse: 500 };
     }
+    this.#deciding -= 1;
     if (this.#quic.closed) return;
     if ('refuse' in decision) this.#machine.rejectSession(event.sessionId, decision.refuse);
     else if (this.#machine.acceptSession(event.sessionId, [], decision.protocol)) {
