@@ -1,5 +1,5 @@
 export { WireError } from './errors.ts';
-export { formatIp, IP_OCTETS, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from './ip.ts';
+export { formatIp, IP_OCTETS, isIpv4Mapped, networkOf, parseAddress, parseIp, parseIpInto } from './ip.ts';
 export { OctetBuffer } from './octet-buffer.ts';
 export { concat, equalOctets, fromHex, toHex } from './octets.ts';
 export { Queue } from './queue.ts';

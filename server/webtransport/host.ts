@@ -44,15 +44,23 @@ export class WebTransportHost {
   readonly #quic: HostedConnection;
   readonly #handlers: HostHandlers;
   readonly #wake: () => void;
+  readonly #onUse: () => void;
   readonly #sessions = new Map<number, Session>();
   #draining = false;
   /** Requests for a session that are being decided on. */
   #deciding = 0;
 
-  constructor(quic: HostedConnection, handlers: HostHandlers, wake: () => void) {
+  /** @param onUse is called when a request has come, and when `idle` may have changed. */
+  constructor(
+    quic: HostedConnection,
+    handlers: HostHandlers,
+    wake: () => void,
+    onUse: () => void = () => {},
+  ) {
     this.#quic = quic;
     this.#handlers = handlers;
     this.#wake = wake;
+    this.#onUse = onUse;
     this.#machine = new WebTransportConnection(quic);
   }
 
@@ -169,6 +177,7 @@ export class WebTransportHost {
     };
     let decision: SessionDecision;
     this.#deciding += 1;
+    this.#onUse();
     try {
       decision = await this.#handlers.decide(request);
     } catch {
@@ -185,6 +194,7 @@ export class WebTransportHost {
       this.#sessions.set(event.sessionId, session);
       decision.accept(session);
     }
+    this.#onUse();
     this.#pollAfterDecision();
   }
 
@@ -202,9 +212,11 @@ export class WebTransportHost {
     if (event.clean) session.end({ closeCode: event.code, reason: event.reason });
     else session.end(new Error(event.reason || 'the session was lost'));
     this.#goAwayWhenIdle();
+    this.#onUse();
   }
 
   #answer(event: EventOf<'request'>): void {
+    this.#onUse();
     const { status, contentType, body } = this.#handlers.answer(event);
     const octets = new TextEncoder().encode(body);
     const headers: [string, string][] = [

@@ -13,7 +13,8 @@ import {
   RESET_TOKEN_OCTETS,
 } from '../packet/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
-import { Acceptor, type Verdict } from './acceptor.ts';
+import { type AcceptDecision, Acceptor } from './acceptor.ts';
+import { AddressLoad } from './address-load.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
@@ -48,7 +49,10 @@ export class QuicEndpoint {
   readonly #incoming = new Queue<QuicConnection>();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
+  readonly #addresses = new AddressLoad();
   #halfOpen = 0;
+  /** Entries that are closing: they keep no newcomer out. */
+  #closing = 0;
   #datagramsReceived = 0;
   #datagramsSent = 0;
   #accepted = 0;
@@ -159,11 +163,11 @@ export class QuicEndpoint {
       entry.connection.receive(datagram, now);
       return;
     }
-    this.#receiveStray(datagram, packet, now);
+    this.#receiveUnmatched(datagram, packet, now);
   }
 
   /** A datagram that no connection owns. */
-  #receiveStray(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+  #receiveUnmatched(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
@@ -221,24 +225,28 @@ export class QuicEndpoint {
   }
 
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
-    const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
-    const verdict = acceptor.decide(datagram, packet, load, now);
-    if (verdict.type === 'refuse') this.#stateless.refuse(datagram, verdict.packet);
-    if (verdict.type === 'drop' || verdict.type === 'refuse') {
-      this.#drop(verdict.reason, datagram.data.length, now);
+    const load = {
+      connections: this.#entries.size - this.#closing,
+      halfOpen: this.#halfOpen,
+      addresses: this.#addresses,
+    };
+    const decision = acceptor.decide(datagram, packet, load, now);
+    if (decision.type === 'refuse') this.#stateless.refuse(datagram, decision.packet);
+    if (decision.type === 'drop' || decision.type === 'refuse') {
+      this.#drop(decision.reason, datagram.data.length, now);
       return;
     }
-    if (verdict.type === 'accept') {
-      this.#accept(datagram, packet, verdict, now);
+    if (decision.type === 'accept') {
+      this.#accept(datagram, packet, decision, now);
       return;
     }
-    if (!this.#stateless.retry(datagram, verdict.packet)) this.#drop('limit', datagram.data.length, now);
+    if (!this.#stateless.retry(datagram, decision.packet)) this.#drop('limit', datagram.data.length, now);
   }
 
   #accept(
     datagram: Datagram,
     packet: LongPacket,
-    verdict: Extract<Verdict, { type: 'accept' }>,
+    decision: Extract<AcceptDecision, { type: 'accept' }>,
     now: number,
   ): void {
     const entry = new ConnectionEntry(this.#host);
@@ -252,16 +260,17 @@ export class QuicEndpoint {
       via: datagram.via,
       localId: this.#table.issue(entry),
       now,
-      keys: verdict.keys,
+      keys: decision.keys,
       clientSourceId: packet.sourceConnectionId.slice(),
-      originalDestination: verdict.originalDestination,
-      retrySourceId: verdict.retrySourceId,
+      originalDestination: decision.originalDestination,
+      retrySourceId: decision.retrySourceId,
       preferredAddress: this.#options.server?.preferredAddress,
       tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
     });
     entry.initialDestination = packet.destinationConnectionId.slice();
     this.#table.add(entry.initialDestination, entry);
     entry.halfOpen = true;
+    entry.counted = this.#addresses.add(datagram.path.remote.host, decision.proven);
     this.#halfOpen += 1;
     this.#accepted += 1;
     this.#incoming.push(this.#adopt(entry, state));
@@ -271,6 +280,17 @@ export class QuicEndpoint {
   #onHandshakeDone(entry: ConnectionEntry): void {
     if (entry.halfOpen) this.#halfOpen -= 1;
     entry.halfOpen = false;
+    if (entry.counted !== undefined) this.#addresses.prove(entry.counted);
+  }
+
+  /** A connection has ended: it stays for its closing period (RFC 9000 §10.2), but takes no newcomer's place. */
+  #onClosed(entry: ConnectionEntry): void {
+    this.#onHandshakeDone(entry);
+    if (entry.counted === undefined) return;
+    this.#addresses.remove(entry.counted);
+    entry.counted = undefined;
+    this.#closing += 1;
+    entry.closing = true;
   }
 
   /** The next datagram for the socket, `undefined` when there is none now. Connections take turns. */
@@ -300,7 +320,8 @@ export class QuicEndpoint {
       return;
     }
     this.#deadlines.remove(entry);
-    this.#onHandshakeDone(entry);
+    this.#onClosed(entry);
+    if (entry.closing) this.#closing -= 1;
     if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
     this.#entries.delete(entry);
   }
@@ -332,6 +353,7 @@ export class QuicEndpoint {
     if (connection !== undefined) return { type: 'incoming', connection };
     for (let entry = this.#toPoll.peek(); entry !== undefined; entry = this.#toPoll.peek()) {
       const event = entry.connection.poll();
+      if (event?.type === 'closed') this.#onClosed(entry);
       if (event !== undefined) return { type: 'event', connection: entry.connection, event };
       entry.inPollQueue = false;
       this.#toPoll.shift();

@@ -2,8 +2,8 @@ import { Queue } from '../../wire/index.ts';
 import { buildStatelessReset, buildVersionNegotiation, VERSION_1 } from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
 
-/** Stateless answers that wait to be sent; beyond it they are not made. */
-const MAX_WAITING = 256;
+/** Stateless answers (some 150 octets) that wait to be sent; beyond it they are not made. Those of 200 ms of a flood fit. */
+const MAX_WAITING = 1024;
 /** Stateless Resets at a burst, and per second: enough for all callers of a dead backend, too few to be of use to an attacker. */
 const RESET_BURST = 1000;
 const RESETS_PER_SECOND = 1000;
