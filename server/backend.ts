@@ -3,12 +3,19 @@ import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
-import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
+import {
+  type Address,
+  type EndpointEvent,
+  formatAddress,
+  type QuicConnection,
+  QuicEndpoint,
+} from '../proto/quic/index.ts';
 import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
 import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { StartupError } from './errors.ts';
+import { IdleConnections, type IdleEnd } from './idle-connections.ts';
 import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
@@ -21,7 +28,18 @@ import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts'
 
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
+/** H3_EXCESSIVE_LOAD: a connection's place is needed for others. */
+const H3_EXCESSIVE_LOAD = 0x107;
 const DRAIN_POLL_MS = 100;
+/** How often connections without a session are looked at, in ms. */
+const IDLE_REVIEW_MS = 500;
+/**
+ * Handshakes in a second that may begin without a proof of the address, and half-open ones, beyond which newcomers get a Retry. A
+ * handshake costs about a millisecond, so forged addresses cost callers no more than this share of the processor.
+ */
+const UNPROVEN_PER_SECOND = 64;
+const MAX_HALF_OPEN = 64;
+const MAX_HALF_OPEN_PER_ADDRESS = 16;
 /** Time for pages to be told that the backend ends, in ms. */
 const SHUTDOWN_MS = 600;
 const SHUTDOWN_POLL_MS = 50;
@@ -56,6 +74,8 @@ class RunningBackend implements Backend {
   readonly #metrics: BackendMetrics;
   readonly #files: LiveFiles;
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
+  readonly #idle: IdleConnections;
+  readonly #idleReview: NodeJS.Timeout;
   #metricsServer: Server | undefined;
   readonly #drainSignal = new AbortController();
   readonly #shutdownSignal = new AbortController();
@@ -90,6 +110,31 @@ class RunningBackend implements Backend {
     const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer });
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
+    const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
+    this.#idle = new IdleConnections(limits, (connection, why) => this.#closeUnused(connection, why));
+    this.#idleReview = setInterval(() => this.#idle.expire(this.#driver.now()), IDLE_REVIEW_MS).unref();
+  }
+
+  /** Closes a connection without a session for a newcomer; false when there is none. */
+  makeRoom(limit: 'address' | 'total', remote: Address): boolean {
+    return this.#idle.makeRoom(limit, remote);
+  }
+
+  #closeUnused(connection: QuicConnection, why: IdleEnd): void {
+    this.#metrics.idleConnectionsClosed.inc({ reason: why });
+    if (why === 'no-request') connection.close(H3_NO_ERROR, 'no request came in time');
+    else if (why === 'idle') connection.close(H3_NO_ERROR, 'the connection has no session');
+    else connection.close(H3_EXCESSIVE_LOAD, 'too many connections without a session');
+    this.#driver.wake();
+  }
+
+  /** A connection has asked for something, or its sessions changed. */
+  #reviewUse(connection: QuicConnection): void {
+    const host = this.#hosts.get(connection);
+    if (host === undefined || connection.closed) return;
+    if (host.idle) this.#idle.rest(connection, this.#driver.now());
+    else this.#idle.remove(connection);
+    this.#reviewLoad();
   }
 
   get tunnel(): string {
@@ -145,6 +190,7 @@ class RunningBackend implements Backend {
     }
     for (const connection of this.#hosts.keys())
       connection.close(H3_NO_ERROR, 'the backend is shutting down');
+    clearInterval(this.#idleReview);
     this.#metricsServer?.close();
     this.#files.certificate.close();
     this.#files.forwarders.close();
@@ -163,14 +209,22 @@ class RunningBackend implements Backend {
 
   /** A full backend falls silent to probes and newcomers, so that forwarders send them elsewhere. */
   #reviewLoad(): void {
+    this.#router.connectionsFull = this.#hosts.size >= this.#config.maxConnections && this.#idle.size === 0;
     this.#endpoint.acceptNew = !this.#router.draining && !this.#router.full;
   }
 
   #handle(item: EndpointEvent): void {
     const { connection } = item;
     if (item.type === 'incoming') {
-      const host = new WebTransportHost(connection, this.#router, () => this.#driver.wake());
+      const host = new WebTransportHost(
+        connection,
+        this.#router,
+        () => this.#driver.wake(),
+        () => this.#reviewUse(connection),
+      );
       this.#hosts.set(connection, host);
+      this.#idle.add(connection, this.#driver.now());
+      this.#reviewLoad();
       return;
     }
     const { event } = item;
@@ -179,6 +233,8 @@ class RunningBackend implements Backend {
     this.#hosts.get(connection)?.handle(event);
     if (event.type === 'closed') {
       this.#hosts.delete(connection);
+      this.#idle.remove(connection);
+      this.#reviewLoad();
       this.#log.debug(
         { reason: event.reason, remote: formatAddress(connection.path.remote) },
         'connection closed',
@@ -209,6 +265,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   if (keyLog)
     log.warn({ path: keyLog.path }, 'TLS secrets are written: whoever has the file reads every call');
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  let backend: RunningBackend | undefined;
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
   const endpoint = new QuicEndpoint({
     random,
@@ -229,6 +286,12 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
         ...(keyLog && { keyLog: keyLog.write }),
       },
       ...(config.retry === 'always' && { requireRetry: () => true }),
+      unprovenPerSecond: UNPROVEN_PER_SECOND,
+      maxHalfOpen: MAX_HALF_OPEN,
+      maxHalfOpenPerAddress: MAX_HALF_OPEN_PER_ADDRESS,
+      maxConnections: config.maxConnections,
+      maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
+      makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
     },
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
@@ -236,7 +299,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const forwarders = new LiveForwarders(config.cluster, config.name, cluster.forwarders, log);
   const sockets = [await openTunnelSocket(tunnel, forwarders.addresses)];
   if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));
-  const backend = new RunningBackend(
+  backend = new RunningBackend(
     config,
     log,
     endpoint,

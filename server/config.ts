@@ -76,6 +76,14 @@ const schema = z.strictObject({
   sessionsPerAddress: z.number().int().min(1).default(64),
   /** Calls at once. Beyond it the backend stops answering probes, and forwarders send newcomers elsewhere. */
   maxSessions: z.number().int().min(1).default(1000),
+  /** Connections at once, with a session or without. Beyond it the oldest without one gives its place to a newcomer. */
+  maxConnections: z.number().int().min(1).default(10_000),
+  /** Connections at once from one client address, an IPv6 /64 being one. Absent: twice `sessionsPerAddress`. */
+  connectionsPerAddress: z.number().int().min(1).optional(),
+  /** Seconds from a connection's first packet to its first request, a session's or a plain one; then it is closed. */
+  firstRequestSeconds: z.number().positive().default(10),
+  /** Seconds that a connection may stay without a session after that. */
+  idleSeconds: z.number().positive().default(60),
   /** Minutes after which a call is ended. */
   maxSessionMinutes: z.number().positive().default(120),
   /**

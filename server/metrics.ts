@@ -13,6 +13,7 @@ export class BackendMetrics {
   readonly sessionsTotal: Counter<'outcome'>;
   readonly pathChanges: Counter;
   readonly forwarderChanges: Counter;
+  readonly idleConnectionsClosed: Counter<'reason'>;
   /** Counts what voice sessions carry. */
   readonly voice: VoiceObserver;
 
@@ -44,6 +45,12 @@ export class BackendMetrics {
     this.forwarderChanges = new Counter({
       name: 'parley_forwarder_changes_total',
       help: 'Connections whose packets came to take another forwarder',
+      registers,
+    });
+    this.idleConnectionsClosed = new Counter({
+      name: 'parley_idle_connections_closed_total',
+      help: 'Connections without a session that were closed, by reason: no-request, idle, address-full, backend-full',
+      labelNames: ['reason'],
       registers,
     });
     this.voice = this.#voiceMetrics();
@@ -138,11 +145,12 @@ export class BackendMetrics {
 export async function serveMetrics(
   address: Address,
   metrics: BackendMetrics,
-  health: () => string,
+  health: () => { readonly status: number; readonly body: string },
 ): Promise<Server> {
   const server = createServer((request, response) => {
     if (request.url === '/healthz') {
-      response.setHeader('content-type', 'application/json').end(health());
+      const { status, body } = health();
+      response.writeHead(status, { 'content-type': 'application/json' }).end(body);
     } else if (request.url === '/metrics') {
       void metrics.registry.metrics().then(
         (text) => response.setHeader('content-type', metrics.registry.contentType).end(text),

@@ -1,6 +1,5 @@
-import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
-import { isIpv4Mapped, parseIp, toHex } from '../proto/wire/index.ts';
+import { networkOf } from '../proto/wire/index.ts';
 import type { BackendConfig } from './config.ts';
 import { serveEcho } from './echo.ts';
 import type { BackendMetrics } from './metrics.ts';
@@ -18,15 +17,6 @@ interface Place {
   readonly key: string;
   held: boolean;
   taken: boolean;
-}
-
-/** Octets of an IPv6 address that one customer is given: everything behind them is one caller's to choose. */
-const IPV6_PREFIX_OCTETS = 8;
-
-/** What calls are counted by: an IPv4 address, or the /64 that an IPv6 address is in. */
-function limitKey(host: string): string {
-  const octets = isIPv6(host) ? parseIp(host) : undefined;
-  return octets === undefined || isIpv4Mapped(octets) ? host : toHex(octets.subarray(0, IPV6_PREFIX_OCTETS));
 }
 
 /** Serves one voice session until it ends. Never rejects. */
@@ -65,19 +55,30 @@ export class SessionRouter implements HostHandlers {
     return this.#sessions;
   }
 
+  /** Every connection has a session, and there are as many as may be. Set by the owner of the connections. */
+  connectionsFull = false;
+
   get full(): boolean {
-    return this.#sessions >= this.#config.maxSessions;
+    return this.#sessions >= this.#config.maxSessions || this.connectionsFull;
   }
 
-  /** What /healthz says, as JSON. */
-  health(): string {
+  /** What /healthz says: 503 and a sentence when newcomers are not taken. */
+  health(): { readonly status: number; readonly body: string } {
+    const { name, maxSessions, maxConnections } = this.#config;
     const state = this.draining ? 'draining' : this.full ? 'full' : 'ok';
-    return JSON.stringify({
+    const reason = this.draining
+      ? 'This backend is draining: it takes no new calls and ends when the running ones have ended.'
+      : this.#sessions >= maxSessions
+        ? `All ${maxSessions} sessions are in use (maxSessions); new calls are taken again when one ends.`
+        : `All ${maxConnections} connections are in use (maxConnections); new calls are taken again when one ends.`;
+    const body = JSON.stringify({
       status: state,
-      backend: this.#config.name,
+      ...(state !== 'ok' && { reason }),
+      backend: name,
       serverId: this.#serverId,
       sessions: this.#sessions,
     });
+    return { status: state === 'ok' ? 200 : 503, body: `${body}\n` };
   }
 
   answer(request: PlainRequest): PlainResponse {
@@ -90,8 +91,7 @@ export class SessionRouter implements HostHandlers {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return plain(405, 'Only GET and HEAD are answered here.\n');
     if (path === this.#config.healthPath) {
-      const status = this.draining || this.full ? 503 : 200;
-      return { status, contentType: 'application/json', body: `${this.health()}\n` };
+      return { contentType: 'application/json', ...this.health() };
     }
     return plain(404, `Nothing here. Voice sessions are on ${this.#config.voicePath}, over WebTransport.\n`);
   }
@@ -107,7 +107,7 @@ export class SessionRouter implements HostHandlers {
       return { refuse: refusal.status };
     }
     const serve = request.path === this.#config.voicePath ? this.#voice : serveEcho;
-    const place = this.#hold(limitKey(request.remoteAddress.host));
+    const place = this.#hold(networkOf(request.remoteAddress.host));
     return { accept: (session) => void this.#run(session, serve, place) };
   }
 
@@ -132,7 +132,7 @@ export class SessionRouter implements HostHandlers {
       return { status: 404, outcome: 'unknown-path' };
     if (!this.#originAllowed(request.origin, origins)) return { status: 403, outcome: 'origin-refused' };
     if (this.draining || this.full) return { status: 503, outcome: 'not-taking-new' };
-    const fromAddress = this.#perAddress.get(limitKey(request.remoteAddress.host)) ?? 0;
+    const fromAddress = this.#perAddress.get(networkOf(request.remoteAddress.host)) ?? 0;
     if (fromAddress >= sessionsPerAddress) return { status: 429, outcome: 'address-limit' };
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
-import { encodeVarint, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+import { encodeVarint, Queue, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+import { BodyJoin } from './body-join.ts';
 import { FieldSectionTooLargeError, Http3Error, Http3ErrorCode, Http3StreamError } from './errors.ts';
 import type { Http3Event } from './events.ts';
 import type { Field } from './fields.ts';
@@ -15,6 +16,8 @@ import { StreamType, UniStreams } from './uni-streams.ts';
 export const MAX_FIELD_SECTION_OCTETS = 16_384;
 /** Octets taken from a request stream at a time. */
 const READ_OCTETS = 16_384;
+/** Octets taken from a tunnel at a time: each two of them may be a capsule, and so an event (RFC 9297 §3.2). */
+const TUNNEL_READ_OCTETS = 4096;
 /** Above every priority that an application sets. */
 const CONTROL_PRIORITY = 0x7fff_ffff;
 /** Up to here a DATA frame is written in one piece, head and payload together. */
@@ -35,13 +38,19 @@ export interface Http3Options {
 /**
  * HTTP/3 over one QUIC connection, either role (RFC 9114). Feed every QUIC event to `handleEvent`, then take what came
  * of it with `poll`. What the peer does wrong ends in `quic.close`, never in an exception.
+ *
+ * Bodies are read as they are polled: while events of one read wait, no stream is read on, and QUIC's flow control holds the
+ * peer. So at most one read's events wait for each stream that became readable.
  */
 export class Http3Connection {
   readonly #quic: QuicTransport;
   readonly #weAreServer: boolean;
   readonly #settings: Settings;
   readonly #signals: StreamSignals | undefined;
-  readonly #events: Http3Event[] = [];
+  readonly #events = new Queue<Http3Event>();
+  /** Messages with octets that were not read, since events waited; each is here once. */
+  readonly #unread = new Queue<MessageStream>();
+  readonly #body = new BodyJoin();
   readonly #decoder = new QpackDecoder(0);
   readonly #messages = new Map<number, MessageStream>();
   /** Bidirectional streams whose first varint is not whole yet; bounded by QUIC's stream limit. */
@@ -95,14 +104,31 @@ export class Http3Connection {
     return this.#peerSettings;
   }
 
+  /** The next event. Reads on where octets wait, once no event does. */
   poll(): Http3Event | undefined {
+    for (;;) {
+      const event = this.#events.shift();
+      if (event !== undefined) return event;
+      const message = this.#unread.shift();
+      if (message === undefined) return undefined;
+      message.unread = false;
+      if (this.#messages.get(message.id) === message) this.#checked(() => this.#readMessage(message));
+    }
+  }
+
+  /** The next event of what was read already. */
+  pollWaiting(): Http3Event | undefined {
     return this.#events.shift();
   }
 
   handleEvent(event: QuicEvent): void {
-    if (this.#closed) return;
+    if (!this.#closed) this.#checked(() => this.#dispatch(event));
+  }
+
+  /** The one place where what the peer did wrong becomes a close. */
+  #checked(work: () => void): void {
     try {
-      this.#dispatch(event);
+      work();
     } catch (error) {
       if (!(error instanceof Http3Error)) throw error;
       this.fail(error.code, error.message);
@@ -114,6 +140,7 @@ export class Http3Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#intakes.clear();
+    this.#unread.clear();
     this.#quic.close(code, reason);
   }
 
@@ -146,6 +173,7 @@ export class Http3Connection {
         return;
       case 'closed':
         this.#closed = true;
+        this.#unread.clear();
         return;
       default:
         return;
@@ -190,6 +218,7 @@ export class Http3Connection {
       return;
     }
     const message = this.#messages.get(streamId);
+    if (message?.unread) return;
     if (message !== undefined) this.#readMessage(message);
     else this.#uni.readable(streamId);
   }
@@ -235,24 +264,37 @@ export class Http3Connection {
   #readMessage(message: MessageStream): void {
     this.#guarded(message, () => {
       while (!message.receiveDone && !this.#closed) {
-        const chunk = this.#quic.readStream(message.id, READ_OCTETS);
+        const chunk = this.#quic.readStream(message.id, message.tunnel ? TUNNEL_READ_OCTETS : READ_OCTETS);
         if (chunk === undefined) return;
         message.parser.push(chunk.data);
-        this.#pieces(message);
+        this.#pieces(message, chunk.data.length);
         if (chunk.fin) this.#messageEnd(message);
+        else if (!this.#events.isEmpty) {
+          message.unread = true;
+          this.#unread.push(message);
+          return;
+        }
       }
     });
   }
 
-  #pieces(message: MessageStream): void {
+  #pieces(message: MessageStream, octets: number): void {
+    this.#body.take(); // of a read that a fault cut short
     for (let piece = message.parser.next(); piece !== undefined; piece = message.parser.next()) {
       if (piece.type === FrameType.HEADERS) {
+        this.#tellBody(message);
         this.#section(message, piece.payload);
       } else {
         message.body(piece.payload.length);
-        this.#events.push({ type: 'data', streamId: message.id, data: piece.payload });
+        this.#body.add(piece.payload, octets);
       }
     }
+    this.#tellBody(message);
+  }
+
+  #tellBody(message: MessageStream): void {
+    const data = this.#body.take();
+    if (data !== undefined) this.#events.push({ type: 'data', streamId: message.id, data });
   }
 
   #section(message: MessageStream, payload: Uint8Array): void {

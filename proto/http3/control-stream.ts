@@ -38,7 +38,10 @@ export class ControlStream implements FramePolicy {
 
   octets(data: Uint8Array): void {
     this.parser.push(data);
+    const before = this.#goAwayId;
     for (let piece = this.parser.next(); piece !== undefined; piece = this.parser.next()) this.#frame(piece);
+    // Told once for each read: of many GOAWAYs the last, which is the lowest, says all (RFC 9114 §5.2).
+    if (this.#goAwayId < before) this.#events.onGoAway(this.#goAwayId);
   }
 
   admit(type: number, length: number): FrameTreatment {
@@ -97,7 +100,6 @@ export class ControlStream implements FramePolicy {
     if (!this.#weAreServer && id % 4 !== 0) throw idError('GOAWAY names no request stream');
     if (id > this.#goAwayId) throw idError('GOAWAY takes back an earlier one');
     this.#goAwayId = id;
-    this.#events.onGoAway(id);
   }
 }
 

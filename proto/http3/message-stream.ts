@@ -31,6 +31,8 @@ export class MessageStream implements FramePolicy {
   /** The head was handed up, so the end must be too. */
   announced = false;
   receiveDone = false;
+  /** Octets of it wait until the events of an earlier read are taken. */
+  unread = false;
   sendDone = false;
   /** We ended our half; the peer has yet to acknowledge it. */
   endSent = false;

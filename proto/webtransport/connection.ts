@@ -12,6 +12,7 @@ import {
   type Settings,
 } from '../http3/index.ts';
 import { type QuicEvent, type QuicTransport, type StreamDirection, UsageError } from '../quic/index.ts';
+import { Queue } from '../wire/index.ts';
 import {
   offersWebTransport,
   PROTOCOL_TOKENS,
@@ -40,7 +41,8 @@ export interface WebTransportOptions {
 
 /**
  * WebTransport over one QUIC connection, either role (draft-ietf-webtrans-http3). Feed every QUIC event to `handleEvent`,
- * then take events with `poll` until there is none. Nothing that the peer sends makes it throw.
+ * then take events with `poll` until there is none: request streams are read on as it is called, so that a peer's octets wait
+ * under flow control and not as events. Nothing that the peer sends makes it throw.
  */
 export class WebTransportConnection {
   readonly #quic: QuicTransport;
@@ -49,7 +51,7 @@ export class WebTransportConnection {
   readonly #maxSessions: number;
   readonly #sessions: Sessions;
   readonly #plain: PlainRequests;
-  readonly #events: WebTransportEvent[] = [];
+  readonly #events = new Queue<WebTransportEvent>();
   #goAwayReceived = false;
 
   constructor(quic: QuicTransport, options: WebTransportOptions = {}) {
@@ -76,12 +78,22 @@ export class WebTransportConnection {
   }
 
   poll(): WebTransportEvent | undefined {
-    return this.#events.shift();
+    for (;;) {
+      const event = this.#events.shift();
+      if (event !== undefined) return event;
+      const told = this.#http3.poll();
+      if (told === undefined) return undefined;
+      this.#checked(() => this.#told(told));
+    }
   }
 
   /** Takes every event of the QUIC connection. */
   handleEvent(event: QuicEvent): void {
     if (event.type === 'closed') {
+      // What came before the end still counts; QUIC's windows bound it.
+      this.#checked(() => {
+        for (let told = this.#http3.poll(); told !== undefined; told = this.#http3.poll()) this.#told(told);
+      });
       this.#http3.handleEvent(event);
       this.#sessions.connectionLost();
       this.#plain.connectionLost();
@@ -89,20 +101,26 @@ export class WebTransportConnection {
       return;
     }
     if (this.#http3.closed) return;
-    try {
+    this.#checked(() => {
       if (!this.#sessions.streams.handle(event)) this.#http3.handleEvent(event);
-      for (let told = this.#http3.poll(); told !== undefined; told = this.#http3.poll()) {
-        if (!this.#http3.closed) this.#told(told);
-      }
-    } catch (error) {
-      if (!(error instanceof Http3Error)) throw error;
-      this.#http3.fail(error.code, error.message);
-    }
+      for (let told = this.#http3.pollWaiting(); told !== undefined; told = this.#http3.pollWaiting())
+        this.#told(told);
+    });
     if (event.type === 'streamsAvailable')
       this.#events.push({ type: 'streamsAvailable', direction: event.direction });
   }
 
+  #checked(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof Http3Error)) throw error;
+      this.#http3.fail(error.code, error.message);
+    }
+  }
+
   #told(event: Http3Event): void {
+    if (this.#http3.closed) return;
     switch (event.type) {
       case 'settings':
         this.#settings(event.settings);

@@ -28,7 +28,7 @@ export type WebTransportEvent =
       readonly status: number;
       readonly reason: string;
     }
-  /** The session is over, whoever ended it. `clean` is false when it was cut off without a close. */
+  /** The session is over, by either side's doing. `clean` is false when it was cut off without a close. */
   | {
       readonly type: 'sessionClosed';
       readonly sessionId: number;
@@ -46,14 +46,24 @@ export type WebTransportEvent =
       readonly direction: StreamDirection;
     }
   /** As QUIC's event of the same name: read until `readStream` gives nothing. */
-  | { readonly type: 'streamReadable'; readonly streamId: number }
-  | { readonly type: 'streamWritable'; readonly streamId: number }
+  | { readonly type: 'streamReadable'; readonly sessionId: number; readonly streamId: number }
+  | { readonly type: 'streamWritable'; readonly sessionId: number; readonly streamId: number }
   /** Everything written, and the end, was acknowledged. */
-  | { readonly type: 'streamFinished'; readonly streamId: number }
+  | { readonly type: 'streamFinished'; readonly sessionId: number; readonly streamId: number }
   /** The peer reset its half. `code` is the application's, or `undefined` when the protocol did it (session gone). */
-  | { readonly type: 'streamReset'; readonly streamId: number; readonly code: number | undefined }
+  | {
+      readonly type: 'streamReset';
+      readonly sessionId: number;
+      readonly streamId: number;
+      readonly code: number | undefined;
+    }
   /** The peer asks us to stop sending; our half is reset already. */
-  | { readonly type: 'streamStopped'; readonly streamId: number; readonly code: number | undefined }
+  | {
+      readonly type: 'streamStopped';
+      readonly sessionId: number;
+      readonly streamId: number;
+      readonly code: number | undefined;
+    }
   | { readonly type: 'streamsAvailable'; readonly direction: StreamDirection }
   | { readonly type: 'datagram'; readonly sessionId: number; readonly data: Uint8Array }
   /** Server: a plain request, whole. Answer with `respond`. */

@@ -1,5 +1,5 @@
 import { type Field, type Http3Connection, Http3ErrorCode, type RequestHead } from '../http3/index.ts';
-import { concat } from '../wire/index.ts';
+import { OctetBuffer } from '../wire/index.ts';
 import type { WebTransportEvent } from './events.ts';
 
 /** Octets of a plain request's body that we take: health checks have none. */
@@ -21,8 +21,8 @@ interface Exchange {
   readonly request: RequestHead | undefined;
   status: number;
   headers: readonly Field[];
-  parts: Uint8Array[];
-  octets: number;
+  /** Bounded for either role, so that a body costs its octets however they are cut. */
+  readonly body: OctetBuffer;
 }
 
 /** Requests on a connection that are no sessions: gathered whole, within bounds. */
@@ -45,7 +45,12 @@ export class PlainRequests {
   send(request: OutgoingRequest): number {
     const { method, authority, path, headers = [], body } = request;
     const streamId = this.#http3.reserveRequest(method);
-    this.#exchanges.set(streamId, { request: undefined, status: 0, headers: [], parts: [], octets: 0 });
+    this.#exchanges.set(streamId, {
+      request: undefined,
+      status: 0,
+      headers: [],
+      body: new OctetBuffer(MAX_RESPONSE_BODY_OCTETS),
+    });
     const head: Field[] = [
       [':method', method],
       [':scheme', 'https'],
@@ -61,7 +66,12 @@ export class PlainRequests {
 
   /** Server: a request's head came. */
   begin(streamId: number, request: RequestHead): void {
-    this.#exchanges.set(streamId, { request, status: 0, headers: [], parts: [], octets: 0 });
+    this.#exchanges.set(streamId, {
+      request,
+      status: 0,
+      headers: [],
+      body: new OctetBuffer(MAX_REQUEST_BODY_OCTETS),
+    });
   }
 
   /** Client: a response's head came; false when it answers no plain request. */
@@ -77,13 +87,9 @@ export class PlainRequests {
     const exchange = this.#exchanges.get(streamId);
     if (exchange === undefined) return;
     const server = exchange.request !== undefined;
-    exchange.octets += data.length;
-    if (server) this.#heldOctets += data.length;
-    const fits = server
-      ? exchange.octets <= MAX_REQUEST_BODY_OCTETS && this.#heldOctets <= MAX_HELD_BODY_OCTETS
-      : exchange.octets <= MAX_RESPONSE_BODY_OCTETS;
-    if (fits) {
-      exchange.parts.push(data.slice());
+    const room = !server || this.#heldOctets + data.length <= MAX_HELD_BODY_OCTETS;
+    if (room && exchange.body.append(data)) {
+      if (server) this.#heldOctets += data.length;
       return;
     }
     this.#take(streamId);
@@ -100,14 +106,14 @@ export class PlainRequests {
   #take(streamId: number): Exchange | undefined {
     const exchange = this.#exchanges.get(streamId);
     this.#exchanges.delete(streamId);
-    if (exchange?.request !== undefined) this.#heldOctets -= exchange.octets;
+    if (exchange?.request !== undefined) this.#heldOctets -= exchange.body.length;
     return exchange;
   }
 
   end(streamId: number): void {
     const exchange = this.#take(streamId);
     if (exchange === undefined) return;
-    const body = concat(exchange.parts);
+    const body = exchange.body.take();
     const { request, status, headers } = exchange;
     if (request === undefined) {
       this.#emit({ type: 'response', streamId, status, headers, body });

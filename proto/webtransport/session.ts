@@ -1,4 +1,5 @@
 import { type Capsule, CapsuleParser, type Field, type RequestHead } from '../http3/index.ts';
+import { OctetBuffer } from '../wire/index.ts';
 import { MAX_CLOSE_OCTETS } from './close-capsule.ts';
 import { CapsuleType } from './codes.ts';
 
@@ -6,6 +7,8 @@ import { CapsuleType } from './codes.ts';
 const MAX_DATAGRAM_CAPSULE_OCTETS = 65_535;
 /** Octets of a capsule that ends the session by being there. */
 const MAX_PROHIBITED_OCTETS = 16;
+/** Octets of capsules that a client may send ahead of our answer. */
+const MAX_EARLY_CAPSULE_OCTETS = 16_384;
 
 /**
  * - `waiting`: client, the server's SETTINGS have not come; server, the client's have not
@@ -40,8 +43,7 @@ export class Session {
   drainTold = false;
   readonly #capsules = new CapsuleParser(wantedOctets);
   /** Capsules sent ahead of our answer, which must not be looked at yet (draft-ietf-webtrans-http3 §3.2). */
-  readonly #early: Uint8Array[] = [];
-  earlyOctets = 0;
+  readonly #early = new OctetBuffer(MAX_EARLY_CAPSULE_OCTETS);
   /** The peer ended the CONNECT stream before our answer. */
   earlyEnd = false;
 
@@ -55,14 +57,13 @@ export class Session {
     return this.state === 'waiting' || this.state === 'asked';
   }
 
-  holdEarly(data: Uint8Array): void {
-    this.#early.push(data.slice());
-    this.earlyOctets += data.length;
+  /** False when it is more than may come ahead of the answer. */
+  holdEarly(data: Uint8Array): boolean {
+    return this.#early.append(data);
   }
 
-  takeEarly(): Uint8Array[] {
-    this.earlyOctets = 0;
-    return this.#early.splice(0);
+  takeEarly(): Uint8Array {
+    return this.#early.take();
   }
 
   /** Throws `CapsuleError`. */

@@ -17,8 +17,6 @@ const MAX_REMEMBERED_SESSIONS = 256;
 /** Datagrams that may wait for their session, and their octets in sum (draft-ietf-webtrans-http3 §4.6). */
 export const MAX_BUFFERED_DATAGRAMS = 64;
 const MAX_BUFFERED_DATAGRAM_OCTETS = 65_536;
-/** Octets of capsules that a client may send ahead of our answer. */
-const MAX_EARLY_CAPSULE_OCTETS = 16_384;
 /** Above an application's streams: a close must not wait behind audio. */
 const CONNECT_PRIORITY = 0x7fff_fffe;
 const NOTHING = new Uint8Array(0);
@@ -79,7 +77,8 @@ export class Sessions implements StreamHost {
     this.#quic.setStreamPriority(session.id, CONNECT_PRIORITY);
     this.streams.sessionOpened(session.id);
     for (const data of this.#takeDatagrams(session.id)) this.#emitDatagram(session.id, data);
-    for (const data of session.takeEarly()) this.data(session.id, data);
+    const early = session.takeEarly();
+    if (early.length > 0) this.data(session.id, early);
     if (session.earlyEnd) this.ended(session.id);
   }
 
@@ -122,8 +121,7 @@ export class Sessions implements StreamHost {
     const session = this.#sessions.get(sessionId);
     if (session === undefined) return false;
     if (session.pending) {
-      session.holdEarly(data);
-      if (session.earlyOctets > MAX_EARLY_CAPSULE_OCTETS)
+      if (!session.holdEarly(data))
         this.#cut(session, Http3ErrorCode.H3_EXCESSIVE_LOAD, 'too many capsules ahead of the answer');
     } else if (session.closeReceived) {
       this.#behindClose(session);

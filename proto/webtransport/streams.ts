@@ -130,7 +130,7 @@ export class DataStreams {
     this.#host.emit({ type: 'streamOpened', sessionId, streamId, direction });
     if (stream.pendingStop !== undefined) this.#stopped(stream, stream.pendingStop);
     if (stream.pendingReset !== undefined) this.#reset(stream, stream.pendingReset);
-    else this.#host.emit({ type: 'streamReadable', streamId });
+    else this.#host.emit({ type: 'streamReadable', sessionId, streamId });
   }
 
   /** Ends a stream that the owner does not know of, or may no longer use. */
@@ -169,18 +169,18 @@ export class DataStreams {
     if (!('streamId' in event)) return false;
     const stream = this.#streams.get(event.streamId);
     if (stream === undefined) return false;
-    const { streamId } = event;
+    const { id: streamId, sessionId } = stream;
     switch (event.type) {
       case 'streamReadable':
         if (stream.intake !== undefined) this.#readSessionId(stream);
         else if (stream.announced && !stream.receiveDone)
-          this.#host.emit({ type: 'streamReadable', streamId });
+          this.#host.emit({ type: 'streamReadable', sessionId, streamId });
         return true;
       case 'streamWritable':
-        if (stream.announced) this.#host.emit({ type: 'streamWritable', streamId });
+        if (stream.announced) this.#host.emit({ type: 'streamWritable', sessionId, streamId });
         return true;
       case 'streamFinished':
-        this.#host.emit({ type: 'streamFinished', streamId });
+        this.#host.emit({ type: 'streamFinished', sessionId, streamId });
         stream.sendDone = true;
         this.#forgetWhenDone(stream);
         return true;
@@ -197,7 +197,7 @@ export class DataStreams {
 
   #reset(stream: DataStream, httpCode: number): void {
     if (stream.intake !== undefined) {
-      // Whose it was will never be known.
+      // Which session it was of will never be known.
       this.#drop(stream, WebTransportErrorCode.WT_BUFFERED_STREAM_REJECTED, false);
       return;
     }
@@ -207,7 +207,8 @@ export class DataStreams {
     }
     if (stream.receiveDone) return;
     stream.receiveDone = true;
-    this.#host.emit({ type: 'streamReset', streamId: stream.id, code: fromHttpCode(httpCode) });
+    const { id: streamId, sessionId } = stream;
+    this.#host.emit({ type: 'streamReset', sessionId, streamId, code: fromHttpCode(httpCode) });
     this.#forgetWhenDone(stream);
   }
 
@@ -218,7 +219,8 @@ export class DataStreams {
     }
     if (stream.sendDone) return;
     stream.sendDone = true;
-    this.#host.emit({ type: 'streamStopped', streamId: stream.id, code: fromHttpCode(httpCode) });
+    const { id: streamId, sessionId } = stream;
+    this.#host.emit({ type: 'streamStopped', sessionId, streamId, code: fromHttpCode(httpCode) });
     this.#forgetWhenDone(stream);
   }
 

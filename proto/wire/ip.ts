@@ -177,3 +177,15 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   if (host.includes(':') !== bracketed || parseIp(host) === undefined) return undefined;
   return { host, port: Number(portText) };
 }
+
+/** Octets of an IPv6 address that one customer is given: everything behind them is one client's to choose. */
+const IPV6_NETWORK_OCTETS = 8;
+
+/** What limits per address count by: an IPv4 address, or the /64 that an IPv6 address is in. Anything else stands for itself. */
+export function networkOf(host: string): string {
+  if (!host.includes(':')) return host;
+  const octets = parseIp(host);
+  if (octets === undefined) return host;
+  if (isIpv4Mapped(octets)) return formatIp(octets);
+  return `${formatIp(octets.fill(0, IPV6_NETWORK_OCTETS))}/64`;
+}

@@ -44,19 +44,29 @@ export class WebTransportHost {
   readonly #quic: HostedConnection;
   readonly #handlers: HostHandlers;
   readonly #wake: () => void;
+  readonly #onUse: () => void;
   readonly #sessions = new Map<number, Session>();
   #draining = false;
+  /** Requests for a session that are being decided on. */
+  #deciding = 0;
 
-  constructor(quic: HostedConnection, handlers: HostHandlers, wake: () => void) {
+  /** @param onUse is called when a request has come, and when `idle` may have changed. */
+  constructor(
+    quic: HostedConnection,
+    handlers: HostHandlers,
+    wake: () => void,
+    onUse: () => void = () => {},
+  ) {
     this.#quic = quic;
     this.#handlers = handlers;
     this.#wake = wake;
+    this.#onUse = onUse;
     this.#machine = new WebTransportConnection(quic);
   }
 
-  /** No session is open: nobody would miss the connection. */
+  /** No session is open or being decided on. */
   get idle(): boolean {
-    return this.#sessions.size === 0;
+    return this.#sessions.size === 0 && this.#deciding === 0;
   }
 
   get sessions(): Iterable<WebTransportSession> {
@@ -111,30 +121,45 @@ export class WebTransportHost {
       case 'sessionClosed':
         this.#ended(event);
         break;
-      case 'streamOpened':
-        this.#sessions.get(event.sessionId)?.streamOpened(event.streamId, event.direction);
-        break;
       case 'streamsAvailable':
         for (const session of this.#sessions.values()) session.streamsAvailable(event.direction);
-        break;
-      case 'datagram':
-        this.#sessions.get(event.sessionId)?.datagram(event.data);
         break;
       case 'request':
         this.#answer(event);
         break;
       default:
-        this.#dispatchStream(event);
+        this.#dispatchToSession(event);
     }
   }
 
-  #dispatchStream(event: WebTransportEvent): void {
-    for (const session of this.#sessions.values()) {
-      if (event.type === 'streamReadable') session.streamReadable(event.streamId);
-      else if (event.type === 'streamWritable') session.streamWritable(event.streamId);
-      else if (event.type === 'streamFinished') session.streamFinished(event.streamId);
-      else if (event.type === 'streamReset') session.streamReset(event.streamId, event.code ?? null);
-      else if (event.type === 'streamStopped') session.streamStopped(event.streamId, event.code ?? null);
+  /** Each goes to the session that it names: what one session costs does not grow with the others. */
+  #dispatchToSession(event: WebTransportEvent): void {
+    const session = 'sessionId' in event ? this.#sessions.get(event.sessionId) : undefined;
+    if (session === undefined) return;
+    switch (event.type) {
+      case 'streamOpened':
+        session.streamOpened(event.streamId, event.direction);
+        break;
+      case 'streamReadable':
+        session.streamReadable(event.streamId);
+        break;
+      case 'streamWritable':
+        session.streamWritable(event.streamId);
+        break;
+      case 'streamFinished':
+        session.streamFinished(event.streamId);
+        break;
+      case 'streamReset':
+        session.streamReset(event.streamId, event.code ?? null);
+        break;
+      case 'streamStopped':
+        session.streamStopped(event.streamId, event.code ?? null);
+        break;
+      case 'datagram':
+        session.datagram(event.data);
+        break;
+      case 'sessionDraining':
+        session.drainingReceived();
     }
   }
 
@@ -151,11 +176,14 @@ export class WebTransportHost {
       remoteAddress: this.#quic.path.remote,
     };
     let decision: SessionDecision;
+    this.#deciding += 1;
+    this.#onUse();
     try {
       decision = await this.#handlers.decide(request);
     } catch {
       decision = { refuse: 500 };
     }
+    this.#deciding -= 1;
     if (this.#quic.closed) return;
     if ('refuse' in decision) this.#machine.rejectSession(event.sessionId, decision.refuse);
     else if (this.#machine.acceptSession(event.sessionId, [], decision.protocol)) {
@@ -166,6 +194,7 @@ export class WebTransportHost {
       this.#sessions.set(event.sessionId, session);
       decision.accept(session);
     }
+    this.#onUse();
     this.#pollAfterDecision();
   }
 
@@ -183,9 +212,11 @@ export class WebTransportHost {
     if (event.clean) session.end({ closeCode: event.code, reason: event.reason });
     else session.end(new Error(event.reason || 'the session was lost'));
     this.#goAwayWhenIdle();
+    this.#onUse();
   }
 
   #answer(event: EventOf<'request'>): void {
+    this.#onUse();
     const { status, contentType, body } = this.#handlers.answer(event);
     const octets = new TextEncoder().encode(body);
     const headers: [string, string][] = [

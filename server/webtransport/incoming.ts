@@ -1,20 +1,21 @@
 import { ReadableStream, type ReadableStreamDefaultController } from 'node:stream/web';
+import { Queue } from '../../proto/wire/index.ts';
 import { MAX_CLIENT_STREAMS } from './limits.ts';
 
 /**
- * Streams that the client opened, as a `ReadableStream` of them. Those that nobody has taken yet are kept up to as many as may be
+ * Streams that the client opened, as a `ReadableStream` of them. Those that were not taken yet are kept up to as many as may be
  * open at once: a client that ends each at once would otherwise fill the memory with streams that are over.
  */
 export class IncomingStreams<Stream> {
   readonly readable: ReadableStream<Stream>;
   readonly #refuse: (stream: Stream) => void;
-  readonly #untaken: Stream[] = [];
+  readonly #untaken = new Queue<Stream>();
   #controller!: ReadableStreamDefaultController<Stream>;
   /** A read waits. */
   #wanted = false;
   #over = false;
 
-  /** @param refuse turns a stream away that nobody will take. */
+  /** @param refuse turns a stream away that will not be taken. */
   constructor(refuse: (stream: Stream) => void) {
     this.#refuse = refuse;
     this.readable = new ReadableStream<Stream>(
@@ -29,7 +30,8 @@ export class IncomingStreams<Stream> {
         },
         cancel: () => {
           this.#over = true;
-          for (const stream of this.#untaken.splice(0)) refuse(stream);
+          this.#untaken.forEach(refuse);
+          this.#untaken.clear();
         },
       },
       { highWaterMark: 0 },
@@ -49,7 +51,7 @@ export class IncomingStreams<Stream> {
   end(error: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#untaken.length = 0;
+    this.#untaken.clear();
     if (error) this.#controller.error(error);
     else this.#controller.close();
   }

@@ -11,12 +11,14 @@ import {
   type WebTransportSession,
 } from './types.ts';
 
-/** Datagrams that wait for a slow reader; newer ones are dropped, as UDP would. */
-const DATAGRAM_QUEUE = 256;
-/** Datagrams that are kept until somebody asks for them the first time. */
-const EARLY_DATAGRAMS = 16;
+/** What datagrams that wait for a slow reader may cost, in octets; newer ones are dropped, as UDP would. */
+const DATAGRAM_QUEUE_OCTETS = 256 * 1024;
+/** What each of them costs at least, in octets: a queue of empty ones is bounded too. */
+const DATAGRAM_COST_OCTETS = 1024;
+/** What may wait until datagrams are asked for the first time, in octets of the same reckoning. */
+const EARLY_DATAGRAM_OCTETS = 64 * 1024;
 
-/** Tells the client at once that nobody takes a stream, instead of letting it fill its window. */
+/** Tells the client at once that a stream is not taken, instead of letting it fill its window. */
 const NO_READER = new StreamError(0, 'no reader');
 /** The client had ended the stream already: there is nothing to turn away. */
 const isOver = () => {};
@@ -31,6 +33,8 @@ interface Waiting {
 export class Session implements WebTransportSession {
   readonly request: SessionRequest;
   readonly protocol: string;
+  readonly ready: Promise<void> = Promise.resolve();
+  readonly draining: Promise<void>;
   readonly closed: Promise<CloseInfo>;
   readonly id: number;
 
@@ -50,7 +54,9 @@ export class Session implements WebTransportSession {
   #datagrams: WebTransportSession['datagrams'] | undefined;
   #incomingDatagrams: ReadableStreamDefaultController<Uint8Array> | undefined;
   #earlyDatagrams: Uint8Array[] = [];
+  #earlyOctets = 0;
   #settleClosed!: { resolve: (info: CloseInfo) => void; reject: (error: Error) => void };
+  #settleDraining!: () => void;
   #ended = false;
 
   constructor(
@@ -65,10 +71,13 @@ export class Session implements WebTransportSession {
     this.protocol = protocol;
     this.#quic = quic;
     this.#owner = { ...owner, forget: (streamId, half) => this.#forget(streamId, half) };
+    this.draining = new Promise((resolve) => {
+      this.#settleDraining = resolve;
+    });
     this.closed = new Promise((resolve, reject) => {
       this.#settleClosed = { resolve, reject };
     });
-    this.closed.catch(() => {}); // whoever does not look at `closed` need not know
+    this.closed.catch(() => {}); // not to look at `closed` is no unhandled rejection
   }
 
   get incomingBidirectionalStreams(): ReadableStream<BidirectionalStream> {
@@ -182,8 +191,16 @@ export class Session implements WebTransportSession {
     if (this.#ended) return;
     const incoming = this.#incomingDatagrams;
     if (incoming !== undefined) {
-      if ((incoming.desiredSize ?? 0) > 0) incoming.enqueue(data);
-    } else if (this.#earlyDatagrams.length < EARLY_DATAGRAMS) this.#earlyDatagrams.push(data);
+      if ((incoming.desiredSize ?? 0) >= costOf(data)) incoming.enqueue(data);
+    } else if (this.#earlyOctets + costOf(data) <= EARLY_DATAGRAM_OCTETS) {
+      this.#earlyDatagrams.push(data);
+      this.#earlyOctets += costOf(data);
+    }
+  }
+
+  /** The client asked to wind the session up. */
+  drainingReceived(): void {
+    this.#settleDraining();
   }
 
   networkChanged(change: NetworkChange): void {
@@ -233,7 +250,7 @@ export class Session implements WebTransportSession {
           this.#incomingDatagrams = controller;
         },
       },
-      { highWaterMark: DATAGRAM_QUEUE },
+      { highWaterMark: DATAGRAM_QUEUE_OCTETS, size: costOf },
     );
     const writable = new WritableStream<Uint8Array>({
       write: (data) => {
@@ -249,6 +266,11 @@ export class Session implements WebTransportSession {
       },
     };
   }
+}
+
+/** What a datagram that waits counts for, in octets. */
+function costOf(datagram: Uint8Array): number {
+  return Math.max(datagram.length, DATAGRAM_COST_OCTETS);
 }
 
 function withCode(code: number | null): string {

@@ -68,6 +68,13 @@ export interface WebTransportSession {
     readonly writable: WritableStream<Uint8Array>;
     readonly maxDatagramSize: number;
   };
+  /** Fulfils when the session may be used: on a server it may from the start, since `accept` gave it. Rejects when it ended before. */
+  readonly ready: Promise<void>;
+  /**
+   * Fulfils when the client asks to wind the session up (WT_DRAIN_SESSION, or GOAWAY on its connection); it goes on working. A
+   * session that ends without being asked leaves it pending.
+   */
+  readonly draining: Promise<void>;
   /** Fulfils on a clean close by either side, rejects when the connection was lost. */
   readonly closed: Promise<CloseInfo>;
   close(info?: Partial<CloseInfo>): void;

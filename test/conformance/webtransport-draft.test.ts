@@ -118,7 +118,9 @@ describe('data streams', () => {
     run();
     client.quic.writeStream(id, Uint8Array.of(0x40, 0x41, sessionId), true);
     run();
-    expect(eventsOf(server, 'streamStopped')).toEqual([{ type: 'streamStopped', streamId: id, code: 7 }]);
+    expect(eventsOf(server, 'streamStopped')).toEqual([
+      { type: 'streamStopped', sessionId, streamId: id, code: 7 },
+    ]);
     server.connection.readStream(id);
     expect(server.connection.streamCount).toBe(0);
   });

@@ -82,6 +82,8 @@ export class MemorySession implements WebTransportSession {
     remoteAddress: { host: '127.0.0.1', port: 1 },
   };
   readonly datagrams = { ...pipe(), maxDatagramSize: 1200 };
+  readonly ready = Promise.resolve();
+  readonly draining: Promise<void>;
   readonly closed: Promise<CloseInfo>;
   peer!: MemorySession;
   drained = 0;
@@ -95,7 +97,12 @@ export class MemorySession implements WebTransportSession {
   #settle!: { resolve: (info: CloseInfo) => void; reject: (error: Error) => void };
   #over = false;
 
+  #settleDraining!: () => void;
+
   constructor() {
+    this.draining = new Promise((resolve) => {
+      this.#settleDraining = resolve;
+    });
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -137,6 +144,7 @@ export class MemorySession implements WebTransportSession {
 
   drain(): void {
     this.drained += 1;
+    this.peer.#settleDraining();
   }
 
   stats(): QuicStats {

@@ -1,3 +1,4 @@
+import { Queue } from '../../wire/index.ts';
 import type { Field } from '../fields.ts';
 
 /** Octets that an entry counts for beside its name and value (RFC 9204 §3.2.1). */
@@ -16,7 +17,7 @@ export class DynamicTable {
   sizeOctets = 0;
   /** Entries inserted so far, evicted ones included. */
   insertCount = 0;
-  readonly #entries: Field[] = [];
+  readonly #entries = new Queue<Field>();
 
   constructor(maxCapacity: number) {
     this.maxCapacity = maxCapacity;
@@ -47,7 +48,8 @@ export class DynamicTable {
   }
 
   at(absoluteIndex: number): Field | undefined {
-    return this.#entries[absoluteIndex - (this.insertCount - this.#entries.length)];
+    const index = absoluteIndex - (this.insertCount - this.#entries.length);
+    return index < 0 ? undefined : this.#entries.at(index);
   }
 
   #evict(incomingOctets: number): void {

@@ -1,10 +1,11 @@
+import { Queue } from '../../wire/index.ts';
 import type { QuicEvent } from '../events.ts';
 import type { StreamSet } from '../streams/index.ts';
 import { DatagramQueue } from './send/datagrams.ts';
 
 /** Orders what a connection tells its owner: its own news, then streams, then datagrams, `closed` last of all. */
 export class EventQueue {
-  readonly #own: QuicEvent[] = [];
+  readonly #own = new Queue<QuicEvent>();
   readonly #datagrams: DatagramQueue;
   #closed: QuicEvent | undefined;
   #finished = false;

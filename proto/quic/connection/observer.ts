@@ -25,7 +25,8 @@ export type DropReason =
   | 'wrong-address'
   | 'connection-closed'
   | 'not-accepting'
-  | 'limit';
+  | 'limit'
+  | 'address-limit';
 
 /** A connection as it begins. */
 export interface ObservedConnection {

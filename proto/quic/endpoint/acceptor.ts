@@ -1,5 +1,5 @@
 import { hkdfExpandLabel } from '../../tls/index.ts';
-import { equalOctets, Writer } from '../../wire/index.ts';
+import { equalOctets, networkOf, Writer } from '../../wire/index.ts';
 import { ConnectionKeys } from '../connection/handshake/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
@@ -13,6 +13,7 @@ import {
   writeLongHeader,
 } from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
+import type { AddressLoad } from './address-load.ts';
 import type { ServerOptions } from './options.ts';
 
 /** A Retry token is used at once; one round trip on the worst line is well below this. */
@@ -21,11 +22,14 @@ const RETRY_TOKEN_LIFETIME_MS = 10_000;
 const MIN_INITIAL_DESTINATION_OCTETS = 8;
 const TOKEN_KEY_OCTETS = 32;
 const DEFAULT_MAX_HALF_OPEN = 256;
+const DEFAULT_MAX_HALF_OPEN_PER_ADDRESS = 64;
 const DEFAULT_MAX_CONNECTIONS = 10_000;
 
 export interface Load {
+  /** Connections that are not closing. */
   readonly connections: number;
   readonly halfOpen: number;
+  readonly addresses: AddressLoad;
 }
 
 /** What to do with a packet that belongs to no connection and may begin one. */
@@ -36,6 +40,8 @@ export type AcceptDecision =
   | { readonly type: 'refuse'; readonly reason: DropReason; readonly packet: Uint8Array }
   | {
       readonly type: 'accept';
+      /** The client has proved its address. */
+      readonly proven: boolean;
       readonly keys: ConnectionKeys;
       readonly originalDestination: Uint8Array;
       readonly retrySourceId: Uint8Array | undefined;
@@ -43,12 +49,18 @@ export type AcceptDecision =
 
 const drop = (reason: DropReason): AcceptDecision => ({ type: 'drop', reason });
 
-/** Decides about newcomers (RFC 9000 §8.1, §14.1). It keeps nothing of them: a Retry token remembers for it. */
+/**
+ * Decides about newcomers (RFC 9000 §8.1, §14.1). It keeps nothing of them: a Retry token remembers for it. A limit refuses only
+ * those that have proved their address: a client that forges addresses costs others a round trip at most, and no place.
+ */
 export class Acceptor {
   readonly #options: ServerOptions;
   readonly #random: RandomSource;
   readonly #tokens: TokenCodec;
   readonly #newConnectionId: () => Uint8Array;
+  /** Handshakes that may begin now without a proof. */
+  #unprovenCredit = Number.POSITIVE_INFINITY;
+  #creditAt = 0;
 
   /** `clusterKey`: shared with those that may be brought Retry tokens of ours, this very process after a restart among them. */
   constructor(
@@ -66,7 +78,6 @@ export class Acceptor {
 
   decide(datagram: Datagram, packet: LongPacket, load: Load, now: number): AcceptDecision {
     if (datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS) return drop('small-initial');
-    if (load.connections >= (this.#options.maxConnections ?? DEFAULT_MAX_CONNECTIONS)) return drop('limit');
     const { destinationConnectionId: destination, token } = packet;
     const proof =
       token.length === 0
@@ -82,23 +93,66 @@ export class Acceptor {
       if (!equalOctets(proof.retrySourceConnectionId, destination)) return refuseToken(datagram.data, packet);
       const keys = authenticKeys(datagram.data, packet);
       if (keys === undefined) return drop('undecryptable');
+      const limit = this.#limitReached(datagram, load);
+      if (limit !== undefined)
+        return { type: 'refuse', reason: limit, packet: refusal(keys, packet, TOO_MANY) };
       return {
         type: 'accept',
+        proven: true,
         keys,
         originalDestination: proof.originalDestinationConnectionId.slice(),
         retrySourceId: proof.retrySourceConnectionId.slice(),
       };
     }
     if (destination.length < MIN_INITIAL_DESTINATION_OCTETS) return drop('malformed-header');
-    if (this.#wantsRetry(datagram, load)) return this.#retry(datagram, packet, now);
+    if (this.#wantsRetry(datagram, load, now)) return this.#retry(datagram, packet, now);
     const keys = authenticKeys(datagram.data, packet);
     if (keys === undefined) return drop('undecryptable');
-    return { type: 'accept', keys, originalDestination: destination.slice(), retrySourceId: undefined };
+    this.#unprovenCredit -= 1;
+    return {
+      type: 'accept',
+      proven: false,
+      keys,
+      originalDestination: destination.slice(),
+      retrySourceId: undefined,
+    };
   }
 
-  #wantsRetry(datagram: Datagram, load: Load): boolean {
-    const { requireRetry, maxHalfOpen = DEFAULT_MAX_HALF_OPEN } = this.#options;
-    return load.halfOpen >= maxHalfOpen || (requireRetry?.(datagram.path.remote, load.halfOpen) ?? false);
+  /** The limit that refuses this client, which has proved its address; the owner may make room instead. */
+  #limitReached(datagram: Datagram, load: Load): DropReason | undefined {
+    const { maxConnections = DEFAULT_MAX_CONNECTIONS, maxConnectionsPerAddress, makeRoom } = this.#options;
+    const { remote } = datagram.path;
+    const ofAddress = load.addresses.of(networkOf(remote.host)).proven;
+    if (ofAddress >= (maxConnectionsPerAddress ?? Number.POSITIVE_INFINITY))
+      return makeRoom?.('address', remote) ? undefined : 'address-limit';
+    if (load.connections >= maxConnections && !makeRoom?.('total', remote)) return 'limit';
+    return undefined;
+  }
+
+  /** Whether this client must prove its address before it costs a handshake, which takes some fifty times what a Retry does. */
+  #wantsRetry(datagram: Datagram, load: Load, now: number): boolean {
+    const {
+      requireRetry,
+      maxHalfOpen = DEFAULT_MAX_HALF_OPEN,
+      maxHalfOpenPerAddress = DEFAULT_MAX_HALF_OPEN_PER_ADDRESS,
+      maxConnections = DEFAULT_MAX_CONNECTIONS,
+      maxConnectionsPerAddress = Number.POSITIVE_INFINITY,
+    } = this.#options;
+    const { remote } = datagram.path;
+    this.#earnCredit(now);
+    if (load.halfOpen >= maxHalfOpen || this.#unprovenCredit < 1 || load.connections >= maxConnections)
+      return true;
+    const { proven, unproven } = load.addresses.of(networkOf(remote.host));
+    if (unproven >= maxHalfOpenPerAddress || proven >= maxConnectionsPerAddress) return true;
+    return requireRetry?.(remote, load.halfOpen) ?? false;
+  }
+
+  #earnCredit(now: number): void {
+    const { unprovenPerSecond } = this.#options;
+    if (unprovenPerSecond === undefined) return;
+    const earned = (Math.max(0, now - this.#creditAt) * unprovenPerSecond) / 1000;
+    this.#unprovenCredit = Math.min(unprovenPerSecond / 2, this.#unprovenCredit + earned);
+    this.#creditAt = now;
   }
 
   #retry(datagram: Datagram, packet: LongPacket, now: number): AcceptDecision {
@@ -133,13 +187,27 @@ function authenticKeys(data: Uint8Array, packet: LongPacket): ConnectionKeys | u
   }
 }
 
+/** How a connection that is not begun is closed. */
+interface Refusal {
+  readonly code: number;
+  readonly reason: string;
+}
+
+const BAD_TOKEN: Refusal = { code: TransportErrorCode.INVALID_TOKEN, reason: 'invalid Retry token' };
+const TOO_MANY: Refusal = { code: TransportErrorCode.CONNECTION_REFUSED, reason: 'too many connections' };
+
 /**
  * Closes at once what a bad Retry token would begin: the client takes no other Retry, so silence would cost it its whole
- * handshake timeout (RFC 9000 §8.1.2). There is no state for it, and so no closing period.
+ * handshake timeout (RFC 9000 §8.1.2).
  */
 function refuseToken(data: Uint8Array, packet: LongPacket): AcceptDecision {
   const keys = authenticKeys(data, packet);
   if (keys === undefined) return drop('undecryptable');
+  return { type: 'refuse', reason: 'bad-token', packet: refusal(keys, packet, BAD_TOKEN) };
+}
+
+/** CONNECTION_CLOSE in answer to a first packet. There is no state for it, and so no closing period. */
+function refusal(keys: ConnectionKeys, packet: LongPacket, { code, reason }: Refusal): Uint8Array {
   const header = {
     type: 'initial',
     destinationConnectionId: packet.sourceConnectionId,
@@ -147,11 +215,10 @@ function refuseToken(data: Uint8Array, packet: LongPacket): AcceptDecision {
   } as const;
   const writer = new Writer(new Uint8Array(MAX_REFUSAL_OCTETS));
   const packetNumberAt = writeLongHeader(writer, header, 0, 1);
-  const code = TransportErrorCode.INVALID_TOKEN;
-  writeConnectionClose(writer, { application: false, code, frameType: 0, reason: 'invalid Retry token' });
+  writeConnectionClose(writer, { application: false, code, frameType: 0, reason });
   finishPacket(writer, keys.initial!.send, 0, packetNumberAt, 1, 0);
-  return { type: 'refuse', reason: 'bad-token', packet: writer.finish() };
+  return writer.finish();
 }
 
 /** Two CIDs of 20 octets, the rest of a long header, CONNECTION_CLOSE with its reason, a tag: below a tenth of what it answers. */
-const MAX_REFUSAL_OCTETS = 110;
+const MAX_REFUSAL_OCTETS = 112;

@@ -1,3 +1,4 @@
+import { Queue } from '../../wire/index.ts';
 import type { TransportConfig } from '../connection/config.ts';
 import { QuicConnection } from '../connection/connection.ts';
 import { createClient, createServer, transportConfig } from '../connection/create.ts';
@@ -15,12 +16,12 @@ import {
 } from '../packet/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
 import { type AcceptDecision, Acceptor } from './acceptor.ts';
+import { AddressLoad } from './address-load.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
 import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } from './options.ts';
 import { StatelessSender } from './stateless.ts';
-import { WorkQueue } from './work-queue.ts';
 
 const FIXED_BIT = 0x40;
 const UNKNOWN_ADDRESS: Address = Object.freeze({ host: '0.0.0.0', port: 0 });
@@ -43,13 +44,16 @@ export class QuicEndpoint {
   readonly #stateless: StatelessSender;
   readonly #deadlines = new DeadlineHeap<ConnectionEntry>();
   readonly #entries = new Set<ConnectionEntry>();
-  readonly #toSend = new WorkQueue<ConnectionEntry>();
-  readonly #toPoll = new WorkQueue<ConnectionEntry>();
-  readonly #incoming = new WorkQueue<QuicConnection>();
+  readonly #toSend = new Queue<ConnectionEntry>();
+  readonly #toPoll = new Queue<ConnectionEntry>();
+  readonly #incoming = new Queue<QuicConnection>();
   readonly #slab = new DatagramSlab();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
+  readonly #addresses = new AddressLoad();
   #halfOpen = 0;
+  /** Entries that are closing: they keep no newcomer out. */
+  #closing = 0;
   #datagramsReceived = 0;
   #datagramsSent = 0;
   #accepted = 0;
@@ -223,7 +227,11 @@ export class QuicEndpoint {
   }
 
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
-    const load = { connections: this.#entries.size, halfOpen: this.#halfOpen };
+    const load = {
+      connections: this.#entries.size - this.#closing,
+      halfOpen: this.#halfOpen,
+      addresses: this.#addresses,
+    };
     const decision = acceptor.decide(datagram, packet, load, now);
     if (decision.type === 'refuse') this.#stateless.refuse(datagram, decision.packet);
     if (decision.type === 'drop' || decision.type === 'refuse') {
@@ -265,6 +273,7 @@ export class QuicEndpoint {
     entry.initialDestination = packet.destinationConnectionId.slice();
     this.#table.add(entry.initialDestination, entry);
     entry.halfOpen = true;
+    entry.counted = this.#addresses.add(datagram.path.remote.host, decision.proven);
     this.#halfOpen += 1;
     this.#accepted += 1;
     this.#incoming.push(this.#adopt(entry, state));
@@ -274,6 +283,17 @@ export class QuicEndpoint {
   #onHandshakeDone(entry: ConnectionEntry): void {
     if (entry.halfOpen) this.#halfOpen -= 1;
     entry.halfOpen = false;
+    if (entry.counted !== undefined) this.#addresses.prove(entry.counted);
+  }
+
+  /** A connection has ended: it stays for its closing period (RFC 9000 §10.2), but takes no newcomer's place. */
+  #onClosed(entry: ConnectionEntry): void {
+    this.#onHandshakeDone(entry);
+    if (entry.counted === undefined) return;
+    this.#addresses.remove(entry.counted);
+    entry.counted = undefined;
+    this.#closing += 1;
+    entry.closing = true;
   }
 
   /** The next datagram for the socket, `undefined` when there is none now. Connections take turns. */
@@ -303,7 +323,8 @@ export class QuicEndpoint {
       return;
     }
     this.#deadlines.remove(entry);
-    this.#onHandshakeDone(entry);
+    this.#onClosed(entry);
+    if (entry.closing) this.#closing -= 1;
     if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
     this.#entries.delete(entry);
   }
@@ -340,8 +361,9 @@ export class QuicEndpoint {
   poll(): EndpointEvent | undefined {
     const connection = this.#incoming.shift();
     if (connection !== undefined) return { type: 'incoming', connection };
-    for (let entry = this.#toPoll.first; entry !== undefined; entry = this.#toPoll.first) {
+    for (let entry = this.#toPoll.peek(); entry !== undefined; entry = this.#toPoll.peek()) {
       const event = entry.connection.poll();
+      if (event?.type === 'closed') this.#onClosed(entry);
       if (event !== undefined) return { type: 'event', connection: entry.connection, event };
       entry.inPollQueue = false;
       this.#toPoll.shift();

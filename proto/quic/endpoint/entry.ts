@@ -1,6 +1,7 @@
 import type { QuicConnection } from '../connection/connection.ts';
 import type { ConnectionIdRegistry } from '../connection/ids/local-connection-ids.ts';
 import type { ResetTokenWatch } from '../connection/ids/remote-connection-ids.ts';
+import type { Counted } from './address-load.ts';
 import type { Scheduled } from './deadline-heap.ts';
 
 /** What an entry needs of its endpoint. */
@@ -22,6 +23,10 @@ export class ConnectionEntry implements Scheduled, ConnectionIdRegistry, ResetTo
   inPollQueue = false;
   /** Taken from a client whose handshake is not done. */
   halfOpen = false;
+  /** Its place in the counts by address, while it is a client's and open. */
+  counted: Counted | undefined;
+  /** It has ended and waits for its closing period. */
+  closing = false;
   /**
    * The CID that a client made up for its first packets. It leads here until the end, so that a late copy of such a
    * packet makes no second connection.

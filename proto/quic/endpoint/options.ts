@@ -33,8 +33,22 @@ export interface ServerOptions {
   readonly requireRetry?: (remote: Address, halfOpen: number) => boolean;
   /** Connections whose handshake is not done, beyond which newcomers get a Retry. Default 256. */
   readonly maxHalfOpen?: number;
+  /**
+   * Handshakes in a second that may begin before their client has proved its address; beyond it newcomers get a Retry, which
+   * costs a fiftieth. Half of them may come at once. Default: no bound.
+   */
+  readonly unprovenPerSecond?: number;
+  /** Connections of one network (an IPv4 address, an IPv6 /64), beyond which its newcomers are refused. Default: no bound. */
+  readonly maxConnectionsPerAddress?: number;
+  /** Half-open ones of one network with no address proved, beyond which its newcomers get a Retry. Default 64. */
+  readonly maxHalfOpenPerAddress?: number;
   /** Connections of all kinds, beyond which newcomers are refused. Default 10 000. */
   readonly maxConnections?: number;
+  /**
+   * Asked when a limit would refuse a newcomer that has proved its address: whether the owner has closed a connection for it, of the
+   * same network (`address`) or any (`total`). Default: no.
+   */
+  readonly makeRoom?: (limit: 'address' | 'total', remote: Address) => boolean;
   /**
    * Where clients are asked to go after the handshake (RFC 9000 §9.6): an address of this very process, past anycast and
    * forwarders. Its socket must feed this endpoint.

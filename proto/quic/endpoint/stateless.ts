@@ -1,9 +1,9 @@
+import { Queue } from '../../wire/index.ts';
 import { buildStatelessReset, buildVersionNegotiation, VERSION_1 } from '../packet/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
-import { WorkQueue } from './work-queue.ts';
 
-/** Stateless answers that wait to be sent; beyond it they are not made. */
-const MAX_WAITING = 256;
+/** Stateless answers (some 150 octets) that wait to be sent; beyond it they are not made. Those of 200 ms of a flood fit. */
+const MAX_WAITING = 1024;
 /** Stateless Resets at a burst, and per second: enough for all callers of a dead backend, too few to be of use to an attacker. */
 const RESET_BURST = 1000;
 const RESETS_PER_SECOND = 1000;
@@ -11,7 +11,7 @@ const RESETS_PER_SECOND = 1000;
 /** Answers that need no connection: Version Negotiation, Retry, a refusal, Stateless Reset. */
 export class StatelessSender {
   readonly #random: RandomSource;
-  readonly #waiting = new WorkQueue<Datagram>();
+  readonly #waiting = new Queue<Datagram>();
   #resetCredit = RESET_BURST;
   #creditAt = 0;
   versionNegotiations = 0;

@@ -1,4 +1,4 @@
-import type { Writer } from '../../wire/index.ts';
+import { Queue, type Writer } from '../../wire/index.ts';
 import {
   writeDataBlocked,
   writeMaxData,
@@ -12,7 +12,6 @@ import {
 } from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
 import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
-import { Queue } from './queue.ts';
 import { hasRoom } from './room.ts';
 import type { SendStream } from './send-stream.ts';
 import { Control, type Stream } from './stream.ts';

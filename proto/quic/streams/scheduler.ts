@@ -1,4 +1,4 @@
-import { Queue } from './queue.ts';
+import { Queue } from '../../wire/index.ts';
 import type { Stream } from './stream.ts';
 
 interface Level {
@@ -33,7 +33,7 @@ export class Scheduler {
     const level = this.#levels[0];
     const stream = level?.queue.shift();
     if (stream) stream.queuedAt = undefined;
-    if (level?.queue.size === 0) this.#levels.shift();
+    if (level?.queue.isEmpty) this.#levels.shift();
   }
 
   remove(stream: Stream): void {
@@ -43,6 +43,6 @@ export class Scheduler {
     const level = this.#levels[at];
     if (!level) return;
     level.queue.remove(stream);
-    if (level.queue.size === 0) this.#levels.splice(at, 1);
+    if (level.queue.isEmpty) this.#levels.splice(at, 1);
   }
 }

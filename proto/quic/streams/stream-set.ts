@@ -1,11 +1,10 @@
-import type { Writer } from '../../wire/index.ts';
+import { Queue, type Writer } from '../../wire/index.ts';
 import type { QuicEvent } from '../events.ts';
 import { FrameType } from '../frames/index.ts';
 import type { StreamDirection } from '../types.ts';
 import { ControlWriter } from './control-writer.ts';
 import { ConnectionFlow } from './flow.ts';
 import { Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
-import { Queue } from './queue.ts';
 import type { StreamRead } from './recv-stream.ts';
 import { Scheduler } from './scheduler.ts';
 import { Control, type Stream } from './stream.ts';

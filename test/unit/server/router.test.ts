@@ -118,3 +118,26 @@ describe('origins', () => {
     ).toHaveLength(2);
   });
 });
+
+describe('/healthz', () => {
+  const health = (made: SessionRouter) => {
+    const { status, body } = made.health();
+    return { ...(JSON.parse(body) as { status: string; reason?: string }), code: status };
+  };
+
+  it('says 503 and why when newcomers are not taken, and 200 again when they are', () => {
+    const made = router({ maxSessions: 2, maxConnections: 7 });
+    expect(health(made)).toMatchObject({ code: 200, status: 'ok' });
+    made.connectionsFull = true;
+    expect(made.full).toBe(true);
+    expect(health(made)).toMatchObject({ code: 503, status: 'full' });
+    expect(health(made).reason).toMatch(/^All 7 connections are in use .*\.$/);
+    made.connectionsFull = false;
+    expect(health(made)).toMatchObject({ code: 200, status: 'ok' });
+    outcomes(made, ['192.0.2.1', '192.0.2.2']);
+    expect(health(made)).toMatchObject({ code: 503, status: 'full' });
+    expect(health(made).reason).toMatch(/^All 2 sessions are in use .*\.$/);
+    made.draining = true;
+    expect(health(made)).toMatchObject({ code: 503, status: 'draining' });
+  });
+});

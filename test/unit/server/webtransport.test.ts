@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Path } from '../../../proto/quic/index.ts';
 import { STREAM_SIGNALS } from '../../../proto/webtransport/codes.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../proto/webtransport/index.ts';
-import { encodeVarint } from '../../../proto/wire/index.ts';
+import { concat, encodeVarint } from '../../../proto/wire/index.ts';
 import {
   type SessionDecision,
   type SessionRequest,
@@ -326,6 +326,54 @@ describe('a session shaped as the W3C does', () => {
     await session.datagrams.writable.getWriter().write(octets('down'));
     await world.settle();
     expect(text(world.event('datagram')!.data)).toBe('down');
+  });
+
+  it.each([
+    ['empty ones', 0, 256],
+    ['of the largest size', 65_527, 4],
+  ])('keeps no more datagrams for a slow reader than 256 KiB are worth: %s', async (_name, size, most) => {
+    const { world, session, id } = await openSession();
+    const { readable } = session.datagrams;
+    const data = concat([encodeVarint(id / 4), new Uint8Array(size)]);
+    for (let i = 0; i < 2000; i++) world.host.handle({ type: 'datagram', data });
+    world.client.closeSession(id);
+    await world.settle();
+    let kept = 0;
+    for await (const _datagram of readable) kept += 1;
+    expect(kept).toBe(most);
+  });
+
+  it.each([
+    ['empty ones', 0, 64],
+    ['of the largest size', 65_527, 1],
+  ])('keeps few datagrams until they are asked for: %s', async (_name, size, most) => {
+    const { world, session, id } = await openSession();
+    const data = concat([encodeVarint(id / 4), new Uint8Array(size)]);
+    for (let i = 0; i < 2000; i++) world.host.handle({ type: 'datagram', data });
+    const { readable } = session.datagrams;
+    world.client.closeSession(id);
+    await world.settle();
+    let kept = 0;
+    for await (const _datagram of readable) kept += 1;
+    expect(kept).toBe(most);
+  });
+
+  it('is ready from the start, and draining once the client says so, whichever way', async () => {
+    for (const say of ['capsule', 'goAway'] as const) {
+      const { world, session, id } = await openSession();
+      await session.ready;
+      let draining = false;
+      void session.draining.then(() => {
+        draining = true;
+      });
+      await world.settle();
+      expect(draining).toBe(false);
+      if (say === 'capsule') world.client.drainSession(id);
+      else world.client.goAway();
+      await world.settle();
+      expect(draining).toBe(true);
+      expect(await session.createUnidirectionalStream()).toBeDefined();
+    }
   });
 
   it('tells the client to finish when it drains', async () => {

@@ -145,7 +145,9 @@ test('a reset by the protocol itself carries no application code (draft §4.4)',
   run();
   client.quic.resetStream(id, 0x170d_7b68);
   run();
-  expect(eventsOf(server, 'streamReset')).toEqual([{ type: 'streamReset', streamId: id, code: undefined }]);
+  expect(eventsOf(server, 'streamReset')).toEqual([
+    { type: 'streamReset', sessionId, streamId: id, code: undefined },
+  ]);
 });
 
 test('a capsule of WebTransport over HTTP/2 ends the session (draft §5.4)', () => {

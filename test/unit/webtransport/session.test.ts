@@ -118,9 +118,11 @@ for (const octetsPerEvent of [undefined, 1]) {
       client.connection.resetStream(id, 30);
       client.connection.stopSending(id, 0xffff_ffff);
       run();
-      expect(eventsOf(server, 'streamReset')).toEqual([{ type: 'streamReset', streamId: id, code: 30 }]);
+      expect(eventsOf(server, 'streamReset')).toEqual([
+        { type: 'streamReset', sessionId, streamId: id, code: 30 },
+      ]);
       expect(eventsOf(server, 'streamStopped')).toEqual([
-        { type: 'streamStopped', streamId: id, code: 0xffff_ffff },
+        { type: 'streamStopped', sessionId, streamId: id, code: 0xffff_ffff },
       ]);
     });
 
@@ -317,4 +319,27 @@ test('a server without WebTransport is told apart from one that refuses', () => 
       client.handleEvent(event);
   }
   expect(eventsOf(client, 'sessionRejected')).toMatchObject([{ sessionId: id, status: 0 }]);
+});
+
+test('each event of a stream names the session that it is of', () => {
+  const { client, server, run } = makePair({ maxSessions: 2 });
+  const sessions = ['/a', '/b'].map((path) =>
+    client.connection.connectSession({ authority: 'localhost', path }),
+  );
+  run();
+  for (const sessionId of sessions) server.connection.acceptSession(sessionId);
+  run();
+  const streams = sessions.map(
+    (sessionId) => client.connection.openStream(sessionId, 'bidirectional') as number,
+  );
+  for (const streamId of streams) client.connection.writeStream(streamId, text('x'));
+  run();
+  for (const streamId of streams) client.connection.stopSending(streamId, 1);
+  for (const streamId of streams) client.connection.resetStream(streamId, 1);
+  run();
+  for (const type of ['streamOpened', 'streamReadable', 'streamStopped', 'streamReset'] as const)
+    expect(eventsOf(server, type).map(({ sessionId, streamId }) => [sessionId, streamId])).toEqual([
+      [sessions[0], streams[0]],
+      [sessions[1], streams[1]],
+    ]);
 });
