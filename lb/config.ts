@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { type ClusterConfig, faultSentence, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { parseJson } from '../proto/wire/index.ts';
 import { type Address, isIpv6, parseAddress } from './address.ts';
 import { StartupError } from './errors.ts';
 
@@ -105,13 +106,13 @@ export function readSettings(
   flags: Partial<ForwarderConfigInput>,
 ): Partial<ForwarderConfigInput> {
   if (path === undefined) return flags;
-  let settings: unknown;
-  try {
-    settings = JSON.parse(read(path, 'configuration'));
-  } catch (error) {
-    if (error instanceof StartupError) throw error;
-    throw new StartupError(`${path}: The file is not JSON: ${(error as Error).message}.`);
+  const json = parseJson(read(path, 'configuration'));
+  if (!json.ok) {
+    throw new StartupError(
+      `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
+    );
   }
+  const settings = json.value;
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new StartupError(`${path}: The file must hold an object.`);
   }

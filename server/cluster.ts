@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
+import { FileWatch } from '../net/file-watch.ts';
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
 import type { Address } from '../proto/quic/index.ts';
 import { type ClusterConfig, parseClusterFile } from '../proto/quic-lb/index.ts';
 import { hkdfExpandLabel } from '../proto/tls/index.ts';
-import { readFileOrStop } from './config.ts';
-import { StartupError } from './errors.ts';
-import { FileWatch } from './file-watch.ts';
 
 /** What a backend takes from the cluster file about itself. */
 export interface OwnPlace {

@@ -1,23 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { Address } from '../proto/quic/index.ts';
-import { StartupError } from './errors.ts';
-
-/** `host:port` or `[host]:port` as an address; `undefined` when it is neither. */
-export function parseAddress(text: string): Address | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && isIP(host) !== 0 && port <= 65_535 ? { host, port } : undefined;
-}
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
+import { parseAddress, parseJson } from '../proto/wire/index.ts';
 
 const address = z
   .string()
   .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
   .transform((text) => parseAddress(text)!);
 
-/** Browsers send an origin without a path and in lower case: anything else would match no page, and nobody would know why. */
+/** Browsers send an origin without a path and in lower case: anything else would never match, and the log would not say why. */
 const origin = z
   .string()
   .refine(
@@ -112,25 +103,13 @@ export function parseBackendConfig(input: unknown, where: string): BackendConfig
   throw new StartupError(result.error.issues.map((issue) => `${where}: ${sentence(issue)}.`).join('\n'));
 }
 
-/** Reads a file. Throws `StartupError` that names it and says what it was for. */
-export function readFileOrStop(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'there is no such file' : (code ?? String(error));
-    throw new StartupError(`${what}: cannot read ${path}: ${why}.`);
-  }
-}
-
 /** Reads and checks a configuration file. */
 export function readBackendConfig(path: string): BackendConfig {
-  const text = readFileOrStop(path, 'backend configuration');
-  let input: unknown;
-  try {
-    input = JSON.parse(text);
-  } catch (error) {
-    throw new StartupError(`${path}: not valid JSON: ${(error as Error).message}.`);
+  const json = parseJson(readFileOrStop(path, 'backend configuration'));
+  if (!json.ok) {
+    throw new StartupError(
+      `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
+    );
   }
-  return parseBackendConfig(input, path);
+  return parseBackendConfig(json.value, path);
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
 import type { TlsCertificate } from '../proto/tls/index.ts';
-import { readFileOrStop } from './config.ts';
-import { StartupError } from './errors.ts';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 

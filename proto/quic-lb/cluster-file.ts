@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fromHex, parseAddress, toHex } from '../wire/index.ts';
+import { fromHex, parseAddress, parseJson, toHex } from '../wire/index.ts';
 import type { ServerIds } from './decoder.ts';
 import { configFaults, type QuicLbConfig } from './types.ts';
 
@@ -210,13 +210,11 @@ function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
 
 /** Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault. */
 export function parseClusterFile(text: string): ClusterFileResult {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    return { ok: false, faults: [`The file is not JSON: ${(error as Error).message}.`] };
+  const json = parseJson(text);
+  if (!json.ok) {
+    return { ok: false, faults: [`The file is not JSON: look at line ${json.line}, column ${json.column}.`] };
   }
-  const result = clusterFileSchema.safeParse(json);
+  const result = clusterFileSchema.safeParse(json.value);
   if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
   const parsed = result.data;
   const configs = parsed.quicLb.map(toConfig);

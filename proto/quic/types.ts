@@ -38,7 +38,4 @@ export function samePath(a: Path, b: Path): boolean {
   return sameAddress(a.remote, b.remote) && sameAddress(a.local, b.local);
 }
 
-/** `host:port`, with brackets around an IPv6 host. */
-export function formatAddress(address: Address): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
-}
+export { formatAddress } from '../wire/index.ts';

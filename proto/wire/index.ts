@@ -1,5 +1,14 @@
 export { WireError } from './errors.ts';
-export { formatIp, IP_OCTETS, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from './ip.ts';
+export {
+  formatAddress,
+  formatIp,
+  IP_OCTETS,
+  isIpv4Mapped,
+  parseAddress,
+  parseIp,
+  parseIpInto,
+} from './ip.ts';
+export { type JsonResult, parseJson } from './json.ts';
 export { concat, equalOctets, fromHex, toHex } from './octets.ts';
 export { Reader } from './reader.ts';
 export { encodeVarint, MAX_SAFE_VARINT, varintLength } from './varint.ts';

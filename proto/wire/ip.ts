@@ -163,6 +163,11 @@ export function formatIp(octets: Uint8Array, at = 0): string {
   return text;
 }
 
+/** `host:port`, with brackets around an IPv6 host. */
+export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 const MAX_PORT = 0xffff;
 
 /** `1.2.3.4:443` or `[2001:db8::1]:443` as host and port; `undefined` when it is neither. Names are not resolved. */

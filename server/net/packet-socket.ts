@@ -1,9 +1,9 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { isIP, isIPv6 } from 'node:net';
+import { StartupError } from '../../net/startup.ts';
 import type { Address, Datagram } from '../../proto/quic/index.ts';
 import { formatAddress } from '../../proto/quic/index.ts';
 import { decodeSpp, SPP_HEADER_OCTETS, writeSppHeader } from '../../proto/spp/index.ts';
-import { StartupError } from '../errors.ts';
 
 /** Kernel buffers of a socket: about 100 ms of a busy backend's traffic. */
 const SOCKET_BUFFER_OCTETS = 2 * 1024 * 1024;

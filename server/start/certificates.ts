@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { ensureDevelopmentCertificate, type StoredCertificate } from '../../certs/index.ts';
-import { StartupError } from '../errors.ts';
+import { StartupError } from '../../net/startup.ts';
 
 /** The certificate that browsers meet. */
 export interface ServedCertificate {

@@ -2,7 +2,7 @@ import { createReadStream, statSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
-import { StartupError } from '../errors.ts';
+import { StartupError } from '../../net/startup.ts';
 
 /** What the page is told about where to call. */
 export interface PageConfig {

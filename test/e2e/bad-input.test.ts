@@ -210,7 +210,7 @@ async function drops(): Promise<{
     cluster.backendMetricsPorts.map(async (port) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()),
   );
   const sum = (labels: Record<string, string>) =>
-    texts.reduce((total, text) => total + metric(text, 'parley_dropped', labels), 0);
+    texts.reduce((total, text) => total + metric(text, 'parley_dropped_packets_total', labels), 0);
   return {
     forwarder: metric(await cluster.forwarderMetrics(), 'parley_forwarder_dropped_packets_total', {
       from: 'client',

@@ -209,7 +209,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
-  const backends = files.backendPaths.map((path) => new Process('server/index.ts', ['--config', path]));
+  const backends = files.backendPaths.map((path) => new Process('server/main.ts', ['--config', path]));
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,

@@ -60,7 +60,7 @@ describe('cluster.json', () => {
   test('text that is not JSON is one sentence', () => {
     const result = parseClusterFile('{');
     expect(result.ok).toBe(false);
-    expect(!result.ok && result.faults[0]).toMatch(/^The file is not JSON: .*\.$/);
+    expect(!result.ok && result.faults[0]).toMatch(/^The file is not JSON: look at line \d+, column \d+\.$/);
   });
 
   const change = (edit: (file: File) => void): File => {

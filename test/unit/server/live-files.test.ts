@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDevelopmentCertificate } from '../../../certs/index.ts';
+import { FileWatch } from '../../../net/file-watch.ts';
 import { LiveForwarders } from '../../../server/cluster.ts';
-import { FileWatch } from '../../../server/file-watch.ts';
 import { LiveCertificate } from '../../../server/live-certificate.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildPage } from '../../browser/build.ts';
-import { StartupError } from '../errors.ts';
+import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate } from './certificates.ts';
 import { type LocalFiles, writeLocalFiles } from './cluster.ts';

@@ -3,13 +3,13 @@ import { statSync } from 'node:fs';
 /** How often files are looked at, in ms. A look is one system call; a watch by the kernel misses renames and network disks. */
 const INTERVAL_MS = 5_000;
 
-/** What a file was like when it was looked at; another one in its place has another inode. */
+/** What a file looked like: one that replaces it has another inode. */
 function stampOf(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 
-/** Calls back when one of some files is another than it was. Holds no process open. */
+/** Calls back when one of several files has changed or was replaced. Does not keep the process running. */
 export class FileWatch {
   readonly #paths: readonly string[];
   readonly #onChange: () => void;
