@@ -194,11 +194,7 @@ class RunningBackend implements Backend {
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
   const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
-  if (!warmUp(certificate.current)) {
-    throw new StartupError(
-      `certificate: no handshake succeeds with ${config.certificate}; it must be ECDSA P-256, RSA or Ed25519.`,
-    );
-  }
+  warmUp(certificate.current);
   const { preferredAddress } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(

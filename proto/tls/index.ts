@@ -11,4 +11,6 @@ export {
   type TlsTrust,
 } from './options.ts';
 export { TlsServer } from './server.ts';
+export { STRONG_SIGNATURES } from './trust.ts';
 export { CipherSuite, type CryptoLevel, TlsAlertError, type TlsEvent, type TlsSession } from './types.ts';
+export { type CertificateDetails, inspectCertificate } from './x509.ts';

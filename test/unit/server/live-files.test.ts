@@ -86,7 +86,7 @@ describe("a backend's certificate", () => {
     rmSync(inDirectory('cert.pem'));
     stays(/there is no such file/);
     write('both', createDevelopmentCertificate({ now: Date.now() - 20 * DAY_MS }));
-    stays(/not now/);
+    stays(/not valid now/);
     certificate.close();
   });
 });
