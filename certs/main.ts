@@ -1,4 +1,4 @@
-import { fileFault } from '../net/files.ts';
+import { folderFault } from '../net/files.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { DEFAULT_HOSTS } from './certificate.ts';
@@ -29,7 +29,7 @@ function make(directory: string, hosts: readonly string[]): StoredCertificate {
   } catch (error) {
     if (error instanceof StartupError) throw error;
     if (error instanceof RangeError) throw new StartupError(`certs: ${error.message}.`);
-    throw new StartupError(`certs: cannot write into ${directory}: ${fileFault(error)}.`);
+    throw new StartupError(`certs: cannot write into ${directory}: ${folderFault(error)}.`);
   }
 }
 

@@ -52,13 +52,9 @@ export function makeDirectory(path: string, mode = 0o777): void {
   }
 }
 
-/** Makes a folder. Throws `StartupError` that says what the folder was for. */
-export function makeDirectoryOrStop(path: string, what: string, mode?: number): void {
-  try {
-    makeDirectory(path, mode);
-  } catch (error) {
-    const why =
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no folder can be made there' : fileFault(error);
-    throw new StartupError(`${what}: cannot make the folder ${path}: ${why}.`);
-  }
+/** What the file system said of a folder that is to be made or written into, in words and without the path. */
+export function folderFault(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+    ? 'no folder can be made there'
+    : fileFault(error);
 }

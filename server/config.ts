@@ -91,8 +91,20 @@ export type BackendConfig = z.infer<typeof schema>;
 /** The configuration as it is written in a file, before defaults. */
 export type BackendConfigInput = z.input<typeof schema>;
 
+const WORDS: Readonly<Record<string, string>> = {
+  string: 'a text in quotes',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'an object',
+};
+
 function sentence(issue: z.core.$ZodIssue): string {
   const where = issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
+  if (issue.code === 'unrecognized_keys')
+    return `${where}there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
+  if (issue.code === 'invalid_type')
+    return `${where}${/received undefined$/.test(issue.message) ? 'is missing' : `must be ${WORDS[issue.expected] ?? issue.expected}`}`;
   return `${where}${issue.message}`;
 }
 

@@ -93,6 +93,11 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
   }
 }
 
+/** Also for a certificate whose keyUsage does not let it issue others, which `checkIssued` looks at. */
+function isSelfSigned(certificate: X509Certificate): boolean {
+  return certificate.issuer === certificate.subject && certificate.verify(certificate.publicKey);
+}
+
 /** The leaf and its issuers in the order in which TLS sends them, and what belongs to neither. */
 function orderChain(leaf: X509Certificate, all: readonly X509Certificate[]) {
   const chain = [leaf];
@@ -135,7 +140,7 @@ function checkLeaf(leaf: X509Certificate, path: string, nowEpochMs: number, faul
 function checkSignatures(chain: readonly X509Certificate[], path: string, faults: Faults): void {
   for (const certificate of chain) {
     const { signatureAlgorithm } = inspectCertificate(new Uint8Array(certificate.raw));
-    const isRoot = certificate !== chain[0] && isIssuedBy(certificate, certificate);
+    const isRoot = certificate !== chain[0] && isSelfSigned(certificate);
     if (!isRoot && !STRONG_SIGNATURES.includes(signatureAlgorithm))
       faults.add(
         `certificate: "${nameOf(certificate)}" in ${path} is signed with an algorithm that browsers refuse, such as SHA-1; have it issued anew.`,
@@ -158,7 +163,7 @@ function warningsOf(
     if (nowEpochMs > Date.parse(issuer.validTo))
       warnings.push(`certificate: the issuer "${nameOf(issuer)}" in ${path} ended on ${issuer.validTo}.`);
   }
-  if (issuers.length === 0 && !isIssuedBy(leaf!, leaf!))
+  if (issuers.length === 0 && !isSelfSigned(leaf!))
     warnings.push(
       `certificate: ${path} lacks the certificate of its issuer; browsers that do not know it refuse the call. Use the full chain.`,
     );

@@ -1,6 +1,6 @@
 import { createWriteStream, readdirSync, statSync, unlinkSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { fileFault, makeDirectory } from '../../net/files.ts';
+import { folderFault, makeDirectory } from '../../net/files.ts';
 import { StartupError } from '../../net/startup.ts';
 import type { ObservedConnection, QuicObserver } from '../../proto/quic/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
@@ -43,7 +43,7 @@ export class QlogDirectory {
       this.#files = existingTraces(directory);
     } catch (error) {
       throw new StartupError(
-        `qlogDirectory: cannot use ${directory}: ${fileFault(error)}; name a folder that may be written.`,
+        `qlogDirectory: cannot use ${directory}: ${folderFault(error)}; name a folder that may be written.`,
       );
     }
   }

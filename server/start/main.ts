@@ -1,153 +1,118 @@
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { buildPage } from '../../browser/build.ts';
+import { FileWatch } from '../../net/file-watch.ts';
+import { fileFault } from '../../net/files.ts';
+import { runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
-import { DevelopmentCertificate, ownCertificate } from './certificates.ts';
-import { type LocalFiles, writeLocalFiles } from './cluster.ts';
-import { holdUdpSocket } from './held-socket.ts';
-import { servePage } from './page-server.ts';
-import { type Colour, Part, paint, status } from './part.ts';
+import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
+import { writeLocalFiles } from './cluster.ts';
+import { lanAddresses, lanInstructions } from './lan.ts';
+import { type Options, readOptions, USAGE } from './options.ts';
+import { type PageConfig, serveLanPage, servePage } from './page-server.ts';
+import { paint, say, status } from './part.ts';
+import { type Parts, planParts, startParts, stopParts } from './parts.ts';
+import { checkPorts, type WantedPort } from './ports.ts';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const USAGE = `usage: npm start -- [options]
-
-  --page-port 8080        port of the demo page on http://localhost
-  --port 4433             UDP port of the forwarder
-  --backends 2            how many backends to start
-  --tunnel-port 5001      tunnel port of the first backend; the others follow
-  --realtime-port 4600    port of the local realtime service
-  --model gpt-realtime    model, when ${API_KEY_VARIABLE} is set
-  --cert FILE --key FILE  a certificate that browsers trust, in place of the development certificate
-  --host 127.0.0.1        host that the page is told to call
-  --qlog DIRECTORY        write a qlog file for each connection there
-  --directory .parley     where keys, certificates and configuration files are kept
-
-With ${API_KEY_VARIABLE} in the environment callers talk to OpenAI, else to the local realtime service.
-`;
 /** How often the certificate is looked at, in ms. */
 const CERTIFICATE_INTERVAL_MS = 60_000;
-/** How often it is looked whether npm is still there, in ms. */
+/** How often it is looked whether npm still runs, in ms. */
 const PARENT_INTERVAL_MS = 500;
-/** How long parts get to end after Ctrl-C. */
-const STOP_GRACE_MS = 4000;
-const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
 
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        'page-port': { type: 'string', default: '8080' },
-        port: { type: 'string', default: '4433' },
-        backends: { type: 'string', default: '2' },
-        'tunnel-port': { type: 'string', default: '5001' },
-        'realtime-port': { type: 'string', default: '4600' },
-        model: { type: 'string', default: 'gpt-realtime' },
-        cert: { type: 'string' },
-        key: { type: 'string' },
-        host: { type: 'string', default: '127.0.0.1' },
-        qlog: { type: 'string' },
-        directory: { type: 'string', default: '.parley' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    return values;
-  } catch (error) {
-    throw new StartupError(`${(error as Error).message}\n${USAGE}`);
-  }
-}
-type Options = ReturnType<typeof readOptions>;
+const PAGE_ROOT = fileURLToPath(new URL('../../dist/page', import.meta.url));
 
-function wholeNumber(
-  options: Options,
-  name: 'page-port' | 'port' | 'backends' | 'tunnel-port' | 'realtime-port',
-): number {
-  const value = Number(options[name]);
-  const limit = name === 'backends' ? 64 : 65_535;
-  if (!Number.isInteger(value) || value < 1 || value > limit) {
-    throw new StartupError(`--${name} must be a whole number from 1 to ${limit}, not "${options[name]}".`);
-  }
-  return value;
-}
-
-const script = (path: string) => join(ROOT, path);
-
-interface Ports {
-  readonly page: number;
-  readonly forwarder: number;
-  readonly firstTunnel: number;
-  readonly realtime: number;
-}
-
-/** The processes. They are started in this order, as each needs those before it. */
-interface Parts {
-  /** None when callers talk to OpenAI. */
-  readonly realtime: readonly Part[];
-  readonly backends: readonly Part[];
-  readonly forwarder: Part;
-}
-
-function planParts(
-  ports: Ports,
-  useOpenAi: boolean,
-  local: DevelopmentCertificate,
-  files: LocalFiles,
-): Parts {
-  const realtime = new Part({
-    name: 'realtime',
-    colour: 'cyan',
-    script: script('server/realtime/local/index.ts'),
-    args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
-    without: [API_KEY_VARIABLE],
-    describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
+/** Every port that will be used. */
+function wantedPorts({ ports, backends, lan }: Options, useOpenAi: boolean): WantedPort[] {
+  const loopback = '127.0.0.1';
+  const every = '0.0.0.0';
+  const tunnels = Array.from({ length: backends }, (_, i): WantedPort => {
+    const port = ports.firstTunnel + i;
+    return { what: `backend-${i + 1}`, protocol: 'udp', host: loopback, port, flag: '--tunnel-port' };
   });
-  const backends = files.backends.map(
-    ({ config, serverId }, i) =>
-      new Part({
-        name: `backend-${i + 1}`,
-        colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
-        script: script('server/index.ts'),
-        args: ['--config', config],
-        describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
-      }),
-  );
-  const held = holdUdpSocket(ports.forwarder);
-  const forwarder = new Part({
-    name: 'forwarder',
-    colour: 'blue',
-    script: script('lb/index.ts'),
-    args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
-    descriptors: held === undefined ? [] : [held],
-    without: [API_KEY_VARIABLE],
-    describe: `keeps nothing, on udp/${ports.forwarder}`,
-  });
-  return { realtime: useOpenAi ? [] : [realtime], backends, forwarder };
+  const page: WantedPort = {
+    what: 'page',
+    protocol: 'tcp',
+    host: loopback,
+    port: ports.page,
+    flag: '--page-port',
+  };
+  return [
+    page,
+    ...(lan
+      ? [{ ...page, what: 'page for the network', host: every, port: ports.lan, flag: '--lan-port' }]
+      : []),
+    { what: 'forwarder', protocol: 'udp', host: every, port: ports.forwarder, flag: '--port' },
+    ...tunnels,
+    ...(useOpenAi ? [] : [{ ...page, what: 'realtime', port: ports.realtime, flag: '--realtime-port' }]),
+  ];
 }
 
-async function startParts({ realtime, backends, forwarder }: Parts): Promise<void> {
-  for (const stage of [realtime, backends, [forwarder]]) {
-    const started = await Promise.all(stage.map((part) => part.start()));
-    for (const announce of started) announce();
-  }
-}
-
-/** Backends go first: what they say to their callers at the end needs the others. */
-async function stopParts({ realtime, backends, forwarder }: Parts): Promise<void> {
-  for (const stage of [backends, [forwarder, ...realtime]]) {
-    for (const part of stage) part.stop();
-    await Promise.all(stage.map((part) => part.stopped(STOP_GRACE_MS)));
-  }
-}
-
-/** Renews what ends, now and while all runs: a machine may sleep for days between two looks. */
-function keepGood(certificate: DevelopmentCertificate): void {
+async function build(): Promise<void> {
   try {
-    const news = certificate.refresh();
-    if (news !== undefined) status('certificate', 'gray', news);
+    await buildPage(PAGE_ROOT);
   } catch (error) {
-    status('certificate', 'red', `could not be renewed: ${(error as Error).message}`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new StartupError(`page: cannot write into ${PAGE_ROOT}: ${fileFault(error)}.`);
   }
+}
+
+/** What `npm start` keeps while it runs. */
+interface Setting {
+  readonly options: Options;
+  readonly useOpenAi: boolean;
+  readonly addresses: readonly string[];
+  readonly local: DevelopmentCertificate;
+  readonly served: ServedCertificate;
+}
+
+function pageConfig({ options, useOpenAi, served }: Setting, host: string): PageConfig {
+  return {
+    url: `https://${host}:${options.ports.forwarder}/voice`,
+    certificateHashes: served.hashes(),
+    upstream: useOpenAi ? 'openai' : 'local',
+  };
+}
+
+/** Serves the pages and keeps the certificate good, now and while all runs: a machine may sleep for days between two looks. */
+async function servePages(setting: Setting): Promise<void> {
+  const { options, local, served } = setting;
+  const { ports } = options;
+  const readPair = () => ({ cert: readFileSync(served.certificate), key: readFileSync(served.key) });
+  const keepGood = () => {
+    try {
+      const news = local.refresh();
+      if (news !== undefined) status('certificate', 'gray', news);
+    } catch (error) {
+      status('certificate', 'red', `could not be renewed: ${fileFault(error)}`);
+    }
+  };
+  setInterval(keepGood, CERTIFICATE_INTERVAL_MS).unref();
+  await servePage(PAGE_ROOT, ports.page, () => {
+    keepGood();
+    return pageConfig(setting, options.host);
+  });
+  if (!options.lan) return;
+  const page = await serveLanPage(PAGE_ROOT, ports.lan, readPair(), (address) => {
+    keepGood();
+    // With a certificate of one's own the host has to be the one that it names.
+    return pageConfig(setting, served === local ? address : options.host);
+  });
+  new FileWatch([served.certificate, served.key], () => {
+    try {
+      page.renew(readPair());
+    } catch {
+      // Half of the pair is written: the next look finds both.
+    }
+  });
+}
+
+/** Addresses of the page for other devices, the likeliest first. */
+function lanUrls({ options, addresses, local, served }: Setting): string[] {
+  const hosts = served === local ? addresses : [options.host];
+  return hosts.map((host) => `https://${host}:${options.ports.lan}`);
 }
 
 /**
@@ -155,52 +120,40 @@ function keepGood(certificate: DevelopmentCertificate): void {
  * of the parts before the first of them starts.
  */
 async function start(options: Options, planned: (parts: Parts) => void): Promise<void> {
-  const ports: Ports = {
-    page: wholeNumber(options, 'page-port'),
-    forwarder: wholeNumber(options, 'port'),
-    firstTunnel: wholeNumber(options, 'tunnel-port'),
-    realtime: wholeNumber(options, 'realtime-port'),
-  };
-  const backends = wholeNumber(options, 'backends');
-  const { directory, host, model } = options;
+  const { ports, directory } = options;
   const useOpenAi = Boolean(process.env[API_KEY_VARIABLE]);
-  const local = new DevelopmentCertificate(directory);
-  const served = ownCertificate(options.cert, options.key) ?? local;
-  setInterval(() => keepGood(local), CERTIFICATE_INTERVAL_MS).unref();
-  status('certificate', 'gray', served.description);
-
-  const pageRoot = script('dist/page');
-  await buildPage(pageRoot);
-  // Before the processes: a port in use is then found before anything else has begun.
-  await servePage(pageRoot, ports.page, () => {
-    keepGood(local);
-    return {
-      url: `https://${host}:${ports.forwarder}/voice`,
-      certificateHashes: served.hashes(),
-      upstream: useOpenAi ? 'openai' : 'local',
-    };
-  });
+  const addresses = options.lan ? lanAddresses(options.lanAddress) : [];
+  const own = ownCertificate(options.certificate, options.key);
+  await checkPorts(wantedPorts(options, useOpenAi));
+  const local = new DevelopmentCertificate(directory, addresses);
+  const setting: Setting = { options, useOpenAi, addresses, local, served: own ?? local };
+  status('certificate', 'gray', setting.served.description);
+  await build();
+  await servePages(setting);
+  const urls = options.lan ? lanUrls(setting) : [];
   const files = writeLocalFiles({
-    directory,
-    pagePort: ports.page,
-    backends,
+    // By port: another `npm start` with this directory has files of its own.
+    directory: join(directory, String(ports.forwarder)),
+    origins: [`http://localhost:${ports.page}`, `http://127.0.0.1:${ports.page}`, ...urls],
+    backends: options.backends,
     firstTunnelPort: ports.firstTunnel,
-    certificate: served.certificate,
-    key: served.key,
+    certificate: setting.served.certificate,
+    key: setting.served.key,
     qlogDirectory: options.qlog,
     upstream: useOpenAi
-      ? { kind: 'openai', model }
+      ? { kind: 'openai', model: options.model }
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
-  if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${model}`);
+  if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
   const parts = planParts(ports, useOpenAi, local, files);
   planned(parts);
   await startParts(parts);
+  if (options.lan) say(lanInstructions(urls, own !== undefined));
   const url = paint(['bold', 'underline'], `http://localhost:${ports.page}`);
-  process.stdout.write(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.\n`);
+  say(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.`);
 }
 
-/** SIGTERM to npm ends npm and its shell, and nobody tells us: without this all would run on, holding its ports. */
+/** SIGTERM to npm ends npm and its shell without a signal to this process, which would run on and hold its ports. */
 function endWithNpm(stop: () => void): void {
   if (process.env.npm_lifecycle_event === undefined) return;
   const parent = process.ppid;
@@ -222,7 +175,7 @@ async function main(): Promise<void> {
   const stop = async () => {
     if (stopping) process.exit(130);
     stopping = true;
-    process.stdout.write('\nEnding calls; Ctrl-C again ends all at once.\n');
+    say('\nEnding calls; Ctrl-C again ends all at once.');
     if (parts !== undefined) await stopParts(parts);
     process.exit(0);
   };
@@ -233,15 +186,11 @@ async function main(): Promise<void> {
       parts = planned;
     });
   } catch (error) {
-    // Who was stopped in the middle of the start need not hear that it failed.
+    // A start that was stopped half-way has not failed.
     if (stopping) return;
     if (parts !== undefined) await stopParts(parts);
     throw error;
   }
 }
 
-main().catch((error: unknown) => {
-  const message = error instanceof StartupError ? error.message : String((error as Error)?.stack ?? error);
-  process.stderr.write(`${paint('red', 'Parley could not start.')}\n${message}\n`);
-  process.exit(1);
-});
+runProgram(main, `${paint('red', 'Parley could not start.')}\n`);

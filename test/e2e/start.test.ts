@@ -1,28 +1,45 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
+import { NodeClient } from '../support/node-client.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const TIMEOUT_MS = 80_000;
 
 let directory: string;
-let running: ChildProcess | undefined;
+const running: ChildProcess[] = [];
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'parley-start-'));
 });
-afterEach(() => running?.kill('SIGKILL'));
+afterEach(async () => {
+  for (const child of running.splice(0)) await end(child);
+});
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** SIGTERM first: what is killed at once leaves its parts running. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  clearTimeout(timer);
+}
 
 interface Start {
   readonly child: ChildProcess;
   readonly output: () => string;
-  readonly ports: { readonly page: number; readonly forwarder: number; readonly tunnel: number };
+  readonly ports: {
+    readonly page: number;
+    readonly lan: number;
+    readonly forwarder: number;
+    readonly tunnel: number;
+  };
 }
 
 async function start(
@@ -30,9 +47,16 @@ async function start(
   env: NodeJS.ProcessEnv = {},
   by: 'node' | 'npm' = 'node',
 ): Promise<Start> {
-  const ports = { page: await freeTcpPort(), forwarder: await freeUdpPort(), tunnel: await freeUdpPort() };
+  const ports = {
+    page: await freeTcpPort(),
+    lan: await freeTcpPort(),
+    forwarder: await freeUdpPort(),
+    tunnel: await freeUdpPort(),
+  };
   const flags: string[] = ['--directory', directory, '--realtime-port', String(await freeTcpPort())];
   flags.push(
+    '--lan-port',
+    String(ports.lan),
     '--page-port',
     String(ports.page),
     '--port',
@@ -43,13 +67,13 @@ async function start(
   const [command, args] =
     by === 'npm'
       ? (['npm', ['start', '--']] as const)
-      : ([process.execPath, ['--import', 'tsx', 'server/start/index.ts']] as const);
+      : ([process.execPath, ['--import', 'tsx', 'server/start/main.ts']] as const);
   const child = spawn(command, [...args, ...flags, ...options], {
     cwd: ROOT,
     env: { ...process.env, OPENAI_API_KEY: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  running = child;
+  running.push(child);
   let output = '';
   for (const stream of [child.stdout!, child.stderr!]) {
     stream.on('data', (chunk: Buffer) => {
@@ -118,7 +142,7 @@ describe('npm start', () => {
     }
   });
 
-  it('ends when npm is told to end, though npm tells nobody', async () => {
+  it('ends when npm is told to end, though npm passes no signal on', async () => {
     const started = await start([], {}, 'npm');
     await until(started, 'Parley is ready');
     started.child.kill('SIGTERM');
@@ -143,12 +167,63 @@ describe('npm start', () => {
     const missing = await complaint(
       await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem']),
     );
-    expect(missing).toContain('there is no file /nowhere/chain.pem');
+    expect(missing).toContain('cannot read /nowhere/chain.pem: there is no such file');
     const key = join(directory, 'no-key.pem');
     writeFileSync(key, 'this is no key');
     const wrong = await complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key]));
     expect(wrong).toContain('is not an unencrypted PEM private key');
     expect(wrong).not.toMatch(/\n\s+at /);
+  });
+
+  it('runs twice in the same folder on other ports; the first goes on', async () => {
+    const first = await start(['--backends', '1']);
+    await until(first, 'Parley is ready');
+    const files = join(directory, String(first.ports.forwarder));
+    const before = readFileSync(join(files, 'cluster.json'), 'utf8');
+    const second = await start(['--backends', '1']);
+    await until(second, 'Parley is ready');
+    expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
+    const third = await start(['--port', String(first.ports.forwarder)]);
+    expect(await complaint(third)).toMatch(/forwarder: udp .* is in use by another process/);
+    expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
+    for (const { ports } of [first, second]) {
+      const { url, certificateHashes } = (await (
+        await fetch(`http://localhost:${ports.page}/config.json`)
+      ).json()) as { url: string; certificateHashes: string[] };
+      const client = await NodeClient.dial(Number(new URL(url).port), certificateHashes[0]!);
+      await client.close();
+    }
+  });
+
+  it('ends at once with a sentence for a folder in which none can be made, and for unknown flags', async () => {
+    const folder = await complaint(await start(['--directory', '/proc/nope']));
+    expect(folder).toContain('--directory: cannot write into /proc/nope: no folder can be made there');
+    const flag = await complaint(await start(['--colour', 'red']));
+    expect(flag).toContain("Unknown option '--colour'.");
+    for (const said of [folder, flag]) expect(said).not.toMatch(/\n\s+at /);
+  });
+
+  it('goes on when nothing reads what it says', async () => {
+    const started = await start(['--backends', '1']);
+    started.child.stdout!.destroy();
+    const page = `http://localhost:${started.ports.page}/config.json`;
+    const deadline = Date.now() + TIMEOUT_MS;
+    let url: string | undefined;
+    while (url === undefined && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      url = await fetch(page).then(
+        async (response) => ((await response.json()) as { url: string }).url,
+        () => undefined,
+      );
+    }
+    const hash = ((await (await fetch(page)).json()) as { certificateHashes: string[] })
+      .certificateHashes[0]!;
+    let client: NodeClient | undefined;
+    while (client === undefined && Date.now() < deadline)
+      client = await NodeClient.dial(started.ports.forwarder, hash).catch(() => undefined);
+    expect(client, 'a connection through forwarder and backend').toBeDefined();
+    await client!.close();
+    expect(started.child.exitCode).toBe(null);
   });
 
   it('says in one sentence that an API key cannot be one, and never shows it', async () => {

@@ -94,7 +94,7 @@ describe("a backend's certificate", () => {
 describe('the development certificate of npm start', () => {
   it('is renewed two days before its end, and pages learn both hashes for the while', () => {
     let now = Date.now();
-    const certificate = new DevelopmentCertificate(directory, () => now);
+    const certificate = new DevelopmentCertificate(directory, [], () => now);
     const [first] = certificate.hashes();
     now += 10 * DAY_MS;
     expect(certificate.refresh()).toBeUndefined();

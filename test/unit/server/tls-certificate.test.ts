@@ -150,6 +150,13 @@ describe('a certificate file', () => {
     ]);
   });
 
+  it('for development is its own issuer: nothing to warn of', () => {
+    const made = createDevelopmentCertificate({ now: Date.now() });
+    writeFileSync(at('development.pem'), made.certificatePem);
+    writeFileSync(at('development.key'), made.keyPem);
+    expect(load('development').warnings).toEqual([]);
+  });
+
   it('without the issuer gets a warning', () => {
     expect(load('leaf').warnings.join()).toContain('lacks the certificate of its issuer');
   });
