@@ -100,6 +100,22 @@ async function complaint(started: Start): Promise<string> {
   return started.output();
 }
 
+interface Settings {
+  readonly url: string;
+  readonly certificateHashes: readonly string[];
+}
+
+async function pageConfig(page: string): Promise<Settings> {
+  return (await (await fetch(`${page}/config.json`)).json()) as Settings;
+}
+
+/** Makes a QUIC connection as the page would. */
+async function connect({ url, certificateHashes }: Settings): Promise<void> {
+  const client = await NodeClient.dial(Number(new URL(url).port), certificateHashes[0]!);
+  await client.quicEvent('handshakeConfirmed');
+  await client.close();
+}
+
 async function isFree(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
   try {
@@ -186,13 +202,8 @@ describe('npm start', () => {
     const third = await start(['--port', String(first.ports.forwarder)]);
     expect(await complaint(third)).toMatch(/forwarder: udp .* is in use by another process/);
     expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
-    for (const { ports } of [first, second]) {
-      const { url, certificateHashes } = (await (
-        await fetch(`http://localhost:${ports.page}/config.json`)
-      ).json()) as { url: string; certificateHashes: string[] };
-      const client = await NodeClient.dial(Number(new URL(url).port), certificateHashes[0]!);
-      await client.close();
-    }
+    for (const { ports } of [first, second])
+      await connect(await pageConfig(`http://localhost:${ports.page}`));
   });
 
   it('ends at once with a sentence for a folder in which none can be made, and for unknown flags', async () => {
@@ -206,23 +217,18 @@ describe('npm start', () => {
   it('goes on when nothing reads what it says', async () => {
     const started = await start(['--backends', '1']);
     started.child.stdout!.destroy();
-    const page = `http://localhost:${started.ports.page}/config.json`;
     const deadline = Date.now() + TIMEOUT_MS;
-    let url: string | undefined;
-    while (url === undefined && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      url = await fetch(page).then(
-        async (response) => ((await response.json()) as { url: string }).url,
-        () => undefined,
-      );
+    let connected = false;
+    while (!connected && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      connected = await pageConfig(`http://localhost:${started.ports.page}`)
+        .then(connect)
+        .then(
+          () => true,
+          () => false,
+        );
     }
-    const hash = ((await (await fetch(page)).json()) as { certificateHashes: string[] })
-      .certificateHashes[0]!;
-    let client: NodeClient | undefined;
-    while (client === undefined && Date.now() < deadline)
-      client = await NodeClient.dial(started.ports.forwarder, hash).catch(() => undefined);
-    expect(client, 'a connection through forwarder and backend').toBeDefined();
-    await client!.close();
+    expect(connected, 'a connection through forwarder and backend').toBe(true);
     expect(started.child.exitCode).toBe(null);
   });
 
