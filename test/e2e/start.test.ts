@@ -1,96 +1,37 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
 import { NodeClient } from '../support/node-client.ts';
+import {
+  npmStart,
+  type Start,
+  type StartSetting,
+  stopStart,
+  untilSaid as until,
+} from '../support/npm-start.ts';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const TIMEOUT_MS = 80_000;
 
 let directory: string;
-const running: ChildProcess[] = [];
+const running: Start[] = [];
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'parley-start-'));
 });
 afterEach(async () => {
-  for (const child of running.splice(0)) await end(child);
+  for (const started of running.splice(0)) await stopStart(started);
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** SIGTERM first: what is killed at once leaves its parts running. */
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
-  child.kill('SIGTERM');
-  await once(child, 'exit');
-  clearTimeout(timer);
-}
-
-interface Start {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  readonly ports: {
-    readonly page: number;
-    readonly lan: number;
-    readonly forwarder: number;
-    readonly tunnel: number;
-  };
-}
-
 async function start(
   options: readonly string[] = [],
-  env: NodeJS.ProcessEnv = {},
-  by: 'node' | 'npm' = 'node',
+  setting: Omit<StartSetting, 'options'> = {},
 ): Promise<Start> {
-  const ports = {
-    page: await freeTcpPort(),
-    lan: await freeTcpPort(),
-    forwarder: await freeUdpPort(),
-    tunnel: await freeUdpPort(),
-  };
-  const flags: string[] = ['--directory', directory, '--realtime-port', String(await freeTcpPort())];
-  flags.push(
-    '--lan-port',
-    String(ports.lan),
-    '--page-port',
-    String(ports.page),
-    '--port',
-    String(ports.forwarder),
-    '--tunnel-port',
-    String(ports.tunnel),
-  );
-  const [command, args] =
-    by === 'npm'
-      ? (['npm', ['start', '--']] as const)
-      : ([process.execPath, ['--import', 'tsx', 'server/start/main.ts']] as const);
-  const child = spawn(command, [...args, ...flags, ...options], {
-    cwd: ROOT,
-    env: { ...process.env, OPENAI_API_KEY: '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  running.push(child);
-  let output = '';
-  for (const stream of [child.stdout!, child.stderr!]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  return { child, output: () => output, ports };
-}
-
-async function until(started: Start, text: string): Promise<string> {
-  const end = Date.now() + TIMEOUT_MS;
-  while (!started.output().includes(text)) {
-    if (Date.now() > end || started.child.exitCode !== null)
-      throw new Error(`"${text}" was not said:\n${started.output()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return started.output();
+  const started = await npmStart(directory, { ...setting, options });
+  running.push(started);
+  return started;
 }
 
 /** What it complained about, once it has ended with a failure. */
@@ -159,7 +100,7 @@ describe('npm start', () => {
   });
 
   it('ends when npm is told to end, though npm passes no signal on', async () => {
-    const started = await start([], {}, 'npm');
+    const started = await start([], { by: 'npm' });
     await until(started, 'Parley is ready');
     started.child.kill('SIGTERM');
     const { forwarder, tunnel } = started.ports;
@@ -233,7 +174,7 @@ describe('npm start', () => {
   });
 
   it('says in one sentence that an API key cannot be one, and never shows it', async () => {
-    const said = await complaint(await start([], { OPENAI_API_KEY: 'sk-secret with spaces' }));
+    const said = await complaint(await start([], { env: { OPENAI_API_KEY: 'sk-secret with spaces' } }));
     expect(said).toContain('OPENAI_API_KEY holds characters that no API key has');
     expect(said).not.toContain('secret');
   });
