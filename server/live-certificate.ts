@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { TlsCertificate } from '../proto/tls/index.ts';
-import { FileWatch } from './file-watch.ts';
+import { FileWatch } from '../net/file-watch.ts';
 import { loadCertificate } from './tls-certificate.ts';
 
 /**

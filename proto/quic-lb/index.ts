@@ -5,6 +5,7 @@ export {
   type ClusterFileResult,
   clusterFileSchema,
   faultSentence,
+  jsonFault,
   parseClusterFile,
 } from './cluster-file.ts';
 export {
@@ -21,6 +22,7 @@ export {
   unroutableReason,
 } from './decoder.ts';
 export { NonceCounter } from './nonces.ts';
+export { deriveTunnelKeys } from './tunnel-keys.ts';
 export {
   awsNlbConfig,
   configFaults,

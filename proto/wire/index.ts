@@ -1,6 +1,15 @@
 export { WireError } from './errors.ts';
-export { formatIp, IP_OCTETS, isIpv4Mapped, parseAddress, parseIp, parseIpInto } from './ip.ts';
+export {
+  formatAddress,
+  formatIp,
+  IP_OCTETS,
+  isIpv4Mapped,
+  parseAddress,
+  parseIp,
+  parseIpInto,
+} from './ip.ts';
 export { concat, equalOctets, fromHex, toHex } from './octets.ts';
 export { Reader } from './reader.ts';
+export { SipHash, type SipKey, sipKey } from './siphash.ts';
 export { encodeVarint, MAX_SAFE_VARINT, varintLength } from './varint.ts';
 export { Writer } from './writer.ts';

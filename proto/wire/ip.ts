@@ -177,3 +177,8 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   if (host.includes(':') !== bracketed || parseIp(host) === undefined) return undefined;
   return { host, port: Number(portText) };
 }
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

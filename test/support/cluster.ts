@@ -221,7 +221,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const held = options.holdSocket ? [holdUdpSocket(forwarderPort)] : [];
   const descriptors = held.filter((descriptor) => descriptor !== undefined);
   if (descriptors.length < held.length) throw new Error('no socket could be held for the forwarder');
-  const forwarder = new Process('lb/index.ts', ['--config', forwarderPath], descriptors);
+  const forwarder = new Process('lb/main.ts', ['--config', forwarderPath], descriptors);
   const close = async () => {
     await Promise.all([forwarder, ...backends].map((part) => part.kill()));
     for (const descriptor of descriptors) closeSync(descriptor);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
-import { FileWatch } from '../../file-watch.ts';
+import { FileWatch } from '../../../net/file-watch.ts';
 import { startRealtimeService } from './service.ts';
 
 const USAGE =

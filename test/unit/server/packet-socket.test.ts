@@ -1,8 +1,20 @@
 import { createSocket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
-import { encodeSpp } from '../../../proto/spp/index.ts';
-import { openPublicSocket, openTunnelSocket, type PacketSocket } from '../../../server/net/index.ts';
+import { deriveTunnelKeys } from '../../../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../../../proto/spp/index.ts';
+import {
+  openPublicSocket,
+  openTunnelSocket,
+  type PacketSocket,
+  type TunnelRules,
+} from '../../../server/net/index.ts';
 
+const KEYS = deriveTunnelKeys(new Uint8Array(32).fill(7));
+const FORWARDER_END = new TunnelEnd('forwarder', 'require', KEYS);
+const RULES: TunnelRules = {
+  forwarders: new Set(['127.0.0.1']),
+  end: new TunnelEnd('backend', 'require', KEYS),
+};
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 /** Sends `packet` to the socket and gives the octets that its listener sees. */
@@ -25,7 +37,7 @@ describe('octets of a datagram as the engine gets them', () => {
 
   test.each([
     ['public', () => openPublicSocket(LOOPBACK), payload],
-    ['tunnel', () => openTunnelSocket(LOOPBACK, new Set(['127.0.0.1'])), encodeSpp(header, payload)],
+    ['tunnel', () => openTunnelSocket(LOOPBACK, RULES), FORWARDER_END.seal(header, payload)],
   ] as const)(
     '%s port: a slice is a copy, so that a CID that is kept does not keep its datagram',
     async (_, open, packet) => {
