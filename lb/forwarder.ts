@@ -312,9 +312,9 @@ export class Forwarding {
     const proxy = header + SPP_PROXY_AT;
     let wildcard: UdpSocket | undefined;
     for (const socket of this.#listeners) {
-      if (socket.local.port !== port) continue;
+      if (socket.local.port !== port || !socket.reaches(data, client)) continue;
       if (isHost(socket.local.octets, data, proxy)) return socket;
-      if (isUnspecified(socket.local.octets, 0) && socket.reaches(data, client)) wildcard ??= socket;
+      if (isUnspecified(socket.local.octets, 0)) wildcard ??= socket;
     }
     return wildcard;
   }

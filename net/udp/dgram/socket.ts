@@ -94,7 +94,8 @@ export async function bindDgram(options: UdpSocketOptions, isShared: boolean): P
   const family = isIpv6(address.host) ? 6 : 4;
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
-    ipv6Only,
+    // libuv refuses it for IPv4.
+    ipv6Only: ipv6Only && family === 6,
     reuseAddr: isShared,
     // Addresses are never names here: skip the resolver, which costs a turn of the event loop for every packet.
     lookup: (host, _options, callback) => callback(null, host, family),

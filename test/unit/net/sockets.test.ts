@@ -119,6 +119,35 @@ describe.each(SOCKETS)('a UDP socket of the kind %s', (kind) => {
     }
   });
 
+  test.each([
+    ['127.0.0.1', '127.0.0.1', '127.0.0.1'],
+    ['0.0.0.0', '127.0.0.1', '127.0.0.1'],
+    ['::', '127.0.0.1', '127.0.0.1'],
+    ['::', '::1', '::1'],
+  ])('bound to %s and called at %s it says so, and answers from there', async (bound, called) => {
+    const other = await open(bound);
+    const caller = createSocket(called.includes(':') ? 'udp6' : 'udp4');
+    caller.bind(0, called);
+    await once(caller, 'listening');
+    const locals: string[] = [];
+    onBatch = (batch) => {
+      for (let i = 0; i < batch.count; i++) {
+        locals.push(batch.local(i));
+        const [start, end] = [batch.starts[i]!, batch.ends[i]!];
+        other.send(batch.data, start, end, batch.hosts, i * 16, batch.ports[i]!, batch.locals, i * 16);
+      }
+      other.flush();
+    };
+    const answers: string[] = [];
+    caller.on('message', (data, from) => answers.push(`${data.length} from ${from.address} ${from.port}`));
+    for (const octets of [30, 30, 20]) caller.send(new Uint8Array(octets), other.local.port, called);
+    await until(() => answers.length === 3, 'the answers');
+    expect(locals).toEqual([called, called, called]);
+    expect(answers).toEqual([30, 30, 20].map((octets) => `${octets} from ${called} ${other.local.port}`));
+    caller.close();
+    await other.close();
+  });
+
   test('an address in use, or not of this machine, is one clear sentence', async () => {
     const again = chooseSockets(kind).open({
       address: { host: '127.0.0.1', port: socket.local.port },
