@@ -106,7 +106,7 @@ export class Process {
 export interface ClusterOptions {
   /** How long backends let calls end after SIGTERM. */
   readonly drainSeconds?: number;
-  /** How often the forwarder asks after backends, in ms: a dead one is noticed after twelve of these. */
+  /** How often the forwarder asks after backends, in ms: one whose port is closed is dead after two of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
   /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */

@@ -35,7 +35,7 @@ async function open(listed: { now: string[] }, host = '0.0.0.0'): Promise<UdpSoc
 /** Where the answer comes from when this address is called. */
 async function answererOf(called: string, { local }: UdpSocket): Promise<string> {
   const caller = createSocket('udp4').bind(0, '127.0.0.1');
-  onTestFinished(() => caller.close());
+  onTestFinished(() => void caller.close());
   await once(caller, 'listening');
   caller.send(Uint8Array.of(1), local.port, called);
   const [, from] = (await once(caller, 'message')) as [Buffer, { address: string; port: number }];
