@@ -1,9 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { logLinesDropped } from '../net/log.ts';
-import { type Address, formatAddress } from './address.ts';
+import { StartupError } from '../net/startup.ts';
+import type { Address } from '../net/udp/index.ts';
+import { formatAddress } from '../proto/wire/index.ts';
 import type { BackendCounters, Counters } from './counters.ts';
-import { StartupError } from './errors.ts';
 import { BACKEND_STATES, type BackendState } from './route.ts';
 
 const PREFIX = 'parley_forwarder_';

@@ -3,9 +3,10 @@ import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { FileWatch } from '../net/file-watch.ts';
 import { createLog } from '../net/log.ts';
+import { StartupError } from '../net/startup.ts';
+import { type Address, chooseSockets } from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
-import { type Address, formatAddress } from './address.ts';
-import { chooseSockets } from './choose-socket.ts';
+import { formatAddress } from '../proto/wire/index.ts';
 import {
   type ForwarderConfig,
   type ForwarderConfigInput,
@@ -13,13 +14,9 @@ import {
   readClusterFile,
 } from './config.ts';
 import type { Counters } from './counters.ts';
-import { StartupError } from './errors.ts';
 import { Forwarding } from './forwarder.ts';
 import { serveMetrics } from './metrics.ts';
 import type { BackendState } from './route.ts';
-
-/** How often the cluster file is looked at, in ms. */
-const WATCH_INTERVAL_MS = 1000;
 
 /** A running forwarder. */
 export interface Forwarder {
@@ -99,7 +96,7 @@ class RunningForwarder implements Forwarder {
     }
     const path = this.#path;
     if (follow && path !== undefined) {
-      this.#watch = new FileWatch([path], () => existsSync(path) && this.reload(), WATCH_INTERVAL_MS);
+      this.#watch = new FileWatch([path], () => existsSync(path) && this.reload());
     }
     this.#statsTimer = setInterval(() => this.#logStats(), config.statsIntervalMs);
     this.#statsTimer.unref();

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 
 /** How often files are looked at, in ms. A look is one system call; a watch by the kernel misses renames and network disks. */
-const INTERVAL_MS = 5_000;
+const INTERVAL_MS = 1_000;
 
 /** What a file looked like: one that replaces it has another inode. */
 function stampOf(path: string): string {

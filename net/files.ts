@@ -29,7 +29,7 @@ export function readFileOrStop(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new StartupError(`${what}: cannot read ${path}: ${fileFault(error)}.`);
+    throw new StartupError(`${what}: ${path} cannot be read: ${fileFault(error)}.`);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { StartupError } from '../net/startup.ts';
+import { chooseSockets } from '../net/udp/index.ts';
 import { type EndpointEvent, formatAddress, type QuicConnection, QuicEndpoint } from '../proto/quic/index.ts';
 import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
@@ -229,9 +230,11 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const forwarders = new LiveForwarders(config.cluster, config.name, cluster.forwarders, log);
-  const sockets = [await openTunnelSocket(tunnel, forwarders.addresses)];
-  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));
+  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
+  const choice = chooseSockets(config.socket);
+  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
+  const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
+  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
   const backend = new RunningBackend(
     config,
     log,

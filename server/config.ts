@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
+import { SOCKET_KINDS } from '../net/udp/index.ts';
 import { parseAddress, parseJson } from '../proto/wire/index.ts';
 
 const address = z
@@ -78,8 +79,10 @@ const schema = z.strictObject({
   drainSeconds: z.number().min(0).default(30),
   /** File that TLS secrets are appended to, for reading captures. Never in production. Default: SSLKEYLOGFILE, if set. */
   keyLogFile: z.string().min(1).optional(),
-  /** Octets of UDP payload that path MTU discovery tries at most. SPP adds 38 more between forwarder and backend. */
-  maxDatagramSize: z.number().int().min(1200).max(16_383).default(1414),
+  /** Octets of UDP payload that path MTU discovery tries at most. SPP and its tag add 46 more between forwarder and backend. */
+  maxDatagramSize: z.number().int().min(1200).max(9170).default(1406),
+  /** UDP sockets: batched system calls (Linux), Node's `dgram`, or the former where it works. */
+  socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
 });

@@ -1,3 +1,5 @@
+export { formatAddress } from '../wire/index.ts';
+
 /** An IP address as text and a port. Two addresses are the same when both fields are. */
 export interface Address {
   readonly host: string;
@@ -37,5 +39,3 @@ export function sameAddress(a: Address, b: Address): boolean {
 export function samePath(a: Path, b: Path): boolean {
   return sameAddress(a.remote, b.remote) && sameAddress(a.local, b.local);
 }
-
-export { formatAddress } from '../wire/index.ts';

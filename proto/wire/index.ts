@@ -11,5 +11,6 @@ export {
 export { type JsonResult, parseJson } from './json.ts';
 export { concat, equalOctets, fromHex, toHex } from './octets.ts';
 export { Reader } from './reader.ts';
+export { SipHash, type SipKey, sipKey } from './siphash.ts';
 export { encodeVarint, MAX_SAFE_VARINT, varintLength } from './varint.ts';
 export { Writer } from './writer.ts';

@@ -163,11 +163,6 @@ export function formatIp(octets: Uint8Array, at = 0): string {
   return text;
 }
 
-/** `host:port`, with brackets around an IPv6 host. */
-export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 const MAX_PORT = 0xffff;
 
 /** `1.2.3.4:443` or `[2001:db8::1]:443` as host and port; `undefined` when it is neither. Names are not resolved. */
@@ -181,4 +176,9 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   const host = bracketed ? left.slice(1, -1) : left;
   if (host.includes(':') !== bracketed || parseIp(host) === undefined) return undefined;
   return { host, port: Number(portText) };
+}
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

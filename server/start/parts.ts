@@ -47,7 +47,7 @@ export function planParts(
   const forwarder = new Part({
     name: 'forwarder',
     colour: 'blue',
-    script: script('lb/index.ts'),
+    script: script('lb/main.ts'),
     args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
     descriptors: held === undefined ? [] : [held],
     without: [API_KEY_VARIABLE],

@@ -124,7 +124,7 @@ describe('npm start', () => {
     const missing = await complaint(
       await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem']),
     );
-    expect(missing).toContain('cannot read /nowhere/chain.pem: there is no such file');
+    expect(missing).toContain('/nowhere/chain.pem cannot be read: there is no such file');
     const key = join(directory, 'no-key.pem');
     writeFileSync(key, 'this is no key');
     const wrong = await complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key]));

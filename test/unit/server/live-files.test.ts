@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDevelopmentCertificate } from '../../../certs/index.ts';
 import { FileWatch } from '../../../net/file-watch.ts';
-import { LiveForwarders } from '../../../server/cluster.ts';
+import { LiveForwarders, readCluster } from '../../../server/cluster.ts';
 import { LiveCertificate } from '../../../server/live-certificate.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 
@@ -120,7 +120,7 @@ describe('the forwarders that a tunnel port takes packets from', () => {
   it('follow the cluster file; a broken one, or one without this backend, changes nothing and is named', () => {
     const path = inDirectory('cluster.json');
     writeFileSync(path, cluster(['10.0.0.1']));
-    const live = new LiveForwarders(path, 'b', ['10.0.0.1'], log);
+    const live = new LiveForwarders(path, 'b', readCluster(path, 'b').cluster, log);
     const { addresses } = live;
     writeFileSync(path, cluster(['10.0.0.1', '10.0.0.2']));
     live.reload();

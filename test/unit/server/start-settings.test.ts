@@ -142,7 +142,7 @@ describe('the settings of a backend', () => {
     expect(run('--colour', 'red')).toMatch(/^Unknown option '--colour'\.\n\nusage: npm run backend/);
     expect(run()).toMatch(/^--config is missing\.\n\nusage: npm run backend/);
     expect(run('--config', '/nowhere.json')).toBe(
-      'backend configuration: cannot read /nowhere.json: there is no such file.\n',
+      'backend configuration: /nowhere.json cannot be read: there is no such file.\n',
     );
   }, 30_000);
 });

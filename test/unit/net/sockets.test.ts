@@ -1,10 +1,10 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadSystemCalls } from '../../../lb/batched/libc.ts';
-import { chooseSockets } from '../../../lb/choose-socket.ts';
-import type { PacketBatch } from '../../../lb/packet-batch.ts';
-import type { UdpSocket } from '../../../lb/udp-socket.ts';
+import { loadSystemCalls } from '../../../net/udp/batched/libc.ts';
+import { chooseSockets } from '../../../net/udp/choose.ts';
+import type { PacketBatch } from '../../../net/udp/packet-batch.ts';
+import type { UdpSocket } from '../../../net/udp/udp-socket.ts';
 import { parseIp } from '../../../proto/wire/index.ts';
 import { until } from '../../routing/fakes.ts';
 import { SOCKETS } from '../../routing/house.ts';
@@ -21,6 +21,7 @@ describe.each(SOCKETS)('a UDP socket of the kind %s', (kind) => {
     chooseSockets(kind).open({
       address: { host, port: 0 },
       ipv6Only,
+      setting: '--listen',
       onBatch: (batch) => onBatch(batch),
       onOversize: () => oversize++,
       onSendFailure: (failure, datagrams) => {
@@ -51,10 +52,10 @@ describe.each(SOCKETS)('a UDP socket of the kind %s', (kind) => {
     const seen: number[] = [];
     onBatch = (batch) => {
       for (let i = 0; i < batch.count; i++) {
-        expect(batch.starts[i]).toBeGreaterThanOrEqual(38);
+        expect(batch.starts[i]).toBeGreaterThanOrEqual(46);
         expect(batch.host(i)).toBe('127.0.0.1');
         expect(batch.ports[i]).toBe(peer.address().port);
-        batch.data.fill(0xee, batch.starts[i]! - 38, batch.starts[i]);
+        batch.data.fill(0xee, batch.starts[i]! - 46, batch.starts[i]);
         seen.push(...batch.packet(i).subarray(0, 1));
       }
     };
@@ -118,10 +119,40 @@ describe.each(SOCKETS)('a UDP socket of the kind %s', (kind) => {
     }
   });
 
+  test.each([
+    ['127.0.0.1', '127.0.0.1', '127.0.0.1'],
+    ['0.0.0.0', '127.0.0.1', '127.0.0.1'],
+    ['::', '127.0.0.1', '127.0.0.1'],
+    ['::', '::1', '::1'],
+  ])('bound to %s and called at %s it says so, and answers from there', async (bound, called) => {
+    const other = await open(bound);
+    const caller = createSocket(called.includes(':') ? 'udp6' : 'udp4');
+    caller.bind(0, called);
+    await once(caller, 'listening');
+    const locals: string[] = [];
+    onBatch = (batch) => {
+      for (let i = 0; i < batch.count; i++) {
+        locals.push(batch.local(i));
+        const [start, end] = [batch.starts[i]!, batch.ends[i]!];
+        other.send(batch.data, start, end, batch.hosts, i * 16, batch.ports[i]!, batch.locals, i * 16);
+      }
+      other.flush();
+    };
+    const answers: string[] = [];
+    caller.on('message', (data, from) => answers.push(`${data.length} from ${from.address} ${from.port}`));
+    for (const octets of [30, 30, 20]) caller.send(new Uint8Array(octets), other.local.port, called);
+    await until(() => answers.length === 3, 'the answers');
+    expect(locals).toEqual([called, called, called]);
+    expect(answers).toEqual([30, 30, 20].map((octets) => `${octets} from ${called} ${other.local.port}`));
+    caller.close();
+    await other.close();
+  });
+
   test('an address in use, or not of this machine, is one clear sentence', async () => {
     const again = chooseSockets(kind).open({
       address: { host: '127.0.0.1', port: socket.local.port },
       ipv6Only: false,
+      setting: '--listen',
       onBatch: () => {},
       onOversize: () => {},
       onSendFailure: () => {},

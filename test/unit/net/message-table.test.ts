@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MessageTable, NAME_LENGTH, type NameLength } from '../../../lb/batched/message-table.ts';
+import { MessageTable, NAME_LENGTH, type NameLength } from '../../../net/udp/batched/message-table.ts';
 import { concat, fromHex, parseIp, toHex } from '../../../proto/wire/index.ts';
 
 /** Where the table believes itself to be: its structures lie on both sides of a border of 4 GiB. */
@@ -38,7 +38,7 @@ describe('the structures of recvmmsg and sendmmsg', () => {
       1238n,
     ]);
     // Two messages, two pieces, two controls, then the names.
-    expect([at, Number(name - BigInt(AT))]).toEqual([128 + 16, 128 + 32 + 48 + 32]);
+    expect([at, Number(name - BigInt(AT))]).toEqual([128 + 16, 128 + 32 + 128 + 32]);
   });
 
   test('let a message be several pieces that the kernel parts into datagrams, and one again', () => {

@@ -1,9 +1,12 @@
+import { StartupError } from '../startup.ts';
 import { loadSystemCalls } from './batched/libc.ts';
 import { openBatchedSocket } from './batched/socket.ts';
-import type { SocketSetting } from './config.ts';
-import { openDgramSocket } from './dgram-socket.ts';
-import { StartupError } from './errors.ts';
+import { openDgramSocket } from './dgram/open.ts';
 import type { UdpSocket, UdpSocketOptions } from './udp-socket.ts';
+
+/** How the UDP sockets work: batched system calls, Node's `dgram`, or the former where it can be had. */
+export const SOCKET_KINDS = ['auto', 'batched', 'dgram'] as const;
+export type SocketSetting = (typeof SOCKET_KINDS)[number];
 
 /** How sockets are opened from now on, and why so, for the log. */
 export interface SocketChoice {

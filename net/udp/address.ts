@@ -1,4 +1,4 @@
-import { formatIp, IP_OCTETS, parseAddress, parseIp } from '../proto/wire/index.ts';
+import { formatIp, IP_OCTETS, parseIp } from '../../proto/wire/index.ts';
 
 /** An IP address as text and a port. */
 export interface Address {
@@ -15,11 +15,6 @@ export function isIpv6(host: string): boolean {
   return host.includes(':');
 }
 
-/** `host:port`, with brackets around an IPv6 host. */
-export function formatAddress({ host, port }: Address): string {
-  return isIpv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** `host` in its one spelling: RFC 5952, and a dotted quad for IPv4 however it came. What is no address is 16 zeros. */
 export function toEndpoint(host: string, port: number): Endpoint {
   const octets = parseIp(host);
@@ -34,4 +29,10 @@ export function isHost(octets: Uint8Array, hosts: Uint8Array, at: number): boole
   return true;
 }
 
-export { parseAddress };
+/** Whether the 16 octets at `hosts[at]` are `::` or `0.0.0.0`, which stand for an address that is not known. */
+export function isUnspecified(hosts: Uint8Array, at: number): boolean {
+  for (let i = IP_OCTETS - 1; i >= 12; i--) if (hosts[at + i] !== 0) return false;
+  for (let i = 0; i < 10; i++) if (hosts[at + i] !== 0) return false;
+  const prefix = hosts[at + 10] as number;
+  return prefix === hosts[at + 11] && (prefix === 0 || prefix === 0xff);
+}

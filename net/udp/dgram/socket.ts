@@ -1,8 +1,8 @@
 import { type BindOptions, createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { formatIp, isIpv4Mapped, parseIpInto } from '../proto/wire/index.ts';
-import { type Endpoint, isIpv6, toEndpoint } from './address.ts';
-import { HEADROOM_OCTETS, MAX_DATAGRAM_OCTETS, PacketBatch } from './packet-batch.ts';
+import { formatIp, isIpv4Mapped, parseIpInto } from '../../../proto/wire/index.ts';
+import { type Endpoint, isIpv6, toEndpoint } from '../address.ts';
+import { HEADROOM_OCTETS, MAX_DATAGRAM_OCTETS, PacketBatch } from '../packet-batch.ts';
 import {
   checkInherited,
   explainBindError,
@@ -10,14 +10,15 @@ import {
   sendFailure,
   type UdpSocket,
   type UdpSocketOptions,
-} from './udp-socket.ts';
+} from '../udp-socket.ts';
 
 const MAPPED_PREFIX = '::ffff:';
 const NOTHING = new Uint8Array();
 
 /** Node's own socket, which works everywhere: a system call and an event for every datagram, in batches of one. */
-class DgramSocket implements UdpSocket {
+export class DgramSocket implements UdpSocket {
   readonly local: Endpoint;
+  readonly isBatched = false;
   readonly #socket: Socket;
   readonly #options: UdpSocketOptions;
   readonly #ipv6: boolean;
@@ -27,6 +28,7 @@ class DgramSocket implements UdpSocket {
   constructor(socket: Socket, options: UdpSocketOptions) {
     const { address, port } = socket.address();
     this.local = toEndpoint(address, port);
+    this.#batch.fillLocals(this.local.octets);
     this.#socket = socket;
     this.#options = options;
     this.#ipv6 = isIpv6(options.address.host);
@@ -72,7 +74,7 @@ class DgramSocket implements UdpSocket {
     }
     const batch = this.#batch;
     // Memory of its own for each datagram: dgram may still be sending from the last one's.
-    batch.data = Buffer.allocUnsafe(HEADROOM_OCTETS + data.length);
+    batch.data = new Uint8Array(HEADROOM_OCTETS + data.length);
     batch.data.set(data, HEADROOM_OCTETS);
     batch.starts[0] = HEADROOM_OCTETS;
     batch.ends[0] = batch.data.length;
@@ -83,47 +85,45 @@ class DgramSocket implements UdpSocket {
   }
 }
 
-/** Opens a socket. Rejects with `StartupError`, one sentence, when it cannot be bound. */
-export async function openDgramSocket(options: UdpSocketOptions): Promise<UdpSocket> {
+/**
+ * Binds one of Node's sockets. Rejects with `StartupError`, one sentence, when that fails. `isShared`: another socket of this
+ * process may be bound to the same port, to a narrower or a wider address.
+ */
+export async function bindDgram(options: UdpSocketOptions, isShared: boolean): Promise<DgramSocket> {
   const { address, ipv6Only, descriptor } = options;
   const family = isIpv6(address.host) ? 6 : 4;
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
-    ipv6Only,
+    // libuv refuses it for IPv4.
+    ipv6Only: ipv6Only && family === 6,
+    reuseAddr: isShared,
     // Addresses are never names here: skip the resolver, which costs a turn of the event loop for every packet.
     lookup: (host, _options, callback) => callback(null, host, family),
   });
-  const where = descriptor === undefined ? { address: address.host, port: address.port } : { fd: descriptor };
-  await bindSocket(socket, where, options);
+  await bind(
+    socket,
+    descriptor === undefined ? { address: address.host, port: address.port } : { fd: descriptor },
+    options,
+  );
   setBuffers(socket);
   return new DgramSocket(socket, options);
 }
 
-/** Binds a socket, or gives it a descriptor. Rejects with `StartupError`. */
-export async function bindSocket(
-  socket: Socket,
-  where: BindOptions,
-  options: UdpSocketOptions,
-): Promise<void> {
+async function bind(socket: Socket, where: BindOptions, options: UdpSocketOptions): Promise<void> {
   try {
     const bound = once(socket, 'listening');
     socket.bind(where);
     await bound;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw explainBindError(options.address, code, message);
-  }
-  const { address: host, port } = socket.address();
-  try {
+    const { address: host, port } = socket.address();
     checkInherited(options, { host, port });
   } catch (error) {
     socket.close();
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code === undefined ? error : explainBindError(options, code, message);
   }
 }
 
-/** Asks for large kernel buffers. */
-export function setBuffers(socket: Socket): void {
+function setBuffers(socket: Socket): void {
   for (const set of [
     () => socket.setRecvBufferSize(SOCKET_BUFFER_OCTETS),
     () => socket.setSendBufferSize(SOCKET_BUFFER_OCTETS),

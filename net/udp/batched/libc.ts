@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { formatIp } from '../../../proto/wire/index.ts';
 import { type Address, isIpv6, toEndpoint } from '../address.ts';
+import { SOCKET_BUFFER_OCTETS } from '../udp-socket.ts';
 import { MessageTable, NAME_LENGTH, writeSockaddr } from './message-table.ts';
 
 /**
@@ -20,8 +22,20 @@ export interface SystemCalls {
   /** A bound UDP socket. Throws an error with a `code`, like Node's own. */
   open(address: Address, ipv6Only: boolean): number;
   close(descriptor: number): void;
+  /** Where a UDP socket is bound. Throws an error with a `code`: `ERR_INVALID_FD_TYPE` when it is none. */
+  localOf(descriptor: number): Address;
+  /** Has each received message say which address it came to (IP_PKTINFO, or IPV6_RECVPKTINFO for both families). */
+  wantPacketInfo(descriptor: number, isIpv6: boolean): void;
+  /** Asks for large kernel buffers. */
+  enlargeBuffers(descriptor: number): void;
+  /** Calls back whenever there may be something to read, until it is closed: within a turn of the event loop of its own. */
+  watch(descriptor: number, onReadable: () => void): Watch;
   /** Datagrams that a full receive buffer has cost so far. */
   drops(descriptor: number): number | undefined;
+}
+
+export interface Watch {
+  close(): void;
 }
 
 export type Loaded =
@@ -35,6 +49,10 @@ interface Koffi {
   load(library: null): { func(prototype: string): NativeFunction };
   address(data: Uint8Array): bigint;
   errno(): number;
+  /** Of koffi 3; not documented, so its absence is reckoned with. */
+  readonly node?: {
+    poll?(descriptor: number, options: { readable: true }, callback: () => void): Watch;
+  };
 }
 
 const AF_UNIX = 1;
@@ -45,9 +63,15 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2_000_000;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const IPV6_RECVPKTINFO = 49;
+const IPPROTO_IP = 0;
+const IP_PKTINFO = 8;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
 const SO_MEMINFO = 55;
 /** Place of the count of drops among the 32-bit words of SO_MEMINFO. */
 const MEMINFO_DROPS = 8;
@@ -65,6 +89,7 @@ class LinuxCalls implements SystemCalls {
   readonly #sendmmsg: NativeFunction;
   readonly #socket: NativeFunction;
   readonly #bind: NativeFunction;
+  readonly #getsockname: NativeFunction;
   readonly #setsockopt: NativeFunction;
   readonly #getsockopt: NativeFunction;
   readonly #socketpair: NativeFunction;
@@ -78,6 +103,7 @@ class LinuxCalls implements SystemCalls {
     this.#sendmmsg = libc.func('int sendmmsg(int, uintptr_t messages, uint, int flags)');
     this.#socket = libc.func('int socket(int family, int type, int protocol)');
     this.#bind = libc.func('int bind(int, void *address, uint length)');
+    this.#getsockname = libc.func('int getsockname(int, void *address, void *length)');
     this.#setsockopt = libc.func('int setsockopt(int, int level, int name, void *value, uint length)');
     this.#getsockopt = libc.func('int getsockopt(int, int level, int name, void *value, void *length)');
     this.#socketpair = libc.func('int socketpair(int family, int type, int protocol, void *pair)');
@@ -104,11 +130,7 @@ class LinuxCalls implements SystemCalls {
     const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     const descriptor = this.#check('socket', this.#socket(is6 ? AF_INET6 : AF_INET, type, 0));
     try {
-      if (ipv6Only) {
-        const on = Int32Array.of(1);
-        const result = this.#setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, on, on.byteLength);
-        this.#check('setsockopt', result);
-      }
+      if (ipv6Only) this.#check('setsockopt', this.#set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1));
       const name = new Uint8Array(NAME_LENGTH.ipv6);
       writeSockaddr(name, 0, is6, toEndpoint(host, port).octets, 0, port);
       this.#check('bind', this.#bind(descriptor, name, is6 ? NAME_LENGTH.ipv6 : NAME_LENGTH.ipv4));
@@ -123,6 +145,50 @@ class LinuxCalls implements SystemCalls {
     this.#close(descriptor);
   }
 
+  localOf(descriptor: number): Address {
+    const type = new Int32Array(1);
+    const isSocket =
+      this.#getsockopt(descriptor, SOL_SOCKET, SO_TYPE, type, Uint32Array.of(type.byteLength)) === 0;
+    const name = new Uint8Array(NAME_LENGTH.ipv6);
+    const result = isSocket ? this.#getsockname(descriptor, name, Uint32Array.of(name.length)) : -1;
+    const family = name[0] as number;
+    if (type[0] !== SOCK_DGRAM || result < 0 || (family !== AF_INET && family !== AF_INET6)) {
+      throw Object.assign(new Error(`${descriptor} is no UDP socket`), { code: 'ERR_INVALID_FD_TYPE' });
+    }
+    return {
+      host: hostOf(name, family === AF_INET6),
+      port: ((name[2] as number) << 8) | (name[3] as number),
+    };
+  }
+
+  wantPacketInfo(descriptor: number, isIpv6: boolean): void {
+    const result = isIpv6
+      ? this.#set(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+      : this.#set(descriptor, IPPROTO_IP, IP_PKTINFO, 1);
+    this.#check('setsockopt', result);
+  }
+
+  enlargeBuffers(descriptor: number): void {
+    // Larger than its limit the kernel cuts; if it refuses, what there is must do.
+    this.#set(descriptor, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_OCTETS);
+    this.#set(descriptor, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER_OCTETS);
+  }
+
+  watch(descriptor: number, onReadable: () => void): Watch {
+    const poll = this.#koffi.node?.poll;
+    if (poll === undefined) throw new Error('koffi has no poll');
+    // koffi calls from outside of any callback of Node's, where promises would wait and an exception has nowhere to go.
+    // An immediate runs right after, before the event loop looks at its descriptors again.
+    return poll(descriptor, { readable: true }, () => {
+      setImmediate(onReadable);
+    });
+  }
+
+  #set(descriptor: number, level: number, name: number, value: number): number {
+    const octets = Int32Array.of(value);
+    return this.#setsockopt(descriptor, level, name, octets, octets.byteLength);
+  }
+
   drops(descriptor: number): number | undefined {
     const words = new Uint32Array(16);
     const length = Uint32Array.of(words.byteLength);
@@ -133,8 +199,7 @@ class LinuxCalls implements SystemCalls {
   #trySegments(): boolean {
     const descriptor = this.#socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return false;
-    const none = Int32Array.of(0);
-    const result = this.#setsockopt(descriptor, SOL_UDP, UDP_SEGMENT, none, none.byteLength);
+    const result = this.#set(descriptor, SOL_UDP, UDP_SEGMENT, 0);
     this.close(descriptor);
     return result === 0;
   }
@@ -172,6 +237,11 @@ class LinuxCalls implements SystemCalls {
   }
 }
 
+/** The address in a `sockaddr_in` or `sockaddr_in6`. */
+function hostOf(name: Uint8Array, isIpv6: boolean): string {
+  return isIpv6 ? formatIp(name, 8) : name.subarray(4, 8).join('.');
+}
+
 function load(): Loaded {
   const { platform, arch } = process;
   if (platform !== 'linux') return { ok: false, why: `this is ${platform}, not Linux` };
@@ -187,6 +257,8 @@ function load(): Loaded {
     if (code === 'MODULE_NOT_FOUND') return { ok: false, why: 'the package koffi is not installed' };
     return { ok: false, why: `the package koffi does not load (${message})` };
   }
+  if (koffi.node?.poll === undefined)
+    return { ok: false, why: 'this version of the package koffi cannot poll' };
   try {
     const calls = new LinuxCalls(koffi);
     calls.proveItself();

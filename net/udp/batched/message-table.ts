@@ -11,20 +11,20 @@
  *   48 msg_flags       32 bits        4 address 4                  4 flow    32 bits
  *   56 msg_len         32 bits                                     8 address 16, then scope
  *
- *   struct cmsghdr (16) and its data, here the octets of a segment
- *    0 cmsg_len        64 bits
- *    8 cmsg_level      32 bits
- *   12 cmsg_type       32 bits
- *   16 data            16 bits
+ *   struct cmsghdr (16) and its data, padded to 8 octets; a message may have both
+ *    0 cmsg_len        64 bits         the octets of a segment: 16 bits
+ *    8 cmsg_level      32 bits         in_pktinfo: interface 32 bits, local address 4, address in the header 4
+ *   12 cmsg_type       32 bits         in6_pktinfo: address 16, interface 32 bits
  */
 const MESSAGE_OCTETS = 64;
 const IOVEC_OCTETS = 16;
 const NAME_OCTETS = 32;
-const CONTROL_OCTETS = 24;
+/** Room for the larger packet info, then for a segment size. */
+const CONTROL_OCTETS = 64;
+const SEGMENT_OCTETS = 24;
 
 const MESSAGE_WORDS = MESSAGE_OCTETS / 4;
 const IOVEC_WORDS = IOVEC_OCTETS / 4;
-const CONTROL_WORDS = CONTROL_OCTETS / 4;
 const NAME_LENGTH_WORD = 2;
 const IOV_WORD = 4;
 const IOV_COUNT_WORD = 6;
@@ -41,6 +41,9 @@ const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 /** cmsg_len of a header and 16 bits. */
 const SEGMENT_CONTROL_LENGTH = 18;
+/** Packet info of each family: cmsg_len, cmsg_level, cmsg_type, octets with padding, and where the local address lies. */
+const INFO_IPV4 = { length: 28, level: 0, type: 8, octets: 32, addressAt: 20 } as const;
+const INFO_IPV6 = { length: 36, level: 41, type: 50, octets: 40, addressAt: 16 } as const;
 const TWO_TO_32 = 2 ** 32;
 
 /** Octets of the address structure of a socket's family; 0 for messages without addresses. */
@@ -75,6 +78,9 @@ export class MessageTable {
   readonly #pieces: number;
   readonly #controls: number;
   readonly #names: number;
+  readonly #info: typeof INFO_IPV4 | typeof INFO_IPV6;
+  /** 1 for each message that says which address it shall leave from. */
+  readonly #hasSource: Uint8Array;
 
   /** `addressOf` says where octets lie in memory, `nameLength` of which family the addresses are. */
   constructor(addressOf: (data: Uint8Array) => number, capacity: number, nameLength: NameLength) {
@@ -83,6 +89,8 @@ export class MessageTable {
     this.#names = this.#controls + capacity * CONTROL_OCTETS;
     const memory = new ArrayBuffer(this.#names + capacity * NAME_OCTETS);
     this.#isIpv6 = nameLength === NAME_LENGTH.ipv6;
+    this.#info = this.#isIpv6 ? INFO_IPV6 : INFO_IPV4;
+    this.#hasSource = new Uint8Array(capacity);
     this.#words = new Uint32Array(memory);
     this.#octets = new Uint8Array(memory);
     this.#address = addressOf(this.#octets);
@@ -91,8 +99,10 @@ export class MessageTable {
       if (nameLength > 0) this.#setPointer(word, this.#address + this.#names + i * NAME_OCTETS);
       this.#words[word + NAME_LENGTH_WORD] = nameLength;
       this.compose(i, i, 1, 0);
-      const control = this.#controls / 4 + i * CONTROL_WORDS;
-      this.#words.set([SEGMENT_CONTROL_LENGTH, 0, SOL_UDP, UDP_SEGMENT], control);
+      const control = (this.#controls + i * CONTROL_OCTETS) / 4;
+      const { length, level, type, octets } = this.#info;
+      this.#words.set([length, 0, level, type], control);
+      this.#words.set([SEGMENT_CONTROL_LENGTH, 0, SOL_UDP, UDP_SEGMENT], control + octets / 4);
     }
   }
 
@@ -118,11 +128,63 @@ export class MessageTable {
     this.#setPointer(word + IOV_WORD, this.#address + this.#pieces + first * IOVEC_OCTETS);
     words[word + IOV_COUNT_WORD] = count;
     const control = this.#controls + index * CONTROL_OCTETS;
-    if (segmentOctets > 0) {
-      this.#setPointer(word + CONTROL_WORD, this.#address + control);
-      words[control / 4 + SEGMENT_WORD] = segmentOctets;
+    const infoOctets = this.#info.octets;
+    const hasSource = this.#hasSource[index] === 1;
+    const octets = (hasSource ? infoOctets : 0) + (segmentOctets > 0 ? SEGMENT_OCTETS : 0);
+    if (octets > 0)
+      this.#setPointer(word + CONTROL_WORD, this.#address + control + (hasSource ? 0 : infoOctets));
+    if (segmentOctets > 0) words[(control + infoOctets) / 4 + SEGMENT_WORD] = segmentOctets;
+    words[word + CONTROL_LENGTH_WORD] = octets;
+  }
+
+  /**
+   * Has a message leave from the address of this machine at `sources[at]`, or from any when `sources` is `undefined`. To be
+   * called before `compose`.
+   */
+  setSource(index: number, sources: Uint8Array | undefined, at: number): void {
+    this.#hasSource[index] = sources === undefined ? 0 : 1;
+    if (sources === undefined) return;
+    const octets = this.#octets;
+    const address = this.#controls + index * CONTROL_OCTETS + this.#info.addressAt;
+    if (this.#isIpv6) for (let i = 0; i < 16; i++) octets[address + i] = sources[at + i] as number;
+    else for (let i = 0; i < 4; i++) octets[address + i] = sources[at + 12 + i] as number;
+  }
+
+  /** Whether a message leaves from there. */
+  hasSource(index: number, sources: Uint8Array | undefined, at: number): boolean {
+    if (sources === undefined || this.#hasSource[index] === 0) {
+      return sources === undefined && this.#hasSource[index] === 0;
     }
-    words[word + CONTROL_LENGTH_WORD] = segmentOctets > 0 ? CONTROL_OCTETS : 0;
+    const address = this.#controls + index * CONTROL_OCTETS + this.#info.addressAt;
+    const skipped = this.#isIpv6 ? 0 : 12;
+    for (let i = 15; i >= skipped; i--) {
+      if (this.#octets[address + i - skipped] !== sources[at + i]) return false;
+    }
+    return true;
+  }
+
+  /** Makes room for packet info in the messages from `first` on, before each time that they are received into. */
+  expectInfo(first: number, count: number): void {
+    for (let index = first; index < first + count; index++) {
+      const word = index * MESSAGE_WORDS;
+      this.#setPointer(word + CONTROL_WORD, this.#address + this.#controls + index * CONTROL_OCTETS);
+      this.#words[word + CONTROL_LENGTH_WORD] = CONTROL_OCTETS;
+    }
+  }
+
+  /** The address of this machine that a received message came to, into the 16 octets at `locals[at]`, as `readName`. */
+  readLocal(index: number, locals: Uint8Array, at: number): void {
+    const control = this.#controls + index * CONTROL_OCTETS;
+    const { length, level, type, addressAt } = this.#info;
+    const words = this.#words;
+    const isInfo =
+      (words[index * MESSAGE_WORDS + CONTROL_LENGTH_WORD] as number) >= length &&
+      words[control / 4 + 2] === level &&
+      words[control / 4 + 3] === type;
+    const from = control + addressAt;
+    const octets = this.#octets;
+    if (this.#isIpv6) for (let i = 0; i < 16; i++) locals[at + i] = isInfo ? (octets[from + i] as number) : 0;
+    else for (let i = 0; i < 4; i++) locals[at + 12 + i] = isInfo ? (octets[from + i] as number) : 0;
   }
 
   /** Addresses a message to the 16 octets at `hosts[at]`. */

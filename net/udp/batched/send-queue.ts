@@ -46,13 +46,26 @@ export class SendQueue {
     this.#segmentLimit = calls.canSegment ? MAX_MESSAGE_OCTETS : 0;
   }
 
-  add(data: Uint8Array, from: number, to: number, hosts: Uint8Array, at: number, port: number): void {
+  /** Takes up the datagram `data[from..to)`; it leaves from the address at `sources[sourceAt]`, or from any. */
+  add(
+    data: Uint8Array,
+    from: number,
+    to: number,
+    hosts: Uint8Array,
+    at: number,
+    port: number,
+    sources?: Uint8Array,
+    sourceAt = 0,
+  ): void {
     if (this.#datagrams === BATCH_PACKETS) this.flush();
     if (data !== this.#memory) this.#hold(data);
     const octets = to - from;
     const piece = this.#datagrams++;
     this.#table.aim(piece, this.#memoryAt + from, octets);
-    if (this.#joins(octets, hosts, at, port)) {
+    if (
+      this.#joins(octets, hosts, at, port) &&
+      this.#table.hasSource(this.#messages - 1, sources, sourceAt)
+    ) {
       const message = this.#messages - 1;
       const count = (this.#counts[message] as number) + 1;
       this.#counts[message] = count;
@@ -68,6 +81,7 @@ export class SendQueue {
     this.#sizes[message] = octets;
     this.#messageOctets = octets;
     this.#isOpen = octets > 0 && octets <= this.#segmentLimit;
+    this.#table.setSource(message, sources, sourceAt);
     this.#table.compose(message, piece, 1, 0);
     this.#table.setName(message, hosts, at, port);
   }
@@ -84,7 +98,7 @@ export class SendQueue {
 
   /**
    * Sends all. The kernel stops at the first message that it cannot send: when its queue is full the rest is dropped, as a
-   * router would, since waiting would hold up everybody; any other error is that one message's, and the rest goes on.
+   * router would, since waiting would hold up all others; any other error is that one message's, and the rest goes on.
    * Each turn passes a message or is the one retry of it, so this ends.
    */
   flush(): void {

@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import type { SystemCalls } from '../../../lb/batched/libc.ts';
-import { NAME_LENGTH } from '../../../lb/batched/message-table.ts';
-import { SendQueue } from '../../../lb/batched/send-queue.ts';
+import type { SystemCalls } from '../../../net/udp/batched/libc.ts';
+import { NAME_LENGTH } from '../../../net/udp/batched/message-table.ts';
+import { SendQueue } from '../../../net/udp/batched/send-queue.ts';
 import { parseIp } from '../../../proto/wire/index.ts';
 
 const { EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, EPERM } = constants.errno;
