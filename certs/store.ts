@@ -1,7 +1,8 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
+import { makeDirectory } from '../net/files.ts';
 import { createDevelopmentCertificate, DEFAULT_HOSTS, type DevelopmentCertificate } from './certificate.ts';
 
 const DAY_MS = 86_400_000;
@@ -79,7 +80,7 @@ export function ensureDevelopmentCertificate(
   const kept = load(certificatePath, keyPath, hosts, new Date(now).getTime());
   if (kept !== undefined) return { ...kept, certificatePath, keyPath, renewed: false };
   const made = createDevelopmentCertificate({ now, hosts });
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory, 0o700);
   writeWhole(keyPath, made.keyPem, 0o600);
   writeWhole(certificatePath, made.certificatePem, 0o644);
   return { ...made, certificatePath, keyPath, renewed: true };

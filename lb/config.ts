@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
+import { type Address, isIpv6, SOCKET_KINDS } from '../net/udp/index.ts';
 import { type ClusterConfig, faultSentence, parseClusterFile } from '../proto/quic-lb/index.ts';
-import { type Address, isIpv6, parseAddress } from './address.ts';
-import { StartupError } from './errors.ts';
+import { formatAddress, parseAddress, parseJson } from '../proto/wire/index.ts';
 
 const address = z
   .string('must be a string')
@@ -20,19 +21,15 @@ const addresses = z.preprocess(
 const probe = z.strictObject({
   intervalMs: z.number('must be a number of milliseconds').min(10, 'must be at least 10').default(500),
   silentAfter: z.int('must be a whole number of probes').min(1, 'must be at least 1').default(3),
-  deadAfter: z.int('must be a whole number of probes').min(2, 'must be at least 2').default(12),
+  deadAfter: z.int('must be a whole number of probes').min(2, 'must be at least 2').default(50),
 });
-
-/** How the UDP sockets work: see `choose-socket.ts`. */
-const SOCKET_KINDS = ['auto', 'batched', 'dgram'] as const;
-export type SocketSetting = (typeof SOCKET_KINDS)[number];
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const schema = z.strictObject({
   /** Path of cluster.json. */
   cluster: z.string('must be a path').default('cluster.json'),
-  /** Where clients come, one address per family. */
+  /** Where clients come. */
   listen: addresses.default([{ host: '0.0.0.0', port: 4433 }]),
   /** Where backends are talked to; the listening sockets when absent. */
   tunnel: addresses.optional(),
@@ -59,8 +56,26 @@ export type ConfigResult =
   | { readonly ok: true; readonly value: ForwarderConfig }
   | { readonly ok: false; readonly faults: string[] };
 
-function onePerFamily(name: string, list: readonly Address[] | undefined): string[] {
-  if (list === undefined) return [];
+const WILDCARDS = ['0.0.0.0', '::'];
+
+/** Addresses of which one takes the other's packets: the same, or a wildcard of the family on the same port. */
+function overlaps(name: string, list: readonly Address[]): string[] {
+  const faults: string[] = [];
+  list.forEach((a, i) => {
+    for (const b of list.slice(i + 1)) {
+      if (a.port !== b.port || a.port === 0 || isIpv6(a.host) !== isIpv6(b.host)) continue;
+      const isWide = WILDCARDS.includes(a.host) || WILDCARDS.includes(b.host);
+      if (a.host !== b.host && !isWide) continue;
+      faults.push(
+        `${name} holds ${formatAddress(a)} and ${formatAddress(b)}, of which one covers the other.`,
+      );
+    }
+  });
+  return faults;
+}
+
+/** Backends are talked to from the first tunnel address of their family: a second would never be used. */
+function onePerFamily(name: string, list: readonly Address[] = []): string[] {
   const ipv6 = list.filter(({ host }) => isIpv6(host)).length;
   return ipv6 > 1 || list.length - ipv6 > 1
     ? [`${name} may hold one IPv4 address and one IPv6 address, not more.`]
@@ -72,7 +87,7 @@ export function parseForwarderConfig(input: unknown): ConfigResult {
   const result = schema.safeParse(input);
   if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
   const { listen, tunnel, probe: rules } = result.data;
-  const faults = [...onePerFamily('listen', listen), ...onePerFamily('tunnel', tunnel)];
+  const faults = [...overlaps('listen', listen), ...onePerFamily('tunnel', tunnel)];
   // Callers of a backend that is called dead lose their calls: that must not be decided in haste.
   if (rules.deadAfter < rules.silentAfter * 2) {
     faults.push(
@@ -82,19 +97,9 @@ export function parseForwarderConfig(input: unknown): ConfigResult {
   return faults.length > 0 ? { ok: false, faults } : { ok: true, value: result.data };
 }
 
-function read(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new StartupError(`${what}: there is no file ${path}.`);
-    throw new StartupError(`${what}: ${path} cannot be read: ${message}.`);
-  }
-}
-
 /** Reads cluster.json. Throws `StartupError`, one sentence per fault. */
 export function readClusterFile(path: string): ClusterConfig {
-  const result = parseClusterFile(read(path, 'cluster file'));
+  const result = parseClusterFile(readFileOrStop(path, 'cluster file'));
   if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
   return result.value;
 }
@@ -105,13 +110,13 @@ export function readSettings(
   flags: Partial<ForwarderConfigInput>,
 ): Partial<ForwarderConfigInput> {
   if (path === undefined) return flags;
-  let settings: unknown;
-  try {
-    settings = JSON.parse(read(path, 'configuration'));
-  } catch (error) {
-    if (error instanceof StartupError) throw error;
-    throw new StartupError(`${path}: The file is not JSON: ${(error as Error).message}.`);
+  const json = parseJson(readFileOrStop(path, 'configuration'));
+  if (!json.ok) {
+    throw new StartupError(
+      `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
+    );
   }
+  const settings = json.value;
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new StartupError(`${path}: The file must hold an object.`);
   }

@@ -1,9 +1,9 @@
+import { SEND_FAILURES, type SendFailure } from '../net/udp/index.ts';
 import type { UnroutableReason } from '../proto/quic-lb/index.ts';
 import { CLIENT_DROPS, type ClientDrop } from './route.ts';
-import { SEND_FAILURES, type SendFailure } from './udp-socket.ts';
 
 /** Why a packet on the tunnel side goes nowhere. */
-export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badClient'] as const;
+export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badTag', 'badClient'] as const;
 export type BackendDrop = (typeof BACKEND_DROPS)[number];
 
 export const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort', 'length', 'serverId'];
@@ -35,7 +35,7 @@ export class Counters {
   readonly droppedFromBackends: Record<BackendDrop, number> = zeros(BACKEND_DROPS);
   readonly sendFailures: Record<SendFailure, number> = zeros(SEND_FAILURES);
   fromClients = 0;
-  /** Datagrams above `MAX_DATAGRAM_OCTETS`, from whomever. */
+  /** Datagrams above `MAX_DATAGRAM_OCTETS`, from either side. */
   oversize = 0;
   /** Batches that sockets handed over: all that came, divided by this, says how many packets are handled at once. */
   batches = 0;

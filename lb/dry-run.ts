@@ -1,7 +1,7 @@
-import { isReservedVersion } from '../proto/invariants/index.ts';
+import type { Address } from '../net/udp/index.ts';
+import { isReservedVersion, PacketHead } from '../proto/invariants/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
-import { toHex } from '../proto/wire/index.ts';
-import { type Address, formatAddress } from './address.ts';
+import { formatAddress, toHex } from '../proto/wire/index.ts';
 import { MIN_SHORT_PACKET_OCTETS, RoutingTable, route } from './route.ts';
 
 const UNROUTABLE_TEXT = {
@@ -27,12 +27,27 @@ function versionText(version: number): string {
   return isReservedVersion(version) ? `${hex} (reserved)` : hex;
 }
 
-/** Says in a few lines what a packet shows and where a forwarder with all backends healthy would send it. */
-export function explainPacket(packet: Uint8Array, source: Address, cluster: ClusterConfig): string {
-  const table = new RoutingTable(cluster);
-  const decision = route(packet, source, table);
-  const lines = [`packet: ${packet.length} octets from ${formatAddress(source)}`];
-  const { head } = table;
+/**
+ * Says in a few lines what a packet shows and where a forwarder with all backends healthy would send it; without a cluster only
+ * what it shows.
+ */
+export function explainPacket(
+  packet: Uint8Array,
+  source: Address,
+  cluster: ClusterConfig | undefined,
+): string {
+  const lines = [`packet: ${packet.length} octets from ${formatAddress(source)}`, ...headLines(packet)];
+  lines.push(
+    cluster === undefined
+      ? 'there is no cluster file here, so where it goes is not known: name one with --cluster, or run `npm start`, which makes one'
+      : whereTo(packet, source, cluster),
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+function headLines(packet: Uint8Array): string[] {
+  const lines: string[] = [];
+  const head = new PacketHead();
   if (head.parse(packet) > 0) {
     const isLong = ((packet[0] as number) & 0x80) !== 0;
     const dcid = packet.subarray(head.dcidOffset, head.dcidOffset + head.dcidLength);
@@ -41,24 +56,23 @@ export function explainPacket(packet: Uint8Array, source: Address, cluster: Clus
     lines.push(`DCID: ${shown === '' ? 'empty' : shown}`);
     if (dcid.length > 0) lines.push(`config rotation: ${(dcid[0] as number) >> 5}`);
   }
+  return lines;
+}
+
+function whereTo(packet: Uint8Array, source: Address, cluster: ClusterConfig): string {
+  const decision = route(packet, source, new RoutingTable(cluster));
   const named = (index: number) => {
     const backend = cluster.backends[index];
-    return backend === undefined ? 'nobody' : `${backend.name} at ${formatAddress(backend.tunnel)}`;
+    return backend === undefined ? 'no backend' : `${backend.name} at ${formatAddress(backend.tunnel)}`;
   };
   switch (decision.action) {
     case 'cid':
-      lines.push(`routable: to ${named(decision.backend)}, which its CID names`);
-      break;
+      return `routable: to ${named(decision.backend)}, which its CID names`;
     case 'hash':
-      lines.push(
-        `unroutable: ${UNROUTABLE_TEXT[decision.reason]}; to ${named(decision.backend)}, by the hash of the client's address`,
-      );
-      break;
+      return `unroutable: ${UNROUTABLE_TEXT[decision.reason]}; to ${named(decision.backend)}, by the hash of the client's address`;
     case 'dead':
-      lines.push(`routable, but ${named(decision.owner)} is dead: to ${named(decision.backend)}`);
-      break;
+      return `routable, but ${named(decision.owner)} is dead: to ${named(decision.backend)}`;
     case 'drop':
-      lines.push(`dropped: ${DROP_TEXT[decision.reason]}`);
+      return `dropped: ${DROP_TEXT[decision.reason]}`;
   }
-  return `${lines.join('\n')}\n`;
 }

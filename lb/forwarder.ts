@@ -1,43 +1,38 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { StartupError } from '../net/startup.ts';
+import {
+  type Address,
+  BATCH_PACKETS,
+  type Endpoint,
+  isHost,
+  isIpv6,
+  isUnspecified,
+  type PacketBatch,
+  type SocketChoice,
+  toEndpoint,
+  type UdpSocket,
+} from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
 import {
   putSppHeader,
   SPP_CLIENT_AT,
   SPP_CLIENT_PORT_AT,
-  SPP_HEADER_OCTETS,
-  startsWithSpp,
+  SPP_PROXY_AT,
+  SPP_PROXY_PORT_AT,
+  TUNNEL_FAULT,
 } from '../proto/spp/index.ts';
-import { IP_OCTETS, toHex } from '../proto/wire/index.ts';
-import { type Address, type Endpoint, formatAddress, isHost, isIpv6, toEndpoint } from './address.ts';
-import type { SocketChoice } from './choose-socket.ts';
-import { type BackendCounters, type BackendDrop, Counters } from './counters.ts';
-import { StartupError } from './errors.ts';
+import { formatAddress, IP_OCTETS, toHex } from '../proto/wire/index.ts';
+import { type BackendDrop, Counters } from './counters.ts';
+import { type Backend, Generation } from './generation.ts';
 import { BackendHealth, PROBE_CLIENT, type ProbeRules } from './health.ts';
-import { BATCH_PACKETS, type PacketBatch } from './packet-batch.ts';
-import { type BackendState, BatchRouter, type Decision, RoutingTable } from './route.ts';
-import type { UdpSocket } from './udp-socket.ts';
+import { Knock } from './knock.ts';
+import { type BackendState, BatchRouter, type Decision } from './route.ts';
 
 /** Octets of a bad packet that are kept to be shown in the log. */
 const SAMPLE_OCTETS = 32;
+const NOTHING = new Uint8Array();
 const PROBE_ENDPOINT = toEndpoint(PROBE_CLIENT.host, PROBE_CLIENT.port);
-
-interface Backend {
-  readonly index: number;
-  readonly name: string;
-  readonly endpoint: Endpoint;
-  readonly socket: UdpSocket;
-  readonly health: BackendHealth;
-  readonly counters: BackendCounters;
-}
-
-/** Everything that a reload replaces at once. */
-interface Generation {
-  readonly table: RoutingTable;
-  readonly backends: readonly Backend[];
-  /** Backends by the port of their tunnel: few packets of clients have such a port, so most are told apart at once. */
-  readonly byPort: ReadonlyMap<number, readonly Backend[]>;
-}
 
 export interface ForwardingOptions {
   readonly listen: readonly Address[];
@@ -50,7 +45,7 @@ export interface ForwardingOptions {
 }
 
 /**
- * Moves packets: clients' to backends with SPP before them, backends' to clients without. It keeps no word of any
+ * Moves packets: clients' to backends with SPP before them, backends' to clients without. It keeps nothing of any
  * connection; all it knows is the cluster file and the health of the backends.
  */
 export class Forwarding {
@@ -61,9 +56,9 @@ export class Forwarding {
   readonly #router = new BatchRouter();
   /** Of each packet of the batch in hand: the backend that it came from. */
   readonly #senders: (Backend | undefined)[] = new Array<undefined>(BATCH_PACKETS).fill(undefined);
-  #generation: Generation = { table: undefined as never, backends: [], byPort: new Map() };
+  #generation: Generation | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** The last unroutable or dropped packet's first octets, for whoever wonders why. */
+  /** The last unroutable or dropped packet's first octets, to be shown to an operator. */
   readonly #lastBad = new Uint8Array(SAMPLE_OCTETS);
   #lastBadOctets = -1;
 
@@ -87,13 +82,15 @@ export class Forwarding {
           await this.#open(
             address,
             listen,
+            '--listen',
             (batch, socket) => this.#receive(batch, socket, shared),
             inherited[i],
           ),
         );
       }
       for (const address of tunnel) {
-        this.#tunnels.push(await this.#open(address, tunnel, (batch) => this.#receiveInTunnel(batch)));
+        const receive = (batch: PacketBatch) => this.#receiveInTunnel(batch);
+        this.#tunnels.push(await this.#open(address, tunnel, '--tunnel', receive));
       }
       this.use(cluster);
     } catch (error) {
@@ -113,41 +110,45 @@ export class Forwarding {
    * use must answer a probe before it gets callers; at the start all are trusted, so as to serve at once. Throws `StartupError`.
    */
   use(cluster: ClusterConfig): void {
-    const table = new RoutingTable(cluster);
-    const known = new Map(
-      this.#generation.backends.map((backend) => [formatAddress(backend.endpoint), backend]),
-    );
     const config = cluster.quicLb[0];
     if (config === undefined) throw new StartupError('The cluster file holds no QUIC-LB configuration.');
-    const backends = cluster.backends.map(({ name, tunnel }, index): Backend => {
+    const before = this.#generation?.backends ?? [];
+    const known = new Map(before.map((backend) => [formatAddress(backend.endpoint), backend]));
+    const ends = cluster.backends.map(({ name, tunnel }) => {
       const endpoint = toEndpoint(tunnel.host, tunnel.port);
-      const health =
-        known.get(formatAddress(endpoint))?.health ??
-        new BackendHealth(this.#options.probe, config, randomBytes, known.size === 0);
-      table.setState(index, health.state);
-      const counters = this.counters.backend(name);
-      return { index, name, endpoint, socket: this.#socketTo(endpoint, name), health, counters };
+      return {
+        name,
+        endpoint,
+        socket: this.#socketTo(endpoint, name),
+        old: known.get(formatAddress(endpoint)),
+      };
     });
-    const byPort = new Map<number, Backend[]>();
-    for (const backend of backends) {
-      const list = byPort.get(backend.endpoint.port);
-      if (list === undefined) byPort.set(backend.endpoint.port, [backend]);
-      else list.push(backend);
-    }
-    this.#generation = { table, backends, byPort };
-    if (known.size === 0) return;
-    for (const backend of backends) if (!known.has(formatAddress(backend.endpoint))) this.#probe(backend);
+    const backends = ends.map(({ name, endpoint, socket, old }, index): Backend => {
+      const health =
+        old?.health ?? new BackendHealth(this.#options.probe, config, randomBytes, before.length === 0);
+      const knock = old?.knock ?? new Knock(endpoint, socket.local, () => health.refused());
+      return { index, name, endpoint, socket, health, knock, counters: this.counters.backend(name) };
+    });
+    this.#generation = new Generation(cluster, backends);
+    const kept = new Set(backends.map(({ knock }) => knock));
+    for (const { knock } of before) if (!kept.has(knock)) knock.close();
+    if (before.length === 0) return;
+    for (const [i, backend] of backends.entries()) if (ends[i]?.old === undefined) this.#probe(backend);
     this.#flush();
   }
 
   states(): ReadonlyMap<string, BackendState> {
-    const { backends, table } = this.#generation;
+    const { backends, table } = this.#current;
     return new Map(backends.map(({ name, index }) => [name, table.states[index] as BackendState]));
   }
 
   /** The first octets of the last packet that was unroutable or dropped, as hex. */
   lastBadPacket(): string | undefined {
     return this.#lastBadOctets < 0 ? undefined : toHex(this.#lastBad.subarray(0, this.#lastBadOctets));
+  }
+
+  get #current(): Generation {
+    return this.#generation as Generation;
   }
 
   kernelDrops(): number {
@@ -158,6 +159,7 @@ export class Forwarding {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    for (const { knock } of this.#generation?.backends ?? []) knock.close();
     const sockets = [...this.#listeners.splice(0), ...this.#tunnels.splice(0)];
     await Promise.all(sockets.map((socket) => socket.close()));
   }
@@ -165,12 +167,14 @@ export class Forwarding {
   #open(
     address: Address,
     all: readonly Address[],
+    setting: string,
     onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
     descriptor?: number,
   ): Promise<UdpSocket> {
     return this.#options.sockets.open({
       address,
       descriptor,
+      setting,
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
       onBatch: (batch, socket) => {
         this.counters.batches++;
@@ -205,10 +209,11 @@ export class Forwarding {
 
   /** What came to a socket for clients; backends send there too when it is `shared`. */
   #receive(batch: PacketBatch, socket: UdpSocket, shared: boolean): void {
-    const { table } = this.#generation;
+    const generation = this.#current;
+    const { table } = generation;
     const { data, starts, ends, count } = batch;
     for (let i = 0; i < count; i++) {
-      const sender = shared ? this.#senderOf(batch, i) : undefined;
+      const sender = shared ? generation.senderOf(batch, i) : undefined;
       this.#senders[i] = sender;
       if (sender === undefined) {
         this.#router.add(i, data, starts[i] as number, ends[i] as number, table);
@@ -217,41 +222,34 @@ export class Forwarding {
     table.decoder.finish();
     for (let i = 0; i < count; i++) {
       const sender = this.#senders[i];
-      if (sender === undefined) this.#fromClient(batch, i, socket);
-      else this.#fromBackend(batch, i, sender);
+      if (sender === undefined) this.#fromClient(batch, i, socket, generation);
+      else this.#fromBackend(batch, i, sender, generation);
     }
   }
 
   #receiveInTunnel(batch: PacketBatch): void {
+    const generation = this.#current;
     for (let i = 0; i < batch.count; i++) {
-      const sender = this.#senderOf(batch, i);
+      const sender = generation.senderOf(batch, i);
       if (sender === undefined) this.#dropFromBackend('notBackend', batch, i);
-      else this.#fromBackend(batch, i, sender);
+      else this.#fromBackend(batch, i, sender, generation);
     }
   }
 
-  #senderOf({ hosts, ports }: PacketBatch, index: number): Backend | undefined {
-    const candidates = this.#generation.byPort.get(ports[index] as number);
-    if (candidates === undefined) return undefined;
-    for (const backend of candidates) {
-      if (isHost(backend.endpoint.octets, hosts, index * IP_OCTETS)) return backend;
-    }
-    return undefined;
-  }
-
-  #fromClient(batch: PacketBatch, index: number, socket: UdpSocket): void {
+  #fromClient(batch: PacketBatch, index: number, socket: UdpSocket, generation: Generation): void {
     const { data, hosts } = batch;
     const port = batch.ports[index] as number;
-    const { table, backends } = this.#generation;
-    const decision = this.#router.decision(index, hosts, index * IP_OCTETS, port, table);
+    const at = index * IP_OCTETS;
+    const { table, backends, tunnel } = generation;
+    const decision = this.#router.decision(index, hosts, at, port, table);
     const backend = this.#account(decision, batch, index, backends);
     if (backend === undefined) return;
     const start = batch.starts[index] as number;
     const end = batch.ends[index] as number;
     backend.counters.toBackendOctets += end - start;
-    const from = start - SPP_HEADER_OCTETS;
-    const { local } = socket;
-    putSppHeader(data, from, hosts, index * IP_OCTETS, port, local.octets, local.port);
+    const from = start - tunnel.prefixOctets;
+    putSppHeader(data, from, hosts, at, port, batch.locals, at, socket.local.port);
+    tunnel.putTag(data, from);
     backend.socket.send(data, from, end, backend.endpoint.octets, 0, backend.endpoint.port);
   }
 
@@ -280,31 +278,45 @@ export class Forwarding {
     return backend;
   }
 
-  #fromBackend(batch: PacketBatch, index: number, backend: Backend): void {
+  #fromBackend(batch: PacketBatch, index: number, backend: Backend, generation: Generation): void {
     const { data } = batch;
     const header = batch.starts[index] as number;
     const end = batch.ends[index] as number;
-    if (!startsWithSpp(data, header, end)) {
-      this.#dropFromBackend('notSpp', batch, index);
+    const start = generation.tunnel.payloadAt(data, header, end);
+    if (start < 0) {
+      this.#dropFromBackend(start === TUNNEL_FAULT.badTag ? 'badTag' : 'notSpp', batch, index);
       return;
     }
     this.#heard(backend);
-    const start = header + SPP_HEADER_OCTETS;
     const client = header + SPP_CLIENT_AT;
     if (isHost(PROBE_ENDPOINT.octets, data, client)) {
       this.#probeAnswered(backend, data.subarray(start, end));
       return;
     }
-    const portAt = header + SPP_CLIENT_PORT_AT;
-    const port = ((data[portAt] as number) << 8) | (data[portAt + 1] as number);
-    const socket = this.#listenerReaching(data, client);
+    const port = portAt(data, header + SPP_CLIENT_PORT_AT);
+    const called = this.#listenerAt(data, header, client);
+    const socket = called ?? this.#listenerReaching(data, client);
     if (socket === undefined || port === 0 || start === end) {
       this.#dropFromBackend('badClient', batch, index);
       return;
     }
     backend.counters.toClients++;
     backend.counters.toClientsOctets += end - start;
-    socket.send(data, start, end, data, client, port);
+    if (called === undefined) socket.send(data, start, end, data, client, port);
+    else socket.send(data, start, end, data, client, port, data, header + SPP_PROXY_AT);
+  }
+
+  /** The socket of the address that the client called, which the header gives back as the proxy's. */
+  #listenerAt(data: Uint8Array, header: number, client: number): UdpSocket | undefined {
+    const port = portAt(data, header + SPP_PROXY_PORT_AT);
+    const proxy = header + SPP_PROXY_AT;
+    let wildcard: UdpSocket | undefined;
+    for (const socket of this.#listeners) {
+      if (socket.local.port !== port || !socket.reaches(data, client)) continue;
+      if (isHost(socket.local.octets, data, proxy)) return socket;
+      if (isUnspecified(socket.local.octets, 0)) wildcard ??= socket;
+    }
+    return wildcard;
   }
 
   #listenerReaching(hosts: Uint8Array, at: number): UdpSocket | undefined {
@@ -320,7 +332,7 @@ export class Forwarding {
   /** A dead backend that sends is alive again; whether it takes new connections is for the probes to say. */
   #heard(backend: Backend): void {
     backend.health.heard();
-    if (this.#generation.table.living[backend.index] === 0) this.#updateState(backend);
+    if (this.#current.table.living[backend.index] === 0) this.#updateState(backend);
   }
 
   #probeAnswered(backend: Backend, payload: Uint8Array): void {
@@ -343,7 +355,7 @@ export class Forwarding {
   }
 
   #updateState(backend: Backend): void {
-    const { table } = this.#generation;
+    const { table } = this.#current;
     const before = table.states[backend.index];
     const { state } = backend.health;
     if (state === before) return;
@@ -353,29 +365,32 @@ export class Forwarding {
   }
 
   #probeAll(): void {
-    for (const backend of this.#generation.backends) this.#probe(backend);
+    for (const backend of this.#current.backends) this.#probe(backend);
     this.#flush();
   }
 
   #probe(backend: Backend): void {
     const probes = backend.health.nextProbes();
     this.#updateState(backend);
-    for (const probe of probes) this.#sendProbe(backend, probe);
+    for (const probe of probes) {
+      const datagram = this.#probeDatagram(backend, probe);
+      backend.socket.send(datagram, 0, datagram.length, backend.endpoint.octets, 0, backend.endpoint.port);
+    }
+    backend.knock.send(this.#probeDatagram(backend, NOTHING));
     backend.counters.probesSent++;
   }
 
-  #sendProbe({ socket, endpoint }: Backend, probe: Uint8Array): void {
-    const datagram = Buffer.allocUnsafe(SPP_HEADER_OCTETS + probe.length);
-    putSppHeader(
-      datagram,
-      0,
-      PROBE_ENDPOINT.octets,
-      0,
-      PROBE_ENDPOINT.port,
-      socket.local.octets,
-      socket.local.port,
-    );
-    datagram.set(probe, SPP_HEADER_OCTETS);
-    socket.send(datagram, 0, datagram.length, endpoint.octets, 0, endpoint.port);
+  #probeDatagram({ socket: { local } }: Backend, probe: Uint8Array): Uint8Array {
+    const { tunnel } = this.#current;
+    const datagram = new Uint8Array(tunnel.prefixOctets + probe.length);
+    const { octets, port } = PROBE_ENDPOINT;
+    putSppHeader(datagram, 0, octets, 0, port, local.octets, 0, local.port);
+    tunnel.putTag(datagram, 0);
+    datagram.set(probe, tunnel.prefixOctets);
+    return datagram;
   }
+}
+
+function portAt(data: Uint8Array, at: number): number {
+  return ((data[at] as number) << 8) | (data[at + 1] as number);
 }

@@ -1,10 +1,10 @@
-import { StartupError } from './errors.ts';
+import { StartupError } from '../net/startup.ts';
 
 /** The first descriptor that is handed over, as systemd's sd_listen_fds(3) has it. */
 const FIRST_DESCRIPTOR = 3;
 
 /**
- * The descriptors of UDP sockets that whoever started this process opened for it, as systemd does for a socket unit: one
+ * The descriptors of UDP sockets that the starter of this process opened for it, as systemd does for a socket unit: one
  * for each `listen` address, in order. Such a socket outlives this process: while it is started again packets wait in the
  * kernel, and callers see no ICMP "port unreachable", which ends a session in Chromium. Throws `StartupError` for a count
  * that is none.

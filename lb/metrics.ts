@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { type Address, formatAddress } from './address.ts';
+import { logLinesDropped } from '../net/log.ts';
+import { StartupError } from '../net/startup.ts';
+import type { Address } from '../net/udp/index.ts';
+import { formatAddress } from '../proto/wire/index.ts';
 import type { BackendCounters, Counters } from './counters.ts';
-import { StartupError } from './errors.ts';
 import { BACKEND_STATES, type BackendState } from './route.ts';
 
 const PREFIX = 'parley_forwarder_';
@@ -139,6 +141,9 @@ export function createRegistry(source: MetricsSource): Registry {
   counter(registry, 'probes_total', 'Health probes', ['backend', 'result'], () => probes(counters));
   counter(registry, 'reloads_total', 'Cluster files taken up while running', [], () => [
     [{}, counters.reloads],
+  ]);
+  counter(registry, 'log_lines_dropped_total', 'Log lines that standard output did not take', [], () => [
+    [{}, logLinesDropped()],
   ]);
   counter(registry, 'reload_faults_total', 'Cluster files refused while running', [], () => [
     [{}, counters.reloadFaults],

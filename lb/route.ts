@@ -1,3 +1,5 @@
+import type { Address } from '../net/udp/index.ts';
+import { BATCH_PACKETS } from '../net/udp/index.ts';
 import { HeaderForm, PacketHead } from '../proto/invariants/index.ts';
 import {
   type ClusterConfig,
@@ -6,8 +8,6 @@ import {
   unroutableReason,
 } from '../proto/quic-lb/index.ts';
 import { IP_OCTETS, parseIpInto } from '../proto/wire/index.ts';
-import type { Address } from './address.ts';
-import { BATCH_PACKETS } from './packet-batch.ts';
 import { Rendezvous } from './rendezvous.ts';
 
 /** What probes say of a backend. */

@@ -1,9 +1,12 @@
-import { existsSync, type FSWatcher, watch } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
-import pino, { type Logger } from 'pino';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Logger } from 'pino';
+import { FileWatch } from '../net/file-watch.ts';
+import { createLog } from '../net/log.ts';
+import { StartupError } from '../net/startup.ts';
+import { type Address, chooseSockets } from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
-import { type Address, formatAddress } from './address.ts';
-import { chooseSockets } from './choose-socket.ts';
+import { formatAddress } from '../proto/wire/index.ts';
 import {
   type ForwarderConfig,
   type ForwarderConfigInput,
@@ -11,13 +14,9 @@ import {
   readClusterFile,
 } from './config.ts';
 import type { Counters } from './counters.ts';
-import { StartupError } from './errors.ts';
 import { Forwarding } from './forwarder.ts';
 import { serveMetrics } from './metrics.ts';
 import type { BackendState } from './route.ts';
-
-/** An editor writes a file in several steps: wait for the last. */
-const RELOAD_DELAY_MS = 100;
 
 /** A running forwarder. */
 export interface Forwarder {
@@ -57,8 +56,7 @@ class RunningForwarder implements Forwarder {
   readonly #forwarding: Forwarding;
   readonly #logger: Logger;
   readonly #path: string | undefined;
-  #watcher: FSWatcher | undefined;
-  #reloadTimer: NodeJS.Timeout | undefined;
+  #watch: FileWatch | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
   #metricsServer: { readonly address: Address; close(): Promise<void> } | undefined;
 
@@ -96,7 +94,10 @@ class RunningForwarder implements Forwarder {
       await this.#forwarding.close();
       throw error;
     }
-    if (follow && this.#path !== undefined) this.#follow(this.#path);
+    const path = this.#path;
+    if (follow && path !== undefined) {
+      this.#watch = new FileWatch([path], () => existsSync(path) && this.reload());
+    }
     this.#statsTimer = setInterval(() => this.#logStats(), config.statsIntervalMs);
     this.#statsTimer.unref();
   }
@@ -125,33 +126,9 @@ class RunningForwarder implements Forwarder {
   }
 
   async close(): Promise<void> {
-    this.#watcher?.close();
-    clearTimeout(this.#reloadTimer);
+    this.#watch?.close();
     clearInterval(this.#statsTimer);
     await Promise.all([this.#forwarding.close(), this.#metricsServer?.close()]);
-  }
-
-  /**
-   * Watches the directory: a file that is replaced by a rename is another file, and a watch on the old one sees nothing
-   * more. Kubernetes does not even touch the file: it is a link through `..data`, and that is what is replaced.
-   */
-  #follow(path: string): void {
-    const names: (string | null)[] = [basename(path), '..data', null];
-    const giveUp = (error: Error) =>
-      this.#logger.warn({ error }, 'cluster file is not watched; send SIGHUP to reload it');
-    try {
-      this.#watcher = watch(dirname(path), (_event, changed) => {
-        if (!names.includes(changed)) return;
-        clearTimeout(this.#reloadTimer);
-        this.#reloadTimer = setTimeout(() => {
-          if (existsSync(path)) this.reload();
-        }, RELOAD_DELAY_MS);
-      });
-      this.#watcher.on('error', giveUp);
-    } catch (error) {
-      // The machine may have no watches left: no reason not to forward.
-      giveUp(error as Error);
-    }
   }
 
   #logStats(): void {
@@ -176,7 +153,7 @@ class RunningForwarder implements Forwarder {
  */
 export async function startForwarder(options: StartOptions): Promise<Forwarder> {
   const config = checked(options);
-  const logger = options.logger ?? pino({ name: 'forwarder', level: config.logLevel });
+  const logger = options.logger ?? createLog({ name: 'forwarder', level: config.logLevel });
   const path = typeof options.cluster === 'string' ? resolve(options.cluster) : undefined;
   const cluster = typeof options.cluster === 'string' ? readClusterFile(options.cluster) : options.cluster;
   const { listen, tunnel, probe } = config;

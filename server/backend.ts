@@ -3,6 +3,8 @@ import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { StartupError } from '../net/startup.ts';
+import { chooseSockets } from '../net/udp/index.ts';
 import {
   type Address,
   type EndpointEvent,
@@ -14,7 +16,6 @@ import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic
 import { toHex } from '../proto/wire/index.ts';
 import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
-import { StartupError } from './errors.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
 import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
@@ -250,11 +251,7 @@ class RunningBackend implements Backend {
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
   const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
-  if (!warmUp(certificate.current)) {
-    throw new StartupError(
-      `certificate: no handshake succeeds with ${config.certificate}; it must be ECDSA P-256, RSA or Ed25519.`,
-    );
-  }
+  warmUp(certificate.current);
   const { preferredAddress } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(
@@ -296,9 +293,11 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const forwarders = new LiveForwarders(config.cluster, config.name, cluster.forwarders, log);
-  const sockets = [await openTunnelSocket(tunnel, forwarders.addresses)];
-  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public));
+  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
+  const choice = chooseSockets(config.socket);
+  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
+  const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
+  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
   backend = new RunningBackend(
     config,
     log,

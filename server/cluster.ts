@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
+import { FileWatch } from '../net/file-watch.ts';
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
 import type { Address } from '../proto/quic/index.ts';
-import { type ClusterConfig, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { type ClusterConfig, deriveTunnelKeys, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../proto/spp/index.ts';
 import { hkdfExpandLabel } from '../proto/tls/index.ts';
-import { readFileOrStop } from './config.ts';
-import { StartupError } from './errors.ts';
-import { FileWatch } from './file-watch.ts';
+import type { TunnelRules } from './net/index.ts';
 
 /** What a backend takes from the cluster file about itself. */
 export interface OwnPlace {
@@ -33,35 +35,52 @@ export function readCluster(path: string, name: string): OwnPlace {
   return { cluster, serverId: own.serverId, tunnel: own.tunnel, ticketSecret };
 }
 
+/** A backend's end of the tunnel, as the cluster file says. */
+function tunnelEnd({ tunnelTag, routingKey }: ClusterConfig): TunnelEnd {
+  return new TunnelEnd('backend', tunnelTag, deriveTunnelKeys(routingKey));
+}
+
 /**
- * The addresses that the tunnel port takes packets from. A forwarder that is added to the cluster file is taken without a
- * restart of every backend; the rest of the file is read at the start only.
+ * What the tunnel port takes: packets from which addresses, and with which tag. A forwarder that is added to the cluster file is
+ * taken without a restart of every backend, as is another `tunnelTag`; the rest of the file is read at the start only.
  */
-export class LiveForwarders {
+export class LiveForwarders implements TunnelRules {
   /** The addresses now: the same set for as long as the backend runs. */
   readonly addresses: Set<string>;
+  #end: TunnelEnd;
   readonly #path: string;
   readonly #name: string;
   readonly #log: Logger;
   readonly #watch: FileWatch;
 
-  constructor(path: string, name: string, addresses: readonly string[], log: Logger) {
+  constructor(path: string, name: string, cluster: ClusterConfig, log: Logger) {
     this.#path = path;
     this.#name = name;
     this.#log = log;
-    this.addresses = new Set(addresses);
+    this.addresses = new Set(cluster.forwarders);
+    this.#end = tunnelEnd(cluster);
     this.#watch = new FileWatch([path], () => this.reload());
+  }
+
+  get forwarders(): ReadonlySet<string> {
+    return this.addresses;
+  }
+
+  get end(): TunnelEnd {
+    return this.#end;
   }
 
   /** Reads the file again. A broken one changes nothing, and the log says what is wrong with it. */
   reload(): void {
     try {
-      const { forwarders } = readCluster(this.#path, this.#name).cluster;
+      const { cluster } = readCluster(this.#path, this.#name);
+      const { forwarders, tunnelTag } = cluster;
+      this.#end = tunnelEnd(cluster);
       this.addresses.clear();
       for (const address of forwarders) this.addresses.add(address);
       this.#log.info(
-        { forwarders },
-        'cluster file read again: its forwarders count now, other changes after a restart',
+        { forwarders, tunnelTag },
+        'cluster file read again: its forwarders and tunnelTag count now, other changes after a restart',
       );
     } catch (error) {
       this.#log.error(`The new cluster file is not taken: ${(error as Error).message.trim()}`);

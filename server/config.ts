@@ -1,23 +1,15 @@
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { Address } from '../proto/quic/index.ts';
-import { StartupError } from './errors.ts';
-
-/** `host:port` or `[host]:port` as an address; `undefined` when it is neither. */
-export function parseAddress(text: string): Address | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && isIP(host) !== 0 && port <= 65_535 ? { host, port } : undefined;
-}
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
+import { SOCKET_KINDS } from '../net/udp/index.ts';
+import { parseAddress, parseJson } from '../proto/wire/index.ts';
 
 const address = z
   .string()
   .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
   .transform((text) => parseAddress(text)!);
 
-/** Browsers send an origin without a path and in lower case: anything else would match no page, and nobody would know why. */
+/** Browsers send an origin without a path and in lower case: anything else would never match, and the log would not say why. */
 const origin = z
   .string()
   .refine(
@@ -95,8 +87,10 @@ const schema = z.strictObject({
   drainSeconds: z.number().min(0).default(30),
   /** File that TLS secrets are appended to, for reading captures. Never in production. Default: SSLKEYLOGFILE, if set. */
   keyLogFile: z.string().min(1).optional(),
-  /** Octets of UDP payload that path MTU discovery tries at most. SPP adds 38 more between forwarder and backend. */
-  maxDatagramSize: z.number().int().min(1200).max(16_383).default(1414),
+  /** Octets of UDP payload that path MTU discovery tries at most. SPP and its tag add 46 more between forwarder and backend. */
+  maxDatagramSize: z.number().int().min(1200).max(9170).default(1406),
+  /** UDP sockets: batched system calls (Linux), Node's `dgram`, or the former where it works. */
+  socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
 });
@@ -108,8 +102,20 @@ export type BackendConfig = z.infer<typeof schema>;
 /** The configuration as it is written in a file, before defaults. */
 export type BackendConfigInput = z.input<typeof schema>;
 
+const WORDS: Readonly<Record<string, string>> = {
+  string: 'a text in quotes',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'an object',
+};
+
 function sentence(issue: z.core.$ZodIssue): string {
   const where = issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
+  if (issue.code === 'unrecognized_keys')
+    return `${where}there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
+  if (issue.code === 'invalid_type')
+    return `${where}${/received undefined$/.test(issue.message) ? 'is missing' : `must be ${WORDS[issue.expected] ?? issue.expected}`}`;
   return `${where}${issue.message}`;
 }
 
@@ -120,25 +126,13 @@ export function parseBackendConfig(input: unknown, where: string): BackendConfig
   throw new StartupError(result.error.issues.map((issue) => `${where}: ${sentence(issue)}.`).join('\n'));
 }
 
-/** Reads a file. Throws `StartupError` that names it and says what it was for. */
-export function readFileOrStop(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'there is no such file' : (code ?? String(error));
-    throw new StartupError(`${what}: cannot read ${path}: ${why}.`);
-  }
-}
-
 /** Reads and checks a configuration file. */
 export function readBackendConfig(path: string): BackendConfig {
-  const text = readFileOrStop(path, 'backend configuration');
-  let input: unknown;
-  try {
-    input = JSON.parse(text);
-  } catch (error) {
-    throw new StartupError(`${path}: not valid JSON: ${(error as Error).message}.`);
+  const json = parseJson(readFileOrStop(path, 'backend configuration'));
+  if (!json.ok) {
+    throw new StartupError(
+      `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
+    );
   }
-  return parseBackendConfig(input, path);
+  return parseBackendConfig(json.value, path);
 }

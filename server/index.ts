@@ -1,43 +1,29 @@
-import { parseArgs } from 'node:util';
-import pino from 'pino';
-import { startBackend } from './backend.ts';
-import { readBackendConfig } from './config.ts';
-import { StartupError } from './errors.ts';
+import type { Logger } from 'pino';
+import { createLog } from '../net/log.ts';
+import { type Backend, startBackend as startChecked } from './backend.ts';
+import { type BackendConfigInput, parseBackendConfig } from './config.ts';
 
-const USAGE = `usage: npm run backend -- --config backend.json
+export { StartupError } from '../net/startup.ts';
+export type { Backend } from './backend.ts';
+export { type BackendConfig, type BackendConfigInput, readBackendConfig } from './config.ts';
 
-Starts one backend. The file is described in README.md under "Configuration"; OPENAI_API_KEY is read from the environment.
-SIGTERM lets its calls end (again: at once), Ctrl-C ends it at once, SIGHUP reads certificate and cluster file again.
-`;
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-  });
-  if (values.help) {
-    process.stdout.write(USAGE);
-    return;
-  }
-  if (values.config === undefined) throw new StartupError(`--config is missing.\n${USAGE}`);
-  const config = readBackendConfig(values.config);
-  const log = pino({ level: config.logLevel, base: { backend: config.name } });
-  const backend = await startBackend(config, log);
-  log.info({ tunnel: backend.tunnel, public: backend.public }, 'ready');
-
-  // A defect must not hang half-dead: say it and end, the supervisor starts a fresh one.
-  for (const fault of ['uncaughtException', 'unhandledRejection'] as const) {
-    process.on(fault, (error: unknown) => {
-      log.fatal({ err: error }, fault);
-      process.exit(1);
-    });
-  }
-  process.on('SIGHUP', () => backend.reload());
-  process.on('SIGTERM', () => void backend.drain().then(() => process.exit(0)));
-  process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
+export interface StartBackendOptions {
+  /** Where the backend logs; JSON lines on standard output by default. */
+  readonly logger?: Logger;
+  /** Where OPENAI_API_KEY and SSLKEYLOGFILE are looked up; the process's environment by default. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
-main().catch((error: unknown) => {
-  const message = error instanceof StartupError ? error.message : String((error as Error)?.stack ?? error);
-  process.stderr.write(`${message}\n`);
-  process.exit(1);
-});
+/**
+ * Starts a backend in this process, with the settings that a backend's file holds. Rejects with `StartupError`, one sentence
+ * per fault and line, when it cannot start with them.
+ */
+export async function startBackend(
+  config: BackendConfigInput,
+  options: StartBackendOptions = {},
+): Promise<Backend> {
+  const checked = parseBackendConfig(config, 'backend configuration');
+  const { env = process.env } = options;
+  const logger = options.logger ?? createLog({ level: checked.logLevel, base: { backend: checked.name } });
+  return startChecked(checked, logger, env);
+}

@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import type { Logger } from 'pino';
+import { FileWatch } from '../net/file-watch.ts';
+import { StartupError } from '../net/startup.ts';
 import type { TlsCertificate } from '../proto/tls/index.ts';
-import { FileWatch } from './file-watch.ts';
 import { loadCertificate } from './tls-certificate.ts';
+import { handshakeSucceeds } from './warm-up.ts';
 
 /**
  * The backend's certificate, read again when its files change: a renewal every few weeks is no reason to end calls. New
@@ -20,7 +22,7 @@ export class LiveCertificate {
     this.#certificatePath = certificatePath;
     this.#keyPath = keyPath;
     this.#log = log;
-    this.#current = loadCertificate(certificatePath, keyPath, Date.now());
+    this.#current = this.#load();
     this.#watch = new FileWatch([certificatePath, keyPath], () => this.reload());
   }
 
@@ -33,18 +35,27 @@ export class LiveCertificate {
     return Date.parse(new X509Certificate(this.#current.chain[0]!).validTo);
   }
 
-  /** Reads the files again. What is not good is not taken, and the log says why: the old certificate stays. */
+  /** Reads the files again. A pair with a fault is not used, and the log says why: the old certificate stays. */
   reload(): void {
     try {
-      this.#current = loadCertificate(this.#certificatePath, this.#keyPath, Date.now());
+      this.#current = this.#load();
       const notAfter = new Date(this.notAfterEpochMs).toISOString();
       this.#log.info({ certificate: this.#certificatePath, notAfter }, 'certificate read again');
     } catch (error) {
       // Between the writing of two files the key does not fit: the next look finds both.
       this.#log.error(
-        `The new certificate is not taken, the old one stays: ${(error as Error).message.trim()}`,
+        `The new certificate is not used, the old one stays: ${(error as Error).message.trim()}`,
       );
     }
+  }
+
+  /** Loads the pair and tries a handshake with it. Throws `StartupError`. */
+  #load(): TlsCertificate {
+    const { chain, privateKey, warnings } = loadCertificate(this.#certificatePath, this.#keyPath, Date.now());
+    if (!handshakeSucceeds({ chain, privateKey }))
+      throw new StartupError(`certificate: no handshake succeeds with ${this.#certificatePath} and its key.`);
+    for (const warning of warnings) this.#log.warn(warning);
+    return { chain, privateKey };
   }
 
   close(): void {

@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { listenFault } from '../net/listen-fault.ts';
+import { logLinesDropped } from '../net/log.ts';
+import { readCounter } from '../net/metrics.ts';
+import { StartupError } from '../net/startup.ts';
 import type { Address, QuicEndpoint } from '../proto/quic/index.ts';
-import { formatAddress } from '../proto/quic/index.ts';
 import type { VoiceObserver } from './bridge/index.ts';
-import { StartupError } from './errors.ts';
 import type { PacketSocket } from './net/index.ts';
 
 /** What operators see of a backend. */
@@ -55,15 +57,22 @@ export class BackendMetrics {
     });
     this.voice = this.#voiceMetrics();
     this.#endpointMetrics(endpoint, sockets);
+    readCounter(
+      registry,
+      'parley_log_lines_dropped_total',
+      'Log lines that standard output did not take',
+      [],
+      () => [[{}, logLinesDropped()]],
+    );
     new Gauge({
-      name: 'parley_certificate_not_after_seconds',
+      name: 'parley_certificate_not_after_timestamp_seconds',
       help: 'When the certificate that is presented ends, in seconds since 1970',
       registers,
       collect() {
         this.set(certificateNotAfterEpochMs() / 1000);
       },
     });
-    // Draft §9.6 of QUIC-LB: who hands out configurations should see in good time that one wears out.
+    // Draft §9.6 of QUIC-LB: an operator should see in good time that a configuration is nearly used up.
     new Gauge({
       name: 'parley_quic_lb_nonces_used_ratio',
       help: 'Share of the nonces of the CID key that this process has used; at 1 its CIDs are unroutable',
@@ -93,6 +102,7 @@ export class BackendMetrics {
 
   #endpointMetrics(endpoint: QuicEndpoint, sockets: readonly PacketSocket[]): void {
     const registers = [this.registry];
+    const stats = () => endpoint.stats();
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -102,42 +112,39 @@ export class BackendMetrics {
           this.set(read());
         },
       });
-    gauge('parley_quic_connections', 'QUIC connections', () => endpoint.stats().connections);
-    gauge('parley_quic_half_open', 'QUIC handshakes in progress', () => endpoint.stats().halfOpen);
-    gauge(
-      'parley_quic_datagrams_received',
-      'UDP payloads received',
-      () => endpoint.stats().datagramsReceived,
+    gauge('parley_quic_connections', 'QUIC connections', () => stats().connections);
+    gauge('parley_quic_half_open', 'QUIC handshakes in progress', () => stats().halfOpen);
+    const total = (name: string, help: string, read: () => number) =>
+      readCounter(this.registry, name, help, [], () => [[{}, read()]]);
+    total('parley_quic_datagrams_received_total', 'UDP payloads received', () => stats().datagramsReceived);
+    total('parley_quic_datagrams_sent_total', 'UDP payloads sent', () => stats().datagramsSent);
+    total(
+      'parley_quic_connections_accepted_total',
+      'QUIC connections accepted',
+      () => stats().connectionsAccepted,
     );
-    gauge('parley_quic_datagrams_sent', 'UDP payloads sent', () => endpoint.stats().datagramsSent);
-    gauge(
-      'parley_quic_connections_accepted',
-      'QUIC connections taken since the start',
-      () => endpoint.stats().connectionsAccepted,
+    total(
+      'parley_quic_version_negotiations_sent_total',
+      'Version Negotiation packets sent, those that answer the probes of forwarders among them',
+      () => stats().versionNegotiationsSent,
     );
-    gauge(
-      'parley_quic_version_negotiations_sent',
-      'Version Negotiation packets sent, probes of forwarders among them',
-      () => endpoint.stats().versionNegotiationsSent,
-    );
-    gauge('parley_quic_retries_sent', 'Retry packets sent', () => endpoint.stats().retriesSent);
-    gauge(
-      'parley_quic_stateless_resets_sent',
+    total('parley_quic_retries_sent_total', 'Retry packets sent', () => stats().retriesSent);
+    total(
+      'parley_quic_stateless_resets_sent_total',
       'Stateless Resets sent',
-      () => endpoint.stats().statelessResetsSent,
+      () => stats().statelessResetsSent,
     );
-    new Gauge({
-      name: 'parley_dropped',
-      help: 'Datagrams and packets dropped, by reason',
-      labelNames: ['reason'],
-      registers,
-      collect() {
-        this.reset();
+    readCounter(
+      this.registry,
+      'parley_dropped_packets_total',
+      'Datagrams and packets dropped, by reason',
+      ['reason'],
+      function* () {
         // Two sockets may drop for the same reason: the counts add up.
-        for (const dropped of [endpoint.stats().dropped, ...sockets.map((socket) => socket.dropped)])
-          for (const [reason, count] of Object.entries(dropped)) this.inc({ reason }, count);
+        for (const dropped of [stats().dropped, ...sockets.map((socket) => socket.dropped)])
+          for (const [reason, count] of Object.entries(dropped)) yield [{ reason }, count];
       },
-    });
+    );
   }
 }
 
@@ -160,7 +167,7 @@ export async function serveMetrics(
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
-      reject(new StartupError(`metrics: cannot listen on tcp ${formatAddress(address)}: ${error.message}.`)),
+      reject(new StartupError(listenFault('metrics', 'tcp', address, error, '"metrics"'))),
     );
     server.listen(address.port, address.host, resolve);
   });

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
+import { readFileOrStop } from '../net/files.ts';
+import { StartupError } from '../net/startup.ts';
 import { serveVoice, type VoiceObserver } from './bridge/index.ts';
-import { type BackendConfig, readFileOrStop } from './config.ts';
-import { StartupError } from './errors.ts';
+import type { BackendConfig } from './config.ts';
 import { openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 

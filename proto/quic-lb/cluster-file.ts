@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fromHex, parseAddress, toHex } from '../wire/index.ts';
+import { fromHex, parseAddress, parseJson, toHex } from '../wire/index.ts';
 import type { ServerIds } from './decoder.ts';
 import { configFaults, type QuicLbConfig } from './types.ts';
 
@@ -39,6 +39,9 @@ const quicLb = z.strictObject({
   firstOctetEncodesLength: z.boolean('must be true or false').default(true),
 });
 
+/** Same as in `proto/spp`, which this folder does not import. */
+const TUNNEL_TAGS = ['require', 'accept', 'off'] as const;
+
 const backend = z.strictObject({
   name: z.string('must be a string').min(1, 'must not be empty').max(64, 'must have at most 64 characters'),
   serverId: z.union(
@@ -63,6 +66,8 @@ export const clusterFileSchema = z.strictObject({
     .min(1, 'must name at least one backend')
     .max(MAX_BACKENDS, `must name at most ${MAX_BACKENDS} backends`),
   forwarders: z.array(ipAddress, 'must be a list').default([]),
+  /** Whether packets between forwarders and backends carry a tag that only the cluster can make. */
+  tunnelTag: z.enum(TUNNEL_TAGS, `must be one of ${TUNNEL_TAGS.join(', ')}`).default('require'),
 });
 
 /** What cluster.json holds, as it is written. */
@@ -89,6 +94,8 @@ export interface ClusterConfig {
   readonly backends: readonly ClusterBackend[];
   /** Addresses that a backend's tunnel port accepts SPP from. */
   readonly forwarders: readonly string[];
+  /** Whether packets in the tunnel carry a tag: demanded, accepted either way, or not sent. */
+  readonly tunnelTag: (typeof TUNNEL_TAGS)[number];
 }
 
 export type ClusterFileResult =
@@ -150,7 +157,11 @@ function serverIdFaults(config: QuicLbConfig, backends: readonly ClusterBackend[
     }
     const text = toHex(serverId);
     const owner = owners.get(text);
-    if (owner !== undefined) faults.push(`Backends ${owner} and ${name} have the same serverId ${text}.`);
+    if (owner !== undefined) {
+      faults.push(
+        `Backends ${owner} and ${name} have the same serverId for config rotation ${config.configRotation}.`,
+      );
+    }
     owners.set(text, name);
   }
   return faults;
@@ -171,7 +182,7 @@ function mixedFaults(configs: readonly QuicLbConfig[], backends: readonly Cluste
       const text = toHex(serverIds.get(config.configRotation) ?? new Uint8Array());
       if (text !== '' && plain.has(text)) {
         faults.push(
-          `Backend ${name} uses the serverId ${text} both with a key (rotation ${config.configRotation}) and without: give each rotation its own, as in "serverId": {"0": "…", "1": "…"}.`,
+          `Backend ${name} uses one serverId both with a key (rotation ${config.configRotation}) and without: give each rotation its own, as in "serverId": {"0": "…", "1": "…"}.`,
         );
       }
     }
@@ -208,15 +219,27 @@ function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
   return faults;
 }
 
-/** Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault. */
+/** Hex digits in a row that a sentence may show: a key is longer, and a part of one is a part too many in a log. */
+const SHOWN_HEX_DIGITS = 5;
+const SECRET = new RegExp(`[0-9a-f]{${SHOWN_HEX_DIGITS + 1},}`, 'gi');
+
+/** A fault without what may be a key or a part of one, in whatever place of the file it was written. */
+function withoutSecrets(fault: string): string {
+  return fault.replace(SECRET, '…');
+}
+
+/** Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault, which shows no key. */
 export function parseClusterFile(text: string): ClusterFileResult {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    return { ok: false, faults: [`The file is not JSON: ${(error as Error).message}.`] };
+  const result = parse(text);
+  return result.ok ? result : { ok: false, faults: [...new Set(result.faults.map(withoutSecrets))] };
+}
+
+function parse(text: string): ClusterFileResult {
+  const json = parseJson(text);
+  if (!json.ok) {
+    return { ok: false, faults: [`The file is not JSON: look at line ${json.line}, column ${json.column}.`] };
   }
-  const result = clusterFileSchema.safeParse(json);
+  const result = clusterFileSchema.safeParse(json.value);
   if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
   const parsed = result.data;
   const configs = parsed.quicLb.map(toConfig);
@@ -237,7 +260,8 @@ export function parseClusterFile(text: string): ClusterFileResult {
     ticketKey: parsed.ticketKey === undefined ? undefined : octets(parsed.ticketKey),
     backends,
     forwarders: parsed.forwarders,
+    tunnelTag: parsed.tunnelTag,
   };
-  const faults = [...new Set(crossFaults(value, parsed))];
+  const faults = crossFaults(value, parsed);
   return faults.length === 0 ? { ok: true, value } : { ok: false, faults };
 }

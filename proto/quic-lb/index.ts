@@ -21,6 +21,7 @@ export {
   unroutableReason,
 } from './decoder.ts';
 export { NonceCounter } from './nonces.ts';
+export { deriveTunnelKeys } from './tunnel-keys.ts';
 export {
   awsNlbConfig,
   configFaults,

@@ -1,3 +1,5 @@
+export { formatAddress } from '../wire/index.ts';
+
 /** An IP address as text and a port. Two addresses are the same when both fields are. */
 export interface Address {
   readonly host: string;
@@ -36,9 +38,4 @@ export function sameAddress(a: Address, b: Address): boolean {
 
 export function samePath(a: Path, b: Path): boolean {
   return sameAddress(a.remote, b.remote) && sameAddress(a.local, b.local);
-}
-
-/** `host:port`, with brackets around an IPv6 host. */
-export function formatAddress(address: Address): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

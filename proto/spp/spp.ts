@@ -4,11 +4,13 @@ import { concat, formatIp, IP_OCTETS, parseIpInto, Reader } from '../wire/index.
 export const SPP_MAGIC = 0x56ec;
 /** Octets of the header: magic 2, client address 16, proxy address 16, client port 2, proxy port 2. */
 export const SPP_HEADER_OCTETS = 38;
-/** Where the client's address and port lie in a header. */
+/** Where the client's address and port lie in a header, and those of the proxy, which are what the client called. */
 export const SPP_CLIENT_AT = 2;
 export const SPP_CLIENT_PORT_AT = 34;
+export const SPP_PROXY_AT = 18;
+export const SPP_PROXY_PORT_AT = 36;
 
-/** What the header says: whose packet it is, and where the forwarder met it. */
+/** What the header says: whose packet it is, and the forwarder's address that the client called and is answered from. */
 export interface SppHeader {
   readonly clientHost: string;
   readonly clientPort: number;
@@ -45,8 +47,8 @@ export function writeSppHeader(out: Uint8Array, client: Endpoint, proxy: Endpoin
 }
 
 /**
- * Writes a header to `out` at `at` from addresses that are 16 octets already (IPv4 as IPv4-mapped). For whoever moves
- * packets by the hundred thousand: there must be room, and ports must be ports.
+ * Writes a header to `out` at `at` from addresses that are 16 octets already (IPv4 as IPv4-mapped). For those who
+ * move packets by the hundred thousand: there must be room, and ports must be ports.
  */
 export function putSppHeader(
   out: Uint8Array,
@@ -55,13 +57,14 @@ export function putSppHeader(
   clientAt: number,
   clientPort: number,
   proxy: Uint8Array,
+  proxyAt: number,
   proxyPort: number,
 ): void {
   out[at] = SPP_MAGIC >> 8;
   out[at + 1] = SPP_MAGIC & 0xff;
   for (let i = 0; i < IP_OCTETS; i++) {
     out[at + 2 + i] = client[clientAt + i] as number;
-    out[at + 18 + i] = proxy[i] as number;
+    out[at + 18 + i] = proxy[proxyAt + i] as number;
   }
   out[at + 34] = clientPort >> 8;
   out[at + 35] = clientPort & 0xff;

@@ -17,7 +17,7 @@ const ANY_EXTENDED_KEY_USAGE = '2.5.29.37.0';
 /** Critical extensions whose meaning is followed here or by OpenSSL: basicConstraints, keyUsage, subjectAltName, extKeyUsage. */
 const UNDERSTOOD_EXTENSIONS: readonly string[] = ['551d13', '551d0f', '551d11', '551d25'];
 /** SHA-256, SHA-384 and SHA-512 under RSA PKCS #1, ECDSA and RSA-PSS, and Ed25519: no MD5, no SHA-1 (RFC 8446 §4.4.2.4). */
-const STRONG_SIGNATURES: readonly string[] = [
+export const STRONG_SIGNATURES: readonly string[] = [
   ...['0b', '0c', '0d'].map((hash) => `2a864886f70d0101${hash}`),
   ...['02', '03', '04'].map((hash) => `2a8648ce3d0403${hash}`),
   ...['01', '02', '03'].map((hash) => `2a864886f70d01010a:6086480165030402${hash}`),

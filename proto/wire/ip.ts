@@ -189,3 +189,8 @@ export function networkOf(host: string): string {
   if (isIpv4Mapped(octets)) return formatIp(octets);
   return `${formatIp(octets.fill(0, IPV6_NETWORK_OCTETS))}/64`;
 }
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs';
-import { StartupError } from '../errors.ts';
+import { fileFault } from '../../net/files.ts';
+import { StartupError } from '../../net/startup.ts';
 
 /** The variable that browsers, curl and Wireshark agree on. */
 export const KEY_LOG_VARIABLE = 'SSLKEYLOGFILE';
@@ -19,7 +20,7 @@ export function openKeyLog(
     append('');
   } catch (error) {
     const name = configured === undefined ? KEY_LOG_VARIABLE : 'keyLogFile';
-    throw new StartupError(`${name}: cannot write ${path}: ${(error as Error).message}.`);
+    throw new StartupError(`${name}: cannot write ${path}: ${fileFault(error)}.`);
   }
   return {
     path,

@@ -1,8 +1,9 @@
-import { createWriteStream, mkdirSync, readdirSync, statSync, unlinkSync, type WriteStream } from 'node:fs';
+import { createWriteStream, readdirSync, statSync, unlinkSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { folderFault, makeDirectory } from '../../net/files.ts';
+import { StartupError } from '../../net/startup.ts';
 import type { ObservedConnection, QuicObserver } from '../../proto/quic/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
-import { StartupError } from '../errors.ts';
 import { QlogTrace } from './qlog-trace.ts';
 
 /** What qvis and other readers expect of a sequential qlog file. */
@@ -38,11 +39,11 @@ export class QlogDirectory {
     this.#maxFileOctets = limits.maxFileOctets ?? 64 * 1024 * 1024;
     this.#maxOpen = limits.maxOpen ?? 100;
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory, 0o700);
       this.#files = existingTraces(directory);
     } catch (error) {
       throw new StartupError(
-        `qlogDirectory: cannot use ${directory}: ${(error as Error).message}; give a directory that may be written.`,
+        `qlogDirectory: cannot use ${directory}: ${folderFault(error)}; name a folder that may be written.`,
       );
     }
   }
@@ -86,7 +87,7 @@ export class QlogDirectory {
       try {
         unlinkSync(join(this.#directory, oldest));
       } catch {
-        // Somebody else removed it: there is room all the same.
+        // Another process removed it: there is room all the same.
       }
     }
   }

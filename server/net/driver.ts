@@ -53,7 +53,7 @@ export class EndpointDriver {
   /** Sends what is due and closes the sockets; again does nothing. Connections that are still open are not told: close them before. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    // Every connection has a farewell to send, and one pump sends a batch.
+    // Every connection has its close to send, and one pump sends a batch.
     for (let batch = 0; batch < CLOSING_BATCHES; batch++) {
       this.#pump();
       if (this.#immediate === undefined) break;
@@ -88,6 +88,7 @@ export class EndpointDriver {
       this.#socketFor(datagram).send(datagram);
       if (sent === SEND_BATCH - 1) this.wake();
     }
+    for (const socket of this.#sockets) socket.flush();
     this.#drainEvents();
     this.#arm();
   }
@@ -101,6 +102,7 @@ export class EndpointDriver {
     const { local } = datagram.path;
     for (const socket of this.#sockets) if (socket.local === local) return socket;
     for (const socket of this.#sockets) if (sameAddress(socket.local, local)) return socket;
+    for (const socket of this.#sockets) if (socket.owns(local)) return socket;
     return this.#sockets[0]!;
   }
 

@@ -1,2 +1,2 @@
 export { EndpointDriver } from './driver.ts';
-export { openPublicSocket, openTunnelSocket, type PacketSocket } from './packet-socket.ts';
+export { openPublicSocket, openTunnelSocket, type PacketSocket, type TunnelRules } from './packet-socket.ts';

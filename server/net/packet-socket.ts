@@ -1,149 +1,250 @@
-import { createSocket, type Socket } from 'node:dgram';
-import { isIP, isIPv6 } from 'node:net';
+import { StartupError } from '../../net/startup.ts';
+import {
+  chooseSockets,
+  isUnspecified,
+  MAX_DATAGRAM_OCTETS,
+  type PacketBatch,
+  type SocketChoice,
+  type UdpSocket,
+} from '../../net/udp/index.ts';
 import type { Address, Datagram } from '../../proto/quic/index.ts';
-import { formatAddress } from '../../proto/quic/index.ts';
-import { decodeSpp, SPP_HEADER_OCTETS, writeSppHeader } from '../../proto/spp/index.ts';
-import { StartupError } from '../errors.ts';
-
-/** Kernel buffers of a socket: about 100 ms of a busy backend's traffic. */
-const SOCKET_BUFFER_OCTETS = 2 * 1024 * 1024;
-/** Longest UDP payload plus the SPP header, for the one buffer that tunnel packets are assembled in. */
-const MAX_DATAGRAM_OCTETS = 65_535;
-
-/**
- * Octets that a socket gave, as a plain array: a `Buffer` would say `slice` and mean a view, which keeps the whole datagram for
- * the sake of a connection ID, and cuts it up more slowly.
- */
-function plainOctets(data: Buffer): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
+import {
+  SPP_CLIENT_AT,
+  SPP_CLIENT_PORT_AT,
+  SPP_PROXY_AT,
+  SPP_PROXY_PORT_AT,
+  TUNNEL_FAULT,
+  TUNNEL_OVERHEAD_OCTETS,
+  type TunnelEnd,
+  writeSppHeader,
+} from '../../proto/spp/index.ts';
+import { IP_OCTETS, parseIp, parseIpInto } from '../../proto/wire/index.ts';
+import { AddressReader } from './addresses.ts';
+import { SendSlots } from './send-slots.ts';
 
 /** A UDP socket that speaks `Datagram`s: plain on the public port, SPP on the tunnel port. */
 export interface PacketSocket {
-  /** Where it is bound. The very object stands in the path of every datagram it gives. */
+  /** Where it is bound. */
   readonly local: Address;
+  /** Whether what leaves from `local` leaves here: it is bound there, or to the wildcard address of that port. */
+  owns(local: Address): boolean;
+  /** Sends a datagram, at the next `flush` at the latest. Its memory may be used again at once. */
   send(datagram: Datagram): void;
+  flush(): void;
   onDatagram(listener: (datagram: Datagram) => void): void;
   /** Datagrams that were dropped here, by reason. */
   readonly dropped: Record<string, number>;
   close(): Promise<void>;
 }
 
-async function bind(address: Address, what: string): Promise<Socket> {
-  if (isIP(address.host) === 0) throw new StartupError(`${what}: "${address.host}" is not an IP address.`);
-  const family = isIPv6(address.host) ? 6 : 4;
-  const socket = createSocket({
-    type: family === 6 ? 'udp6' : 'udp4',
-    // Addresses are never names here: skip the resolver, which costs a turn of the task queue for every packet.
-    lookup: (host, _options, callback) => callback(null, host, family),
-  });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      const where = `udp ${formatAddress(address)}`;
-      if (error.code === 'EADDRINUSE') {
-        reject(
-          new StartupError(`${what}: ${where} is in use by another process; stop it or choose another port.`),
-        );
-      } else reject(new StartupError(`${what}: cannot listen on ${where}: ${error.message}.`));
+type Listener = (datagram: Datagram) => void;
+
+/** What both kinds share: the socket below, addresses both ways, counters. */
+abstract class Packets implements PacketSocket {
+  readonly dropped: Record<string, number> = {};
+  #socket: UdpSocket | undefined;
+  protected listener: Listener = () => {};
+  protected readonly remotes = new AddressReader();
+  readonly #locals = new AddressReader();
+  #slots: SendSlots | undefined;
+  readonly #host = new Uint8Array(IP_OCTETS);
+  readonly #source = new Uint8Array(IP_OCTETS);
+  #sourceHost = '';
+
+  async open(address: Address, setting: string, sockets: SocketChoice): Promise<this> {
+    if (parseIp(address.host) === undefined) {
+      throw new StartupError(`${setting}: "${address.host}" is not an IP address.`);
+    }
+    const socket = await sockets.open({
+      address,
+      ipv6Only: false,
+      setting,
+      onBatch: (batch) => this.#receive(batch),
+      onOversize: () => this.count('oversize'),
+      // No failure of one client's packet must end the process; the connection's own timers notice.
+      onSendFailure: (_failure, datagrams) => this.count('send-error', datagrams),
     });
-    socket.bind({ address: address.host, port: address.port }, resolve);
-  });
-  socket.removeAllListeners('error');
-  for (const set of [
-    () => socket.setRecvBufferSize(SOCKET_BUFFER_OCTETS),
-    () => socket.setSendBufferSize(SOCKET_BUFFER_OCTETS),
-  ]) {
-    try {
-      set();
-    } catch {
-      // The kernel's limit is lower: it keeps what it has, and QUIC recovers what overflows.
+    this.#socket = socket;
+    this.#slots = new SendSlots(socket, MAX_DATAGRAM_OCTETS + TUNNEL_OVERHEAD_OCTETS);
+    return this;
+  }
+
+  get local(): Address {
+    return this.socket.local;
+  }
+
+  owns(local: Address): boolean {
+    const { host, port, octets } = this.socket.local;
+    return port === local.port && (host === local.host || isUnspecified(octets, 0));
+  }
+
+  onDatagram(listener: Listener): void {
+    this.listener = listener;
+  }
+
+  flush(): void {
+    this.#slots?.flush();
+  }
+
+  close(): Promise<void> {
+    this.flush();
+    return this.socket.close();
+  }
+
+  abstract send(datagram: Datagram): void;
+  protected abstract take(batch: PacketBatch, index: number, local: Address): void;
+
+  protected count(reason: string, datagrams = 1): void {
+    this.dropped[reason] = (this.dropped[reason] ?? 0) + datagrams;
+  }
+
+  protected get socket(): UdpSocket {
+    return this.#socket as UdpSocket;
+  }
+
+  protected get slots(): SendSlots {
+    return this.#slots as SendSlots;
+  }
+
+  /** Sends `data[from..to)`, which lies in a slot, to an address, from the address `local` of this machine. */
+  protected sendSlot(data: Uint8Array, from: number, to: number, remote: Address, local: Address): void {
+    if (!parseIpInto(remote.host, this.#host)) {
+      this.count('bad-address');
+      return;
+    }
+    if (local.host !== this.#sourceHost) {
+      this.#sourceHost = local.host;
+      if (!parseIpInto(local.host, this.#source)) this.#source.fill(0);
+    }
+    this.slots.send(data, from, to, this.#host, remote.port, this.#source);
+  }
+
+  #receive(batch: PacketBatch): void {
+    const { port } = this.socket.local;
+    for (let i = 0; i < batch.count; i++) {
+      this.take(batch, i, this.#locals.read(batch.locals, i * IP_OCTETS, port));
     }
   }
-  return socket;
 }
 
-function boundAddress(socket: Socket): Address {
-  const { address, port } = socket.address();
-  return Object.freeze({ host: address, port });
+class PublicPackets extends Packets {
+  send({ data, path }: Datagram): void {
+    if (data.length > MAX_DATAGRAM_OCTETS) {
+      this.count('send-error');
+      return;
+    }
+    const memory = this.slots.next(data.length);
+    const at = this.slots.at;
+    memory.set(data, at);
+    this.sendSlot(memory, at, at + data.length, path.remote, path.local);
+  }
+
+  protected take(batch: PacketBatch, index: number, local: Address): void {
+    const remote = this.remotes.read(batch.hosts, index * IP_OCTETS, batch.ports[index] as number);
+    this.listener({ data: octetsOf(batch, index, 0), path: { local, remote } });
+  }
 }
 
-function countInto(counters: Record<string, number>, reason: string): void {
-  counters[reason] = (counters[reason] ?? 0) + 1;
+/** A forwarder, and the address of its own that a client called there: what is sent back says it again. */
+class Via implements Address {
+  readonly host: string;
+  readonly port: number;
+  readonly called: Address;
+
+  constructor({ host, port }: Address, called: Address) {
+    this.host = host;
+    this.port = port;
+    this.called = called;
+  }
 }
 
-function closeSocket(socket: Socket): Promise<void> {
-  return new Promise((resolve) => socket.close(() => resolve()));
+/** What a tunnel port needs to know of the cluster, asked with every packet. */
+export interface TunnelRules {
+  /** IP addresses that packets are taken from: who may speak SPP may claim any client address. */
+  readonly forwarders: ReadonlySet<string>;
+  readonly end: TunnelEnd;
+}
+
+class TunnelPackets extends Packets {
+  readonly #rules: TunnelRules;
+  readonly #forwarders = new AddressReader();
+  readonly #called = new AddressReader();
+  #via: Via | undefined;
+
+  constructor(rules: TunnelRules) {
+    super();
+    this.#rules = rules;
+  }
+
+  send({ data, path, via }: Datagram): void {
+    if (via === undefined || data.length > MAX_DATAGRAM_OCTETS) {
+      this.count('no-forwarder');
+      return;
+    }
+    const { end } = this.#rules;
+    const { prefixOctets } = end;
+    const memory = this.slots.next(prefixOctets + data.length);
+    const at = this.slots.at;
+    if (!writeSppHeader(memory, path.remote, via instanceof Via ? via.called : via, at)) {
+      this.count('bad-address');
+      return;
+    }
+    end.putTag(memory, at);
+    memory.set(data, at + prefixOctets);
+    this.sendSlot(memory, at, at + prefixOctets + data.length, via, path.local);
+  }
+
+  protected take(batch: PacketBatch, index: number, local: Address): void {
+    const { data } = batch;
+    const forwarder = this.#forwarders.read(batch.hosts, index * IP_OCTETS, batch.ports[index] as number);
+    if (!this.#rules.forwarders.has(forwarder.host)) {
+      this.count('not-a-forwarder');
+      return;
+    }
+    const header = batch.starts[index] as number;
+    const end = batch.ends[index] as number;
+    const start = this.#rules.end.payloadAt(data, header, end);
+    if (start < 0) {
+      this.count(start === TUNNEL_FAULT.badTag ? 'bad-tag' : 'not-spp');
+      return;
+    }
+    // A forwarder that only wants to know whether the port is open.
+    if (start === end) return;
+    const port = (at: number) => ((data[header + at] as number) << 8) | (data[header + at + 1] as number);
+    const remote = this.remotes.read(data, header + SPP_CLIENT_AT, port(SPP_CLIENT_PORT_AT));
+    const called = this.#called.read(data, header + SPP_PROXY_AT, port(SPP_PROXY_PORT_AT));
+    const via = this.#viaOf(forwarder, called);
+    this.listener({ data: octetsOf(batch, index, start - header), path: { local, remote }, via });
+  }
+
+  /** One object for packets that come in a row through one forwarder. */
+  #viaOf(forwarder: Address, called: Address): Via {
+    const last = this.#via;
+    const isSame = last !== undefined && last.host === forwarder.host && last.port === forwarder.port;
+    if (isSame && last.called === called) return last;
+    this.#via = new Via(forwarder, called);
+    return this.#via;
+  }
+}
+
+/** The octets of a datagram after the first few, in memory of their own: the engine may keep a part of it. */
+function octetsOf({ data, starts, ends }: PacketBatch, index: number, skip: number): Uint8Array {
+  return Uint8Array.prototype.slice.call(data, (starts[index] as number) + skip, ends[index]);
 }
 
 /** Opens the public port: clients come to it directly, or through a balancer that keeps their addresses. */
-export async function openPublicSocket(address: Address): Promise<PacketSocket> {
-  const socket = await bind(address, 'public port');
-  const local = boundAddress(socket);
-  const dropped: Record<string, number> = {};
-  // An ICMP error for one client must not end the process; the connection's own timers notice.
-  socket.on('error', () => countInto(dropped, 'socket-error'));
-  const onSent = (error: Error | null) => {
-    if (error) countInto(dropped, 'send-error');
-  };
-  return {
-    local,
-    dropped,
-    send: ({ data, path }) => socket.send(data, path.remote.port, path.remote.host, onSent),
-    onDatagram: (listener) => {
-      socket.on('message', (data, from) =>
-        listener({
-          data: plainOctets(data),
-          path: { local, remote: { host: from.address, port: from.port } },
-        }),
-      );
-    },
-    close: () => closeSocket(socket),
-  };
-}
-
-/** IPv4 addresses arrive on a dual-stack socket as `::ffff:a.b.c.d`. */
-function plainHost(host: string): string {
-  return host.startsWith('::ffff:') ? host.slice(7) : host;
-}
-
-/**
- * Opens the tunnel port: every datagram carries SPP, and only those from `forwarders` (IP addresses) are taken, since
- * whoever may speak SPP may claim any client address.
- */
-export async function openTunnelSocket(
+export function openPublicSocket(
   address: Address,
-  forwarders: ReadonlySet<string>,
+  sockets: SocketChoice = chooseSockets('auto'),
 ): Promise<PacketSocket> {
-  const socket = await bind(address, 'tunnel port');
-  const local = boundAddress(socket);
-  const dropped: Record<string, number> = {};
-  socket.on('error', () => countInto(dropped, 'socket-error'));
-  const onSent = (error: Error | null) => {
-    if (error) countInto(dropped, 'send-error');
-  };
-  const send = ({ data, path, via }: Datagram) => {
-    if (via === undefined || data.length + SPP_HEADER_OCTETS > MAX_DATAGRAM_OCTETS) {
-      countInto(dropped, 'no-forwarder');
-      return;
-    }
-    const packet = Buffer.allocUnsafe(SPP_HEADER_OCTETS + data.length);
-    if (!writeSppHeader(packet, path.remote, via)) {
-      countInto(dropped, 'bad-address');
-      return;
-    }
-    packet.set(data, SPP_HEADER_OCTETS);
-    socket.send(packet, via.port, via.host, onSent);
-  };
-  const onDatagram = (listener: (datagram: Datagram) => void) => {
-    socket.on('message', (packet, from) => {
-      const host = plainHost(from.address);
-      if (!forwarders.has(host)) return countInto(dropped, 'not-a-forwarder');
-      const decoded = decodeSpp(plainOctets(packet));
-      if (decoded === undefined) return countInto(dropped, 'not-spp');
-      const { header, payload } = decoded;
-      const remote = { host: header.clientHost, port: header.clientPort };
-      listener({ data: payload, path: { local, remote }, via: { host, port: from.port } });
-    });
-  };
-  return { local, dropped, send, onDatagram, close: () => closeSocket(socket) };
+  return new PublicPackets().open(address, '"public"', sockets);
+}
+
+/** Opens the tunnel port: every datagram carries SPP and its tag, and only those from forwarders are taken. */
+export function openTunnelSocket(
+  address: Address,
+  rules: TunnelRules,
+  sockets: SocketChoice = chooseSockets('auto'),
+): Promise<PacketSocket> {
+  return new TunnelPackets(rules).open(address, '"tunnel" in the cluster file', sockets);
 }

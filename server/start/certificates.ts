@@ -1,8 +1,16 @@
-import { existsSync } from 'node:fs';
-import { ensureDevelopmentCertificate, type StoredCertificate } from '../../certs/index.ts';
-import { StartupError } from '../errors.ts';
+import { DEFAULT_HOSTS, ensureDevelopmentCertificate, type StoredCertificate } from '../../certs/index.ts';
+import { folderFault } from '../../net/files.ts';
+import { StartupError } from '../../net/startup.ts';
+import { loadCertificate } from '../tls-certificate.ts';
 
-/** The certificate that browsers meet. */
+/** The sentence for a `--directory` that cannot be used. */
+export function directoryFault(directory: string, error: unknown): StartupError {
+  return new StartupError(
+    `--directory: cannot write into ${directory}: ${folderFault(error)}; name another folder.`,
+  );
+}
+
+/** The certificate that is presented to browsers. */
 export interface ServedCertificate {
   readonly certificate: string;
   readonly key: string;
@@ -20,15 +28,28 @@ const until = ({ notAfter }: StoredCertificate) =>
  */
 export class DevelopmentCertificate implements ServedCertificate {
   readonly #directory: string;
+  readonly #hosts: readonly string[];
   readonly #nowEpochMs: () => number;
   #current: StoredCertificate;
   #previous: StoredCertificate | undefined;
 
-  /** Makes the certificate if there is no good one. */
-  constructor(directory: string, nowEpochMs: () => number = Date.now) {
+  /**
+   * Makes the certificate if there is no good one for localhost and `addresses`. Throws `StartupError` when the directory
+   * cannot be written.
+   */
+  constructor(directory: string, addresses: readonly string[] = [], nowEpochMs: () => number = Date.now) {
     this.#directory = directory;
+    this.#hosts = [...new Set([...DEFAULT_HOSTS, ...addresses])];
     this.#nowEpochMs = nowEpochMs;
-    this.#current = ensureDevelopmentCertificate(directory, { now: nowEpochMs() });
+    try {
+      this.#current = this.#ensure();
+    } catch (error) {
+      throw directoryFault(directory, error);
+    }
+  }
+
+  #ensure(): StoredCertificate {
+    return ensureDevelopmentCertificate(this.#directory, { now: this.#nowEpochMs(), hosts: this.#hosts });
   }
 
   get certificate(): string {
@@ -48,9 +69,9 @@ export class DevelopmentCertificate implements ServedCertificate {
     return this.#previous === undefined ? [sha256Hex] : [sha256Hex, this.#previous.sha256Hex];
   }
 
-  /** Renews it when it ends soon, and notices when somebody else did. Gives the news, if there is any. */
+  /** Renews it when it ends soon, and notices when another process did. Gives the news, if there is any. */
   refresh(): string | undefined {
-    const next = ensureDevelopmentCertificate(this.#directory, { now: this.#nowEpochMs() });
+    const next = this.#ensure();
     if (next.sha256Hex === this.#current.sha256Hex) return undefined;
     this.#previous = this.#current;
     this.#current = next;
@@ -58,15 +79,12 @@ export class DevelopmentCertificate implements ServedCertificate {
   }
 }
 
-/** A certificate of the user's own, which browsers trust; `undefined` when none is given. Throws `StartupError`. */
+/** A certificate of the user's own, which browsers trust; `undefined` when none is given. Throws `StartupError` when browsers would refuse it. */
 export function ownCertificate(
   certificate: string | undefined,
   key: string | undefined,
 ): ServedCertificate | undefined {
-  if ((certificate === undefined) !== (key === undefined))
-    throw new StartupError('--cert and --key belong together: give both or none.');
   if (certificate === undefined || key === undefined) return undefined;
-  for (const path of [certificate, key])
-    if (!existsSync(path)) throw new StartupError(`certificate: there is no file ${path}.`);
+  loadCertificate(certificate, key, Date.now());
   return { certificate, key, hashes: () => [], description: certificate };
 }

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../../net/files.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../config.ts';
+import { directoryFault } from './certificates.ts';
 
 /** Where everything that `npm start` makes is kept. */
 export interface LocalFiles {
@@ -12,7 +14,8 @@ export interface LocalFiles {
 
 export interface LocalPlan {
   readonly directory: string;
-  readonly pagePort: number;
+  /** Origins of the pages that may call. */
+  readonly origins: readonly string[];
   readonly backends: number;
   /** Tunnel port of the first backend; the others follow. */
   readonly firstTunnelPort: number;
@@ -41,9 +44,17 @@ function planCluster(plan: LocalPlan): ClusterFile {
   };
 }
 
-/** Writes the cluster file and one configuration file per backend, readable by their owner only: they hold keys. */
+/** Writes the cluster file and one configuration file per backend, readable by their owner only: they hold keys. Throws `StartupError`. */
 export function writeLocalFiles(plan: LocalPlan): LocalFiles {
-  mkdirSync(plan.directory, { recursive: true, mode: 0o700 });
+  try {
+    return writeFiles(plan);
+  } catch (error) {
+    throw directoryFault(plan.directory, error);
+  }
+}
+
+function writeFiles(plan: LocalPlan): LocalFiles {
+  makeDirectory(plan.directory, 0o700);
   const write = (name: string, content: unknown) => {
     const path = join(plan.directory, name);
     writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
@@ -58,7 +69,7 @@ export function writeLocalFiles(plan: LocalPlan): LocalFiles {
       certificate: plan.certificate,
       key: plan.key,
       upstream: plan.upstream,
-      origins: [`http://localhost:${plan.pagePort}`, `http://127.0.0.1:${plan.pagePort}`],
+      origins: [...plan.origins],
       echoPath: '/echo',
       drainSeconds: 2,
       qlogDirectory: plan.qlogDirectory,

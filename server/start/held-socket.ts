@@ -10,10 +10,10 @@ const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2_000_000;
 
 /**
- * Opens a UDP socket on all IPv4 addresses that nobody reads from, and returns its descriptor, for a process that is given
- * it and may die and be started again: packets wait meanwhile, and callers see no ICMP "port unreachable", which ends
+ * Opens a UDP socket on all IPv4 addresses and returns its descriptor. Nothing reads from it here: it is for a process that
+ * may die and be started again: packets wait meanwhile, and callers see no ICMP "port unreachable", which ends
  * a session in Chromium. Node's own sockets read as soon as they are bound, so this is libc's, on Linux only. `undefined`
- * where it cannot be had, also for a port in use: who wants it then opens it and says why.
+ * where it cannot be had, also for a port in use: the process that wants it then opens it and says why.
  */
 export function holdUdpSocket(port: number): number | undefined {
   if (process.platform !== 'linux') return undefined;

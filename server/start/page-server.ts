@@ -1,13 +1,20 @@
 import { createReadStream, statSync } from 'node:fs';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type Server as HttpServer,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https';
 import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
-import { StartupError } from '../errors.ts';
+import { listenFault } from '../../net/listen-fault.ts';
+import { StartupError } from '../../net/startup.ts';
 
 /** What the page is told about where to call. */
 export interface PageConfig {
   readonly url: string;
-  /** SHA-256 of the certificates that may be presented, as hex; empty with a certificate that browsers trust by themselves. */
+  /** SHA-256 of the certificates that may be presented, as hex; empty with a certificate that browsers trust. */
   readonly certificateHashes: readonly string[];
   readonly upstream: 'local' | 'openai';
 }
@@ -60,25 +67,20 @@ function pathOf(url: string | undefined): string | undefined {
   }
 }
 
-async function listen(server: Server, port: number, host: string): Promise<void> {
+async function listen(server: HttpServer | HttpsServer, port: number, host: string): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
   });
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
 }
 
-/**
- * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
- * asked on every request, so that a renewed certificate is seen. Throws `StartupError` when the port is in use.
- */
-export async function servePage(
-  root: string,
-  port: number,
-  config: () => PageConfig,
-): Promise<{ readonly port: number; close(): void }> {
-  const handler: Parameters<typeof createServer>[1] = (request, response) => {
+/** Answers with the page's files and with `config`, which is given the address of this machine that the browser reached. */
+function answer(root: string, config: (address: string) => PageConfig): RequestListener {
+  return (request, response) => {
     const path = pathOf(request.url);
-    const current = config();
+    const current = config(request.socket.localAddress ?? '127.0.0.1');
     for (const [name, value] of Object.entries(securityHeaders(new URL(current.url).origin)))
       response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
@@ -86,29 +88,68 @@ export async function servePage(
       response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
     else sendFile(root, path ?? '/404', response);
   };
-  const servers = [createServer(handler), createServer(handler)] as const;
-  try {
-    await listen(servers[0], port, '127.0.0.1');
-  } catch (error) {
-    const why =
-      (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-        ? 'it is in use by another process'
-        : String(error);
-    throw new StartupError(
-      `page: cannot listen on http://localhost:${port}: ${why}; choose another with --page-port.`,
-    );
+}
+
+function close(...servers: readonly (HttpServer | HttpsServer)[]): void {
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections();
   }
-  const address = servers[0].address();
-  const bound = typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** A page that is served. */
+export interface ServedPage {
+  readonly port: number;
+  close(): void;
+}
+
+/**
+ * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
+ * asked on every request, so that a renewed certificate is seen. Throws `StartupError` when the port is in use.
+ */
+export async function servePage(root: string, port: number, config: () => PageConfig): Promise<ServedPage> {
+  const host = '127.0.0.1';
+  const servers = [createServer(answer(root, config)), createServer(answer(root, config))] as const;
+  let bound: number;
+  try {
+    bound = await listen(servers[0], port, host);
+  } catch (error) {
+    throw new StartupError(listenFault('page', 'tcp', { host, port }, error as Error, '--page-port'));
+  }
   // Some systems resolve localhost to ::1 first, some have no IPv6 at all.
   await listen(servers[1], bound, '::1').catch(() => {});
+  return { port: bound, close: () => close(...servers) };
+}
+
+/** Certificate and key as PEM. */
+export interface TlsPair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/**
+ * Serves the same over https on all IPv4 addresses, for other devices: they give no page its microphone without TLS. Throws
+ * `StartupError` when the port is in use.
+ */
+export async function serveLanPage(
+  root: string,
+  port: number,
+  pair: TlsPair,
+  config: (address: string) => PageConfig,
+): Promise<ServedPage & { renew(pair: TlsPair): void }> {
+  const host = '0.0.0.0';
+  const server = createTlsServer(pair, answer(root, config));
+  let bound: number;
+  try {
+    bound = await listen(server, port, host);
+  } catch (error) {
+    throw new StartupError(
+      listenFault('page for the network', 'tcp', { host, port }, error as Error, '--lan-port'),
+    );
+  }
   return {
     port: bound,
-    close: () => {
-      for (const server of servers) {
-        server.close();
-        server.closeAllConnections();
-      }
-    },
+    renew: (renewed) => server.setSecureContext(renewed),
+    close: () => close(server),
   };
 }

@@ -1,18 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { styleText } from 'node:util';
-import { StartupError } from '../errors.ts';
+import { standardOutputLines } from '../../net/log.ts';
+import { StartupError } from '../../net/startup.ts';
 
 export type Colour = 'cyan' | 'green' | 'magenta' | 'yellow' | 'blue' | 'red' | 'gray';
 
-/** Text in a style where somebody looks; plain in files and pipes, and where NO_COLOR is set. */
+/** Text in a style on a terminal; plain in files and pipes, and where NO_COLOR is set. */
 export function paint(style: Parameters<typeof styleText>[0], text: string): string {
   return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text;
 }
 
+/** Prints lines. An output that takes none, such as a closed pipe, holds nothing up. */
+export function say(text: string): void {
+  standardOutputLines().write(`${text}\n`);
+}
+
 /** Prints one status line of one part. */
 export function status(name: string, colour: Colour, text: string): void {
-  process.stdout.write(`${paint(colour, name.padEnd(12))} ${text}\n`);
+  say(`${paint(colour, name.padEnd(12))} ${text}`);
 }
 
 export interface PartOptions {
@@ -20,7 +26,7 @@ export interface PartOptions {
   readonly colour: Colour;
   readonly script: string;
   readonly args: readonly string[];
-  /** Variables of this process that are none of the part's business. */
+  /** Environment variables of this process that the part is not given. */
   readonly without?: readonly string[];
   /** Sockets that are held for it, so that they outlive it; it finds them as systemd's are found (LISTEN_FDS). */
   readonly descriptors?: readonly number[];
@@ -64,8 +70,8 @@ export class Part {
   }
 
   /**
-   * Fulfils when the part logged that it is ready, with the way to say so: parts that start together are announced in order.
-   * Rejects with what it complained about when it ends before.
+   * Fulfils when the part logged that it is ready, with a function that announces it: parts that start together are announced
+   * in order. Rejects with what the part wrote on standard error when it ends before.
    */
   async start(): Promise<() => void> {
     const { name, colour, describe } = this.#options;
@@ -96,7 +102,7 @@ export class Part {
     const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
       env,
-      // Ctrl-C in a terminal goes to the whole group: the forwarder would be gone before backends could say goodbye.
+      // Ctrl-C in a terminal goes to the whole group: the forwarder would end before backends could close their calls.
       detached: process.platform !== 'win32',
     });
     this.#child = child;

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { type Address, type Datagram, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
-import { decodeSpp, encodeSpp } from '../../proto/spp/index.ts';
+import { deriveTunnelKeys } from '../../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../../proto/spp/index.ts';
 import { encodeHeader, encodeMessage, SAMPLE_RATE, VOICE_CODEC } from '../../proto/voice/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
 import { answerParent } from './child.ts';
+import { ROUTING_KEY } from './tunnel.ts';
 
 /**
  * Many callers in one process. It speaks to the backend's tunnel port, so it is their forwarder too: every caller has an
@@ -111,6 +113,8 @@ class Caller {
   }
 }
 
+const end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(ROUTING_KEY));
+
 /** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
 async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
   const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
@@ -121,16 +125,24 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
       proxyHost: plain.local.host,
       proxyPort: plain.local.port,
     };
-    plain.send({ data: encodeSpp(header, data), path: { local: plain.local, remote: tunnel } });
+    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: tunnel } });
   };
   const onDatagram = (listener: (datagram: Datagram) => void) =>
     plain.onDatagram(({ data }) => {
-      const decoded = decodeSpp(data);
+      const decoded = end.open(data);
       if (decoded === undefined) return;
       const { clientHost: host, clientPort: port } = decoded.header;
       listener({ data: decoded.payload, path: { local: { host, port }, remote: tunnel } });
     });
-  return { local: plain.local, dropped: plain.dropped, send, onDatagram, close: () => plain.close() };
+  return {
+    local: plain.local,
+    dropped: plain.dropped,
+    owns: () => true,
+    send,
+    flush: () => plain.flush(),
+    onDatagram,
+    close: () => plain.close(),
+  };
 }
 
 class Load {

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
+import { parseAddress, toHex } from '../../proto/wire/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { parseAddress } from '../../server/config.ts';
 import { freeUdpPort } from '../support/cluster.ts';
 import { Child, type Measured } from './child.ts';
 import { costTable, print, table } from './table.ts';
+import { ROUTING_KEY } from './tunnel.ts';
 
 /**
  * Voice-shaped calls against one backend process: 20 ms of PCM from each caller, the same audio back from the upstream (or
@@ -66,7 +67,7 @@ async function writeConfig(
     quicLb: [
       { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
     ],
-    routingKey: hex(32),
+    routingKey: toHex(ROUTING_KEY),
     statelessResetKey: hex(32),
     backends: [{ name: 'bench', serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` }],
     forwarders: ['127.0.0.1'],

@@ -1,16 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { loadSystemCalls, type SystemCalls } from '../../lb/batched/libc.ts';
-import { MessageTable, NAME_LENGTH } from '../../lb/batched/message-table.ts';
-import { SendQueue } from '../../lb/batched/send-queue.ts';
-import { encodeConnectionId, type QuicLbConfig } from '../../proto/quic-lb/index.ts';
-import { SPP_CLIENT_PORT_AT, SPP_HEADER_OCTETS, startsWithSpp } from '../../proto/spp/index.ts';
+import { loadSystemCalls, type SystemCalls } from '../../net/udp/batched/libc.ts';
+import { MessageTable, NAME_LENGTH } from '../../net/udp/batched/message-table.ts';
+import { SendQueue } from '../../net/udp/batched/send-queue.ts';
+import { deriveTunnelKeys, encodeConnectionId, type QuicLbConfig } from '../../proto/quic-lb/index.ts';
+import { SPP_CLIENT_PORT_AT, startsWithSpp, TunnelEnd } from '../../proto/spp/index.ts';
 import { parseIp } from '../../proto/wire/index.ts';
 import { answerParent } from './child.ts';
+import { ROUTING_KEY, TUNNEL_TAG } from './tunnel.ts';
 
 /**
- * Both ends of a forwarder: clients that send short-header packets, and a backend. Nobody reads what arrives: the kernel
+ * Both ends of a forwarder: clients that send short-header packets, and a backend. What arrives is not read: the kernel
  * counts what it throws away at a full buffer, so that the receiving end costs next to nothing. A window bounds what
  * is under way, so that the forwarder always has work and no buffer overflows: what is lost is lost by the forwarder.
  */
@@ -54,7 +55,7 @@ class Peer {
   readonly #calls: SystemCalls;
   readonly descriptor: number;
   readonly #queue: SendQueue;
-  /** Where its packets go, and what stands before each of them: SPP, on the backend's side of our forwarder. */
+  /** Where its packets go, and what stands before each of them: SPP and its tag, on the backend's side of our forwarder. */
   port = 0;
   header = new Uint8Array();
 
@@ -84,22 +85,20 @@ function systemCalls(): SystemCalls {
   const loaded = loadSystemCalls();
   if (!loaded.ok) throw new Error(`the load needs batched system calls, but ${loaded.why}`);
   const { calls } = loaded;
-  return {
-    // What comes from a network comes packet by packet.
-    canSegment: false,
-    receive: (...args) => calls.receive(...args),
-    send: (...args) => calls.send(...args),
-    addressOf: (data) => calls.addressOf(data),
-    open: (...args) => calls.open(...args),
-    close: (descriptor) => calls.close(descriptor),
-    drops: (descriptor) => calls.drops(descriptor),
-  };
+  return new Proxy(calls, {
+    get: (target, name) => {
+      // What comes from a network comes packet by packet.
+      if (name === 'canSegment') return false;
+      return (target[name as keyof SystemCalls] as (...values: unknown[]) => unknown).bind(target);
+    },
+  });
 }
 
 class Load {
   readonly #calls = systemCalls();
   readonly #clients = Array.from({ length: CLIENTS }, () => new Peer(this.#calls));
   readonly #backend = new Peer(this.#calls);
+  readonly #tunnel = new TunnelEnd('backend', TUNNEL_TAG, deriveTunnelKeys(ROUTING_KEY));
   #port = 0;
   /** Which way back the forwarder has for each client. */
   #ways: { readonly header: Uint8Array; readonly port: number }[] = [];
@@ -133,7 +132,8 @@ class Load {
       // A second copy that was under way must not be taken for the next client's.
       await new Promise((resolve) => setTimeout(resolve, 50));
       while (receive());
-      const header = startsWithSpp(memory) ? memory.slice(0, SPP_HEADER_OCTETS) : new Uint8Array();
+      const header = startsWithSpp(memory) ? memory.slice(0, this.#tunnel.prefixOctets) : new Uint8Array();
+      if (header.length > 0) this.#tunnel.putTag(header, 0);
       this.#ways.push({ header, port: messages.readName(0, new Uint8Array(16), 0) });
     }
   }
@@ -169,7 +169,7 @@ class Load {
       const isStill = nowMs - movedMs > LOST_AFTER_MS;
       const isOver = sent >= limit.packets || nowMs - startedMs >= limit.ms;
       if (isOver && (arrived === sent || isStill)) break;
-      // What does not arrive must not hold the window for ever; it may arrive yet, and counts then.
+      // What does not arrive must not hold the window up; it may arrive yet, and counts then.
       if (isStill) {
         givenUp = sent - arrived;
         movedMs = nowMs;

@@ -4,7 +4,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
+import { toHex } from '../../proto/wire/index.ts';
 import { freeUdpPort } from '../support/cluster.ts';
+import { ROUTING_KEY, TUNNEL_TAG } from './tunnel.ts';
 
 /** The forwarders that are measured: ours with either kind of socket, and nginx. */
 
@@ -83,7 +85,8 @@ export function ours(socket: 'batched' | 'dgram', directory: string, profile: bo
         const { keyHex: key, ...rest } = { keyHex: undefined, ...config };
         return key === undefined ? rest : { ...rest, key };
       }),
-      routingKey: randomBytes(32).toString('hex'),
+      routingKey: toHex(ROUTING_KEY),
+      tunnelTag: TUNNEL_TAG,
       statelessResetKey: randomBytes(32).toString('hex'),
       backends: [
         {
@@ -102,7 +105,7 @@ export function ours(socket: 'batched' | 'dgram', directory: string, profile: bo
     writeFileSync(settingsPath, JSON.stringify({ ...SETTINGS, socket }));
     const profiling = profile ? ['--cpu-prof', '--cpu-prof-dir', directory] : [];
     const files = ['--cluster', clusterPath, '--config', settingsPath, '--log-level', 'warn'];
-    const script = ['--import', 'tsx', 'lb/index.ts', ...files, '--listen', `127.0.0.1:${port}`];
+    const script = ['--import', 'tsx', 'lb/main.ts', ...files, '--listen', `127.0.0.1:${port}`];
     return { ...run(process.execPath, [...profiling, ...script], core), port };
   };
   return { name: `parley, ${socket}`, isOurs: socket === 'batched', start };

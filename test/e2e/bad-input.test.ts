@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeSpp } from '../../proto/spp/index.ts';
-import { parseAddress } from '../../proto/wire/index.ts';
+import { deriveTunnelKeys } from '../../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../../proto/spp/index.ts';
+import { fromHex, parseAddress } from '../../proto/wire/index.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { metric } from '../support/metrics.ts';
 import { NodeClient } from '../support/node-client.ts';
@@ -96,11 +97,13 @@ interface Target {
 class BadInput {
   readonly #numbers: () => number;
   readonly #random;
+  readonly #end: TunnelEnd;
   readonly #tunnels: readonly number[];
 
   constructor(seed: number) {
     this.#numbers = seededNumbers(seed);
     this.#random = seededRandom(seed);
+    this.#end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(fromHex(cluster.cluster.routingKey)!));
     this.#tunnels = cluster.cluster.backends.map(({ tunnel }) => parseAddress(tunnel)!.port);
   }
 
@@ -125,7 +128,7 @@ class BadInput {
 
   #spp(payload: Uint8Array): Uint8Array {
     const client = { clientHost: '127.0.0.1', clientPort: 1 + this.#below(65_535) };
-    return encodeSpp({ ...client, proxyHost: '127.0.0.1', proxyPort: cluster.forwarderPort }, payload);
+    return this.#end.seal({ ...client, proxyHost: '127.0.0.1', proxyPort: cluster.forwarderPort }, payload);
   }
 
   next(): Target {
@@ -210,7 +213,7 @@ async function drops(): Promise<{
     cluster.backendMetricsPorts.map(async (port) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()),
   );
   const sum = (labels: Record<string, string>) =>
-    texts.reduce((total, text) => total + metric(text, 'parley_dropped', labels), 0);
+    texts.reduce((total, text) => total + metric(text, 'parley_dropped_packets_total', labels), 0);
   return {
     forwarder: metric(await cluster.forwarderMetrics(), 'parley_forwarder_dropped_packets_total', {
       from: 'client',

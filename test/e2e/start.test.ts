@@ -1,72 +1,37 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
+import { NodeClient } from '../support/node-client.ts';
+import {
+  npmStart,
+  type Start,
+  type StartSetting,
+  stopStart,
+  untilSaid as until,
+} from '../support/npm-start.ts';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const TIMEOUT_MS = 80_000;
 
 let directory: string;
-let running: ChildProcess | undefined;
+const running: Start[] = [];
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'parley-start-'));
 });
-afterEach(() => running?.kill('SIGKILL'));
+afterEach(async () => {
+  for (const started of running.splice(0)) await stopStart(started);
+});
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
-interface Start {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  readonly ports: { readonly page: number; readonly forwarder: number; readonly tunnel: number };
-}
 
 async function start(
   options: readonly string[] = [],
-  env: NodeJS.ProcessEnv = {},
-  by: 'node' | 'npm' = 'node',
+  setting: Omit<StartSetting, 'options'> = {},
 ): Promise<Start> {
-  const ports = { page: await freeTcpPort(), forwarder: await freeUdpPort(), tunnel: await freeUdpPort() };
-  const flags: string[] = ['--directory', directory, '--realtime-port', String(await freeTcpPort())];
-  flags.push(
-    '--page-port',
-    String(ports.page),
-    '--port',
-    String(ports.forwarder),
-    '--tunnel-port',
-    String(ports.tunnel),
-  );
-  const [command, args] =
-    by === 'npm'
-      ? (['npm', ['start', '--']] as const)
-      : ([process.execPath, ['--import', 'tsx', 'server/start/index.ts']] as const);
-  const child = spawn(command, [...args, ...flags, ...options], {
-    cwd: ROOT,
-    env: { ...process.env, OPENAI_API_KEY: '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  running = child;
-  let output = '';
-  for (const stream of [child.stdout!, child.stderr!]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  return { child, output: () => output, ports };
-}
-
-async function until(started: Start, text: string): Promise<string> {
-  const end = Date.now() + TIMEOUT_MS;
-  while (!started.output().includes(text)) {
-    if (Date.now() > end || started.child.exitCode !== null)
-      throw new Error(`"${text}" was not said:\n${started.output()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return started.output();
+  const started = await npmStart(directory, { ...setting, options });
+  running.push(started);
+  return started;
 }
 
 /** What it complained about, once it has ended with a failure. */
@@ -74,6 +39,22 @@ async function complaint(started: Start): Promise<string> {
   if (started.child.exitCode === null) await once(started.child, 'exit');
   expect(started.child.exitCode).toBe(1);
   return started.output();
+}
+
+interface Settings {
+  readonly url: string;
+  readonly certificateHashes: readonly string[];
+}
+
+async function pageConfig(page: string): Promise<Settings> {
+  return (await (await fetch(`${page}/config.json`)).json()) as Settings;
+}
+
+/** Makes a QUIC connection as the page would. */
+async function connect({ url, certificateHashes }: Settings): Promise<void> {
+  const client = await NodeClient.dial(Number(new URL(url).port), certificateHashes[0]!);
+  await client.quicEvent('handshakeConfirmed');
+  await client.close();
 }
 
 async function isFree(port: number): Promise<boolean> {
@@ -118,8 +99,8 @@ describe('npm start', () => {
     }
   });
 
-  it('ends when npm is told to end, though npm tells nobody', async () => {
-    const started = await start([], {}, 'npm');
+  it('ends when npm is told to end, though npm passes no signal on', async () => {
+    const started = await start([], { by: 'npm' });
     await until(started, 'Parley is ready');
     started.child.kill('SIGTERM');
     const { forwarder, tunnel } = started.ports;
@@ -143,7 +124,7 @@ describe('npm start', () => {
     const missing = await complaint(
       await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem']),
     );
-    expect(missing).toContain('there is no file /nowhere/chain.pem');
+    expect(missing).toContain('/nowhere/chain.pem cannot be read: there is no such file');
     const key = join(directory, 'no-key.pem');
     writeFileSync(key, 'this is no key');
     const wrong = await complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key]));
@@ -151,8 +132,49 @@ describe('npm start', () => {
     expect(wrong).not.toMatch(/\n\s+at /);
   });
 
+  it('runs twice in the same folder on other ports; the first goes on', async () => {
+    const first = await start(['--backends', '1']);
+    await until(first, 'Parley is ready');
+    const files = join(directory, String(first.ports.forwarder));
+    const before = readFileSync(join(files, 'cluster.json'), 'utf8');
+    const second = await start(['--backends', '1']);
+    await until(second, 'Parley is ready');
+    expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
+    const third = await start(['--port', String(first.ports.forwarder)]);
+    expect(await complaint(third)).toMatch(/forwarder: udp .* is in use by another process/);
+    expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
+    for (const { ports } of [first, second])
+      await connect(await pageConfig(`http://localhost:${ports.page}`));
+  });
+
+  it('ends at once with a sentence for a folder in which none can be made, and for unknown flags', async () => {
+    const folder = await complaint(await start(['--directory', '/proc/nope']));
+    expect(folder).toContain('--directory: cannot write into /proc/nope: no folder can be made there');
+    const flag = await complaint(await start(['--colour', 'red']));
+    expect(flag).toContain("Unknown option '--colour'.");
+    for (const said of [folder, flag]) expect(said).not.toMatch(/\n\s+at /);
+  });
+
+  it('goes on when nothing reads what it says', async () => {
+    const started = await start(['--backends', '1']);
+    started.child.stdout!.destroy();
+    const deadline = Date.now() + TIMEOUT_MS;
+    let connected = false;
+    while (!connected && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      connected = await pageConfig(`http://localhost:${started.ports.page}`)
+        .then(connect)
+        .then(
+          () => true,
+          () => false,
+        );
+    }
+    expect(connected, 'a connection through forwarder and backend').toBe(true);
+    expect(started.child.exitCode).toBe(null);
+  });
+
   it('says in one sentence that an API key cannot be one, and never shows it', async () => {
-    const said = await complaint(await start([], { OPENAI_API_KEY: 'sk-secret with spaces' }));
+    const said = await complaint(await start([], { env: { OPENAI_API_KEY: 'sk-secret with spaces' } }));
     expect(said).toContain('OPENAI_API_KEY holds characters that no API key has');
     expect(said).not.toContain('secret');
   });

@@ -164,7 +164,9 @@ describe('ngtcp2 (gtlsclient)', () => {
       const output = await ask('--timeout=1s', '--handshake-timeout=1s', '--max-udp-payload-size=1100');
       expect(output).toMatch(/Sent packet: .* 1100 bytes/);
       expect(output).not.toContain('Received packet');
-      expect(await backendMetric(cluster, 'parley_dropped', { reason: 'small-initial' })).toBeGreaterThan(0);
+      expect(
+        await backendMetric(cluster, 'parley_dropped_packets_total', { reason: 'small-initial' }),
+      ).toBeGreaterThan(0);
     },
   );
 

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster?.close());
 
-const retries = () => backendMetric(cluster, 'parley_quic_retries_sent');
+const retries = () => backendMetric(cluster, 'parley_quic_retries_sent_total');
 
 async function session(client: W3cClient, untilEnd: boolean): Promise<void> {
   const before = await retries();

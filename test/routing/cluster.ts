@@ -2,12 +2,21 @@ import { randomBytes } from 'node:crypto';
 import {
   type ClusterConfig,
   createConnectionIdGenerator,
+  deriveTunnelKeys,
   parseClusterFile,
   type QuicLbConfig,
 } from '../../proto/quic-lb/index.ts';
+import { TunnelEnd, type TunnelTag } from '../../proto/spp/index.ts';
 import { concat } from '../../proto/wire/index.ts';
 
 const KEYS = ['8f95f09245765f80256934e50c66207f', 'fdf726a9893ec05c0632d3956680baf0'] as const;
+
+const ROUTING_KEY_OCTET = 0x11;
+
+/** A backend's end of the tunnel of these clusters. */
+export function backendEnd(tag: TunnelTag = 'require'): TunnelEnd {
+  return new TunnelEnd('backend', tag, deriveTunnelKeys(new Uint8Array(32).fill(ROUTING_KEY_OCTET)));
+}
 
 /** A cluster file with all three CID algorithms, by rotation: 0 plaintext, 1 single pass, 2 four passes. */
 export function threeAlgorithmsText(tunnels: readonly string[]): string {

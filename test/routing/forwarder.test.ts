@@ -1,4 +1,5 @@
 import { describe } from 'vitest';
+import { addressCases } from './address-cases.ts';
 import { hostileCases } from './hostile-cases.ts';
 import { SOCKETS } from './house.ts';
 import { operationCases } from './operation-cases.ts';
@@ -6,6 +7,7 @@ import { packetCases } from './packet-cases.ts';
 
 describe.each(SOCKETS)('over %s sockets', (socket) => {
   packetCases(socket);
+  addressCases(socket);
   operationCases(socket);
   hostileCases(socket);
 });

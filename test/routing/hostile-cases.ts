@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_DATAGRAM_OCTETS } from '../../lb/packet-batch.ts';
+import { MAX_DATAGRAM_OCTETS } from '../../net/udp/packet-batch.ts';
 import { issue, shortPacket, threeAlgorithms } from './cluster.ts';
 import { FakeClient, udp, until } from './fakes.ts';
 import { backends, closeNow, forwarder, house, initial, kept, octets, type Socket, total } from './house.ts';

@@ -12,7 +12,7 @@ import { FakeBackend, FakeClient, udp, until } from './fakes.ts';
 import { SOCKETS } from './house.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const COMMAND = ['--import', 'tsx', join(ROOT, 'lb/index.ts')];
+const COMMAND = ['--import', 'tsx', join(ROOT, 'lb/main.ts')];
 const run = promisify(execFile);
 
 let directory: string;

@@ -71,5 +71,6 @@ export function makeCluster(
       };
     }),
     forwarders: [],
+    tunnelTag: 'require',
   };
 }

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { PROBE_CLIENT } from '../../lb/health.ts';
 import { HeaderForm, PacketHead } from '../../proto/invariants/index.ts';
-import { decodeSpp, SPP_HEADER_OCTETS } from '../../proto/spp/index.ts';
+import { decodeSpp, TUNNEL_OVERHEAD_OCTETS } from '../../proto/spp/index.ts';
 import { toHex } from '../../proto/wire/index.ts';
 
 const LONG_TYPES = ['Initial', '0-RTT', 'Handshake', 'Retry'] as const;
@@ -9,11 +9,11 @@ const head = new PacketHead();
 
 /** A datagram in a few words, by what can be seen of it without keys; `undefined` for a forwarder's probe and its answer. */
 export function describePacket(data: Uint8Array): string | undefined {
-  if (data.length > SPP_HEADER_OCTETS) {
+  if (data.length > TUNNEL_OVERHEAD_OCTETS) {
     const spp = decodeSpp(data)?.header;
     if (spp?.clientHost === PROBE_CLIENT.host) return undefined;
     if (spp !== undefined)
-      return `for ${spp.clientHost}:${spp.clientPort}, ${describePacket(data.subarray(SPP_HEADER_OCTETS))}`;
+      return `for ${spp.clientHost}:${spp.clientPort}, ${describePacket(data.subarray(TUNNEL_OVERHEAD_OCTETS))}`;
   }
   const form = head.parse(data);
   if (form < 0) return `garbage, ${data.length} octets`;

@@ -106,7 +106,7 @@ export class Process {
 export interface ClusterOptions {
   /** How long backends let calls end after SIGTERM. */
   readonly drainSeconds?: number;
-  /** How often the forwarder asks after backends, in ms: a dead one is noticed after twelve of these. */
+  /** How often the forwarder asks after backends, in ms: one whose port is closed is dead after two of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
   /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */
@@ -209,7 +209,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
-  const backends = files.backendPaths.map((path) => new Process('server/index.ts', ['--config', path]));
+  const backends = files.backendPaths.map((path) => new Process('server/main.ts', ['--config', path]));
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
@@ -221,7 +221,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const held = options.holdSocket ? [holdUdpSocket(forwarderPort)] : [];
   const descriptors = held.filter((descriptor) => descriptor !== undefined);
   if (descriptors.length < held.length) throw new Error('no socket could be held for the forwarder');
-  const forwarder = new Process('lb/index.ts', ['--config', forwarderPath], descriptors);
+  const forwarder = new Process('lb/main.ts', ['--config', forwarderPath], descriptors);
   const close = async () => {
     await Promise.all([forwarder, ...backends].map((part) => part.kill()));
     for (const descriptor of descriptors) closeSync(descriptor);

@@ -1,6 +1,3 @@
-import { fileURLToPath } from 'node:url';
-import { runLocalService } from './cli.ts';
-
 export type { SessionAudit } from './audit.ts';
 export {
   type RealtimeService,
@@ -8,5 +5,3 @@ export {
   type ServiceOptions,
   startRealtimeService,
 } from './service.ts';
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await runLocalService();

@@ -55,7 +55,7 @@ export function w3cCells(name: Client, setting: () => Setting): void {
     unchanged(await call<Echoed>('echoBidirectional', { id, octets, untilEnd }), octets, untilEnd);
 
   test('handshake', 'a backend counts one connection more', async () => {
-    const accepted = () => backendMetric(setting().cluster, 'parley_quic_connections_accepted');
+    const accepted = () => backendMetric(setting().cluster, 'parley_quic_connections_accepted_total');
     const before = await accepted();
     await open();
     expect(await accepted()).toBe(before + 1);

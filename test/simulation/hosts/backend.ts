@@ -9,9 +9,10 @@ import {
 import {
   type ClusterConfig,
   createConnectionIdGenerator,
+  deriveTunnelKeys,
   type QuicLbGenerator,
 } from '../../../proto/quic-lb/index.ts';
-import { decodeSpp, encodeSpp } from '../../../proto/spp/index.ts';
+import { TunnelEnd } from '../../../proto/spp/index.ts';
 import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
 import { backendAddress, CERTIFICATE, START_EPOCH_MS, tunnelAddress } from '../cluster.ts';
 import type { Packet } from '../network.ts';
@@ -42,6 +43,7 @@ export class BackendHost extends EndpointHost {
   readonly public: Address;
   readonly tunnel: Address;
   readonly #options: BackendOptions;
+  readonly #end: TunnelEnd;
   readonly #random: SeededRandom;
   readonly #calls = new Map<QuicConnection, Call>();
   #generators: readonly QuicLbGenerator[] = [];
@@ -50,6 +52,8 @@ export class BackendHost extends EndpointHost {
   constructor(options: BackendOptions, setting: Setting) {
     super(options.cluster.backends[options.index]!.name, setting);
     this.#options = options;
+    const { tunnelTag, routingKey } = options.cluster;
+    this.#end = new TunnelEnd('backend', tunnelTag, deriveTunnelKeys(routingKey));
     this.public = backendAddress(options.index);
     this.tunnel = tunnelAddress(options.index);
     this.#random = new SeededRandom(setting.seed, this.name);
@@ -145,7 +149,7 @@ export class BackendHost extends EndpointHost {
       this.touch();
       return;
     }
-    const decoded = decodeSpp(packet.data);
+    const decoded = this.#end.open(packet.data);
     if (decoded === undefined) return;
     const { header, payload } = decoded;
     const remote = { host: header.clientHost, port: header.clientPort };
@@ -167,7 +171,7 @@ export class BackendHost extends EndpointHost {
     if (via === undefined) return;
     const { host: clientHost, port: clientPort } = path.remote;
     const header = { clientHost, clientPort, proxyHost: via.host, proxyPort: via.port };
-    network.sendInside(this.name, { from: this.tunnel, to: via, data: encodeSpp(header, data), origin });
+    network.sendInside(this.name, { from: this.tunnel, to: via, data: this.#end.seal(header, data), origin });
   }
 
   protected onEvent(event: EndpointEvent): void {

@@ -1,8 +1,8 @@
 import { BackendHealth, PROBE_CLIENT, type ProbeRules } from '../../../lb/health.ts';
 import { RoutingTable, route } from '../../../lb/route.ts';
 import { type Address, formatAddress } from '../../../proto/quic/index.ts';
-import type { ClusterConfig } from '../../../proto/quic-lb/index.ts';
-import { decodeSpp, encodeSpp } from '../../../proto/spp/index.ts';
+import { type ClusterConfig, deriveTunnelKeys } from '../../../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../../../proto/spp/index.ts';
 import { forwarderAddress } from '../cluster.ts';
 import { CLUSTER_ADDRESS, type NetworkHost, type Origin, type Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
@@ -17,6 +17,7 @@ export class ForwarderHost implements NetworkHost {
   readonly name: string;
   readonly address: Address;
   readonly #cluster: ClusterConfig;
+  readonly #end: TunnelEnd;
   readonly #setting: Setting;
   readonly #random: SeededRandom;
   /** Until the first time it knows the old QUIC-LB configuration alone, from the second on only the new one. */
@@ -33,6 +34,7 @@ export class ForwarderHost implements NetworkHost {
     this.name = `forwarder-${index + 1}`;
     this.address = forwarderAddress(index);
     this.#cluster = cluster;
+    this.#end = new TunnelEnd('forwarder', cluster.tunnelTag, deriveTunnelKeys(cluster.routingKey));
     this.#knowsBoth = knowsBoth;
     for (const atMs of knowsBoth)
       if (atMs > 0 && atMs < Infinity) setting.schedule.at(atMs, () => this.#reload());
@@ -130,7 +132,7 @@ export class ForwarderHost implements NetworkHost {
     const decision = route(packet.data, packet.from, this.#table);
     if (decision.action === 'drop') {
       const { now, trace } = this.#setting;
-      trace.packet(now, `dropped (${decision.reason})`, this.name, 'nobody', packet.data);
+      trace.packet(now, `dropped (${decision.reason})`, this.name, 'nowhere', packet.data);
       return;
     }
     this.#toBackend(decision.backend, packet.data, packet.from, packet.origin);
@@ -140,12 +142,12 @@ export class ForwarderHost implements NetworkHost {
     const { host: proxyHost, port: proxyPort } = this.address;
     const header = { clientHost: client.host, clientPort: client.port, proxyHost, proxyPort };
     const { tunnel } = this.#cluster.backends[backend]!;
-    const data = encodeSpp(header, payload);
+    const data = this.#end.seal(header, payload);
     this.#setting.network.sendInside(this.name, { from: this.address, to: tunnel, data, origin });
   }
 
   #fromBackend(packet: Packet, backend: number): void {
-    const decoded = decodeSpp(packet.data);
+    const decoded = this.#end.open(packet.data);
     if (decoded === undefined) return;
     const { header, payload } = decoded;
     const health = this.#health[backend]!;

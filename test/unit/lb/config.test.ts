@@ -12,7 +12,7 @@ describe('a forwarder’s settings', () => {
         cluster: 'cluster.json',
         listen: [{ host: '0.0.0.0', port: 4433 }],
         socket: 'auto',
-        probe: { intervalMs: 500, silentAfter: 3, deadAfter: 12 },
+        probe: { intervalMs: 500, silentAfter: 3, deadAfter: 50 },
         logLevel: 'info',
         statsIntervalMs: 10_000,
       },
@@ -25,6 +25,15 @@ describe('a forwarder’s settings', () => {
       { host: '0.0.0.0', port: 4433 },
       { host: '::', port: 4433 },
     ]);
+    // Several of one family, and one port on several.
+    const several = [
+      '192.0.2.1:4433',
+      '192.0.2.2:4433',
+      '192.0.2.1:443',
+      '[2001:db8::1]:4433',
+      '[2001:db8::2]:4433',
+    ];
+    expect(parseForwarderConfig({ listen: several }).ok).toBe(true);
   });
 
   test.each([
@@ -34,8 +43,12 @@ describe('a forwarder’s settings', () => {
     ],
     [{ listen: [] }, 'listen must name at least one address.'],
     [
-      { listen: ['1.2.3.4:1', '1.2.3.5:1'] },
-      'listen may hold one IPv4 address and one IPv6 address, not more.',
+      { tunnel: ['1.2.3.4:1', '1.2.3.5:1'] },
+      'tunnel may hold one IPv4 address and one IPv6 address, not more.',
+    ],
+    [
+      { listen: ['1.2.3.4:1', '0.0.0.0:1', '[::]:1'] },
+      'listen holds 1.2.3.4:1 and 0.0.0.0:1, of which one covers the other.',
     ],
     [{ metrics: 9091 }, 'metrics must be a string.'],
     [{ prob: {} }, 'The file has a key that means nothing here: prob.'],
@@ -52,10 +65,10 @@ describe('a forwarder’s settings', () => {
 
   test('a file that is missing is one sentence', () => {
     expect(() => readClusterFile('/nowhere/cluster.json')).toThrow(
-      'cluster file: there is no file /nowhere/cluster.json.',
+      'cluster file: /nowhere/cluster.json cannot be read: there is no such file.',
     );
     expect(() => readSettings('/nowhere/lb.json', {})).toThrow(
-      'configuration: there is no file /nowhere/lb.json.',
+      'configuration: /nowhere/lb.json cannot be read: there is no such file.',
     );
   });
 });

@@ -1,10 +1,10 @@
 import pino from 'pino';
 import { describe, expect, test } from 'vitest';
-import { toEndpoint } from '../../../lb/address.ts';
-import type { SocketChoice } from '../../../lb/choose-socket.ts';
 import { Forwarding } from '../../../lb/forwarder.ts';
-import { PacketBatch } from '../../../lb/packet-batch.ts';
-import type { UdpSocket, UdpSocketOptions } from '../../../lb/udp-socket.ts';
+import { toEndpoint } from '../../../net/udp/address.ts';
+import type { SocketChoice } from '../../../net/udp/choose.ts';
+import { PacketBatch } from '../../../net/udp/packet-batch.ts';
+import type { UdpSocket, UdpSocketOptions } from '../../../net/udp/udp-socket.ts';
 import { issue, shortPacket, threeAlgorithms } from '../../routing/cluster.ts';
 
 const cluster = threeAlgorithms(['127.0.0.1:5001', '127.0.0.1:5002']);
@@ -15,12 +15,13 @@ class ManualSockets implements SocketChoice {
   readonly why = 'a test';
   readonly sent: { readonly port: number; readonly octets: number }[] = [];
   readonly opened: { readonly socket: UdpSocket; readonly options: UdpSocketOptions }[] = [];
-  /** Called when a socket was opened, before anybody else knows of it. */
+  /** Called when a socket was opened, before its owner knows of it. */
   onOpen = () => {};
 
   async open(options: UdpSocketOptions): Promise<UdpSocket> {
     const socket: UdpSocket = {
       local: toEndpoint(options.address.host, options.address.port),
+      isBatched: false,
       reaches: () => true,
       send: (_data, from, to, _hosts, _at, port) => this.sent.push({ port, octets: to - from }),
       flush: () => {},
@@ -34,9 +35,9 @@ class ManualSockets implements SocketChoice {
 
   /** A packet of a client comes to the socket that was opened last. */
   receive(packet: Uint8Array): void {
-    const batch = new PacketBatch(new Uint8Array(38 + packet.length), 1);
-    batch.data.set(packet, 38);
-    batch.starts[0] = 38;
+    const batch = new PacketBatch(new Uint8Array(46 + packet.length), 1);
+    batch.data.set(packet, 46);
+    batch.starts[0] = 46;
     batch.ends[0] = batch.data.length;
     batch.hosts.set(toEndpoint('192.0.2.7', 1).octets);
     batch.ports[0] = 50_000;
@@ -64,7 +65,7 @@ describe('a forwarder that starts in the middle of traffic', () => {
     sockets.sent.length = 0;
     sockets.opened.pop();
     sockets.receive(packet);
-    expect(sockets.sent).toEqual([{ port: 5002, octets: packet.length + 38 }]);
+    expect(sockets.sent).toEqual([{ port: 5002, octets: packet.length + 46 }]);
     await forwarding.close();
   });
 });

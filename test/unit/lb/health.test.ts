@@ -72,12 +72,36 @@ describe('the health of a backend', () => {
     expect(health.state).toBe('silent');
   });
 
-  test('a silent backend is also sent a short header packet of a CID that nobody has', () => {
+  test('a silent backend is also sent a short header packet of a CID that no connection has', () => {
     const health = make();
     for (let i = 0; i < 3; i++) expect(health.nextProbes()).toHaveLength(1);
     const [, life] = health.nextProbes();
     expect(life![0]! & 0xc0).toBe(0x40);
     expect(life![1]).toBe((0b111 << 5) | 10);
+  });
+
+  test('is dead by the next probe when its host says that the port is closed, and nothing came since', () => {
+    const health = make();
+    health.nextProbes();
+    health.refused();
+    expect(health.state).toBe('taking new');
+    health.nextProbes();
+    expect(health.state).toBe('dead');
+    health.refused();
+    health.heard();
+    expect(health.state).not.toBe('dead');
+    health.nextProbes();
+    expect(health.state).not.toBe('dead');
+  });
+
+  test('is not dead for a refusal that the backend itself contradicts, be it forged or of a port that opened since', () => {
+    const health = make();
+    for (let i = 0; i < 20; i++) {
+      const [probe] = health.nextProbes();
+      health.refused();
+      health.answered(answerTo(probe!));
+      expect(health.state).toBe('taking new');
+    }
   });
 
   test('comes back with the first answer', () => {

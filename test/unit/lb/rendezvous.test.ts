@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Rendezvous, SipHash, sipKey } from '../../../lb/rendezvous.ts';
+import { Rendezvous } from '../../../lb/rendezvous.ts';
+import { SipHash, sipKey } from '../../../proto/wire/index.ts';
 
 const key = Uint8Array.from({ length: 16 }, (_, i) => i);
 

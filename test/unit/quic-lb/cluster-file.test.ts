@@ -60,7 +60,76 @@ describe('cluster.json', () => {
   test('text that is not JSON is one sentence', () => {
     const result = parseClusterFile('{');
     expect(result.ok).toBe(false);
-    expect(!result.ok && result.faults[0]).toMatch(/^The file is not JSON: .*\.$/);
+    expect(!result.ok && result.faults[0]).toMatch(/^The file is not JSON: look at line \d+, column \d+\.$/);
+  });
+
+  test('packets in the tunnel must carry a tag unless the file says otherwise', () => {
+    const tagOf = (file: object) => {
+      const result = parseClusterFile(JSON.stringify(file));
+      return result.ok ? result.value.tunnelTag : result.faults;
+    };
+    expect(tagOf(good())).toBe('require');
+    expect(tagOf({ ...good(), tunnelTag: 'accept' })).toBe('accept');
+    expect(tagOf({ ...good(), tunnelTag: 'no' })).toEqual(['tunnelTag must be one of require, accept, off.']);
+  });
+
+  describe('a broken file', () => {
+    const keys = [
+      KEY,
+      'c41e97d260b58f3a0d6e8b47f1953c2ac41e97d260b58f3a0d6e8b47f1953c2a',
+      '5b9083acf7261ed45b9083acf7261ed45b9083acf7261ed45b9083acf7261ed4',
+    ] as const;
+    const [key, routingKey, statelessResetKey] = keys;
+    const file = () => ({ ...good(), routingKey, statelessResetKey });
+    const text = JSON.stringify(file(), null, 2);
+    const swapped = (from: string, to: string) => text.replace(from, to);
+    const cut = Array.from({ length: 40 }, (_, i) => text.slice(0, Math.floor((text.length * i) / 40)));
+    // One character at a time is lost, in every place: quotes, commas and brackets among them.
+    const holes = Array.from(text, (_, i) => text.slice(0, i) + text.slice(i + 1));
+    const broken: string[] = [
+      ...cut,
+      ...holes,
+      swapped(`"${key}"`, key),
+      swapped(`"${routingKey}"`, routingKey),
+      swapped(`"${routingKey}"`, `'${routingKey}'`),
+      swapped(`"${routingKey}"`, routingKey.replace(/[a-f]/g, '7')),
+      swapped('"routingKey"', `"${routingKey}"`),
+      swapped('"routingKey": ', ''),
+      swapped('"backend-1"', `"${routingKey}"`).replace('"backend-2"', `"${routingKey}"`),
+      swapped('"0001"', `"${key}"`).replace('"0002"', `"${key}"`),
+      swapped('"0001"', `{"${key}": "${routingKey}"}`),
+      swapped('"0001"', `{"0": "${key}", "${key}": 1}`),
+      swapped('"127.0.0.1:5001"', `"${key}"`),
+      swapped('"127.0.0.1"', `"${statelessResetKey}"`),
+      swapped('"configRotation": 0', `"configRotation": ${routingKey.replace(/[a-f]/g, '7').slice(0, 15)}`),
+      swapped('"serverIdLength": 2', `"serverIdLength": 834095`),
+      swapped('"forwarders"', `"tunnelTag": "${key}", "forwarders"`),
+      JSON.stringify(keys),
+      JSON.stringify(key),
+      key,
+      `routingKey=${routingKey}`,
+    ];
+
+    test('is refused without a word of any key, be it whole or in part', () => {
+      const runs = new Set(
+        keys.flatMap((k) => Array.from({ length: k.length - 5 }, (_, i) => k.slice(i, i + 6))),
+      );
+      let refused = 0;
+      for (const one of broken) {
+        const result = parseClusterFile(one);
+        if (result.ok) continue;
+        refused++;
+        const said = result.faults.join('\n').toLowerCase();
+        expect([...runs].filter((run) => said.includes(run))).toEqual([]);
+        expect(said).not.toMatch(/[0-9a-f]{6}/);
+      }
+      expect(refused).toBeGreaterThan(150);
+    });
+
+    test('that is not JSON says where', () => {
+      const result = parseClusterFile(swapped('"0001",', '"0001"'));
+      expect(!result.ok && result.faults).toEqual(['The file is not JSON: look at line 17, column 7.']);
+    });
   });
 
   const change = (edit: (file: File) => void): File => {
@@ -100,7 +169,10 @@ describe('cluster.json', () => {
       'Backend backend-1 has a serverId of 1 octets, but config rotation 0 says serverIdLength 2.',
     ],
     [backendWith({ serverId: { 1: '0001' } }), 'Backend backend-1 has no serverId for config rotation 0.'],
-    [backendWith({ serverId: '0002' }), 'Backends backend-1 and backend-2 have the same serverId 0002.'],
+    [
+      backendWith({ serverId: '0002' }),
+      'Backends backend-1 and backend-2 have the same serverId for config rotation 0.',
+    ],
     [backendWith({ serverId: 'xyz' }), 'backends[0].serverId must be hex of whole octets.'],
     [backendWith({ name: 'backend-2' }), 'Two backends have the name backend-2; give each its own.'],
     [
@@ -130,7 +202,7 @@ describe('cluster.json', () => {
   test('one server ID both in plaintext and encrypted is refused, as the draft forbids it (§9.7)', () => {
     const file = change((f) => f.quicLb.push({ configRotation: 1, serverIdLength: 2 }));
     expect(faultsOf(file)[0]).toMatch(
-      /^Backend backend-1 uses the serverId 0001 both with a key \(rotation 0\) and without/,
+      /^Backend backend-1 uses one serverId both with a key \(rotation 0\) and without/,
     );
   });
 });

@@ -106,6 +106,7 @@ describe('arrows between folders point one way', () => {
     ['proto/quic', [/^proto\/(quic|tls|invariants|wire)\//, /^node:crypto$/]],
     ['proto/http3', [/^proto\/(http3|quic|wire)\//]],
     ['proto/webtransport', [/^proto\/(webtransport|http3|quic|wire)\//]],
+    ['net', [/^(net|proto\/wire)\//, /^node:/, /^(koffi|pino|prom-client)$/]],
     ['lb', [/^proto\/(quic-lb|invariants|spp|wire)\//, /^(?!(proto|server|browser|test)\/)/]],
     ['browser', [/^browser\//, /^proto\/(voice|wire)\//, /^zod(\/|$)/], ['browser/build.ts']],
     ['server', [/^(?!(lb|browser|test)\/)/], ['server/start/']],

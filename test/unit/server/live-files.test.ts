@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDevelopmentCertificate } from '../../../certs/index.ts';
-import { LiveForwarders } from '../../../server/cluster.ts';
-import { FileWatch } from '../../../server/file-watch.ts';
+import { FileWatch } from '../../../net/file-watch.ts';
+import { LiveForwarders, readCluster } from '../../../server/cluster.ts';
 import { LiveCertificate } from '../../../server/live-certificate.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 
@@ -86,7 +86,7 @@ describe("a backend's certificate", () => {
     rmSync(inDirectory('cert.pem'));
     stays(/there is no such file/);
     write('both', createDevelopmentCertificate({ now: Date.now() - 20 * DAY_MS }));
-    stays(/not now/);
+    stays(/not valid now/);
     certificate.close();
   });
 });
@@ -94,7 +94,7 @@ describe("a backend's certificate", () => {
 describe('the development certificate of npm start', () => {
   it('is renewed two days before its end, and pages learn both hashes for the while', () => {
     let now = Date.now();
-    const certificate = new DevelopmentCertificate(directory, () => now);
+    const certificate = new DevelopmentCertificate(directory, [], () => now);
     const [first] = certificate.hashes();
     now += 10 * DAY_MS;
     expect(certificate.refresh()).toBeUndefined();
@@ -120,7 +120,7 @@ describe('the forwarders that a tunnel port takes packets from', () => {
   it('follow the cluster file; a broken one, or one without this backend, changes nothing and is named', () => {
     const path = inDirectory('cluster.json');
     writeFileSync(path, cluster(['10.0.0.1']));
-    const live = new LiveForwarders(path, 'b', ['10.0.0.1'], log);
+    const live = new LiveForwarders(path, 'b', readCluster(path, 'b').cluster, log);
     const { addresses } = live;
     writeFileSync(path, cluster(['10.0.0.1', '10.0.0.2']));
     live.reload();

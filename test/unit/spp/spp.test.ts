@@ -138,7 +138,7 @@ test('a header put from octets is the one written from text, wherever it goes', 
   writeSppHeader(text, client, proxy);
   const out = new Uint8Array(50);
   const clientOctets = concat([new Uint8Array(3), parseIp(client.host)!]);
-  putSppHeader(out, 5, clientOctets, 3, client.port, parseIp(proxy.host)!, proxy.port);
+  putSppHeader(out, 5, clientOctets, 3, client.port, parseIp(proxy.host)!, 0, proxy.port);
   expect(out.subarray(5, 43)).toEqual(text);
   expect(startsWithSpp(out, 5, 43)).toBe(true);
   expect(startsWithSpp(out, 5, 42)).toBe(false);

@@ -1,0 +1,53 @@
+import { type Endpoint, isHost, type PacketBatch, type UdpSocket } from '../net/udp/index.ts';
+import type { ClusterConfig } from '../proto/quic-lb/index.ts';
+import { deriveTunnelKeys } from '../proto/quic-lb/index.ts';
+import { TunnelEnd } from '../proto/spp/index.ts';
+import { IP_OCTETS } from '../proto/wire/index.ts';
+import type { BackendCounters } from './counters.ts';
+import type { BackendHealth } from './health.ts';
+import type { Knock } from './knock.ts';
+import { RoutingTable } from './route.ts';
+
+/** A backend as the forwarder has it. */
+export interface Backend {
+  readonly index: number;
+  readonly name: string;
+  readonly endpoint: Endpoint;
+  /** What it is sent from. */
+  readonly socket: UdpSocket;
+  readonly health: BackendHealth;
+  readonly knock: Knock;
+  readonly counters: BackendCounters;
+}
+
+/** Everything that a reload replaces at once. */
+export class Generation {
+  readonly table: RoutingTable;
+  readonly tunnel: TunnelEnd;
+  readonly backends: readonly Backend[];
+  /** By the port of their tunnel: few packets of clients have such a port, so most are told apart at once. */
+  readonly #byPort = new Map<number, Backend[]>();
+
+  constructor(cluster: ClusterConfig, backends: readonly Backend[]) {
+    this.table = new RoutingTable(cluster);
+    this.tunnel = new TunnelEnd('forwarder', cluster.tunnelTag, deriveTunnelKeys(cluster.routingKey));
+    this.backends = backends;
+    for (const backend of backends) {
+      this.table.setState(backend.index, backend.health.state);
+      const { port } = backend.endpoint;
+      const list = this.#byPort.get(port);
+      if (list === undefined) this.#byPort.set(port, [backend]);
+      else list.push(backend);
+    }
+  }
+
+  /** The backend that a packet came from, by its address. */
+  senderOf({ hosts, ports }: PacketBatch, index: number): Backend | undefined {
+    const candidates = this.#byPort.get(ports[index] as number);
+    if (candidates === undefined) return undefined;
+    for (const backend of candidates) {
+      if (isHost(backend.endpoint.octets, hosts, index * IP_OCTETS)) return backend;
+    }
+    return undefined;
+  }
+}

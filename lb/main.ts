@@ -1,0 +1,4 @@
+import { runProgram } from '../net/program.ts';
+import { runForwarder } from './command.ts';
+
+runProgram(runForwarder);

@@ -1,0 +1,43 @@
+import { createLog } from '../net/log.ts';
+import { readFlags, runProgram } from '../net/program.ts';
+import { StartupError } from '../net/startup.ts';
+import { startBackend } from './backend.ts';
+import { readBackendConfig } from './config.ts';
+
+const USAGE = `usage: npm run backend -- --config backend.json
+
+  --config FILE   the backend's settings, as README.md describes them under "Configuration"
+  --help          show this
+
+OPENAI_API_KEY is read from the environment. SIGTERM lets calls end before the backend does (a second one ends it at once),
+Ctrl-C ends it at once, SIGHUP reads the certificate and the cluster file again.
+`;
+
+async function main(): Promise<void> {
+  const flags = readFlags(
+    { config: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false } },
+    USAGE,
+  );
+  if (flags.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  if (flags.config === undefined) throw new StartupError(`--config is missing.\n\n${USAGE}`);
+  const config = readBackendConfig(flags.config);
+  const log = createLog({ level: config.logLevel, base: { backend: config.name } });
+  const backend = await startBackend(config, log);
+  log.info({ tunnel: backend.tunnel, public: backend.public }, 'ready');
+
+  // A defect must not leave a process that half works: say it and end, and the supervisor starts a new one.
+  for (const fault of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(fault, (error: unknown) => {
+      log.fatal({ err: error }, fault);
+      process.exit(1);
+    });
+  }
+  process.on('SIGHUP', () => backend.reload());
+  process.on('SIGTERM', () => void backend.drain().then(() => process.exit(0)));
+  process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
+}
+
+runProgram(main);

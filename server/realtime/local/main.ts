@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { FileWatch } from '../../../net/file-watch.ts';
+import { fileFault } from '../../../net/files.ts';
+import { createLog } from '../../../net/log.ts';
+import { readFlags, runProgram } from '../../../net/program.ts';
+import { StartupError } from '../../../net/startup.ts';
+import { type RealtimeService, startRealtimeService } from './service.ts';
+
+const USAGE =
+  'usage: tsx server/realtime/local/main.ts --cert FILE --key FILE [--port N] [--host ADDRESS] [--speed N] [--log-level LEVEL]';
+
+function readPem(path: string | undefined, flag: string): Buffer {
+  if (path === undefined) throw new StartupError(`--${flag} is missing.\n\n${USAGE}`);
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new StartupError(
+      `--${flag}: cannot read ${path}: ${fileFault(error)}; \`npm run certs\` makes a certificate and a key.`,
+    );
+  }
+}
+
+function readNumber(text: string, flag: string, max: number): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0 || value > max)
+    throw new StartupError(`--${flag} must be a number from 0 to ${max}, not "${text}".`);
+  return value;
+}
+
+async function start(flags: ReturnType<typeof readOptions>): Promise<RealtimeService> {
+  const logger = createLog({ name: 'realtime', level: flags['log-level'] });
+  const options = {
+    port: readNumber(flags.port, 'port', 65_535),
+    host: flags.host,
+    certificate: readPem(flags.cert, 'cert'),
+    key: readPem(flags.key, 'key'),
+    speed: Math.max(0.1, readNumber(flags.speed, 'speed', 10_000)),
+    logger,
+  };
+  let service: RealtimeService;
+  try {
+    service = await startRealtimeService(options);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartupError(
+      code === 'EADDRINUSE'
+        ? `tcp ${flags.host}:${flags.port} is in use by another process; choose another with --realtime-port (or --port).`
+        : `The local realtime service cannot start: ${message}.`,
+    );
+  }
+  const { cert, key } = flags;
+  new FileWatch([cert!, key!], () => {
+    try {
+      service.renew(readFileSync(cert!), readFileSync(key!));
+      logger.info('certificate read again');
+    } catch (error) {
+      logger.error(`The new certificate is not used, the old one stays: ${(error as Error).message}`);
+    }
+  });
+  logger.info({ url: service.url, port: service.port }, 'ready');
+  return service;
+}
+
+function readOptions() {
+  return readFlags(
+    {
+      port: { type: 'string', default: '0' },
+      host: { type: 'string', default: '127.0.0.1' },
+      cert: { type: 'string' },
+      key: { type: 'string' },
+      speed: { type: 'string', default: '10' },
+      'log-level': { type: 'string', default: process.env.PARLEY_LOG_LEVEL ?? 'info' },
+    },
+    USAGE,
+  );
+}
+
+/** Runs the local realtime service until SIGINT or SIGTERM. Logs JSON lines; the one that says "ready" names the port. */
+async function main(): Promise<void> {
+  const service = await start(readOptions());
+  const stop = () => {
+    service.close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+}
+
+runProgram(main);

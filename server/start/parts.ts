@@ -1,0 +1,72 @@
+import { fileURLToPath } from 'node:url';
+import { API_KEY_VARIABLE } from '../voice.ts';
+import type { LocalFiles } from './cluster.ts';
+import { holdUdpSocket } from './held-socket.ts';
+import type { Ports } from './options.ts';
+import { type Colour, Part } from './part.ts';
+
+/** How long parts get to end after Ctrl-C, in ms. */
+const STOP_GRACE_MS = 4000;
+const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
+
+const script = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** The processes. They are started in this order, as each needs those before it. */
+export interface Parts {
+  /** None when callers talk to OpenAI. */
+  readonly realtime: readonly Part[];
+  readonly backends: readonly Part[];
+  readonly forwarder: Part;
+}
+
+export function planParts(
+  ports: Ports,
+  useOpenAi: boolean,
+  local: { readonly certificate: string; readonly key: string },
+  files: LocalFiles,
+): Parts {
+  const realtime = new Part({
+    name: 'realtime',
+    colour: 'cyan',
+    script: script('server/realtime/local/main.ts'),
+    args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
+    without: [API_KEY_VARIABLE],
+    describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
+  });
+  const backends = files.backends.map(
+    ({ config, serverId }, i) =>
+      new Part({
+        name: `backend-${i + 1}`,
+        colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
+        script: script('server/main.ts'),
+        args: ['--config', config],
+        describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
+      }),
+  );
+  const held = holdUdpSocket(ports.forwarder);
+  const forwarder = new Part({
+    name: 'forwarder',
+    colour: 'blue',
+    script: script('lb/main.ts'),
+    args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
+    descriptors: held === undefined ? [] : [held],
+    without: [API_KEY_VARIABLE],
+    describe: `keeps no state, on udp/${ports.forwarder}`,
+  });
+  return { realtime: useOpenAi ? [] : [realtime], backends, forwarder };
+}
+
+export async function startParts({ realtime, backends, forwarder }: Parts): Promise<void> {
+  for (const stage of [realtime, backends, [forwarder]]) {
+    const started = await Promise.all(stage.map((part) => part.start()));
+    for (const announce of started) announce();
+  }
+}
+
+/** Backends go first: what they tell their callers at the end needs the others. */
+export async function stopParts({ realtime, backends, forwarder }: Parts): Promise<void> {
+  for (const stage of [backends, [forwarder, ...realtime]]) {
+    for (const part of stage) part.stop();
+    await Promise.all(stage.map((part) => part.stopped(STOP_GRACE_MS)));
+  }
+}
