@@ -103,7 +103,7 @@ describe('arrows between folders point one way', () => {
     ['proto/spp', [/^proto\/(spp|wire)\//]],
     ['proto/quic-lb', [/^proto\/(quic-lb|wire)\//, /^node:crypto$/, /^zod$/]],
     ['proto/tls', [/^proto\/(tls|wire)\//, /^node:crypto$/]],
-    ['proto/quic', [/^proto\/(quic|tls|wire)\//, /^node:crypto$/]],
+    ['proto/quic', [/^proto\/(quic|tls|invariants|wire)\//, /^node:crypto$/]],
     ['proto/http3', [/^proto\/(http3|quic|wire)\//]],
     ['proto/webtransport', [/^proto\/(webtransport|http3|quic|wire)\//]],
     ['net', [/^(net|proto\/wire)\//, /^node:/, /^koffi$/]],
