@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -142,6 +142,44 @@ describe('the forwarder as a process', () => {
     );
     writeFileSync(path, '{}');
     expect(await refusal(['--cluster', path])).toContain(`${path}: quicLb must be a list.`);
+  });
+
+  test('a flag that is not known, and files that cannot be read, are each one sentence', async () => {
+    expect(await refusal(['--lisen', '127.0.0.1:1'])).toBe(
+      "Unknown option '--lisen'; npm run forwarder -- --help lists what there is.\n",
+    );
+    expect(await refusal(['start'])).toMatch(/^Unexpected argument 'start'; [^\n]*\n$/);
+    expect(await refusal(['--cluster'])).toMatch(/^Option '--cluster <value>' argument missing; [^\n]*\n$/);
+    expect(await refusal(['--cluster', directory])).toBe(
+      `cluster file: ${directory} cannot be read: it is a directory.\n`,
+    );
+    expect(await refusal(['--cluster', join(path, 'x')])).toBe(
+      `cluster file: ${join(path, 'x')} cannot be read: a part of its path is not a directory.\n`,
+    );
+    expect(await refusal(['--config', join(directory, 'lb.json')])).toBe(
+      `configuration: ${join(directory, 'lb.json')} cannot be read: there is no such file.\n`,
+    );
+    expect(await refusal(['--dry-run', 'HEX'])).toBe('--dry-run wants the UDP payload as hex digits.\n');
+  });
+
+  test('a dry run as README has it, without a cluster file, shows the packet and says what is missing', async () => {
+    const command = ['--import', import.meta.resolve('tsx'), join(ROOT, 'lb/main.ts')];
+    const hex = Buffer.from(shortPacket(issue(cluster(), 1, 2))).toString('hex');
+    rmSync(path);
+    const dryRun = async () =>
+      (await run(process.execPath, [...command, '--dry-run', hex], { cwd: directory })).stdout;
+    const shown = await dryRun();
+    expect(shown).toMatch(/^packet: 41 octets from 192\.0\.2\.1:50000\nheader: short\nDCID: /);
+    expect(shown.trimEnd().split('\n').at(-1)).toBe(
+      'there is no cluster file here, so where it goes is not known: name one with --cluster, or run `npm start`, which makes one',
+    );
+    // `npm start` was run here.
+    mkdirSync(join(directory, '.parley'));
+    writeFileSync(
+      join(directory, '.parley/cluster.json'),
+      threeAlgorithmsText(all.map(({ tunnel }) => tunnel)),
+    );
+    expect(await dryRun()).toContain(`routable: to backend-2 at ${all[1]!.tunnel}`);
   });
 
   test('a dry run says where a packet goes', async () => {

@@ -11,13 +11,11 @@ export function buildVersionNegotiation(
 ): Uint8Array {
   let reserved = 0;
   for (let i = 1; i <= 4; i++) reserved = (reserved << 8) | ((entropy[i] ?? 0) & 0xf0) | 0x0a;
-  return encodeVersionNegotiation(
-    {
-      destinationConnectionId: received.sourceConnectionId,
-      sourceConnectionId: received.destinationConnectionId,
-      versions: [reserved >>> 0, ...versions],
-    },
-    // RFC 9000 §17.2.1: the bit that is the Fixed Bit in version 1 SHOULD be 1.
-    0x40 | (entropy[0] ?? 0),
-  );
+  const packet = {
+    destinationConnectionId: received.sourceConnectionId,
+    sourceConnectionId: received.destinationConnectionId,
+    versions: [reserved >>> 0, ...versions],
+  };
+  // RFC 9000 §17.2.1: the bit that is the Fixed Bit in version 1 SHOULD be 1.
+  return encodeVersionNegotiation(packet, 0x40 | (entropy[0] ?? 0));
 }
