@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { liveServer } from '../../support/conformance-peer.ts';
 import { CLIENT_ADDRESS, QuicPair } from '../../support/quic-pair.ts';
 import { patternOctets } from '../../support/quic-traffic.ts';
 
@@ -45,5 +46,11 @@ describe('the client’s address changes within the handshake (RFC 9000 §9)', (
     pair.run(() => pair.eventsOf(server, 'pathChanged').some(({ validated }) => validated), 5_000);
     const last = pair.eventsOf(server, 'pathChanged').at(-1)!;
     expect(last).toMatchObject({ validated: true, path: { remote: { port } } });
+  });
+
+  test('a client that stays where it is has proved its address by the handshake: no PATH_CHALLENGE is sent (RFC 9000 §8.1)', () => {
+    const { peer } = liveServer();
+    peer.run(1_000);
+    expect(peer.framesOf('pathChallenge')).toEqual([]);
   });
 });

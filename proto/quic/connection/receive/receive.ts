@@ -232,6 +232,8 @@ function processPacket(
   );
   state.observer.packetReceived?.(space.name, opened.packetNumber, octets, datagram.path, now, frames);
   const path = pathOf(state, datagram);
+  // RFC 9000 §8.1: it shows that the client has our Initial, which went to the address of its first packet and no other.
+  if (header.type === 'handshake' && !state.isClient && path.first) path.setValidated();
   const packet = {
     space,
     packetNumber: opened.packetNumber,
@@ -247,8 +249,6 @@ function processPacket(
   // RFC 9000 §13.2.5: the wait for its keys is part of the delay that its acknowledgement tells.
   space.ack.onPacketReceived(opened.packetNumber, ackEliciting, datagram.receivedAt ?? now);
   if (header.type === 'handshake' && !state.isClient) {
-    // RFC 9000 §8.1: it shows that the client has our Initial, which went to the address of its first packet and no other.
-    if (path.first) path.setValidated();
     discardInitial(state, now);
   }
   followPath(state, datagram, header, space, opened.packetNumber, path, probing, now);
