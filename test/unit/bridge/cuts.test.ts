@@ -180,8 +180,10 @@ describe('what stops an answer', () => {
 describe('a cut is for good', () => {
   test('whatever comes later of the response is dropped and counted, in any item and any part', async () => {
     let dropped = 0;
-    const observer = { answerSamplesDropped: (samples: number) => void (dropped += samples) };
-    const { page, upstream } = await answering({ observer });
+    const answerSamplesDropped = (samples: number) => {
+      dropped += samples;
+    };
+    const { page, upstream } = await answering({ observer: { answerSamplesDropped } });
     upstream.emit(SPEECH);
     const late = { type: 'response.output_audio.delta', response_id: 'resp_1', delta: 'AAAAAAAA' };
     upstream.delta('item_1', pcm(100));

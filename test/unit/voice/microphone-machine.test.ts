@@ -118,7 +118,7 @@ class Play {
 }
 
 const act: fc.Arbitrary<Act> = fc.oneof(
-  fc.record({ act: fc.constant('speak' as const), samples: fc.integer({ min: 1, max: 5000 }) }),
+  fc.record({ act: fc.constant('speak' as const), samples: fc.integer({ min: 1, max: 1500 }) }),
   fc.constant({ act: 'mute' } as const),
   fc.constant({ act: 'ordered' } as const),
   fc.constant({ act: 'plain' } as const),
@@ -128,13 +128,13 @@ describe('the microphone machine', () => {
   test('any interleaving gives the upstream the same: every sample once, every event in its place', () => {
     fc.assert(
       fc.property(
-        fc.array(act, { maxLength: 24 }),
-        fc.integer({ min: 1, max: 4000 }),
+        fc.array(act, { maxLength: 16 }),
+        fc.integer({ min: 20, max: 2000 }),
         fc.array(fc.nat(1000), { maxLength: 200 }),
         (acts, chunk, choices) => {
-          const play = new Play(acts, Math.max(chunk, 50));
+          const play = new Play(acts, chunk);
           play.run(choices);
-          expect(concat(play.heard)).toEqual(concat(play.audio));
+          expect(Buffer.compare(concat(play.heard), concat(play.audio))).toBe(0);
           expect(play.heardEvents.map(({ json }) => json)).toEqual(play.events.map(({ json }) => json));
           for (const [i, { samples }] of play.events.entries())
             if (samples !== undefined) expect(play.heardEvents[i]?.samples).toBe(samples);
@@ -145,7 +145,7 @@ describe('the microphone machine', () => {
           expect(play.machine.heldOctets).toBe(0);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
