@@ -1,10 +1,25 @@
-import { encodeMessage, type Message, MessageDecoder } from '../proto/voice/index.ts';
+import { encodeMessage, MAX_MESSAGE_OCTETS, type Message, MessageDecoder } from '../proto/voice/index.ts';
 import { CallError } from './errors.ts';
 
-/** Octets of events that may wait for the network: 16 of the longest messages. */
-export const MAX_WAITING_OCTETS = 16 << 20;
+/** Octets of events that may wait for the network: four of the longest. */
+export const MAX_WAITING_OCTETS = 4 * MAX_MESSAGE_OCTETS;
 /** Sent before audio, which is at 0. Browsers without sendOrder (Chromium) share fairly instead. */
 export const CONTROL_SEND_ORDER = 1;
+
+/** Octets that Parley may put round an event (`parley.ordered`). */
+const ENVELOPE_OCTETS = 256;
+
+/** Throws `CallError` when an event is longer than the backend takes: sent, it would end the call. */
+export function checkEventSize(event: { readonly type: string }): void {
+  const octets = encodeMessage(event).length + ENVELOPE_OCTETS;
+  if (octets <= MAX_MESSAGE_OCTETS) return;
+  throw new CallError(
+    'event_too_large',
+    `The event ${event.type} was not sent: it has ${octets} octets, and ${MAX_MESSAGE_OCTETS} are allowed.`,
+    'Send less at once, an image in a smaller size for example.',
+    { retry: false },
+  );
+}
 
 /** The control stream: messages both ways, in order. */
 export class ControlStream {
