@@ -2,8 +2,10 @@ import { Reader, varintLength, WireError, Writer } from '../wire/index.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { Message } from './messages.ts';
 
-/** Longest message on the control stream, in octets of JSON. */
-export const MAX_MESSAGE_OCTETS = 1 << 20;
+/** Longest message on the control stream, either way, in octets of JSON: an event may carry a photograph as base64. */
+export const MAX_MESSAGE_OCTETS = 8 << 20;
+/** Longest message of Parley's own (`parley.*`), in octets of JSON. */
+export const MAX_PARLEY_MESSAGE_OCTETS = 1 << 20;
 /** Longest header of an audio stream, in octets of JSON. */
 export const MAX_HEADER_OCTETS = 1 << 16;
 

@@ -7,7 +7,13 @@ export {
   StreamCode,
   VoiceProtocolError,
 } from './codes.ts';
-export { encodeMessage, MAX_HEADER_OCTETS, MAX_MESSAGE_OCTETS, MessageDecoder } from './framing.ts';
+export {
+  encodeMessage,
+  MAX_HEADER_OCTETS,
+  MAX_MESSAGE_OCTETS,
+  MAX_PARLEY_MESSAGE_OCTETS,
+  MessageDecoder,
+} from './framing.ts';
 export {
   type AnswerHeader,
   AnswerHeaderDecoder,

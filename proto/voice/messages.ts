@@ -34,6 +34,8 @@ export const playbackPositionSchema = z.object({
   playedMs: measure,
   playedSamples: count,
   cleared: z.boolean(),
+  /** Times that playback ran dry in the middle of an answer, in the call so far; the backend logs it at the call's end. */
+  underruns: z.optional(count),
 });
 export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
 
