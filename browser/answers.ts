@@ -86,6 +86,7 @@ export class Answers {
 
   #report(position: Position, cleared: boolean): void {
     this.#positionAt = performance.now();
-    this.#host.send({ type: 'parley.playback.position', ...position, cleared });
+    const { underruns } = this.playback;
+    this.#host.send({ type: 'parley.playback.position', ...position, cleared, underruns });
   }
 }
