@@ -44,6 +44,10 @@ export class FakeUpstream implements Upstream {
     this.sent.push(event);
   }
 
+  sendText(json: string): void {
+    this.sent.push(JSON.parse(json) as RealtimeClientEvent);
+  }
+
   pause(): void {
     this.paused = true;
   }
