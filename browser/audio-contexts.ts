@@ -1,8 +1,10 @@
 /** `starting` until all of it runs; `suspended` when the system or the browser stopped it, or does not let it start. */
 export type AudioState = 'starting' | 'running' | 'suspended';
 
-/** How often a suspended context is asked to run again, in ms. A start that takes longer than this counts as suspended. */
+/** How often a suspended context is asked to run again, in ms. */
 const RETRY_MS = 1000;
+/** A start that takes longer counts as suspended, in ms: Firefox needs up to 2 s on a busy machine. */
+export const START_MS = 4000;
 /** What a person does when coming back to the page; browsers let audio start within a gesture. */
 const GESTURES = ['pointerdown', 'pointerup', 'keydown', 'touchend', 'focus', 'pageshow'] as const;
 
@@ -14,6 +16,7 @@ export class AudioContexts {
   readonly #changed: (state: AudioState) => void;
   readonly #contexts: AudioContext[] = [];
   readonly #wake = () => this.#resume();
+  readonly #startedAt = performance.now();
   #state: AudioState = 'starting';
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
@@ -61,7 +64,8 @@ export class AudioContexts {
     }
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
-      if (!this.#allRun) this.#become('suspended');
+      const late = performance.now() - this.#startedAt >= START_MS;
+      if (!this.#allRun && (late || this.#state !== 'starting')) this.#become('suspended');
       this.#resume();
     }, RETRY_MS);
   }

@@ -40,7 +40,8 @@ async function upstreamOf({ microphone }: PageReport): Promise<SessionAudit | un
 
 describe('a caller in Firefox', () => {
   it('speaks, hears the answer, and hangs up while speaking: every sample arrives, and the page has no error', async () => {
-    const page = await firefox.open(served.url, SCRIPTED_MICROPHONE);
+    const page = await firefox.open(served.url);
+    await page.evaluate(SCRIPTED_MICROPHONE);
     await page.click('#talk');
     await page.until('the microphone is live', "parley.state === 'ready'");
     await page.evaluate('void parley.call.ended.then((end) => { window.end = end; })');
@@ -72,13 +73,15 @@ describe('a caller in Firefox', () => {
   });
 
   it('who has not answered the question for the microphone is not "listened" to, though the line is ready', async () => {
-    const held = `${SCRIPTED_MICROPHONE};
+    const page = await firefox.open(served.url);
+    await page.evaluate(SCRIPTED_MICROPHONE);
+    await page.evaluate(`(() => {
       const ask = navigator.mediaDevices.getUserMedia;
       navigator.mediaDevices.getUserMedia = async () => {
         await new Promise((resolve) => { window.allow = resolve; });
         return ask();
-      };`;
-    const page = await firefox.open(served.url, held);
+      };
+    })()`);
     await page.click('#talk');
     await page.until('the line is ready', "parley.call?.state === 'ready'");
     const texts = () =>

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,7 +16,6 @@ const PREFERENCES: Readonly<Record<string, string | number | boolean>> = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.autoplay.default': 0,
-  'media.cubeb.backend': 'null',
   'remote.active-protocols': 1,
   'app.update.enabled': false,
   'browser.shell.checkDefaultBrowser': false,
@@ -34,17 +33,47 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/**
+ * A sound server with a sink that no one hears. Without any device Firefox lets an AudioContext wait for about 40 s; on a
+ * desktop there is one, so the tests have one too. Gives the process and the address for `PULSE_SERVER`.
+ */
+async function startSoundServer(directory: string): Promise<{ process: ChildProcess; address: string }> {
+  const socket = join(directory, 'pulse.socket');
+  const child = spawn(
+    'pulseaudio',
+    [
+      '-n',
+      '--daemonize=no',
+      '--exit-idle-time=-1',
+      '--use-pid-file=no',
+      '--load=module-null-sink',
+      `--load=module-native-protocol-unix auth-anonymous=1 socket=${socket}`,
+    ],
+    { stdio: 'ignore', env: { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory } },
+  );
+  const failed = once(child, 'error').then(([error]) => Promise.reject(error));
+  failed.catch(() => {});
+  const end = Date.now() + TIMEOUT_MS;
+  while (!existsSync(socket)) {
+    if (Date.now() > end || child.exitCode !== null) throw new Error('the sound server does not listen');
+    await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, 50))]);
+  }
+  return { process: child, address: `unix:${socket}` };
+}
+
 /** A headless Firefox that is driven by WebDriver BiDi, since Playwright drives only a Firefox of its own making. */
 export class Firefox {
   readonly #process: ChildProcess;
+  readonly #sound: ChildProcess;
   readonly #profile: string;
   readonly #socket: WebSocket;
   readonly #pending = new Map<number, Pending>();
   readonly #pages = new Map<string, FirefoxPage>();
   #nextId = 1;
 
-  private constructor(process: ChildProcess, profile: string, socket: WebSocket) {
+  private constructor(process: ChildProcess, sound: ChildProcess, profile: string, socket: WebSocket) {
     this.#process = process;
+    this.#sound = sound;
     this.#profile = profile;
     this.#socket = socket;
     socket.on('message', (data) => this.#take(JSON.parse(String(data))));
@@ -60,21 +89,28 @@ export class Firefox {
       ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
     );
     writeFileSync(join(profile, 'user.js'), lines.join('\n'));
+    const sound = await startSoundServer(profile);
     const child = spawn(
       EXECUTABLE,
       ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0'],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
-        env: { ...process.env, HOME: profile, MOZ_CRASHREPORTER_DISABLE: '1' },
+        env: { ...process.env, HOME: profile, PULSE_SERVER: sound.address, MOZ_CRASHREPORTER_DISABLE: '1' },
       },
     );
-    const killWithUs = () => child.kill('SIGKILL');
+    const killWithUs = () => {
+      child.kill('SIGKILL');
+      sound.process.kill('SIGKILL');
+    };
     process.once('exit', killWithUs);
-    child.once('exit', () => process.off('exit', killWithUs));
+    child.once('exit', () => {
+      sound.process.kill('SIGKILL');
+      process.off('exit', killWithUs);
+    });
     try {
       const socket = new WebSocket(`${await listening(child)}/session`, { perMessageDeflate: false });
       await once(socket, 'open');
-      const firefox = new Firefox(child, profile, socket);
+      const firefox = new Firefox(child, sound.process, profile, socket);
       await firefox.command('session.new', { capabilities: {} });
       await firefox.command('session.subscribe', { events: ['log.entryAdded'] });
       return firefox;
@@ -84,15 +120,11 @@ export class Firefox {
     }
   }
 
-  /** Opens a tab. `preload` is the source of a function that runs in it before any script of a page. */
-  async open(url: string, preload?: string): Promise<FirefoxPage> {
+  /** Opens a page in a tab of its own; fulfils when it is loaded. */
+  async open(url: string): Promise<FirefoxPage> {
     const { context } = await this.command('browsingContext.create', { type: 'tab' });
     const page = new FirefoxPage(this, context as string);
     this.#pages.set(context as string, page);
-    if (preload !== undefined) {
-      const functionDeclaration = `() => { ${preload} }`;
-      await this.command('script.addPreloadScript', { functionDeclaration, contexts: [context] });
-    }
     await this.command('browsingContext.navigate', { context, url, wait: 'complete' });
     return page;
   }
@@ -104,6 +136,7 @@ export class Firefox {
     await exited;
     clearTimeout(timer);
     this.#socket.terminate();
+    this.#sound.kill('SIGKILL');
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
   }
 
