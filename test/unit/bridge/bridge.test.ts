@@ -215,7 +215,7 @@ describe('control', () => {
 
   test('an event of the upstream that is too long for the page is named and left out, and the call goes on', async () => {
     const { page, upstream } = await call();
-    upstream.emit({ type: 'conversation.item.retrieved', audio: 'x'.repeat(1 << 20) });
+    upstream.emit({ type: 'conversation.item.retrieved', audio: 'x'.repeat(8 << 20) });
     upstream.emit({ type: 'rate_limits.updated' });
     await until(() => page.find('rate_limits.updated') !== undefined, 'the next event');
     expect(page.find('conversation.item.retrieved')).toBeUndefined();
@@ -274,7 +274,7 @@ describe('control', () => {
         fc.boolean(),
         async (octets, greeted) => {
           const made = setUp();
-          await made.page.start(greeted ? HELLO : undefined);
+          await made.page.start(greeted ? HELLO : null);
           const framed = concat([encodeVarint(octets.length), octets]);
           await made.page.sendRaw(framed);
           await until(() => made.page.closeInfo !== undefined, 'the close');
@@ -285,13 +285,6 @@ describe('control', () => {
       ),
       { numRuns: 40 },
     );
-  });
-
-  test('a message longer than its bound ends the call', async () => {
-    const { page } = await call({ limits: { maxControlOctets: 1000 } });
-    await page.send({ type: 'session.update', text: 'x'.repeat(1001) } as { type: string });
-    await until(() => page.closeInfo !== undefined, 'the close');
-    expect(page.closeInfo?.closeCode).toBe(SessionCloseCode.MESSAGE_TOO_LARGE);
   });
 });
 
