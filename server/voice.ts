@@ -1,9 +1,12 @@
 import type { Logger } from 'pino';
-import { serveVoice, type VoiceObserver } from './bridge/index.ts';
+import { OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
 import { type BackendConfig, readFileOrStop } from './config.ts';
 import { StartupError } from './errors.ts';
 import { openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
+
+/** Answer audio of all calls that may wait for slow pages together, in octets: 93 minutes of it. */
+const MAX_WAITING_ANSWER_OCTETS = 256 << 20;
 
 /** The environment variable that the API key is read from: never a file of ours, never a flag that `ps` shows. */
 export const API_KEY_VARIABLE = 'OPENAI_API_KEY';
@@ -69,6 +72,7 @@ export function makeVoiceHandler(
   const upstream = upstreamConfig(config, env);
   const { serverId, draining, shutdown, log, observer } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
+  const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   return (session) =>
     serveVoice(session, {
       backend: config.name,
@@ -82,5 +86,6 @@ export function makeVoiceHandler(
       draining,
       shutdown,
       observer,
+      answerBudget,
     });
 }
