@@ -152,7 +152,7 @@ describe('what the page says when no call can be made', () => {
     return page;
   };
 
-  it('a browser without WebTransport: which have it, before anybody presses Talk', async () => {
+  it('a browser without WebTransport: which have it, before Talk is pressed', async () => {
     const page = await opened('delete globalThis.WebTransport');
     expect(await fault(page)).toBe(
       'This browser has no WebTransport, which carries the call. Use Chrome or Edge 97, Firefox 125, Safari 26.4, or anything newer.',
