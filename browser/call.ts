@@ -287,7 +287,7 @@ export class Call {
     if (this.#state === 'connecting' || this.#state === 'ready') this.#caller.setMuted(muted);
   }
 
-  /** A message of the voice protocol that no page is there to be thrown at for. */
+  /** Sends a message of the voice protocol; a failure ends the call, as no code of the page waits for it. */
   #sendOwn(message: Message): void {
     if (this.#state !== 'ready') return;
     try {

@@ -15,7 +15,7 @@ export interface OutboxHost {
   /** Marks this place in the audio; gives the samples before it. */
   order(): number;
   send(message: Event): void;
-  /** Sending failed when nobody was there to be told by an exception. */
+  /** Sending failed later, when no caller of `send` could be thrown at. */
   failed(error: unknown): void;
 }
 

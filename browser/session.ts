@@ -102,12 +102,7 @@ export async function within<T>(ms: number, promise: Promise<T>, error: () => Er
 }
 
 function badOption(message: string): CallError {
-  return new CallError(
-    'bad_options',
-    `The page is not set up rightly: ${message}.`,
-    'Tell whoever runs it.',
-    {
-      retry: false,
-    },
-  );
+  return new CallError('bad_options', `The page is not set up correctly: ${message}.`, 'Tell its operator.', {
+    retry: false,
+  });
 }

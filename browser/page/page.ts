@@ -152,7 +152,7 @@ function listen(current: Call): void {
   current.on('ready', (ready) => {
     current.send(TRANSCRIBE);
     panel.upstream(ready.upstream);
-    timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}`);
+    timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}.`);
   });
   current.on('event', (event) => {
     transcript.take(event);

@@ -50,6 +50,23 @@ describe('a caller speaks over the answer', () => {
   });
 });
 
+describe('a caller hangs up while the network loses much', () => {
+  it('all that was said arrives, however long that takes, and nothing is called undelivered', async () => {
+    const scene = await open({ text: LONG, relay: { lossRate: 0.2, seed: 11, delayMs: 20 } });
+    const page = await scene.call();
+    await scene.spoken(page, 4000);
+    await page.evaluate('void parley.call.ended.then((end) => { window.end = end; })');
+    await page.click('#talk');
+    const report = await scene.until(page, 'the call ended', ({ state }) => state === 'idle');
+    expect(await page.evaluate('window.end')).toEqual({ error: undefined, undeliveredMs: 0 });
+    const arrived = () => scene.cluster.realtime.audit().at(-1);
+    await expect
+      .poll(() => arrived()?.microphoneSamples, { timeout: 20_000 })
+      .toBe(report.microphone!.samples);
+    expect(arrived()?.microphoneHash).toBe(report.microphone!.hash);
+  });
+});
+
 describe('a caller mutes and speaks on', () => {
   it('each stretch arrives whole and in order, and nothing of what was said while muted', async () => {
     const scene = await open({ text: LONG });

@@ -70,6 +70,59 @@ describe('what the page says', () => {
     await page.close();
   });
 
+  it('after hanging up while muted the mute button is as in the beginning', async () => {
+    const page = await scene.call();
+    await page.click('#mute');
+    await page.click('#talk');
+    await scene.until(page, 'the call ended', ({ state }) => state === 'idle');
+    expect(await page.getAttribute('#mute', 'data-muted')).toBe('false');
+    expect(await page.textContent('#mute')).toBe('Mute');
+    await page.close();
+  });
+
+  it('an AudioContext that the system suspends comes back, and the session can be named to the operator', async () => {
+    const page = await scene.openPage();
+    await page.addInitScript(`(() => {
+      const Context = AudioContext;
+      window.contexts = [];
+      window.AudioContext = class extends Context { constructor(options) { super(options); contexts.push(this); } };
+    })()`);
+    await page.reload();
+    await page.click('#talk');
+    await scene.until(page, 'the microphone is live', ({ state }) => state === 'ready');
+    const states = await page.evaluate(`(async () => {
+      const told = [];
+      parley.call.on('audio', (state) => told.push(state));
+      parley.call.on('microphone', ({ state }) => told.push(state));
+      await contexts[0].suspend();
+      while (told.length < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+      return told;
+    })()`);
+    expect(states).toEqual(['muted-by-system', 'suspended', 'live', 'running']);
+    expect(await page.textContent('#f-session')).toMatch(/^[\w-]{8,}$/);
+    expect(await page.isVisible('#copy-session')).toBe(true);
+    await page.close();
+  });
+
+  it('an error of the speech model and an outage, in words, each once; the outage is over when it is over', async () => {
+    const page = await scene.call();
+    const bad = page.locator('#timeline .entry-bad');
+    await page.evaluate(`parley.call.send({ type: 'session.update', session: { type: 'no such type' } })`);
+    await bad.filter({ hasText: 'The speech model reports an error:' }).waitFor();
+    expect(await bad.count()).toBe(1);
+    scene.relay.setLoss(1);
+    await page
+      .locator('#status', { hasText: 'No sign from the server for 5 s. Your words are kept.' })
+      .waitFor();
+    scene.relay.setLoss(0);
+    await page
+      .locator('#timeline', { hasText: /The server answers again after .* Nothing was lost\./ })
+      .waitFor();
+    expect(await page.textContent('#status')).not.toMatch(/No sign/);
+    expect(await page.locator('#timeline', { hasText: 'No sign from the server' }).count()).toBe(1);
+    await page.close();
+  });
+
   it('days after it was opened it asks for its settings again before it calls, as certificates were renewed', async () => {
     const page = await scene.openPage();
     let asked = 0;
@@ -99,7 +152,7 @@ describe('what the page says when no call can be made', () => {
     return page;
   };
 
-  it('a browser without WebTransport: which have it, before anybody presses Talk', async () => {
+  it('a browser without WebTransport: which have it, before Talk is pressed', async () => {
     const page = await opened('delete globalThis.WebTransport');
     expect(await fault(page)).toBe(
       'This browser has no WebTransport, which carries the call. Use Chrome or Edge 97, Firefox 125, Safari 26.4, or anything newer.',

@@ -46,7 +46,7 @@ describe('the outbox', () => {
     expect(sent).toEqual([{ type: 'parley.ordered', microphoneSamples: 480, event: COMMIT }, CREATE]);
   });
 
-  it('does not wait for ever for a worklet that is silent', () => {
+  it('does not wait without end for a worklet that is silent', () => {
     vi.useFakeTimers();
     try {
       const { outbox, sent, state } = setUp();
