@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Address } from '../proto/quic/index.ts';
 import { StartupError } from './errors.ts';
+import { azureRouteProblem, formatProblem } from './realtime/index.ts';
 
 /** `host:port` or `[host]:port` as an address; `undefined` when it is neither. */
 export function parseAddress(text: string): Address | undefined {
@@ -17,7 +18,7 @@ const address = z
   .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
   .transform((text) => parseAddress(text)!);
 
-/** Browsers send an origin without a path and in lower case: anything else would match no page, and nobody would know why. */
+/** Browsers send an origin without a path and in lower case: anything else would match no page, without a word of why. */
 const origin = z
   .string()
   .refine(
@@ -25,22 +26,38 @@ const origin = z
     'must be an origin without a path, like https://voice.example or http://localhost:8080, or *',
   );
 
-const upstream = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('openai'),
-    model: z.string().min(1).default('gpt-realtime'),
-    /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
-    baseUrl: z.url().optional(),
-    azure: z.strictObject({ apiVersion: z.string().min(1) }).optional(),
-  }),
-  z.strictObject({
-    kind: z.literal('local'),
-    model: z.string().min(1).default('parley-local'),
-    baseUrl: z.url(),
-    /** PEM file of the certificate that the local service presents. */
-    ca: z.string().min(1),
-  }),
-]);
+const upstream = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('openai'),
+      model: z.string().min(1).default('gpt-realtime'),
+      /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
+      baseUrl: z
+        .url({ protocol: /^(?:https|wss)$/, error: 'must be a URL that begins with https://' })
+        .optional(),
+      /** `apiVersion` is for Azure's dated paths alone; `/openai/v1` takes none. */
+      azure: z.strictObject({ apiVersion: z.string().min(1).optional() }).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('local'),
+      model: z.string().min(1).default('parley-local'),
+      baseUrl: z.url(),
+      /** PEM file of the certificate that the local service presents. */
+      ca: z.string().min(1),
+    }),
+  ])
+  .check((context) => {
+    const { value } = context;
+    if (value.kind !== 'openai' || value.azure === undefined) return;
+    const problem = azureRouteProblem(value.baseUrl, value.azure.apiVersion);
+    if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: value });
+  });
+
+/** The `session` of a `session.update`; what is not looked at here passes as it is. */
+const session = z.looseObject({ type: z.literal('realtime') }).check((context) => {
+  const problem = formatProblem({ session: context.value });
+  if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: context.value });
+});
 
 const schema = z.strictObject({
   /** Which backend of the cluster file this is. */
@@ -59,7 +76,7 @@ const schema = z.strictObject({
   key: z.string().min(1),
   upstream,
   /** The `session` of a `session.update` that each call begins with: instructions, voice, tools. Absent: the API's defaults. */
-  session: z.looseObject({ type: z.literal('realtime') }).optional(),
+  session: session.optional(),
   /** Events of the Realtime API that a page may send. Absent: a sensible list. */
   allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */
@@ -102,7 +119,7 @@ export type BackendConfigInput = z.input<typeof schema>;
 
 function sentence(issue: z.core.$ZodIssue): string {
   const where = issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
-  return `${where}${issue.message}`;
+  return `${where}${issue.message.replace(/\.$/, '')}`;
 }
 
 /** Checks a configuration. Throws `StartupError` with one sentence per fault. */

@@ -76,7 +76,14 @@ export class BackendMetrics {
       'Samples of answers that callers spoke over before they were sent',
     );
     const bargeIns = counter('parley_barge_ins_total', 'Times a caller spoke over an answer');
+    const droppedEvents = new Counter({
+      name: 'parley_upstream_events_dropped_total',
+      help: 'Events of the Realtime API that were left out because no page could take them, by what was wrong',
+      labelNames: ['kind'],
+      registers: [this.registry],
+    });
     return {
+      upstreamEventDropped: (kind) => droppedEvents.inc({ kind }),
       microphoneSamples: (samples) => microphone.inc(samples),
       answerSamples: (samples) => answer.inc(samples),
       answerSamplesDropped: (samples) => dropped.inc(samples),

@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { serveVoice, type VoiceObserver } from './bridge/index.ts';
 import { type BackendConfig, readFileOrStop } from './config.ts';
 import { StartupError } from './errors.ts';
-import { openUpstream, type UpstreamConfig } from './realtime/index.ts';
+import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 
 /** The environment variable that the API key is read from: never a file of ours, never a flag that `ps` shows. */
@@ -69,12 +70,19 @@ export function makeVoiceHandler(
   const upstream = upstreamConfig(config, env);
   const { serverId, draining, shutdown, log, observer } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
-  return (session) =>
-    serveVoice(session, {
+  return (session) => {
+    const sessionId = randomUUID();
+    const onOddEvent = ({ first, ...odd }: OddEvent) => {
+      observer.upstreamEventDropped?.(odd.kind);
+      // Once per call and kind: a broken upstream sends fifty a second.
+      if (first) log.warn({ session: sessionId, ...odd }, 'an event of the upstream was left out');
+    };
+    return serveVoice(session, {
       backend: config.name,
       serverId,
+      sessionId,
       upstreamKind: config.upstream.kind,
-      openUpstream: () => openUpstream(upstream()),
+      openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
       logger: log,
       limits: { maxSessionMinutes: config.maxSessionMinutes },
@@ -83,4 +91,5 @@ export function makeVoiceHandler(
       shutdown,
       observer,
     });
+  };
 }

@@ -54,6 +54,8 @@ export interface VoiceObserver {
   /** Answer audio that the caller spoke over before it was sent. */
   answerSamplesDropped?(samples: number): void;
   bargeIn?(): void;
+  /** An event of the upstream that no page could take was left out. */
+  upstreamEventDropped?(kind: string): void;
 }
 
 /** What a voice session needs to know of the backend that serves it. */

@@ -16,7 +16,7 @@ import {
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../../proto/voice/index.ts';
-import type { UpstreamEnd } from '../realtime/index.ts';
+import { formatProblem, type UpstreamEnd } from '../realtime/index.ts';
 import type { BidirectionalStream, WebTransportSession } from '../webtransport/types.ts';
 import { Answers } from './answers.ts';
 import {
@@ -235,13 +235,22 @@ class VoiceSession {
       else this.#refuse(message.type);
       return;
     }
-    if (this.#allowed.has(message.type)) this.#ordered.push(message);
-    else this.#refuse(message.type);
+    if (this.#takes(message)) this.#ordered.push(message);
+  }
+
+  /** Whether a page may send this event; if not, the page is told why. */
+  #takes(event: Message): boolean {
+    if (!this.#allowed.has(event.type)) {
+      this.#refuse(event.type);
+      return false;
+    }
+    const problem = formatProblem(event);
+    if (problem !== undefined) this.#control?.send(errorMessage('event_refused', problem));
+    return problem === undefined;
   }
 
   #order({ event, microphoneSamples }: OrderedMessage): void {
-    const allowed = this.#allowed.has(event.type);
-    if (!allowed) this.#refuse(event.type);
+    const allowed = this.#takes(event);
     this.#ordered.push(allowed ? event : undefined, microphoneSamples);
     this.#microphone.flushAwaited();
   }
@@ -378,7 +387,7 @@ class VoiceSession {
   }
 
   #upstreamEnded(end: UpstreamEnd): void {
-    this.#logger.warn({ code: end.code, closeCode: end.closeCode }, end.message);
+    this.#logger.warn({ code: end.code, closeCode: end.closeCode, ...end.details }, end.message);
     this.#finish(CLOSE_CODE_OF_UPSTREAM_END[end.code], end.message, end.code);
   }
 
