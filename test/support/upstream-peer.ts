@@ -16,7 +16,7 @@ import { testCertificate, until } from './realtime.ts';
 export const API_KEY = 'sk-secret-0123456789';
 
 /** The certificate that every peer of a test file presents. */
-export const pem = testCertificate();
+export const pem = testCertificate(['realtime.test']);
 
 /** A WebSocket server in the place of the Realtime API. */
 export interface Peer {
