@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { Audit, type SessionAudit } from './audit.ts';
 import type { ServerEvent } from './events.ts';
-import { shortId } from './response.ts';
+import { shortId } from './ids.ts';
 import { LocalSession } from './session.ts';
 
 /** Longest client event: the real API takes 15 MiB of audio in one append; nobody needs that here. */
