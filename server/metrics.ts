@@ -83,7 +83,7 @@ export class BackendMetrics {
       registers: [this.registry],
     });
     return {
-      upstreamEventDropped: (kind) => droppedEvents.inc({ kind }),
+      upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
       microphoneSamples: (samples) => microphone.inc(samples),
       answerSamples: (samples) => answer.inc(samples),
       answerSamplesDropped: (samples) => dropped.inc(samples),

@@ -56,8 +56,10 @@ export type StreamCode = (typeof StreamCode)[keyof typeof StreamCode];
 export const ERROR_RETRY = {
   /** The event's type is not on the backend's allow-list, or is no `parley.*` message this side takes. The session goes on. */
   event_refused: false,
-  /** An event of the upstream was longer than a message may be (1 MiB) and was left out. The session goes on. */
+  /** An event, of the page or of the upstream, was longer than a message may be (8 MiB) and was left out. The session goes on. */
   event_too_large: false,
+  /** An answer was cut: more of it waited for the page than the backend keeps (10 minutes). The session goes on. */
+  answer_overflow: true,
   /** The upstream could not be reached. The session is closed. */
   upstream_unreachable: true,
   /** The upstream refused the backend: key, model or quota. The session is closed. */

@@ -2,10 +2,15 @@ import { Reader, varintLength, WireError, Writer } from '../wire/index.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { Message } from './messages.ts';
 
-/** Longest message on the control stream, in octets of JSON. */
-export const MAX_MESSAGE_OCTETS = 1 << 20;
+/** Longest message on the control stream, either way, in octets of JSON: an event may carry a photograph as base64. */
+export const MAX_MESSAGE_OCTETS = 8 << 20;
+/** Longest message of Parley's own (`parley.*`), in octets of JSON. */
+export const MAX_PARLEY_MESSAGE_OCTETS = 1 << 20;
 /** Longest header of an audio stream, in octets of JSON. */
 export const MAX_HEADER_OCTETS = 1 << 16;
+
+/** A length above this is no message too long but a stream out of step: it is refused even where long messages are skipped. */
+const MAX_SKIPPED_OCTETS = 256 << 20;
 
 const INITIAL_BUFFER_OCTETS = 256;
 const EMPTY = new Uint8Array(0);
@@ -18,6 +23,19 @@ export function encodeMessage(message: { readonly type: string }): Uint8Array {
   return new Writer(out).varint(json.length).bytes(json).finish();
 }
 
+/** A message, and the JSON it came as: what is passed on is that, so nothing is lost or made anew on the way. */
+export interface ReceivedMessage {
+  readonly message: Message;
+  readonly json: string;
+  /** Octets of the JSON. */
+  readonly octets: number;
+}
+
+/** A message above the bound, left out. */
+export interface SkippedMessage {
+  readonly skippedOctets: number;
+}
+
 /**
  * Cuts messages out of a stream, however it is chopped. Holds at most one unfinished message beside the octets of the
  * last `push`; a length above the bound is refused as soon as it is read. A fault throws `VoiceProtocolError`.
@@ -27,6 +45,8 @@ export class MessageDecoder {
   #data = EMPTY;
   #start = 0;
   #end = 0;
+  /** Octets of a message above the bound that are still to come. */
+  #toSkip = 0;
 
   constructor(maxOctets: number = MAX_MESSAGE_OCTETS) {
     this.#maxOctets = maxOctets;
@@ -37,22 +57,47 @@ export class MessageDecoder {
     return this.#end - this.#start;
   }
 
-  /** Takes octets in; they are copied. Call `next` until it gives nothing before the next push. */
+  /** Takes octets in; they are copied. Call `next` or `read` until it gives nothing before the next push. */
   push(chunk: Uint8Array): void {
-    this.#makeRoom(chunk.length);
-    this.#data.set(chunk, this.#end);
-    this.#end += chunk.length;
+    const skipped = Math.min(this.#toSkip, chunk.length);
+    this.#toSkip -= skipped;
+    if (skipped === chunk.length) return;
+    const octets = skipped === 0 ? chunk : chunk.subarray(skipped);
+    this.#makeRoom(octets.length);
+    this.#data.set(octets, this.#end);
+    this.#end += octets.length;
   }
 
-  /** The next whole message, or undefined until more octets come. */
+  /** The next whole message, or undefined until more octets come. A length above the bound is refused. */
   next(): Message | undefined {
+    const found = this.#take(false);
+    return found !== undefined && 'message' in found ? found.message : undefined;
+  }
+
+  /** As `next`, with the JSON; a message above the bound is told as soon as its length is read, and its octets are skipped. */
+  read(): ReceivedMessage | SkippedMessage | undefined {
+    return this.#take(true);
+  }
+
+  #take(skip: boolean): ReceivedMessage | SkippedMessage | undefined {
     const reader = new Reader(this.#data, this.#start, this.#end);
-    const length = this.#readLength(reader);
-    if (length === undefined || reader.remaining < length) return undefined;
-    const text = readText(reader, length);
-    this.#start = reader.offset;
+    const octets = this.#readLength(reader, skip);
+    if (octets === undefined) return undefined;
+    if (octets > this.#maxOctets) {
+      const here = Math.min(octets, reader.remaining);
+      this.#toSkip = octets - here;
+      this.#consume(reader.offset + here);
+      return { skippedOctets: octets };
+    }
+    if (reader.remaining < octets) return undefined;
+    const json = readText(reader, octets);
+    this.#consume(reader.offset);
+    return { message: parseMessage(json), json, octets };
+  }
+
+  #consume(offset: number): void {
+    this.#start = offset;
     if (this.#start === this.#end) this.#release();
-    return parseMessage(text);
   }
 
   /** Everything that follows the messages taken so far: the audio behind a stream header. Empties the decoder. */
@@ -62,11 +107,11 @@ export class MessageDecoder {
     return rest;
   }
 
-  #readLength(reader: Reader): number | undefined {
+  #readLength(reader: Reader, skip: boolean): number | undefined {
     if (reader.done) return undefined;
     if (reader.remaining < 1 << (reader.peekU8() >> 6)) return undefined;
     const length = reader.varint();
-    if (length <= this.#maxOctets) return length;
+    if (length <= (skip ? MAX_SKIPPED_OCTETS : this.#maxOctets)) return length;
     throw new VoiceProtocolError(
       SessionCloseCode.MESSAGE_TOO_LARGE,
       `a message of ${length} octets was announced; the limit is ${this.#maxOctets}`,
@@ -116,10 +161,13 @@ function parseMessage(text: string): Message {
     throw malformed('a message is not a JSON object');
   }
   const { type } = value as { type?: unknown };
-  if (typeof type !== 'string' || type.length === 0 || type.length > 256) {
-    throw malformed('a message has no "type" of 1 to 256 characters');
-  }
+  if (!isMessageType(type)) throw malformed('a message has no "type" of 1 to 256 characters');
   return value as Message;
+}
+
+/** Whether a message may have this `type`. */
+export function isMessageType(type: unknown): type is string {
+  return typeof type === 'string' && type.length > 0 && type.length <= 256;
 }
 
 function malformed(reason: string): VoiceProtocolError {

@@ -1,4 +1,10 @@
-export { AnswerLedger, MAX_LEDGER_ITEMS, type Truncation } from './answer-ledger.ts';
+export {
+  AnswerLedger,
+  type AnswerPart,
+  MAX_LEDGER_PARTS,
+  MAX_LEDGER_RESPONSES,
+  type Truncation,
+} from './answer-ledger.ts';
 export { AudioHash } from './audio-hash.ts';
 export {
   ERROR_RETRY,
@@ -7,7 +13,16 @@ export {
   StreamCode,
   VoiceProtocolError,
 } from './codes.ts';
-export { encodeMessage, MAX_HEADER_OCTETS, MAX_MESSAGE_OCTETS, MessageDecoder } from './framing.ts';
+export {
+  encodeMessage,
+  isMessageType,
+  MAX_HEADER_OCTETS,
+  MAX_MESSAGE_OCTETS,
+  MAX_PARLEY_MESSAGE_OCTETS,
+  MessageDecoder,
+  type ReceivedMessage,
+  type SkippedMessage,
+} from './framing.ts';
 export {
   type AnswerHeader,
   AnswerHeaderDecoder,
@@ -28,6 +43,7 @@ export {
   type ForwarderChangedMessage,
   type HelloMessage,
   type InterruptMessage,
+  isId,
   isParleyMessage,
   MAX_CLEARED_RESPONSES,
   type Message,
@@ -46,6 +62,13 @@ export {
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from './messages.ts';
+export {
+  MAX_HELD_EVENTS,
+  MAX_HELD_OCTETS,
+  MAX_MICROPHONE_STREAMS,
+  MicrophoneMachine,
+  type MicrophoneOutput,
+} from './microphone-machine.ts';
 export { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
 export {
   float32ToInt16,

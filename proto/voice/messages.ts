@@ -13,7 +13,9 @@ export const MAX_CLEARED_RESPONSES = 64;
 
 const count = z.int().check(z.nonnegative());
 const measure = z.number().check(z.nonnegative());
-const name = z.string().check(z.minLength(1), z.maxLength(256));
+/** Longest ID of a response, an item or a session, in characters. */
+const MAX_ID_LENGTH = 256;
+const name = z.string().check(z.minLength(1), z.maxLength(MAX_ID_LENGTH));
 
 /** First message of the client on the control stream. */
 export const helloSchema = z.object({
@@ -34,6 +36,8 @@ export const playbackPositionSchema = z.object({
   playedMs: measure,
   playedSamples: count,
   cleared: z.boolean(),
+  /** Times that playback ran dry in the middle of an answer, in the call so far; the backend logs it at the call's end. */
+  underruns: z.optional(count),
 });
 export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
 
@@ -209,6 +213,11 @@ export const AUDIO_BOUND_EVENTS: ReadonlySet<string> = new Set([
   'input_audio_buffer.commit',
   'input_audio_buffer.clear',
 ]);
+
+/** Whether messages and stream headers can carry this as the ID of a response or an item. */
+export function isId(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_ID_LENGTH;
+}
 
 /** Whether a message is Parley's own rather than an event of the Realtime API. */
 export function isParleyMessage(message: Message): boolean {

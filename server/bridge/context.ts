@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
+import { MAX_MESSAGE_OCTETS, OCTETS_PER_SAMPLE, SAMPLE_RATE } from '../../proto/voice/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+import type { OctetBudget } from './octet-budget.ts';
 
 /** Bounds of one voice session. */
 export interface VoiceLimits {
@@ -13,8 +15,15 @@ export interface VoiceLimits {
   readonly maxUpstreamQueueOctets: number;
   /** Octets waiting for the upstream above which the microphone is not read: base64 PCM of 24 kHz is 64 octets a ms. */
   readonly microphonePauseOctets: number;
-  /** Answer audio and events that may wait for the page, in octets; above it the upstream is not read. */
+  /** Events that may wait for the page, in octets; more closes the session. 128 octets are added for each. */
   readonly maxPageQueueOctets: number;
+  /** Octets waiting for the page on the control stream above which that is not read: refusals cannot pile up. */
+  readonly controlPauseOctets: number;
+  /**
+   * Answer audio that may wait for the page, in octets: 10 minutes are 28.8 MB. A response beyond it is cut, and the call goes
+   * on: audio that waits never stops the reading of the upstream, so pings are answered and speech is noticed at once.
+   */
+  readonly maxAnswerQueueOctets: number;
   /** How long a page may take to say where playback stopped, in ms; then its last report counts. */
   readonly clearTimeoutMs: number;
   /** How long an ordered event may wait for audio of which nothing comes, in ms; then the session ends. */
@@ -24,10 +33,12 @@ export interface VoiceLimits {
 export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   maxSessionMinutes: 120,
   helloTimeoutMs: 10_000,
-  maxControlOctets: 1 << 20,
-  maxUpstreamQueueOctets: 4 << 20,
-  microphonePauseOctets: 1 << 18,
-  maxPageQueueOctets: 8 << 20,
+  maxControlOctets: MAX_MESSAGE_OCTETS,
+  maxUpstreamQueueOctets: 16 << 20,
+  microphonePauseOctets: 256 << 10,
+  maxPageQueueOctets: 16 << 20,
+  controlPauseOctets: 256 << 10,
+  maxAnswerQueueOctets: 10 * 60 * SAMPLE_RATE * OCTETS_PER_SAMPLE,
   clearTimeoutMs: 3000,
   orderedTimeoutMs: 30_000,
 });
@@ -43,6 +54,7 @@ export const DEFAULT_ALLOWED_EVENTS: readonly string[] = Object.freeze([
   'response.cancel',
   'input_audio_buffer.commit',
   'input_audio_buffer.clear',
+  'output_audio_buffer.clear',
 ]);
 
 /** What metrics want to know; does nothing by default. */
@@ -51,11 +63,15 @@ export interface VoiceObserver {
   sessionEnded?(closeCode: number): void;
   microphoneSamples?(samples: number): void;
   answerSamples?(samples: number): void;
-  /** Answer audio that the caller spoke over before it was sent. */
+  /** Answer audio of responses that were cut before it was sent. */
   answerSamplesDropped?(samples: number): void;
   bargeIn?(): void;
-  /** An event of the upstream that no page could take was left out. */
-  upstreamEventDropped?(kind: string): void;
+  /** A response was cut because more of it waited for the page than may. */
+  answerOverflowed?(): void;
+  /** An event of the page was refused: its type, its length or its depth. */
+  pageEventRefused?(): void;
+  /** An event of the upstream was left out: no message or header can carry it. The adapter says what was wrong with it. */
+  upstreamEventDropped?(kind?: string): void;
 }
 
 /** What a voice session needs to know of the backend that serves it. */
@@ -82,4 +98,6 @@ export interface VoiceContext {
   /** Aborts when the backend ends: the page is told, and the session closed. */
   readonly shutdown?: AbortSignal | undefined;
   readonly observer?: VoiceObserver | undefined;
+  /** Bounds the answer audio that waits in the whole process; without it each call has only its own bound. */
+  readonly answerBudget?: OctetBudget | undefined;
 }

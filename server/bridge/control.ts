@@ -2,39 +2,63 @@ import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import {
   encodeMessage,
   errorMessage,
+  isMessageType,
   MAX_MESSAGE_OCTETS,
   type Message,
   MessageDecoder,
+  type ReceivedMessage,
   type ServerMessage,
   StreamCode,
 } from '../../proto/voice/index.ts';
 import { type BidirectionalStream, StreamError } from '../webtransport/types.ts';
 import { ignore, StreamSender } from './stream-sender.ts';
 
+/** What a message that waits costs beside its octets. */
+const ENTRY_OVERHEAD_OCTETS = 128;
+
+/** What the control stream needs of its session. */
+export interface ControlHost {
+  /** A message that came; `json` is what it came as. */
+  message(received: ReceivedMessage): void;
+  /** Something is to be waited for before more is read; undefined when nothing is. */
+  hold(): Promise<void> | undefined;
+  /** More waits for the page than may. */
+  overflowed(): void;
+  /** A message of the page was left out for its length. */
+  refused(): void;
+}
+
+export interface ControlLimits {
+  /** Longest message that is taken, in octets of JSON. */
+  readonly maxMessageOctets: number;
+  /** Octets that may wait for the page, with what keeping them costs. */
+  readonly maxQueueOctets: number;
+  /** Octets waiting for the page above which nothing is read from it: what it sends may need an answer. */
+  readonly readPauseOctets: number;
+}
+
 /** The control stream: whole messages in, whole messages out, in order. */
 export class Control {
+  readonly #host: ControlHost;
+  readonly #limits: ControlLimits;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #sender: StreamSender;
   readonly #decoder: MessageDecoder;
   #queuedOctets = 0;
   #stopped = false;
+  #waiters: (() => void)[] = [];
 
-  /** `queued` hears of octets that wait for the page (above 0), or no longer do (below 0). */
-  constructor(stream: BidirectionalStream, maxOctets: number, queued: (octets: number) => void) {
-    this.#decoder = new MessageDecoder(maxOctets);
+  constructor(stream: BidirectionalStream, limits: ControlLimits, host: ControlHost) {
+    this.#host = host;
+    this.#limits = limits;
+    this.#decoder = new MessageDecoder(limits.maxMessageOctets);
     this.#reader = stream.readable.getReader();
     this.#reader.closed.catch(ignore);
-    const gone = (octets: number) => {
-      this.#queuedOctets -= octets;
-      queued(-octets);
-    };
+    const gone = (octets: number) => this.#gone(octets + ENTRY_OVERHEAD_OCTETS);
     this.#sender = new StreamSender(() => Promise.resolve(stream.writable), { taken: gone, dropped: gone });
-    this.#queued = queued;
   }
 
-  readonly #queued: (octets: number) => void;
-
-  /** Octets of messages that wait for the page. */
+  /** Octets of messages that wait for the page, with what keeping them costs: few long ones or many short ones. */
   get queuedOctets(): number {
     return this.#queuedOctets;
   }
@@ -43,47 +67,81 @@ export class Control {
     this.#push(encodeMessage(message));
   }
 
-  /** Passes an event of the upstream on, as it is; one that the page would refuse for its length is named instead. */
-  forward(event: Message): void {
-    const octets = encodeMessage(event);
-    if (octets.length <= MAX_MESSAGE_OCTETS) this.#push(octets);
-    else {
-      const sentence = `${event.type.slice(0, 64)} of ${octets.length} octets was left out: a message may have ${MAX_MESSAGE_OCTETS}.`;
-      this.send(errorMessage('event_too_large', sentence));
+  /**
+   * Passes an event of the upstream on, as it is. False when a message cannot carry it: one that is too long, of which the page
+   * is told, or one that is nested so deep that it cannot be written, or whose type is none.
+   */
+  forward(event: Message): boolean {
+    if (!isMessageType(event.type)) return false;
+    const octets = tryEncode(event);
+    if (octets === undefined) return false;
+    if (octets.length <= MAX_MESSAGE_OCTETS) {
+      this.#push(octets);
+      return true;
     }
+    const sentence = `${event.type.slice(0, 64)} of ${octets.length} octets was left out: a message may have ${MAX_MESSAGE_OCTETS}.`;
+    this.send(errorMessage('event_too_large', sentence));
+    return false;
   }
 
   #push(octets: Uint8Array): void {
-    this.#queuedOctets += octets.length;
-    this.#queued(octets.length);
+    this.#queuedOctets += octets.length + ENTRY_OVERHEAD_OCTETS;
     this.#sender.push(octets);
+    if (this.#queuedOctets > this.#limits.maxQueueOctets) this.#host.overflowed();
+  }
+
+  #gone(octets: number): void {
+    this.#queuedOctets -= octets;
+    if (this.#queuedOctets <= this.#limits.readPauseOctets) this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
   }
 
   /**
-   * Gives every message to `handle`, until the page ends the stream. Rejects with `VoiceProtocolError` on a malformed
-   * message, with the stream's error when it broke.
+   * Gives every message to the host, until the page ends the stream. While what was sent waits for the page, or the host holds
+   * much, nothing is read. Rejects with `VoiceProtocolError` on a malformed message, with the stream's error when it broke.
    */
-  async read(handle: (message: Message) => void): Promise<void> {
+  async read(): Promise<void> {
     while (!this.#stopped) {
       const { done, value } = await this.#reader.read();
       if (done || this.#stopped) return;
       this.#decoder.push(value);
-      for (let message = this.#decoder.next(); message !== undefined; message = this.#decoder.next()) {
-        handle(message);
+      for (let frame = this.#decoder.read(); frame !== undefined; frame = this.#decoder.read()) {
+        if ('message' in frame) this.#host.message(frame);
+        else this.refuseLength('An event', frame.skippedOctets, this.#limits.maxMessageOctets);
+        // Nothing is awaited where nothing has to be waited for: that is after nearly every message.
+        for (let wait = this.#waitFor(); wait !== undefined; wait = this.#waitFor()) await wait;
         if (this.#stopped) return;
       }
     }
   }
 
+  /** Tells the page that something it sent was too long and was left out. */
+  refuseLength(what: string, octets: number, maxOctets: number): void {
+    this.#host.refused();
+    const sentence = `${what} of ${octets} octets was left out: this backend takes ${maxOctets}.`;
+    this.send(errorMessage('event_too_large', sentence));
+  }
+
+  #waitFor(): Promise<void> | undefined {
+    if (this.#stopped) return undefined;
+    if (this.#queuedOctets > this.#limits.readPauseOctets) {
+      return new Promise((resolve) => this.#waiters.push(resolve));
+    }
+    return this.#host.hold();
+  }
+
   /** Ends the stream behind the messages sent so far; fulfils when the transport has them all. */
   async finish(): Promise<void> {
     this.#sender.end();
-    await this.#sender.idle();
+    await this.#sender.over;
   }
 
   /** Stops reading, and writing too. */
   stop(): void {
-    this.#stopped = true;
+    this.stopReading();
     this.#sender.abort(StreamCode.SESSION_CLOSED);
     this.#reader.cancel(new StreamError(StreamCode.SESSION_CLOSED, 'the session is over')).catch(ignore);
   }
@@ -91,6 +149,17 @@ export class Control {
   /** Stops reading only: what was sent may still leave. */
   stopReading(): void {
     this.#stopped = true;
+    this.#wake();
+  }
+}
+
+/** Undefined for a message nested deeper than `JSON.stringify` can follow. */
+function tryEncode(message: Message): Uint8Array | undefined {
+  try {
+    return encodeMessage(message);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 

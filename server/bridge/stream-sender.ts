@@ -24,15 +24,22 @@ export interface SenderListener {
 export class StreamSender {
   readonly #open: () => Promise<WritableStream<Uint8Array>>;
   readonly #listener: SenderListener;
-  readonly #queue: Piece[] = [];
+  /** Fulfils when all of it, the end included, was handed over, or never will be. */
+  readonly over: Promise<void>;
+  #queue: Piece[] = [];
+  #queueTaken = 0;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
   #running: Promise<void> | undefined;
   #lastWrite: Promise<void> | undefined;
   #ending = false;
   #abortCode: number | undefined;
   #over = false;
+  #settleOver!: () => void;
 
   constructor(open: () => Promise<WritableStream<Uint8Array>>, listener: SenderListener) {
+    this.over = new Promise((resolve) => {
+      this.#settleOver = resolve;
+    });
     this.#open = open;
     this.#listener = listener;
   }
@@ -40,6 +47,11 @@ export class StreamSender {
   /** Whether it takes nothing more. */
   get closed(): boolean {
     return this.#ending || this.#over;
+  }
+
+  /** Pieces that wait for the transport. */
+  get queued(): number {
+    return this.#queue.length - this.#queueTaken;
   }
 
   push(octets: Uint8Array, samples = 0): void {
@@ -72,7 +84,7 @@ export class StreamSender {
   /** Resets the stream; what is queued is dropped. Does nothing once all of it, the end included, was handed over. */
   abort(code: number): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#setOver();
     this.#abortCode = code;
     this.#dropQueue();
     if (this.#writer !== undefined) abortQuietly(this.#writer, code);
@@ -86,29 +98,29 @@ export class StreamSender {
   #run(): void {
     this.#running ??= this.#write().finally(() => {
       this.#running = undefined;
-      if (!this.#over && (this.#queue.length > 0 || this.#ending)) this.#run();
+      if (!this.#over && (this.queued > 0 || this.#ending)) this.#run();
     });
   }
 
   async #write(): Promise<void> {
     try {
       const writer = this.#writer ?? (await this.#start());
-      while (this.#queue.length > 0 && !this.#over) {
+      while (this.queued > 0 && !this.#over) {
         await writer.ready;
-        const piece = this.#over ? undefined : this.#queue.shift();
+        const piece = this.#over ? undefined : this.#take();
         if (piece === undefined) break;
         this.#hand(writer, piece);
       }
-      if (this.#ending && this.#queue.length === 0 && !this.#over) {
+      if (this.#ending && this.queued === 0 && !this.#over) {
         // A stream that is being closed cannot be reset any more: wait until the transport has taken everything.
         await this.#lastWrite;
         if (this.#over) return;
         await writer.close();
-        this.#over = true;
+        this.#setOver();
       }
     } catch (error) {
       const aborted = this.#over;
-      this.#over = true;
+      this.#setOver();
       this.#dropQueue();
       if (!aborted) this.#listener.failed?.(error);
     }
@@ -123,8 +135,27 @@ export class StreamSender {
     return writer;
   }
 
+  /** The next piece, without moving all that wait behind it. */
+  #take(): Piece | undefined {
+    const piece = this.#queue[this.#queueTaken];
+    this.#queueTaken += 1;
+    if (this.#queueTaken >= 1024 || this.queued <= 0) {
+      this.#queue.splice(0, this.#queueTaken);
+      this.#queueTaken = 0;
+    }
+    return piece;
+  }
+
+  #setOver(): void {
+    this.#over = true;
+    this.#settleOver();
+  }
+
   #dropQueue(): void {
-    for (const { octets, samples } of this.#queue.splice(0)) this.#listener.dropped(octets.length, samples);
+    const queue = this.#queue.slice(this.#queueTaken);
+    this.#queue = [];
+    this.#queueTaken = 0;
+    for (const { octets, samples } of queue) this.#listener.dropped(octets.length, samples);
   }
 }
 

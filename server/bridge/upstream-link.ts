@@ -2,10 +2,15 @@ import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
 import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
 
-/** A WebSocket says how much it holds, but not when that falls. */
+/** A WebSocket says how much it holds, but not when that falls; this is looked at only while something waits. */
 const POLL_MS = 10;
-/** What an event costs beside the audio it carries. */
-const APPEND_OVERHEAD_OCTETS = 64;
+/** What an event that waits costs beside its JSON: a string's own fields, and its place in the queue. */
+const ENTRY_OVERHEAD_OCTETS = 64;
+/**
+ * Octets that the upstream's socket may hold. What is more waits here as text: in the socket each event is a frame of its own
+ * with its callbacks, which for a short one costs 24 times its octets.
+ */
+const MAX_SOCKET_OCTETS = 128 << 10;
 
 /** Hears of the upstream, until `close`. */
 export interface LinkListener {
@@ -16,24 +21,26 @@ export interface LinkListener {
 }
 
 /**
- * The session's way to its upstream: client events wait here, in order, until the upstream is open. `attach` is called
- * once today; a redial would attach the next upstream and keep what waits.
+ * The session's way to its upstream: client events wait here as JSON, in order, until the upstream is open and takes them.
+ * `attach` is called once today; a redial would attach the next upstream and keep what waits.
  */
 export class UpstreamLink {
   readonly #listener: LinkListener;
   readonly #maxOctets: number;
   #upstream: Upstream | undefined;
-  #queue: { event: RealtimeClientEvent; octets: number }[] = [];
+  #queue: string[] = [];
+  #queueTaken = 0;
   #queuedOctets = 0;
   #closed = false;
-  #paused = false;
+  #timer: NodeJS.Timeout | undefined;
+  #waiters: { readonly octets: number; readonly resolve: () => void }[] = [];
 
   constructor(listener: LinkListener, maxOctets: number) {
     this.#listener = listener;
     this.#maxOctets = maxOctets;
   }
 
-  /** Octets of client events that have not left this machine's hands. */
+  /** Octets of client events that have not left this machine's hands, with what keeping them costs. */
   get bufferedOctets(): number {
     return this.#queuedOctets + (this.#upstream?.bufferedAmount ?? 0);
   }
@@ -54,62 +61,93 @@ export class UpstreamLink {
     });
   }
 
-  /** Sends an event, or queues it while the upstream is not open. */
+  /** Sends an event of the backend's own. */
   send(event: RealtimeClientEvent): void {
+    this.sendText(JSON.stringify(event));
+  }
+
+  /** Sends microphone audio: whole samples. */
+  append(pcm: Uint8Array): void {
+    // What JSON.stringify would give, without looking at each of 2560 letters for one to escape: base64 has none.
+    const audio = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength).toString('base64');
+    this.sendText(`{"type":"input_audio_buffer.append","audio":"${audio}"}`);
+  }
+
+  /** Sends an event that is JSON already, or queues it while the upstream does not take it. */
+  sendText(json: string): void {
     if (this.#closed) return;
     if (this.bufferedOctets > this.#maxOctets) {
       this.#listener.overflowed();
       return;
     }
-    if (this.#upstream?.isOpen && this.#queue.length === 0) {
-      this.#upstream.send(event);
+    if (this.#takesMore && this.#queue.length === 0) {
+      this.#upstream?.sendText(json);
       return;
     }
-    const octets =
-      event.type === 'input_audio_buffer.append'
-        ? event.audio.length + APPEND_OVERHEAD_OCTETS
-        : Buffer.byteLength(JSON.stringify(event));
-    this.#queue.push({ event, octets });
-    this.#queuedOctets += octets;
+    this.#queue.push(json);
+    this.#queuedOctets += json.length + ENTRY_OVERHEAD_OCTETS;
+    this.#watch();
   }
 
   /** Waits until no more than `octets` are buffered, or the link is closed; `undefined` when that is so already. */
   below(octets: number): Promise<void> | undefined {
-    return this.#isAbove(octets) ? this.#untilBelow(octets) : undefined;
+    if (this.#closed || this.bufferedOctets <= octets) return undefined;
+    return new Promise((resolve) => {
+      this.#waiters.push({ octets, resolve });
+      this.#watch();
+    });
   }
 
-  #isAbove(octets: number): boolean {
-    return !this.#closed && this.bufferedOctets > octets;
-  }
-
-  async #untilBelow(octets: number): Promise<void> {
-    while (this.#isAbove(octets)) {
-      await new Promise<void>((resolve) => {
-        setTimeout(resolve, POLL_MS);
-      });
-    }
-  }
-
-  /** Stops or resumes reading from the upstream. */
-  pause(paused: boolean): void {
-    if (paused === this.#paused || this.#closed) return;
-    this.#paused = paused;
-    if (paused) this.#upstream?.pause();
-    else this.#upstream?.resume();
+  /** Waits until the upstream was given everything, or the link is closed, at most `timeoutMs`. */
+  async flushed(timeoutMs: number): Promise<void> {
+    const end = performance.now() + timeoutMs;
+    while (this.#queue.length > 0 && !this.#closed && performance.now() < end) await sleep(POLL_MS);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#queue = [];
     this.#queuedOctets = 0;
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
     this.#upstream?.close();
   }
 
-  #flush(): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    this.#queuedOctets = 0;
-    for (const { event } of queue) this.#upstream?.send(event);
+  get #takesMore(): boolean {
+    const upstream = this.#upstream;
+    return upstream?.isOpen === true && upstream.bufferedAmount <= MAX_SOCKET_OCTETS;
   }
+
+  #watch(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    // Before the upstream is open, nothing but its opening can move the queue.
+    if (this.#waiters.length === 0 && this.#upstream?.isOpen !== true) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#flush();
+    }, POLL_MS);
+  }
+
+  #flush(): void {
+    for (let json = this.#queue[this.#queueTaken]; json !== undefined; json = this.#queue[this.#queueTaken]) {
+      if (!this.#takesMore) break;
+      this.#queueTaken += 1;
+      this.#queuedOctets -= json.length + ENTRY_OVERHEAD_OCTETS;
+      this.#upstream?.sendText(json);
+    }
+    this.#queue.splice(0, this.#queueTaken);
+    this.#queueTaken = 0;
+    const buffered = this.bufferedOctets;
+    const ready = this.#waiters.filter(({ octets }) => buffered <= octets);
+    this.#waiters = this.#waiters.filter(({ octets }) => buffered > octets);
+    for (const { resolve } of ready) resolve();
+    if (this.#queue.length > 0 || this.#waiters.length > 0) this.#watch();
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
 }

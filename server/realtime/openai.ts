@@ -119,11 +119,11 @@ class SdkUpstream implements Upstream {
   }
 
   send(event: RealtimeClientEvent): void {
-    if (!this.isOpen) return;
-    // What the SDK would send, without looking at each of 2560 letters for one to escape: base64 has none.
-    if (event.type === 'input_audio_buffer.append' && event.event_id === undefined)
-      this.#connection?.socket.send(`{"type":"input_audio_buffer.append","audio":"${event.audio}"}`);
-    else this.#connection?.send(event);
+    if (this.isOpen) this.#connection?.send(event);
+  }
+
+  sendText(json: string): void {
+    if (this.isOpen) this.#connection?.socket.send(json);
   }
 
   pause(): void {

@@ -57,6 +57,8 @@ export interface Upstream {
   onClose(listener: (end: UpstreamEnd) => void): void;
   /** Only while open; dropped otherwise. */
   send(event: RealtimeClientEvent): void;
+  /** As `send`, of an event that is JSON already: it goes out as it is. */
+  sendText(json: string): void;
   /** Stops and resumes reading from the socket: the page does not keep up. */
   pause(): void;
   resume(): void;

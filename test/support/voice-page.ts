@@ -19,6 +19,8 @@ import type { CloseInfo, WebTransportSession } from '../../server/webtransport/t
 export class FakeUpstream implements Upstream {
   readonly kind = 'local';
   readonly sent: RealtimeClientEvent[] = [];
+  /** What was sent, as it was. */
+  readonly texts: string[] = [];
   isOpen = false;
   bufferedAmount = 0;
   paused = false;
@@ -42,6 +44,11 @@ export class FakeUpstream implements Upstream {
 
   send(event: RealtimeClientEvent): void {
     this.sent.push(event);
+  }
+
+  sendText(json: string): void {
+    this.texts.push(json);
+    this.sent.push(JSON.parse(json) as RealtimeClientEvent);
   }
 
   pause(): void {
@@ -84,10 +91,10 @@ export class FakeUpstream implements Upstream {
   }
 
   /** One delta of answer audio. */
-  delta(itemId: string, pcm: Uint8Array): void {
+  delta(itemId: string, pcm: Uint8Array, responseId = 'resp_1'): void {
     this.emit({
       type: 'response.output_audio.delta',
-      response_id: 'resp_1',
+      response_id: responseId,
       item_id: itemId,
       output_index: 0,
       content_index: 0,
@@ -95,10 +102,10 @@ export class FakeUpstream implements Upstream {
     });
   }
 
-  done(itemId: string): void {
+  done(itemId: string, responseId = 'resp_1'): void {
     this.emit({
       type: 'response.output_audio.done',
-      response_id: 'resp_1',
+      response_id: responseId,
       item_id: itemId,
       output_index: 0,
       content_index: 0,
@@ -123,6 +130,8 @@ export class VoicePage {
   controlEnded = false;
   /** While true, answer streams are not read. */
   deaf = false;
+  /** While true, the control stream is not read. */
+  inattentive = false;
   closeInfo: CloseInfo | undefined;
   #writer!: WritableStreamDefaultWriter<Uint8Array>;
 
@@ -216,10 +225,18 @@ export class VoicePage {
     return this.send(message);
   }
 
+  /** Every position of these responses was reported. */
+  cleared(...responseIds: string[]): Promise<void> {
+    const message = { type: 'parley.playback.cleared', responseIds };
+    return this.send(message);
+  }
+
   async #readControl(readable: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new MessageDecoder();
     try {
       for await (const chunk of readable) {
+        while (this.inattentive && this.closeInfo === undefined)
+          await new Promise((resolve) => setTimeout(resolve, 5));
         decoder.push(chunk);
         for (let next = decoder.next(); next !== undefined; next = decoder.next()) this.messages.push(next);
       }

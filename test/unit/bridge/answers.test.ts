@@ -2,7 +2,8 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AudioHash, type Message, SessionCloseCode, StreamCode } from '../../../proto/voice/index.ts';
 import { concat } from '../../../proto/wire/index.ts';
-import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
+import { DEFAULT_VOICE_LIMITS, serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
+import { OctetBudget } from '../../../server/bridge/octet-budget.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
@@ -74,25 +75,92 @@ describe('answers', () => {
   test('a response that ends without done still ends its stream', async () => {
     const { page, upstream } = await call();
     upstream.delta('item_1', pcm(10));
-    upstream.emit({ type: 'response.done', response: { id: 'resp_1', status: 'cancelled' } });
+    upstream.emit({ type: 'response.done', response: { id: 'resp_1', status: 'completed' } });
     await until(() => page.answers[0]?.ended === true, 'the end');
   });
 
-  test('a page that does not listen stops the reading of the upstream, and its listening resumes it', async () => {
-    const { page, upstream } = await call({ limits: { maxPageQueueOctets: 200_000 } });
+  test('audio that waits for a slow page stops nothing: events pass, and every octet comes in the end', async () => {
+    const { page, upstream } = await call();
     page.deaf = true;
-    let total = 0;
-    while (!upstream.paused) {
-      upstream.delta('item_1', pcm(24_000));
-      total += 48_000;
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      expect(total).toBeLessThan(1_000_000);
-    }
+    const second = pcm(24_000);
+    for (let i = 0; i < 9 * 60; i++) upstream.delta('item_1', second);
     upstream.done('item_1');
+    upstream.emit({ type: 'rate_limits.updated' });
+    await until(() => page.find('rate_limits.updated') !== undefined, 'the event behind 9 minutes of audio');
+    expect(upstream.paused).toBe(false);
     page.deaf = false;
-    await until(() => !upstream.paused, 'reading resumed');
-    await until(() => page.answers[0]?.ended === true, 'the end');
-    expect(concat(page.answers[0]!.chunks).length).toBe(total);
+    await until(() => page.answers[0]?.ended === true, 'the end', 20_000);
+    expect(page.answers[0]!.chunks.reduce((sum, { length }) => sum + length, 0)).toBe(9 * 60 * 48_000);
+    expect(page.find('parley.error')).toBeUndefined();
+  }, 30_000);
+
+  test('an answer of which more waits than may is cut in words, and the next one is heard', async () => {
+    const budget = new OctetBudget(1 << 30);
+    let overflows = 0;
+    const { page, upstream } = await call({
+      answerBudget: budget,
+      observer: { answerOverflowed: () => overflows++ },
+    });
+    page.deaf = true;
+    upstream.emit({ type: 'response.created', response: { id: 'resp_1' } });
+    let largest = 0;
+    for (let i = 0; i < 12 * 60; i++) {
+      upstream.delta('item_1', pcm(24_000));
+      largest = Math.max(largest, budget.octets);
+    }
+    expect(largest).toBeLessThan(DEFAULT_VOICE_LIMITS.maxAnswerQueueOctets + 100_000);
+    expect(overflows).toBe(1);
+    await until(() => page.find('parley.error') !== undefined, 'the error');
+    expect(page.find('parley.error')).toMatchObject({ code: 'answer_overflow', retry: true });
+    expect(page.find('parley.playback.clear')).toMatchObject({ responseIds: ['resp_1'] });
+    expect(upstream.events[0]).toMatchObject({ type: 'response.cancel', response_id: 'resp_1' });
+    page.deaf = false;
+    upstream.delta('item_2', pcm(100), 'resp_2');
+    upstream.done('item_2', 'resp_2');
+    await until(() => page.answers.at(-1)?.ended === true, 'the next answer');
+    expect(budget.octets).toBe(0);
+  });
+
+  test('what the whole process keeps is bounded too, and given back when calls end', async () => {
+    const budget = new OctetBudget(8 << 20);
+    const calls = [await call({ answerBudget: budget }), await call({ answerBudget: budget })];
+    for (const { page } of calls) page.deaf = true;
+    let largest = 0;
+    for (let i = 0; i < 200; i++)
+      for (const { upstream } of calls) {
+        upstream.delta('item_1', pcm(24_000));
+        largest = Math.max(largest, budget.octets);
+      }
+    expect(largest).toBeGreaterThan(7 << 20);
+    expect(largest).toBeLessThan(9 << 20);
+    for (const { client, served } of calls) {
+      client.close();
+      await served;
+    }
+    expect(budget.octets).toBe(0);
+  });
+
+  test('a part that no header can carry is left out and counted, and the call goes on', async () => {
+    let dropped = 0;
+    const { page, upstream } = await call({ observer: { upstreamEventDropped: () => dropped++ } });
+    upstream.delta('i'.repeat(300), pcm(10));
+    upstream.delta('', pcm(10));
+    upstream.delta('item_1', pcm(10), 'r'.repeat(300));
+    const odd = { type: 'response.output_audio.delta', response_id: 'r', item_id: 'i', delta: 'AAAA' };
+    upstream.emit({ ...odd, content_index: 0.5 });
+    upstream.emit({ ...odd, output_index: -1 });
+    upstream.emit({ ...odd, item_id: 7 });
+    upstream.emit({ type: '' });
+    upstream.emit({ type: 'x'.repeat(300) });
+    let deep: unknown = 1;
+    for (let i = 0; i < 100_000; i++) deep = [deep];
+    upstream.emit({ type: 'nested', deep });
+    upstream.delta('item_2', pcm(10));
+    upstream.done('item_2');
+    await until(() => page.answers[0]?.ended === true, 'the good one');
+    expect(page.answers.map(({ header }) => header?.itemId)).toEqual(['item_2']);
+    expect(dropped).toBe(9);
+    expect(page.closeInfo).toBeUndefined();
   });
 
   test('a stream that the page stops harms nothing else', async () => {
@@ -122,7 +190,10 @@ describe('barge-in', () => {
     await until(() => page.answers[0]?.resetCode !== undefined, 'the reset');
     expect(page.answers[0]?.resetCode).toBe(StreamCode.BARGE_IN);
     await until(() => page.find('input_audio_buffer.speech_started') !== undefined, 'speech_started');
-    expect(page.find('parley.playback.clear')).toEqual({ type: 'parley.playback.clear', itemId: 'item_1' });
+    expect(page.find('parley.playback.clear')).toEqual({
+      type: 'parley.playback.clear',
+      responseIds: ['resp_1'],
+    });
     expect(dropped.reduce((sum, samples) => sum + samples, 0)).toBe(2400);
     await page.position('item_1', 12_011, true);
     await until(() => upstream.events.length === 1, 'the truncation');
@@ -162,7 +233,10 @@ describe('barge-in', () => {
     await page.position('item_1', 6000, false);
     upstream.emit(speechStarted);
     await until(() => page.find('parley.playback.clear') !== undefined, 'the clear');
-    expect(page.find('parley.playback.clear')).toEqual({ type: 'parley.playback.clear' });
+    expect(page.find('parley.playback.clear')).toEqual({
+      type: 'parley.playback.clear',
+      responseIds: ['resp_1'],
+    });
     await page.position('item_1', 12_000, true);
     await page.position('item_2', 0, true);
     await until(() => upstream.events.length === 2, 'two truncations');
@@ -180,7 +254,7 @@ describe('barge-in', () => {
     upstream.emit(speechStarted);
     await until(() => upstream.events.length === 1, 'the truncation');
     await page.position('item_1', 24_000, true);
-    upstream.delta('item_2', pcm(100));
+    upstream.delta('item_2', pcm(100), 'resp_2');
     await until(() => page.answers.length === 2, 'what came later');
     expect(upstream.events).toEqual([
       { type: 'conversation.item.truncate', item_id: 'item_1', content_index: 0, audio_end_ms: 500 },
@@ -194,7 +268,7 @@ describe('barge-in', () => {
     upstream.emit(speechStarted);
     await page.position('item_1', 240, true);
     await until(() => upstream.events.length === 1, 'the truncation');
-    upstream.delta('item_2', pcm(48_000));
+    upstream.delta('item_2', pcm(48_000), 'resp_2');
     upstream.emit(speechStarted);
     client.close();
     await served;
@@ -248,7 +322,7 @@ describe('the end of a call', () => {
   });
 
   test('a page that reads nothing cannot hold the session open', async () => {
-    const { page, upstream, served } = await call({ limits: { maxPageQueueOctets: 1 << 16 } });
+    const { page, upstream, served } = await call({ limits: { maxAnswerQueueOctets: 1 << 16 } });
     page.deaf = true;
     for (let i = 0; i < 20; i++) upstream.delta('item_1', pcm(24_000));
     upstream.end({ code: 'upstream_closed', message: 'Gone.', closeCode: 1006 });

@@ -21,8 +21,8 @@ function listening(ready: () => Promise<void> | undefined = () => undefined) {
   const microphone = new Microphone({
     ready,
     append: (pcm) => void handedOn.push(pcm.slice()),
-    reached: () => Promise.resolve(),
-    awaitedSample: () => undefined,
+    event: () => {},
+    received: () => {},
   });
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   const stream = new ReadableStream<Uint8Array>({

@@ -1,8 +1,7 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SessionCloseCode } from '../../../proto/voice/index.ts';
+import { MAX_HELD_EVENTS, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
-import { MAX_HELD_EVENTS } from '../../../server/bridge/ordered-events.ts';
 import { StreamError } from '../../../server/webtransport/types.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   AnswerHeaderDecoder,
-  AnswerLedger,
   AudioHash,
   encodeHeader,
   encodeMessage,
@@ -10,7 +9,6 @@ import {
   float32ToInt16,
   int16ToFloat32,
   int16ToOctets,
-  MAX_LEDGER_ITEMS,
   MAX_WAITING_STRETCHES,
   type Message,
   MessageDecoder,
@@ -298,71 +296,5 @@ describe('microphone stretches', () => {
     const far = stretch(MAX_WAITING_STRETCHES + 1, 0);
     expect(closeCodeOf(() => order.offer(far, 'z'))).toBe(SessionCloseCode.TOO_MANY_STREAMS);
     expect(order.clear()).toEqual(['x']);
-  });
-});
-
-describe('what was heard of an answer', () => {
-  const heard = (playedSamples: number, cleared = true) =>
-    ({
-      type: 'parley.playback.position',
-      itemId: 'a',
-      contentIndex: 0,
-      playedMs: samplesToMs(playedSamples),
-      playedSamples,
-      cleared,
-    }) as const;
-  const ledger = (sent: number, complete: boolean) => {
-    const made = new AnswerLedger();
-    made.begin('a', 0);
-    made.sent('a', 0, sent);
-    if (complete) made.complete('a', 0);
-    return made;
-  };
-
-  test('a barge-in truncates at what was played, in whole ms, once', () => {
-    const answers = ledger(24_000, true);
-    expect(answers.bargeIn()).toEqual([{ itemId: 'a', contentIndex: 0 }]);
-    expect(answers.isCleared('a', 0)).toBe(true);
-    expect(answers.position(heard(12_011))).toEqual({ itemId: 'a', contentIndex: 0, audioEndMs: 500 });
-    expect(answers.position(heard(12_011))).toBeUndefined();
-    expect(answers.bargeIn()).toEqual([]);
-  });
-
-  test('never says more than was sent, whatever the page claims', () => {
-    fc.assert(
-      fc.property(fc.nat(100_000), fc.nat(200_000), (sent, played) => {
-        const cut = ledger(sent, false).position(heard(played));
-        expect(cut?.audioEndMs).toBe(Math.floor((Math.min(sent, played) * 1000) / 24_000));
-      }),
-    );
-  });
-
-  test('what was played to its end is not cut', () => {
-    const answers = ledger(4800, true);
-    expect(answers.position(heard(4800, false))).toBeUndefined();
-    expect(answers.bargeIn()).toEqual([]);
-    expect(answers.position(heard(4800))).toBeUndefined();
-  });
-
-  test('all that was sent was played, but more was thrown away: it is cut at what was sent', () => {
-    const answers = ledger(4800, false);
-    answers.bargeIn();
-    answers.dropped('a', 0, 2400);
-    answers.complete('a', 0);
-    expect(answers.position(heard(4800))?.audioEndMs).toBe(200);
-  });
-
-  test('an answer the page says nothing more of after a position is still cut by the next barge-in', () => {
-    const answers = ledger(48_000, true);
-    expect(answers.position(heard(12_000, false))).toBeUndefined();
-    expect(answers.bargeIn()).toHaveLength(1);
-    expect(answers.position(heard(11_000))?.audioEndMs).toBe(500);
-  });
-
-  test('unknown items are nobody’s, old ones are forgotten', () => {
-    const answers = new AnswerLedger();
-    expect(answers.position(heard(1))).toBeUndefined();
-    for (let i = 0; i < MAX_LEDGER_ITEMS + 10; i++) answers.begin(`item_${i}`, 0);
-    expect(answers.size).toBe(MAX_LEDGER_ITEMS);
   });
 });

@@ -1,0 +1,290 @@
+import { AppendRuns } from './append-runs.ts';
+import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import { MicrophoneHeaderDecoder } from './headers.ts';
+import { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
+import { OCTETS_PER_SAMPLE, PcmAligner } from './pcm.ts';
+
+/** Microphone streams that may be open at once: the stretch that is read and those that wait for it. */
+export const MAX_MICROPHONE_STREAMS = MAX_WAITING_STRETCHES + 1;
+/** Events that may wait for audio: far more than a person makes. */
+export const MAX_HELD_EVENTS = 64;
+/** Octets of held events above which the control stream should not be read; one message more may then be held. */
+export const MAX_HELD_OCTETS = 256 << 10;
+
+/** What goes to the upstream, in this order, and what is told to the page. */
+export type MicrophoneOutput =
+  /** 40 to 100 ms of whole samples; shorter before an event, and at the end of a stretch. */
+  | { readonly type: 'append'; readonly pcm: Uint8Array }
+  /** An event of the page, as the JSON it came as. */
+  | { readonly type: 'event'; readonly json: string }
+  /** A stretch has ended: so many samples arrived, of all stretches. */
+  | { readonly type: 'received'; readonly samples: number };
+
+interface Held {
+  /** Undefined for one that was refused: it is not sent, and counted all the same. */
+  readonly json: string | undefined;
+  /** Samples that must have been handed on before it; undefined for an event that only keeps its place in the order. */
+  readonly samples: number | undefined;
+}
+
+interface Stretch {
+  readonly decoder: MicrophoneHeaderDecoder;
+  readonly aligner: PcmAligner;
+  /** Audio that came in one chunk with the header, or before the stretch's turn. */
+  readonly early: Uint8Array[];
+  /** Ordered events that go before its audio. */
+  orderedEvents: number;
+  ended: boolean;
+}
+
+/**
+ * Puts what a page says and sends into one order for the upstream. The control stream and the microphone's streams overtake
+ * each other: an ordered event waits for the samples before it, later events wait behind it, a stretch waits for the one before
+ * it and for the ordered events that were sent before it began. Every sample comes out exactly once.
+ *
+ * Octets and events go in, `poll` gives what comes out, `wants` says which streams may be read. Nothing is let out of order
+ * for want of time: `check` finds a wait in vain. Inputs throw `VoiceProtocolError` when the page broke the protocol.
+ */
+export class MicrophoneMachine {
+  readonly #order = new MicrophoneOrder<Stretch>();
+  readonly #streams = new Map<number, Stretch>();
+  readonly #runs = new AppendRuns();
+  readonly #held: Held[] = [];
+  readonly #outputs: MicrophoneOutput[] = [];
+  #outputsTaken = 0;
+  #current: Stretch | undefined;
+  #heldOctets = 0;
+  #handedOn = 0;
+  #released = 0;
+  #acknowledged = 0;
+  #upstreamReady = true;
+  #progress = 0;
+  #progressSeen = 0;
+  #progressAt = 0;
+
+  /** Samples of all stretches that arrived in order. */
+  get receivedSamples(): number {
+    return this.#order.samples;
+  }
+
+  /** Samples that went out as `append`. */
+  get samples(): number {
+    return this.#handedOn;
+  }
+
+  /** Streams that were opened and have not been handed on to their end. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** Octets of events that wait for audio. */
+  get heldOctets(): number {
+    return this.#heldOctets;
+  }
+
+  /** Whether so much is held that the control stream should not be read before audio has come. */
+  get holdsMuch(): boolean {
+    return this.#heldOctets >= MAX_HELD_OCTETS;
+  }
+
+  /** Whether audio waits because the upstream takes none. */
+  get stalled(): boolean {
+    return !this.#upstreamReady && this.#streams.size > 0;
+  }
+
+  /** Whether the stream should be read now; one that is not read is stopped by flow control. */
+  wants(stream: number): boolean {
+    const stretch = this.#streams.get(stream);
+    if (stretch === undefined || stretch.ended) return false;
+    if (stretch.decoder.header === undefined) return true;
+    return stretch === this.#current && this.#upstreamReady && stretch.orderedEvents <= this.#released;
+  }
+
+  /** A unidirectional stream began; `stream` is any number that stands for it. */
+  open(stream: number): void {
+    if (this.#streams.size >= MAX_MICROPHONE_STREAMS) {
+      throw new VoiceProtocolError(
+        SessionCloseCode.TOO_MANY_STREAMS,
+        `more than ${MAX_MICROPHONE_STREAMS} microphone streams are open`,
+      );
+    }
+    const [decoder, aligner] = [new MicrophoneHeaderDecoder(), new PcmAligner()];
+    this.#streams.set(stream, { decoder, aligner, early: [], orderedEvents: 0, ended: false });
+  }
+
+  /** Octets of a stream, in order. They are kept by reference until they come out. */
+  receive(stream: number, octets: Uint8Array): void {
+    const stretch = this.#streams.get(stream);
+    if (stretch === undefined) return;
+    const before = stretch.decoder.header;
+    const audio = stretch.decoder.push(octets);
+    const { header } = stretch.decoder;
+    if (header === undefined) return;
+    if (before === undefined) {
+      stretch.orderedEvents = header.orderedEvents ?? 0;
+      this.#order.offer(header, stretch);
+    }
+    stretch.early.push(audio);
+    this.#advance();
+  }
+
+  /** The stream ended with its FIN. */
+  end(stream: number): void {
+    const stretch = this.#streams.get(stream);
+    if (stretch === undefined) return;
+    if (stretch.decoder.header === undefined) {
+      throw new VoiceProtocolError(SessionCloseCode.MALFORMED, 'a microphone stream ended in its header');
+    }
+    stretch.ended = true;
+    this.#advance();
+  }
+
+  /** The stream broke off: samples are lost, so this always throws. */
+  reset(stream: number, reason: string): never {
+    this.#streams.delete(stream);
+    throw new VoiceProtocolError(
+      SessionCloseCode.MICROPHONE_BROKEN,
+      `a microphone stream broke off before its end: ${reason}`,
+    );
+  }
+
+  /**
+   * An event of the page, as JSON; undefined for one that was refused and only counts. With `samples` it waits for as many;
+   * without, it goes out at once when nothing is held.
+   */
+  event(json: string | undefined, samples?: number): void {
+    if (this.#held.length >= MAX_HELD_EVENTS) {
+      throw new VoiceProtocolError(
+        SessionCloseCode.QUEUE_FULL,
+        `more than ${MAX_HELD_EVENTS} events wait for sample ${this.#held[0]?.samples} of the microphone`,
+      );
+    }
+    this.#held.push({ json, samples });
+    this.#heldOctets += octetsOf(json);
+    this.#advance();
+  }
+
+  /** Whether the upstream takes more audio now. */
+  setUpstreamReady(ready: boolean): void {
+    this.#upstreamReady = ready;
+  }
+
+  /** The next thing to do; undefined when there is none. Call until then after each input. */
+  poll(): MicrophoneOutput | undefined {
+    const output = this.#outputs[this.#outputsTaken];
+    if (output === undefined) {
+      this.#outputs.length = 0;
+      this.#outputsTaken = 0;
+      return undefined;
+    }
+    this.#outputsTaken += 1;
+    return output;
+  }
+
+  /** Samples that arrived, when more did since this or a `received` said so last; undefined otherwise. */
+  takeAcknowledgement(): number | undefined {
+    if (this.receivedSamples === this.#acknowledged) return undefined;
+    this.#acknowledged = this.receivedSamples;
+    return this.#acknowledged;
+  }
+
+  /** Lets out what is gathered, however short: nothing more is to come. */
+  flush(): void {
+    this.#runs.flush(this.#append);
+  }
+
+  /**
+   * To be called now and then. Throws when something has waited for `timeoutMs` and nothing moved: the page announced audio,
+   * or an event, that it never sent. An upstream that takes nothing is no fault of the page.
+   */
+  check(now: number, timeoutMs: number): void {
+    const stretch = this.#current;
+    const stretchWaits = stretch !== undefined && stretch.orderedEvents > this.#released;
+    const waits = this.#held.length > 0 || stretchWaits;
+    if (!waits || this.stalled || this.#progress !== this.#progressSeen) {
+      this.#progressSeen = this.#progress;
+      this.#progressAt = now;
+      return;
+    }
+    if (now - this.#progressAt < timeoutMs) return;
+    const [first] = this.#held;
+    const what =
+      first?.samples === undefined
+        ? `a microphone stretch waits for ordered event ${stretch?.orderedEvents}, but ${this.#released} came`
+        : `an ordered event waits for sample ${first.samples}, but ${this.#handedOn} came`;
+    throw new VoiceProtocolError(SessionCloseCode.MICROPHONE_BROKEN, `${what} in ${timeoutMs} ms`);
+  }
+
+  /** Forgets everything that waits. */
+  clear(): void {
+    this.#order.clear();
+    this.#streams.clear();
+    this.#held.length = 0;
+    this.#heldOctets = 0;
+    this.#current = undefined;
+  }
+
+  #advance(): void {
+    for (;;) {
+      this.#releaseEvents();
+      this.#current ??= this.#order.begin();
+      const stretch = this.#current;
+      if (stretch === undefined || stretch.orderedEvents > this.#released) return;
+      for (const audio of stretch.early.splice(0)) this.#audio(stretch, audio);
+      if (stretch.ended) this.#finish(stretch);
+      else {
+        this.#releaseEvents();
+        return;
+      }
+    }
+  }
+
+  #audio(stretch: Stretch, octets: Uint8Array): void {
+    const whole = stretch.aligner.push(octets);
+    if (whole.length === 0) return;
+    this.#progress += 1;
+    this.#order.advance(whole.length / OCTETS_PER_SAMPLE);
+    this.#runs.push(whole, this.#append);
+  }
+
+  #finish(stretch: Stretch): void {
+    this.#runs.flush(this.#append);
+    for (const [stream, open] of this.#streams) if (open === stretch) this.#streams.delete(stream);
+    this.#current = undefined;
+    this.#order.finish();
+    this.#progress += 1;
+    if (stretch.aligner.pendingOctets > 0) {
+      throw new VoiceProtocolError(
+        SessionCloseCode.MICROPHONE_BROKEN,
+        'a microphone stream ended in the middle of a sample',
+      );
+    }
+    this.#acknowledged = this.receivedSamples;
+    this.#outputs.push({ type: 'received', samples: this.receivedSamples });
+  }
+
+  #releaseEvents(): void {
+    for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
+      const { samples, json } = first;
+      if (samples !== undefined && samples > this.receivedSamples) return;
+      // What it waits for has arrived: it is not kept back to be gathered with more.
+      if (samples !== undefined && samples > this.#handedOn) this.#runs.flush(this.#append);
+      this.#held.shift();
+      this.#heldOctets -= octetsOf(json);
+      this.#progress += 1;
+      if (json !== undefined) this.#outputs.push({ type: 'event', json });
+      if (samples !== undefined) this.#released += 1;
+    }
+  }
+
+  /** Bound once: this runs for every run of audio. */
+  readonly #append = (pcm: Uint8Array): void => {
+    this.#handedOn += pcm.length / OCTETS_PER_SAMPLE;
+    this.#outputs.push({ type: 'append', pcm });
+  };
+}
+
+/** What a held event costs at most: two octets for each character of its JSON. */
+function octetsOf(json: string | undefined): number {
+  return json === undefined ? 0 : json.length * 2;
+}

@@ -1,0 +1,142 @@
+import {
+  type ErrorCode,
+  type ErrorMessage,
+  errorMessage,
+  SessionCloseCode,
+  VoiceProtocolError,
+} from '../../proto/voice/index.ts';
+import type { Control } from './control.ts';
+import { clipReason } from './reasons.ts';
+
+/** How long the last message may take to leave before the session is closed. */
+const FLUSH_BEFORE_CLOSE_MS = 300;
+
+/** How a session ended: the close code, a sentence, and the code of `parley.error` when it was a failure. */
+export interface SessionEnd {
+  readonly closeCode: SessionCloseCode | number;
+  readonly reason: string;
+  readonly error: ErrorCode | undefined;
+}
+
+/** What the ending needs of its session. */
+export interface EndingHost {
+  /** Stops what produces and reads, at once. */
+  stop(): void;
+  control(): Control | undefined;
+  close(closeCode: number, reason: string): void;
+  /** Everything is let go. */
+  ended(end: SessionEnd): void;
+  /** A failure that is no page's fault. */
+  fault(error: unknown): void;
+}
+
+/** How a session comes to its end: once, for the first reason there is, whatever fails on the way. */
+export class Ending {
+  readonly #host: EndingHost;
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #cleanups: (() => void)[] = [];
+  readonly #finished: Promise<void>;
+  #resolveFinished!: () => void;
+  #over: Promise<void> | undefined;
+  #pageGone = false;
+
+  constructor(host: EndingHost) {
+    this.#host = host;
+    this.#finished = new Promise((resolve) => {
+      this.#resolveFinished = resolve;
+    });
+  }
+
+  /** Whether the end has begun. */
+  get begun(): boolean {
+    return this.#over !== undefined;
+  }
+
+  /** Fulfils when all is over and every task has returned. */
+  async finished(): Promise<void> {
+    await this.#finished;
+    await Promise.all(this.#tasks);
+  }
+
+  /** The page is gone: what fails from now on is its going, not a fault, and whoever saw it ends the session. */
+  pageGone(): void {
+    this.#pageGone = true;
+  }
+
+  /** Has something undone at the end. */
+  cleanUp(action: () => void): void {
+    this.#cleanups.push(action);
+  }
+
+  /** Runs what must not throw into the machinery that calls it. */
+  guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Watches a task: the session ends with its failure, and not before it has returned. */
+  spawn(task: Promise<void>): void {
+    const watched = task
+      .catch((error: unknown) => this.#judge(error))
+      .then(() => {
+        this.#tasks.delete(watched);
+      });
+    this.#tasks.add(watched);
+  }
+
+  /** Ends the session, once. `tell` is false when the page need not be told. */
+  begin(closeCode: number, reason: string, error?: ErrorCode, tell = true): void {
+    this.#over ??= this.#end({ closeCode, reason, error }, tell && !this.#pageGone)
+      .catch((fault: unknown) => this.#host.fault(fault))
+      .finally(this.#resolveFinished);
+  }
+
+  /** A stream that fails because the session ended is no fault: the end is given one turn to be known. */
+  async #judge(error: unknown): Promise<void> {
+    if (this.begun || this.#pageGone) return;
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    this.#failed(error);
+  }
+
+  #failed(error: unknown): void {
+    if (this.begun || this.#pageGone) return;
+    if (error instanceof VoiceProtocolError) {
+      const full = error.closeCode === SessionCloseCode.QUEUE_FULL;
+      this.begin(error.closeCode, error.message, full ? 'queue_full' : 'malformed');
+    } else if (error instanceof Error && error.name === 'StreamError') {
+      this.begin(SessionCloseCode.NORMAL, 'The page gave up a stream that the call needs.');
+    } else {
+      this.#host.fault(error);
+      this.begin(SessionCloseCode.INTERNAL, 'The backend failed; calling again may help.', 'internal');
+    }
+  }
+
+  async #end(end: SessionEnd, tell: boolean): Promise<void> {
+    this.#host.stop();
+    const { closeCode, reason, error } = end;
+    if (tell) await this.#flushBeforeClose(error === undefined ? undefined : errorMessage(error, reason));
+    this.#host.control()?.stop();
+    for (const cleanup of this.#cleanups.splice(0)) cleanup();
+    if (tell) this.#host.close(closeCode, clipReason(reason));
+    this.#host.ended(end);
+  }
+
+  /** Lets the last messages leave, within reason. */
+  async #flushBeforeClose(message: ErrorMessage | undefined): Promise<void> {
+    const control = this.#host.control();
+    if (control === undefined) return;
+    control.stopReading();
+    if (message !== undefined) control.send(message);
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, FLUSH_BEFORE_CLOSE_MS);
+    });
+    await Promise.race([control.finish(), timeout]);
+    clearTimeout(timer);
+  }
+}
