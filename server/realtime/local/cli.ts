@@ -2,10 +2,18 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { FileWatch } from '../../file-watch.ts';
+import { FAULTS_HELP, type Faults, parseFaults } from './faults.ts';
 import { startRealtimeService } from './service.ts';
 
-const USAGE =
-  'usage: tsx server/realtime/local/index.ts --cert FILE --key FILE [--port N] [--host ADDRESS] [--speed N]';
+const USAGE = `usage: tsx server/realtime/local/index.ts --cert FILE --key FILE [--port N] [--host ADDRESS] [--speed N] [--fault NAME=VALUE]...
+
+Speaks the events of the OpenAI Realtime API over wss, and answers with the caller's own words.
+  --cert, --key FILE     PEM files of the certificate that it presents; npm run certs makes them
+  --port N               TCP port; 0, the default, takes a free one, which the first line of the log names
+  --host ADDRESS         address to listen on; 127.0.0.1 by default
+  --speed N              seconds of answer audio made per second; 10 by default
+  --log-level LEVEL      as pino has them; info by default
+${FAULTS_HELP}`;
 
 function fail(sentence: string): never {
   process.stderr.write(`${sentence}\n`);
@@ -30,6 +38,14 @@ function readNumber(text: string, flag: string, max: number): number {
   return value;
 }
 
+function readFaults(values: readonly string[] | undefined): Faults | undefined {
+  try {
+    return values && parseFaults(values);
+  } catch (error) {
+    fail((error as Error).message);
+  }
+}
+
 function parseFlags() {
   try {
     return parseArgs({
@@ -39,6 +55,8 @@ function parseFlags() {
         cert: { type: 'string' },
         key: { type: 'string' },
         speed: { type: 'string', default: '10' },
+        fault: { type: 'string', multiple: true },
+        help: { type: 'boolean', short: 'h' },
         'log-level': { type: 'string', default: process.env.PARLEY_LOG_LEVEL ?? 'info' },
       },
     }).values;
@@ -50,6 +68,10 @@ function parseFlags() {
 /** Runs the local realtime service as a process of its own until SIGINT or SIGTERM. Logs JSON lines; the first names the port. */
 export async function runLocalService(): Promise<void> {
   const flags = parseFlags();
+  if (flags.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return;
+  }
   const logger = pino({ name: 'realtime', level: flags['log-level'] });
   const service = await startRealtimeService({
     port: readNumber(flags.port, 'port', 65_535),
@@ -57,6 +79,7 @@ export async function runLocalService(): Promise<void> {
     certificate: readPem(flags.cert, 'cert'),
     key: readPem(flags.key, 'key'),
     speed: Math.max(0.1, readNumber(flags.speed, 'speed', 10_000)),
+    faults: readFaults(flags.fault),
     logger,
   }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE')

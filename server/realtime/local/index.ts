@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { runLocalService } from './cli.ts';
 
 export type { SessionAudit } from './audit.ts';
+export { type Faults, parseFaults } from './faults.ts';
 export {
   type RealtimeService,
   type ServiceObserver,
