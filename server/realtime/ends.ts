@@ -12,7 +12,7 @@ const MAX_BODY_CHARACTERS = 2000;
 const TIME_LIMIT = /session_expired|maximum duration|time limit/i;
 /** Trying again later helps. */
 const TRANSIENT = /rate_limit|server_error|overloaded|slow_down|temporar|unavailable|timeout|timed out/i;
-/** Trying again does not help until somebody changes the key, the account or the configuration. */
+/** Trying again does not help until the key, the account or the configuration is changed. */
 const FINAL =
   /api_key|quota|billing|account_deactivated|model_not_found|DeploymentNotFound|authenti|unauthori[sz]ed|permission|access_denied|forbidden|unsupported_country|invalid_request_error\.invalid/i;
 
