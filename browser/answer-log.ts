@@ -1,8 +1,10 @@
 import { type AnswerHeader, AudioHash, samplesToMs } from '../proto/voice/index.ts';
 import type { Played } from './audio/playback-queue.ts';
 
-/** Answers that are remembered for counters and late positions; the oldest are forgotten first. */
+/** Answers that are remembered for counters and late positions; those that are over are forgotten first, oldest first. */
 export const MAX_REMEMBERED_ANSWERS = 256;
+/** Responses, and items, of which nothing is played any more; the oldest are forgotten first. */
+export const MAX_REMEMBERED_CUTS = 1024;
 
 /** Counters of one answer, as a page may show them and a test compares them. */
 export interface AnswerCounters {
@@ -15,11 +17,11 @@ export interface AnswerCounters {
   readonly playedSamples: number;
   /** The same over what the playback worklet put out. */
   readonly playedHash: string;
-  /** Samples that came and will never be played, as the caller spoke over them. */
+  /** Samples that came and will never be played, as the answer was cut. */
   readonly droppedSamples: number;
   /** The backend sent all of it (a FIN came, and no reset). */
   readonly complete: boolean;
-  /** Playback was cleared by a barge-in. */
+  /** It was cut before it was heard to its end: by a barge-in, by an interruption, or as its response was cancelled. */
   readonly cleared: boolean;
   /** It was heard to its end. */
   readonly finished: boolean;
@@ -65,6 +67,11 @@ export class AnswerRecord {
     this.#received.update(octets);
   }
 
+  /** It was heard to its end: there is nothing left to stop. */
+  get heard(): boolean {
+    return this.#played?.finished === true || (this.complete && this.waitingSamples === 0);
+  }
+
   /** What the worklet says of it. Reports are in order, so the last one stands. */
   played(played: Played): void {
     this.#played = played;
@@ -96,10 +103,20 @@ export class AnswerRecord {
   }
 }
 
-/** All answers of a call, in the order they began, and which items the caller spoke over. */
+/** What a cut found: the answers whose playback must stop now, and all that are known of what it named. */
+export interface Cut {
+  readonly stopped: readonly AnswerRecord[];
+  readonly known: readonly AnswerRecord[];
+}
+
+/**
+ * All answers of a call, in the order they began, and what was cut. A cut is a fact about a response: of its items none is
+ * played any more, whenever their streams come.
+ */
 export class AnswerLog {
   readonly #records = new Map<number, AnswerRecord>();
-  readonly #clearedItems = new Set<string>();
+  readonly #cutResponses = new Set<string>();
+  readonly #cutItems = new Set<string>();
   #nextKey = 0;
 
   /** Samples that came and still have to be played. */
@@ -113,12 +130,21 @@ export class AnswerLog {
     return [...this.#records.values()].map((record) => record.counters);
   }
 
-  /** An answer's stream began. One whose item was cleared before its stream came is born cleared: it is not played. */
+  /** Responses of which the caller has not heard everything that came or is to come. */
+  get unheardResponses(): string[] {
+    const found = new Set<string>();
+    for (const record of this.#records.values()) {
+      if (!record.cleared && !record.heard) found.add(record.header.responseId);
+    }
+    return [...found];
+  }
+
+  /** An answer's stream began. One of a cut response is born cleared: it is not played. */
   begin(header: AnswerHeader): AnswerRecord {
     const record = new AnswerRecord(this.#nextKey++, header);
-    record.cleared = this.#clearedItems.has(header.itemId);
+    record.cleared = this.#cutResponses.has(header.responseId) || this.#cutItems.has(header.itemId);
     this.#records.set(record.key, record);
-    forgetOldest(this.#records, MAX_REMEMBERED_ANSWERS);
+    if (this.#records.size > MAX_REMEMBERED_ANSWERS) this.#forgetOne();
     return record;
   }
 
@@ -126,35 +152,43 @@ export class AnswerLog {
     return this.#records.get(key);
   }
 
-  /**
-   * Marks an item (or every answer, when none is named) as cleared; gives the records whose playback must stop.
-   * Those that were heard to their end, or cleared before, need no stopping.
-   */
-  clear(itemId?: string): AnswerRecord[] {
-    if (itemId !== undefined) {
-      this.#clearedItems.add(itemId);
-      forgetOldest(this.#clearedItems, MAX_REMEMBERED_ANSWERS);
-    }
-    const stopped: AnswerRecord[] = [];
-    for (const record of this.#records.values()) {
-      if (itemId !== undefined && record.header.itemId !== itemId) continue;
-      if (record.cleared || (record.complete && record.waitingSamples === 0)) continue;
-      record.cleared = true;
-      stopped.push(record);
-    }
-    return stopped;
+  /** These responses are not to be heard any more, for good. */
+  cutResponses(responseIds: readonly string[]): Cut {
+    for (const responseId of responseIds) remember(this.#cutResponses, responseId);
+    const named = new Set(responseIds);
+    return this.#cut(({ responseId }) => named.has(responseId));
   }
 
-  /** The last known record of an item. */
-  ofItem(itemId: string): AnswerRecord | undefined {
-    let found: AnswerRecord | undefined;
-    for (const record of this.#records.values()) if (record.header.itemId === itemId) found = record;
-    return found;
+  /** This item is not to be heard any more, for good. */
+  cutItem(itemId: string): Cut {
+    remember(this.#cutItems, itemId);
+    return this.#cut((header) => header.itemId === itemId);
+  }
+
+  #cut(named: (header: AnswerHeader) => boolean): Cut {
+    const known = [...this.#records.values()].filter(({ header }) => named(header));
+    const stopped = known.filter((record) => !record.cleared && !record.heard);
+    for (const record of stopped) record.cleared = true;
+    return { stopped, known };
+  }
+
+  /** The oldest that is over; the oldest of all where none is. */
+  #forgetOne(): void {
+    let forgotten: number | undefined;
+    for (const [key, record] of this.#records) {
+      forgotten ??= key;
+      if (!record.cleared && !record.heard) continue;
+      forgotten = key;
+      break;
+    }
+    if (forgotten !== undefined) this.#records.delete(forgotten);
   }
 }
 
-function forgetOldest<T>(collection: Map<T, unknown> | Set<T>, bound: number): void {
-  if (collection.size <= bound) return;
-  const oldest = collection.keys().next();
-  if (!oldest.done) collection.delete(oldest.value);
+function remember(cuts: Set<string>, id: string): void {
+  cuts.delete(id);
+  cuts.add(id);
+  if (cuts.size <= MAX_REMEMBERED_CUTS) return;
+  const oldest = cuts.keys().next();
+  if (!oldest.done) cuts.delete(oldest.value);
 }

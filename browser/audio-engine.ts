@@ -1,12 +1,9 @@
 import { VOICE_RATE } from './audio/pcm.ts';
-import { audioError, CallError, microphoneError } from './errors.ts';
+import { AudioContexts, type AudioState } from './audio-contexts.ts';
+import { audioError, CallError } from './errors.ts';
+import { MicrophoneDevice } from './microphone-device.ts';
+import { addWorklet, type WorkletUrls } from './worklet-modules.ts';
 import { MICROPHONE_PROCESSOR, PLAYBACK_PROCESSOR } from './worklets/messages.ts';
-
-/** Where the bundled worklets lie. */
-export interface WorkletUrls {
-  readonly microphone: string | URL;
-  readonly playback: string | URL;
-}
 
 /** Microphone and speaker of one call, joined to their worklets. */
 export interface AudioEngine {
@@ -18,92 +15,81 @@ export interface AudioEngine {
   close(): void;
 }
 
-/** The hardware as far as it is open, so that a call that fails half way gives it back. */
-class Hardware {
-  readonly contexts: AudioContext[] = [];
-  stream: MediaStream | undefined;
-  closed = false;
-
-  context(sampleRate?: number): AudioContext {
-    const context = new AudioContext({ latencyHint: 'interactive', ...(sampleRate && { sampleRate }) });
-    this.contexts.push(context);
-    return context;
-  }
-
-  close(): void {
-    this.closed = true;
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
-    for (const context of this.contexts) if (context.state !== 'closed') void context.close();
-  }
+/** What the engine tells of microphone and speaker while it runs. */
+export interface AudioListener {
+  /** The system suspended the audio, or it runs again. */
+  audio(state: AudioState): void;
+  /** The browser gave a microphone; again when one was lost and another found. */
+  granted(): void;
+  /** The system muted the microphone, or unmuted it. */
+  trackMuted(muted: boolean): void;
+  /** The microphone vanished; another one is looked for. */
+  lost(): void;
+  /** The call cannot go on. */
+  failed(error: CallError): void;
 }
 
 /**
- * Opens microphone and speaker. Call it from a click, as browsers start audio only then. `onLost` is told when the
- * microphone is taken away later. Rejects with a `CallError`; whatever was open is closed again.
+ * Opens microphone and speaker. Call it from a click, as browsers start audio only then; without one, it starts with the
+ * first. Rejects with a `CallError`; what was open is closed again.
  */
 export async function openAudio(
-  worklets: WorkletUrls,
+  worklets: WorkletUrls | undefined,
   constraints: MediaTrackConstraints,
   signal: AbortSignal,
-  onLost: (error: CallError) => void,
+  listener: AudioListener,
 ): Promise<AudioEngine> {
-  const hardware = new Hardware();
-  const abort = () => hardware.close();
-  signal.addEventListener('abort', abort, { once: true });
+  const contexts = new AudioContexts((state) => listener.audio(state));
+  let input: MicrophoneInput | undefined;
+  const device = new MicrophoneDevice(constraints, {
+    muted: (muted) => listener.trackMuted(muted),
+    lost: () => {
+      input?.disconnect();
+      listener.lost();
+    },
+    found: (stream) => {
+      try {
+        input?.connect(stream);
+        listener.granted();
+      } catch (error) {
+        listener.failed(audioError(error));
+      }
+    },
+    failed: (error) => listener.failed(error),
+  });
+  const close = () => {
+    device.close();
+    contexts.close();
+  };
+  signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
-    const engine = await startAudio(hardware, worklets, constraints);
+    const context = contexts.open(VOICE_RATE);
+    const [stream] = await Promise.all([
+      device.open(),
+      addWorklet(context, 'playback', worklets),
+      addWorklet(context, 'microphone', worklets),
+    ]);
+    const playback = speaker(context);
+    input = await joinMicrophone(contexts, context, stream, worklets);
     signal.throwIfAborted();
-    hardware.stream?.getAudioTracks()[0]?.addEventListener('ended', () => {
-      if (!hardware.closed) onLost(microphoneError(new DOMException('the track ended', 'NotReadableError')));
-    });
-    return engine;
+    listener.granted();
+    const microphone = input.node;
+    const microphoneRate = microphone.context.sampleRate;
+    return { microphone, playback, microphoneRate, playbackRate: context.sampleRate, close };
   } catch (error) {
-    hardware.close();
+    close();
     throw error instanceof CallError ? error : audioError(error);
   }
 }
 
-async function startAudio(
-  hardware: Hardware,
-  worklets: WorkletUrls,
-  constraints: MediaTrackConstraints,
-): Promise<AudioEngine> {
-  const context = hardware.context(VOICE_RATE);
-  const [stream] = await Promise.all([
-    askForMicrophone(hardware, constraints),
-    context.audioWorklet.addModule(worklets.playback),
-    context.audioWorklet.addModule(worklets.microphone),
-    context.resume(),
-  ]);
-  const playback = new AudioWorkletNode(context, PLAYBACK_PROCESSOR, {
+function speaker(context: AudioContext): AudioWorkletNode {
+  const node = new AudioWorkletNode(context, PLAYBACK_PROCESSOR, {
     numberOfInputs: 0,
     outputChannelCount: [1],
   });
-  playback.connect(context.destination);
-  const microphone = await joinMicrophone(hardware, context, stream, worklets.microphone);
-  return {
-    microphone,
-    playback,
-    microphoneRate: microphone.context.sampleRate,
-    playbackRate: context.sampleRate,
-    close: () => hardware.close(),
-  };
-}
-
-async function askForMicrophone(
-  hardware: Hardware,
-  constraints: MediaTrackConstraints,
-): Promise<MediaStream> {
-  try {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints, video: false });
-    hardware.stream = stream;
-    // Hung up while the browser was asking: let the microphone go again.
-    if (hardware.closed) hardware.close();
-    return stream;
-  } catch (error) {
-    throw microphoneError(error);
-  }
+  node.connect(context.destination);
+  return node;
 }
 
 /**
@@ -111,30 +97,47 @@ async function askForMicrophone(
  * context at its own rate, and its worklet converts to 24 kHz.
  */
 async function joinMicrophone(
-  hardware: Hardware,
+  contexts: AudioContexts,
   context: AudioContext,
   stream: MediaStream,
-  module: string | URL,
-): Promise<AudioWorkletNode> {
+  worklets: WorkletUrls | undefined,
+): Promise<MicrophoneInput> {
   try {
-    return connectMicrophone(context, stream);
+    return new MicrophoneInput(context, stream);
   } catch (error) {
     if (!(error instanceof DOMException) || error.name !== 'NotSupportedError') throw error;
   }
-  const own = hardware.context();
-  await Promise.all([own.audioWorklet.addModule(module), own.resume()]);
-  return connectMicrophone(own, stream);
+  const own = contexts.open();
+  await addWorklet(own, 'microphone', worklets);
+  return new MicrophoneInput(own, stream);
 }
 
-function connectMicrophone(context: AudioContext, stream: MediaStream): AudioWorkletNode {
-  const source = context.createMediaStreamSource(stream);
-  const node = new AudioWorkletNode(context, MICROPHONE_PROCESSOR, {
-    numberOfOutputs: 1,
-    channelCount: 1,
-    channelCountMode: 'explicit',
-  });
-  source.connect(node);
-  // It puts out silence; joined to the destination all the same, as a graph without an end may not be run.
-  node.connect(context.destination);
-  return node;
+/** The microphone's worklet, and what is connected to it. */
+class MicrophoneInput {
+  readonly node: AudioWorkletNode;
+  readonly #context: AudioContext;
+  #source: MediaStreamAudioSourceNode;
+
+  constructor(context: AudioContext, stream: MediaStream) {
+    this.#context = context;
+    this.#source = context.createMediaStreamSource(stream);
+    this.node = new AudioWorkletNode(context, MICROPHONE_PROCESSOR, {
+      numberOfOutputs: 1,
+      channelCount: 1,
+      channelCountMode: 'explicit',
+    });
+    this.#source.connect(this.node);
+    // It puts out silence; joined to the destination all the same, as a graph without an end may not be run.
+    this.node.connect(context.destination);
+  }
+
+  disconnect(): void {
+    this.#source.disconnect();
+  }
+
+  /** Another device takes the place of the one that vanished. */
+  connect(stream: MediaStream): void {
+    this.#source = this.#context.createMediaStreamSource(stream);
+    this.#source.connect(this.node);
+  }
 }

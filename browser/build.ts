@@ -2,10 +2,20 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
 const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'example.js'];
+
+const WORKLETS = ['microphone', 'playback'] as const;
+const COMMON: BuildOptions = {
+  bundle: true,
+  format: 'esm',
+  target: ['chrome100', 'firefox125', 'safari17'],
+  minify: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+};
 
 /**
  * Bundles into `outDir` the library (parley.js and worklets/*.js, which is all that a page of one's own needs), the demo
@@ -13,23 +23,26 @@ const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'exa
  */
 export async function buildPage(outDir: string): Promise<void> {
   await mkdir(outDir, { recursive: true });
+  const common: BuildOptions = { ...COMMON, outdir: outDir, sourcemap: 'linked' };
+  const worklets = WORKLETS.map((name) => [`worklets/${name}`, join(SOURCE, `worklets/${name}.ts`)]);
+  await build({ ...common, entryPoints: Object.fromEntries(worklets) });
   await build({
-    entryPoints: {
-      page: join(SOURCE, 'page/page.ts'),
-      parley: join(SOURCE, 'index.ts'),
-      'worklets/microphone': join(SOURCE, 'worklets/microphone.ts'),
-      'worklets/playback': join(SOURCE, 'worklets/playback.ts'),
-    },
-    outdir: outDir,
-    bundle: true,
-    format: 'esm',
-    target: ['chrome100', 'firefox125', 'safari17'],
-    minify: true,
-    sourcemap: 'linked',
-    legalComments: 'none',
-    logLevel: 'warning',
+    ...common,
+    entryPoints: { page: join(SOURCE, 'page/page.ts'), parley: join(SOURCE, 'index.ts') },
+    define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
   });
   await Promise.all(STATIC_FILES.map((name) => copyFile(join(SOURCE, 'page', name), join(outDir, name))));
+}
+
+/** The worklets' code as text, which the library carries for pages that have no files beside it (`worklet-modules.ts`). */
+async function workletCode(): Promise<Record<string, string>> {
+  const code: Record<string, string> = {};
+  for (const name of WORKLETS) {
+    const entryPoints = [join(SOURCE, `worklets/${name}.ts`)];
+    const { outputFiles } = await build({ ...COMMON, entryPoints, write: false });
+    code[name] = outputFiles[0]?.text ?? '';
+  }
+  return code;
 }
 
 if (argv[1] === fileURLToPath(import.meta.url)) {

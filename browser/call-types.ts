@@ -8,8 +8,11 @@ import type {
   StatsMessage,
 } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
-import type { WorkletUrls } from './audio-engine.ts';
+import type { AudioState } from './audio-contexts.ts';
 import type { CallError } from './errors.ts';
+import type { MicrophoneNews, MicrophoneState } from './microphone-status.ts';
+import type { Outage } from './outage-watch.ts';
+import type { WorkletUrls } from './worklet-modules.ts';
 
 /** How to call. Only `url` is needed. */
 export interface CallOptions {
@@ -23,18 +26,27 @@ export interface CallOptions {
   readonly muted?: boolean;
   /** More constraints for `getUserMedia`, such as `deviceId`; echo cancellation and its kin are on. */
   readonly microphone?: MediaTrackConstraints;
-  /** Where the bundled worklets lie; by default `worklets/` beside this module. */
+  /**
+   * Where the bundled worklets lie; by default `worklets/` beside parley.js, and where a bundler left that behind, a blob:
+   * URL. Give URLs of your own where a Content-Security-Policy forbids blobs.
+   */
   readonly worklets?: WorkletUrls;
   /** Longest wait for the connection, and then for the backend's first message, in ms each. Default 10 000. */
   readonly timeoutMs?: number;
 }
 
-/** `connecting` until the backend is ready, `ending` while the last words are delivered, then `ended`. */
+/**
+ * The line, not the microphone: `connecting` until the backend is ready, `ending` while the rest of what was said is
+ * delivered, then `ended`. Whether the caller can be heard is `microphoneState`.
+ */
 export type CallState = 'connecting' | 'ready' | 'ending' | 'ended';
 
-/** How a call ended; `error` is there when nobody hung up. */
+/** How a call ended. */
 export interface CallEnd {
+  /** Why, when the call was not hung up. */
   readonly error: CallError | undefined;
+  /** Microphone audio that the backend has not acknowledged, in ms. 0 after a hang-up that delivered everything. */
+  readonly undeliveredMs: number;
 }
 
 /** What a call tells. */
@@ -47,8 +59,15 @@ export interface CallEvents {
   microphoneLevel: number;
   /** The same of the last 50 ms of the answer, as it is heard. */
   answerLevel: number;
+  /** The page muted the microphone, or unmuted it. */
   muted: boolean;
-  /** Playback was stopped because the caller spoke; how far each answer was heard. */
+  /** Whether the caller can be heard, and why not. */
+  microphone: MicrophoneNews;
+  /** The browser's audio runs, or was suspended by the system; it is started again as soon as the browser allows. */
+  audio: AudioState;
+  /** Nothing came from the server for 3 s or more (each half second), or something came again. The call goes on. */
+  outage: Outage;
+  /** Playback was stopped: the caller spoke, the page interrupted, a response was cancelled. How far each answer was heard. */
   cleared: readonly Position[];
   stats: StatsMessage;
   pathChanged: PathChangedMessage;
@@ -66,6 +85,10 @@ export interface CallEvents {
 export interface CallStats {
   readonly state: CallState;
   readonly muted: boolean;
+  readonly microphoneState: MicrophoneState;
+  readonly audioState: AudioState;
+  /** The session's name in the backend's log. */
+  readonly sessionId: string | undefined;
   /** From `connect` to the WebTransport session. */
   readonly sessionMs: number | undefined;
   /** From `connect` to the backend's `parley.ready`. */
@@ -79,6 +102,8 @@ export interface CallStats {
     /** FNV-1a, 64 bits, over the PCM16 octets that left the worklet, as hex. */
     readonly hash: string;
     readonly sentSamples: number;
+    /** Samples that the backend has acknowledged. */
+    readonly receivedSamples: number;
     /** Audio that waits in the page for the network. */
     readonly bufferedMs: number;
     readonly stretches: number;
@@ -100,4 +125,4 @@ export interface CallStats {
   readonly transport: StatsMessage | undefined;
 }
 
-export type { AnswerCounters, Position };
+export type { AnswerCounters, AudioState, MicrophoneNews, MicrophoneState, Outage, Position };

@@ -4,36 +4,32 @@ import {
   type ReadyMessage,
   type ServerMessage,
   SessionCloseCode,
-  type StatsMessage,
+  samplesToMs,
   VOICE_CODEC,
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
-import { readAnswers } from './answer-reader.ts';
-import { type AudioEngine, openAudio } from './audio-engine.ts';
+import { Answers } from './answers.ts';
+import { CallFigures } from './call-figures.ts';
 import type { CallEnd, CallEvents, CallOptions, CallState, CallStats } from './call-types.ts';
-import { CONTROL_SEND_ORDER, ControlStream } from './control-stream.ts';
+import { CallerAudio } from './caller-audio.ts';
+import { CONTROL_SEND_ORDER, ControlStream, checkEventSize } from './control-stream.ts';
 import { Emitter } from './emitter.ts';
 import { CallError, closedByServerError, lostError, timeoutError, toCallError } from './errors.ts';
-import { Microphone } from './microphone.ts';
-import { MicrophoneUplink } from './microphone-uplink.ts';
+import { delivered } from './hang-up.ts';
+import type { MicrophoneState } from './microphone-status.ts';
+import { OutageWatch } from './outage-watch.ts';
 import { Outbox } from './outbox.ts';
-import { Playback } from './playback.ts';
 import { openSession, sessionUrl, unsupported, within } from './session.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** How often the page says where playback is while an answer plays. */
-const POSITION_INTERVAL_MS = 500;
 /** How long the session's close code is waited for after a stream of it broke. */
 const CLOSE_CODE_MS = 2000;
-/** Longest time that hanging up waits for the last words to be delivered. */
-const HANG_UP_MS = 2000;
+/** Longest wait, when hanging up, for the worklet's last samples and for the control stream to take its last message. */
+const SETTLE_MS = 1000;
 
-/**
- * One call. `connect` makes it; listen with `on`. The microphone is taken from the first moment, and its audio kept
- * until there is a connection, so that the first word is never lost to the handshake.
- */
+/** One call. `connect` makes it; listen with `on`. */
 export class Call {
   /** Fulfils when the backend is ready; rejects with a `CallError` when the call fails before. */
   readonly ready: Promise<ReadyMessage>;
@@ -41,48 +37,46 @@ export class Call {
   readonly ended: Promise<CallEnd>;
   readonly #options: CallOptions;
   readonly #events = new Emitter<CallEvents>();
-  readonly #uplink = new MicrophoneUplink();
-  readonly #playback: Playback;
+  readonly #figures = new CallFigures();
+  readonly #caller: CallerAudio;
+  readonly #answers: Answers;
   readonly #outbox: Outbox;
+  readonly #outage: OutageWatch;
   readonly #abort = new AbortController();
-  readonly #startedAt = performance.now();
   #state: CallState = 'connecting';
-  #muted: boolean;
-  #microphone: Microphone | undefined;
-  #engine: AudioEngine | undefined;
   #transport: WebTransport | undefined;
   #control: ControlStream | undefined;
-  #uplinkDone: Promise<void> | undefined;
-  #readyMessage: ReadyMessage | undefined;
-  #sessionMs: number | undefined;
-  #readyMs: number | undefined;
-  #stats: StatsMessage | undefined;
-  #pathChanges = 0;
-  #forwarderChanges = 0;
-  #behindMs = 0;
-  #positionAt = 0;
   #settleReady!: { resolve(message: ReadyMessage): void; reject(error: CallError): void };
   #settleEnded!: (end: CallEnd) => void;
 
   /** Use `connect`. */
   constructor(options: CallOptions) {
     this.#options = options;
-    this.#muted = options.muted ?? false;
-    this.#playback = new Playback({
-      progress: (position) => this.#reportProgress(position),
-      finished: (position) => this.#reportPosition(position, false),
+    this.#caller = new CallerAudio(options.muted ?? false, {
+      elapsedMs: () => this.#figures.elapsedMs,
+      level: (level) => this.#events.emit('microphoneLevel', level),
+      muted: (muted) => this.#events.emit('muted', muted),
+      microphone: (news) => this.#events.emit('microphone', news),
+      audio: (state) => this.#events.emit('audio', state),
+      stretchEnded: () => this.#outbox.stretchEnded(),
+      failed: (error) => this.#end(error),
+    });
+    this.#answers = new Answers({
+      send: (message) => this.#sendOwn(message),
       level: (level) => this.#events.emit('answerLevel', level),
+      cleared: (positions) => this.#events.emit('cleared', positions),
     });
     this.#outbox = new Outbox({
-      closing: () => this.#microphone?.closing ?? false,
-      order: () => this.#uplink.order(performance.now() - this.#startedAt),
+      closing: () => this.#caller.closing,
+      order: () => this.#caller.uplink.order(this.#figures.elapsedMs),
       send: (message) => this.#control?.send(message),
       failed: (error) => this.#end(toCallError(error)),
     });
+    this.#outage = new OutageWatch((outage) => this.#events.emit('outage', outage));
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
     });
-    // The failure is told by `ended` too; whoever listens only there must not see it as unhandled.
+    // The failure is told by `ended` too; a page that listens only there must not see it as unhandled.
     this.ready.catch(() => undefined);
     this.ended = new Promise((resolve) => {
       this.#settleEnded = resolve;
@@ -95,41 +89,34 @@ export class Call {
   }
 
   get muted(): boolean {
-    return this.#muted;
+    return this.#caller.muted;
+  }
+
+  /** Whether the caller can be heard; the event `microphone` tells each change. */
+  get microphoneState(): MicrophoneState {
+    return this.#caller.microphoneState;
   }
 
   /** Counters of the answers so far, in the order they began. */
   get answers(): AnswerCounters[] {
-    return this.#playback.counters;
+    return this.#answers.counters;
   }
 
   get stats(): CallStats {
+    const { playback } = this.#answers;
     return {
+      ...this.#figures.line,
       state: this.#state,
-      muted: this.#muted,
-      sessionMs: this.#sessionMs,
-      readyMs: this.#readyMs,
-      handshakeMs: this.#stats?.handshakeMs ?? this.#readyMessage?.handshakeMs ?? undefined,
-      backend: this.#readyMessage?.backend,
-      serverId: this.#readyMessage?.serverId,
-      microphone: {
-        samples: this.#uplink.samples,
-        hash: this.#uplink.hash,
-        sentSamples: this.#uplink.sentSamples,
-        bufferedMs: this.#uplink.bufferedMs,
-        stretches: this.#uplink.stretches,
-        contextRate: this.#engine?.microphoneRate,
-      },
+      muted: this.muted,
+      microphoneState: this.microphoneState,
+      audioState: this.#caller.audioState,
+      microphone: this.#caller.figures,
       playback: {
-        bufferedMs: this.#playback.bufferedMs,
-        underruns: this.#playback.underruns,
-        playing: this.#playback.playing,
-        contextRate: this.#engine?.playbackRate,
+        bufferedMs: playback.bufferedMs,
+        underruns: playback.underruns,
+        playing: playback.playing,
+        contextRate: this.#caller.playbackRate,
       },
-      pathChanges: this.#pathChanges,
-      forwarderChanges: this.#forwarderChanges,
-      behindMs: this.#behindMs,
-      transport: this.#stats,
     };
   }
 
@@ -140,8 +127,9 @@ export class Call {
 
   /**
    * Sends an event of the Realtime API; the backend's allow-list decides. `input_audio_buffer.commit` and `.clear` keep their
-   * place in the audio: all that was said before is before them, and nothing that is said after. Throws `CallError` when
-   * there is no connection, or too much waits for the network.
+   * place in the audio: all that was said before is before them, and nothing that is said after. An event that ends an answer
+   * (`response.cancel`, `output_audio_buffer.clear`, `conversation.item.truncate`) stops its sound at once. Throws `CallError`
+   * when there is no connection, when the event is too long, or when too much waits for the network.
    */
   send(event: { readonly type: string }): void {
     if (this.#control === undefined || this.#state === 'ended') {
@@ -151,7 +139,20 @@ export class Call {
         'Wait until the call is ready.',
       );
     }
+    checkEventSize(event);
     this.#outbox.send(event);
+    this.#answers.sent(event);
+  }
+
+  /**
+   * Interrupts the model: what is heard stops at once, an answer that is still being made is cancelled, and the conversation
+   * keeps only what was heard. Fulfils with how far each answer was heard; with none when nothing was to be heard.
+   */
+  async interrupt(): Promise<readonly Position[]> {
+    if (this.#state !== 'ready') return [];
+    const stopped = this.#answers.interrupt();
+    this.#outbox.send({ type: 'parley.interrupt' });
+    return stopped;
   }
 
   /** Stops taking the microphone. What was said before is still delivered; the backend sees the stretch end. */
@@ -164,63 +165,39 @@ export class Call {
     this.#setMuted(false);
   }
 
-  /** Ends the call once the last words are delivered (at most 2 s); fulfils when it is over. */
-  async hangUp(): Promise<void> {
+  /**
+   * Ends the call once the backend has acknowledged all that was said, for as long as that makes progress (it gives up after
+   * 5 s without any). Fulfils when the call is over, with how much could not be delivered.
+   */
+  async hangUp(): Promise<CallEnd> {
     if (this.#state === 'connecting') {
       this.#end(
         new CallError('hung_up', 'The call was hung up before it was ready.', 'Press Talk to call again.'),
       );
     }
-    if (this.#state !== 'ready') {
-      await this.ended;
-      return;
-    }
+    if (this.#state !== 'ready') return this.ended;
     this.#setState('ending');
-    void this.#playback.clear();
-    await within(HANG_UP_MS, this.#deliverRest(), () => new Error('late')).catch(() => undefined);
+    void this.#answers.interrupt();
+    await this.#deliverRest();
     this.#end(undefined);
+    return this.ended;
   }
 
   async #deliverRest(): Promise<void> {
-    await this.#microphone?.close();
-    this.#uplink.finish();
-    await Promise.all([this.#uplinkDone, this.#control?.flushed()]);
+    const { uplink } = this.#caller;
+    await settled(this.#caller.stop());
+    uplink.finish();
+    await delivered(uplink, this.ended);
+    await settled(this.#control?.flushed());
   }
 
   async #start(): Promise<void> {
     const problem = unsupported();
     if (problem !== undefined) throw problem;
-    await Promise.all([this.#openAudio(), this.#openSession()]);
-  }
-
-  async #openAudio(): Promise<void> {
-    const { worklets, microphone } = this.#options;
-    const engine = await openAudio(
-      worklets ?? {
-        microphone: new URL('./worklets/microphone.js', import.meta.url),
-        playback: new URL('./worklets/playback.js', import.meta.url),
-      },
-      {
-        echoCancellation: true,
-        noiseSuppression: true,
-        autoGainControl: true,
-        channelCount: 1,
-        ...microphone,
-      },
-      this.#abort.signal,
-      (error) => this.#end(error),
-    );
-    this.#engine = engine;
-    this.#playback.attach(engine.playback.port);
-    this.#microphone = new Microphone(engine.microphone.port, {
-      opened: () => this.#uplink.begin(performance.now() - this.#startedAt),
-      closed: () => {
-        this.#uplink.end();
-        this.#outbox.stretchEnded();
-      },
-      samples: (samples, level) => this.#takeSamples(samples, level),
-    });
-    if (!this.#muted) this.#microphone.open();
+    await Promise.all([
+      this.#caller.open(this.#options, this.#answers.playback, this.#abort.signal),
+      this.#openSession(),
+    ]);
   }
 
   async #openSession(): Promise<void> {
@@ -228,19 +205,19 @@ export class Call {
     const url = sessionUrl(this.#options.url, this.#options.token);
     const transport = await openSession(url, this.#options.certificateHashes, timeoutMs, this.#abort.signal);
     this.#transport = transport;
-    this.#sessionMs = performance.now() - this.#startedAt;
+    this.#figures.sessionOpened();
     this.#watchClose(transport);
-    const fail = (error: unknown) => this.#fail(error);
-    readAnswers(transport.incomingUnidirectionalStreams, this.#playback, fail).catch(fail);
+    const failed = (error: unknown) => this.#fail(error);
+    const heard = () => this.#outage.heard();
+    this.#answers.read(transport.incomingUnidirectionalStreams, { heard, failed }).catch(failed);
     const control = new ControlStream(
       await transport.createBidirectionalStream({ sendOrder: CONTROL_SEND_ORDER }),
     );
     this.#control = control;
     control.send({ type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] } as Message);
     // The first words leave beside the hello; they do not wait for its answer.
-    this.#uplinkDone = this.#uplink.run(() => transport.createUnidirectionalStream({ sendOrder: 0 }));
-    this.#uplinkDone.catch(fail);
-    this.#readControl(control).catch(fail);
+    this.#caller.uplink.run(() => transport.createUnidirectionalStream({ sendOrder: 0 })).catch(failed);
+    this.#readControl(control).catch(failed);
     await within(timeoutMs, this.ready, () => timeoutError(url, timeoutMs / 1000, 'sign of life'));
   }
 
@@ -253,8 +230,10 @@ export class Call {
 
   async #readControl(control: ControlStream): Promise<void> {
     for await (const message of control.messages()) {
+      this.#outage.heard();
       const own = message.type.startsWith('parley.') ? parseServerMessage(message) : undefined;
-      if (this.#readyMessage === undefined && own?.type !== 'parley.ready' && own?.type !== 'parley.error') {
+      const isFirst = this.#state === 'connecting';
+      if (isFirst && own?.type !== 'parley.ready' && own?.type !== 'parley.error') {
         throw new VoiceProtocolError(SessionCloseCode.MALFORMED, `${message.type} came before parley.ready`);
       }
       if (own !== undefined) this.#takeOwn(own);
@@ -264,31 +243,30 @@ export class Call {
   }
 
   #takeOwn(message: ServerMessage): void {
+    this.#figures.take(message);
     switch (message.type) {
       case 'parley.ready':
         this.#becomeReady(message);
         break;
       case 'parley.playback.clear':
-        void this.#clear(message.itemId);
+        void this.#answers.clear(message.responseIds);
+        break;
+      case 'parley.microphone.received':
+        this.#caller.uplink.received(message.samples);
         break;
       case 'parley.path_changed':
-        this.#pathChanges = message.changes;
         this.#events.emit('pathChanged', message);
         break;
       case 'parley.forwarder_changed':
-        this.#forwarderChanges = message.changes;
         this.#events.emit('forwarderChanged', message);
         break;
       case 'parley.draining':
         this.#events.emit('draining', undefined);
         break;
       case 'parley.behind':
-        this.#behindMs = message.bufferedMs;
         this.#events.emit('behind', message);
         break;
       case 'parley.stats':
-        this.#stats = message;
-        this.#pathChanges = Math.max(this.#pathChanges, message.pathChanges);
         this.#events.emit('stats', message);
         break;
       case 'parley.error':
@@ -299,49 +277,21 @@ export class Call {
 
   #becomeReady(message: ReadyMessage): void {
     if (this.#state !== 'connecting') return;
-    this.#readyMessage = message;
-    this.#readyMs = performance.now() - this.#startedAt;
+    this.#outage.start();
     this.#setState('ready');
     this.#settleReady.resolve(message);
     this.#events.emit('ready', message);
   }
 
-  async #clear(itemId: string | undefined): Promise<void> {
-    const positions = await this.#playback.clear(itemId);
-    for (const position of positions) this.#reportPosition(position, true);
-    this.#events.emit('answerLevel', 0);
-    this.#events.emit('cleared', positions);
-  }
-
-  #takeSamples(samples: Int16Array, level: number): void {
-    if (this.#state === 'ended') return;
-    try {
-      this.#uplink.push(samples);
-    } catch (error) {
-      this.#end(toCallError(error));
-    }
-    this.#events.emit('microphoneLevel', this.#muted ? 0 : level);
-  }
-
   #setMuted(muted: boolean): void {
-    if (muted === this.#muted || this.#state === 'ending' || this.#state === 'ended') return;
-    this.#muted = muted;
-    if (muted) void this.#microphone?.close();
-    else this.#microphone?.open();
-    if (muted) this.#events.emit('microphoneLevel', 0);
-    this.#events.emit('muted', muted);
+    if (this.#state === 'connecting' || this.#state === 'ready') this.#caller.setMuted(muted);
   }
 
-  #reportProgress(position: Position): void {
-    const now = performance.now();
-    if (now - this.#positionAt >= POSITION_INTERVAL_MS) this.#reportPosition(position, false);
-  }
-
-  #reportPosition(position: Position, cleared: boolean): void {
+  /** A message of the voice protocol that no page is there to be thrown at for. */
+  #sendOwn(message: Message): void {
     if (this.#state !== 'ready') return;
-    this.#positionAt = performance.now();
     try {
-      this.#control?.send({ type: 'parley.playback.position', ...position, cleared } as Message);
+      this.#control?.send(message);
     } catch (error) {
       this.#end(toCallError(error));
     }
@@ -365,16 +315,19 @@ export class Call {
 
   #end(error: CallError | undefined): void {
     if (this.#state === 'ended') return;
-    // Who hung up is not told that the line broke while the last words were on their way.
+    // A page that hung up is not told that the line broke; what was not delivered is said beside.
     const wanted = this.#state === 'ending' || error?.code === 'hung_up';
     this.#closeTransport(error);
     this.#abort.abort();
-    this.#playback.close();
+    this.#answers.playback.close();
     this.#outbox.close();
-    this.#engine?.close();
+    this.#outage.stop();
     if (error !== undefined) this.#settleReady.reject(error);
-    const end: CallEnd = { error: wanted ? undefined : error };
+    const { samples, receivedSamples } = this.#caller.uplink;
+    const undeliveredMs = Math.round(samplesToMs(samples - receivedSamples));
+    const end: CallEnd = { error: wanted ? undefined : error, undeliveredMs };
     this.#setState('ended');
+    this.#caller.close();
     this.#events.emit('ended', end);
     this.#settleEnded(end);
   }
@@ -391,6 +344,11 @@ export class Call {
       // Already closed from the other side: there is nothing left to end.
     }
   }
+}
+
+/** Waits for `promise`, however it ends, and no longer than `SETTLE_MS`. */
+async function settled(promise: Promise<unknown> | undefined): Promise<void> {
+  await within(SETTLE_MS, Promise.resolve(promise), () => new Error('late')).catch(() => undefined);
 }
 
 /**

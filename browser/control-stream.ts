@@ -1,10 +1,34 @@
-import { encodeMessage, type Message, MessageDecoder } from '../proto/voice/index.ts';
+import {
+  AUDIO_BOUND_EVENTS,
+  encodeMessage,
+  MAX_MESSAGE_OCTETS,
+  MAX_PARLEY_MESSAGE_OCTETS,
+  type Message,
+  MessageDecoder,
+} from '../proto/voice/index.ts';
 import { CallError } from './errors.ts';
 
-/** Octets of events that may wait for the network: 16 of the longest messages. */
-export const MAX_WAITING_OCTETS = 16 << 20;
+/** Octets of events that may wait for the network: four of the longest. */
+export const MAX_WAITING_OCTETS = 4 * MAX_MESSAGE_OCTETS;
 /** Sent before audio, which is at 0. Browsers without sendOrder (Chromium) share fairly instead. */
 export const CONTROL_SEND_ORDER = 1;
+
+/** Octets that `parley.ordered` puts round an event. */
+const ENVELOPE_OCTETS = 128;
+
+/** Throws `CallError` when an event is longer than the backend takes. */
+export function checkEventSize(event: { readonly type: string }): void {
+  const octets = encodeMessage(event).length;
+  const isOrdered = AUDIO_BOUND_EVENTS.has(event.type);
+  const bound = isOrdered ? MAX_PARLEY_MESSAGE_OCTETS - ENVELOPE_OCTETS : MAX_MESSAGE_OCTETS;
+  if (octets <= bound) return;
+  throw new CallError(
+    'event_too_large',
+    `The event ${event.type} was not sent: it has ${octets} octets, and ${bound} are allowed.`,
+    'Send less at once, an image in a smaller size for example.',
+    { retry: false },
+  );
+}
 
 /** The control stream: messages both ways, in order. */
 export class ControlStream {

@@ -26,6 +26,8 @@ export type CallErrorCode =
   | 'closed_by_server'
   /** The backend sent something that the voice protocol does not allow. */
   | 'protocol'
+  /** An event given to `send` is longer than the backend takes. The call goes on. */
+  | 'event_too_large'
   /** A queue in the page is full: the network took nothing for too long. */
   | 'queue_full'
   /** The call was hung up before it was ready. */

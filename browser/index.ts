@@ -1,7 +1,10 @@
 /** Parley in the browser: a voice call over WebTransport, with no framework. */
 export type { AnswerCounters, Position } from './answer-log.ts';
-export type { WorkletUrls } from './audio-engine.ts';
+export type { AudioState } from './audio-contexts.ts';
 export { Call, connect } from './call.ts';
 export type { CallEnd, CallEvents, CallOptions, CallState, CallStats } from './call-types.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
+export type { MicrophoneNews, MicrophoneReason, MicrophoneState } from './microphone-status.ts';
+export type { Outage } from './outage-watch.ts';
 export { unsupported } from './session.ts';
+export type { WorkletUrls } from './worklet-modules.ts';

@@ -28,7 +28,8 @@ interface Stretch {
 /**
  * Carries microphone samples to the backend: one uni stream per unmuted stretch, each sample exactly once and in order.
  * It takes samples before there is a connection and keeps them. What the transport does not take yet waits here and is
- * counted; above `MAX_WAITING_SAMPLES` the call fails rather than lose a word.
+ * counted; above `MAX_WAITING_SAMPLES` the call fails rather than lose a word. Delivered is what the backend has acknowledged: what a
+ * browser says of its streams is not enough (Firefox fulfils `close` before the peer has acknowledged the FIN).
  */
 export class MicrophoneUplink {
   readonly #hash = new AudioHash();
@@ -39,6 +40,8 @@ export class MicrophoneUplink {
   #orderedEvents = 0;
   #samples = 0;
   #sentSamples = 0;
+  #receivedSamples = 0;
+  #progress: (() => void)[] = [];
   #wake: (() => void) | undefined;
   #finished = false;
 
@@ -55,6 +58,11 @@ export class MicrophoneUplink {
   /** Samples that the transport took. */
   get sentSamples(): number {
     return this.#sentSamples;
+  }
+
+  /** Samples that the backend has, as it said. */
+  get receivedSamples(): number {
+    return this.#receivedSamples;
   }
 
   /** Audio that waits in the page, in ms. */
@@ -112,6 +120,19 @@ export class MicrophoneUplink {
     return this.#samples;
   }
 
+  /** The backend has the first `samples` of all samples. */
+  received(samples: number): void {
+    const received = Math.min(samples, this.#samples);
+    if (received <= this.#receivedSamples) return;
+    this.#receivedSamples = received;
+    this.#progressed();
+  }
+
+  /** Fulfils at the next sample that the transport takes or the backend acknowledges. */
+  progress(): Promise<void> {
+    return new Promise((resolve) => this.#progress.push(resolve));
+  }
+
   /** The stretch is over (mute, hang-up): its stream ends with a FIN once all of it is sent. */
   end(): void {
     if (this.#current === undefined) return;
@@ -120,14 +141,14 @@ export class MicrophoneUplink {
     this.#wakeUp();
   }
 
-  /** Ends the stretch and the uplink: `run` returns when everything is sent and acknowledged. */
+  /** Ends the stretch and the uplink: `run` returns when everything is sent. */
   finish(): void {
     this.end();
     this.#finished = true;
     this.#wakeUp();
   }
 
-  /** Sends until `finish` was called and all is delivered. Rejects when the transport fails. */
+  /** Sends until `finish` was called and the transport has it all. Rejects when the transport fails. */
   async run(openStream: OpenStream): Promise<void> {
     for (;;) {
       const stretch = this.#stretches.shift();
@@ -159,13 +180,18 @@ export class MicrophoneUplink {
       if (octets !== undefined) {
         await writer.write(octets);
         this.#sentSamples += octets.length / 2;
+        this.#progressed();
       } else if (stretch.ended) break;
       else await this.#sleep();
     }
-    // Browsers fulfil `close` once the peer has acknowledged the FIN; the next stretch need not wait for that.
+    // Chromium fulfils `close` once the peer has acknowledged the FIN; the next stretch need not wait for that.
     const closing = writer.close().finally(() => this.#closing.delete(closing));
     closing.catch(() => undefined);
     this.#closing.add(closing);
+  }
+
+  #progressed(): void {
+    for (const resolve of this.#progress.splice(0)) resolve();
   }
 
   #sleep(): Promise<void> {

@@ -1,10 +1,19 @@
 import { type AnswerHeader, octetsToInt16, SAMPLE_RATE, samplesToMs } from '../proto/voice/index.ts';
-import { type AnswerCounters, AnswerLog, type AnswerRecord, type Position } from './answer-log.ts';
+import { type AnswerCounters, AnswerLog, type AnswerRecord, type Cut, type Position } from './answer-log.ts';
 import type { Played } from './audio/playback-queue.ts';
 import type { PlaybackCommand, PlaybackReport } from './worklets/messages.ts';
 
 /** Answer audio the page takes ahead of playback: 30 minutes, 86 MB. Beyond it the page stops reading, and QUIC waits. */
 export const MAX_AHEAD_SAMPLES = 30 * 60 * SAMPLE_RATE;
+
+/** Longest wait for the worklet to say where it stopped, in ms; a suspended audio engine says nothing. */
+const STOP_MS = 500;
+
+/** What a cut did: how far the answers that it stopped were heard, and those of all that it named. */
+export interface CutPositions {
+  readonly stopped: readonly Position[];
+  readonly known: readonly Position[];
+}
 
 /** What playback tells the call. */
 export interface PlaybackListener {
@@ -24,6 +33,8 @@ export class Playback {
   readonly #listener: PlaybackListener;
   readonly #early: [PlaybackCommand, Transferable[]][] = [];
   readonly #clears = new Map<number, () => void>();
+  /** Stops that the worklet has not answered yet, by the answer's key. */
+  readonly #stopping = new Map<number, Promise<void>>();
   #port: MessagePort | undefined;
   #nextClear = 0;
   #underruns = 0;
@@ -81,17 +92,27 @@ export class Playback {
     if (!record.cleared) this.#command({ type: 'end', key: record.key });
   }
 
-  /**
-   * Barge-in: stops an item, or everything, at once. Fulfils with how far each one was heard; a named item that never
-   * came is at 0.
-   */
-  async clear(itemId?: string): Promise<Position[]> {
-    const stopped = this.#log.clear(itemId);
+  /** Responses of which the caller has not heard everything. */
+  get unheardResponses(): string[] {
+    return this.#log.unheardResponses;
+  }
+
+  /** Stops these responses at once, for good: what still comes of them is not played. Fulfils with how far they were heard. */
+  cutResponses(responseIds: readonly string[]): Promise<CutPositions> {
+    return this.#cut(this.#log.cutResponses(responseIds));
+  }
+
+  /** The same for one item. */
+  cutItem(itemId: string): Promise<CutPositions> {
+    return this.#cut(this.#log.cutItem(itemId));
+  }
+
+  async #cut({ stopped, known }: Cut): Promise<CutPositions> {
     this.#makeRoom();
-    await Promise.all(stopped.map((record) => this.#stop(record.key)));
-    if (stopped.length > 0 || itemId === undefined) return stopped.map((record) => record.position);
-    const known = this.#log.ofItem(itemId);
-    return [known?.position ?? { itemId, contentIndex: 0, playedSamples: 0, playedMs: 0 }];
+    for (const record of stopped) this.#stop(record.key);
+    await Promise.all(known.map((record) => this.#stopping.get(record.key)));
+    const positions = (records: readonly AnswerRecord[]) => records.map((record) => record.position);
+    return { stopped: positions(stopped), known: positions(known) };
   }
 
   /** Fulfils when there is room for more: this is where a long answer holds the network back. */
@@ -101,27 +122,33 @@ export class Playback {
     }
   }
 
-  /** The call is over: nobody waits any longer. */
+  /** The call is over: nothing is waited for any longer. */
   close(): void {
     this.#closed = true;
     this.#playing = false;
     this.#makeRoom();
-    for (const resolve of this.#clears.values()) resolve();
-    this.#clears.clear();
+    for (const resolve of [...this.#clears.values()]) resolve();
   }
 
-  #stop(key: number): Promise<void> {
+  #stop(key: number): void {
     if (this.#closed || this.#port === undefined) {
       // Nothing was heard yet: what waits for the worklet is simply not given to it.
       const kept = this.#early.filter(([command]) => !('key' in command) || command.key !== key);
       this.#early.splice(0, this.#early.length, ...kept);
-      return Promise.resolve();
+      return;
     }
-    return new Promise((resolve) => {
-      const id = this.#nextClear++;
-      this.#clears.set(id, resolve);
-      this.#command({ type: 'clear', id, key });
+    const id = this.#nextClear++;
+    const stopped = new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#clears.get(id)?.(), STOP_MS);
+      this.#clears.set(id, () => {
+        clearTimeout(timer);
+        this.#clears.delete(id);
+        this.#stopping.delete(key);
+        resolve();
+      });
     });
+    this.#stopping.set(key, stopped);
+    this.#command({ type: 'clear', id, key });
   }
 
   #command(command: PlaybackCommand, transfer: Transferable[] = []): void {
@@ -143,7 +170,6 @@ export class Playback {
       case 'cleared':
         for (const played of report.answers) this.#note(played);
         this.#clears.get(report.id)?.();
-        this.#clears.delete(report.id);
         break;
     }
     this.#makeRoom();
@@ -152,7 +178,8 @@ export class Playback {
   #progress(report: PlaybackReport & { type: 'progress' }): void {
     this.#underruns = report.underruns;
     this.#playing = report.current !== undefined;
-    this.#listener.level(report.level);
+    // The last report of an answer still carries the loudness of its end; after it none comes to take that back.
+    this.#listener.level(report.current === undefined ? 0 : report.level);
     if (report.current === undefined) return;
     const record = this.#note(report.current);
     if (record !== undefined) this.#listener.progress(record.position);

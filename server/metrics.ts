@@ -73,7 +73,7 @@ export class BackendMetrics {
     const answer = counter('parley_answer_samples_total', 'Samples of answers sent to callers');
     const dropped = counter(
       'parley_answer_samples_dropped_total',
-      'Samples of answers that callers spoke over before they were sent',
+      'Samples of answers that were cut before they were sent',
     );
     const bargeIns = counter('parley_barge_ins_total', 'Times a caller spoke over an answer');
     const droppedEvents = new Counter({
@@ -82,12 +82,19 @@ export class BackendMetrics {
       labelNames: ['kind'],
       registers: [this.registry],
     });
+    const overflows = counter(
+      'parley_answers_overflowed_total',
+      'Answers cut because more of them waited for a slow page than may',
+    );
+    const refused = counter('parley_page_events_refused_total', 'Events of pages that were refused');
     return {
       upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
       microphoneSamples: (samples) => microphone.inc(samples),
       answerSamples: (samples) => answer.inc(samples),
       answerSamplesDropped: (samples) => dropped.inc(samples),
       bargeIn: () => bargeIns.inc(),
+      answerOverflowed: () => overflows.inc(),
+      pageEventRefused: () => refused.inc(),
     };
   }
 

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { serveVoice, type VoiceObserver } from './bridge/index.ts';
+import { OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
 import { type BackendConfig, readFileOrStop } from './config.ts';
 import { StartupError } from './errors.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
+
+/** Answer audio of all calls that may wait for slow pages together, in octets: 93 minutes of it. */
+const MAX_WAITING_ANSWER_OCTETS = 256 << 20;
 
 /** The environment variable that the API key is read from: never a file of ours, never a flag that `ps` shows. */
 export const API_KEY_VARIABLE = 'OPENAI_API_KEY';
@@ -70,6 +73,7 @@ export function makeVoiceHandler(
   const upstream = upstreamConfig(config, env);
   const { serverId, draining, shutdown, log, observer } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
+  const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   return (session) => {
     const sessionId = randomUUID();
     const onOddEvent = ({ first, ...odd }: OddEvent) => {
@@ -90,6 +94,7 @@ export function makeVoiceHandler(
       draining,
       shutdown,
       observer,
+      answerBudget,
     });
   };
 }

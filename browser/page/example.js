@@ -18,8 +18,9 @@ function giveTools(call) {
   const tools = [{ type: 'function', name: 'what_time', description: 'The time of day', parameters }];
   call.send({ type: 'session.update', session: { type: 'realtime', instructions: 'Be brief.', tools } });
   call.on('event', ({ type, response }) => {
-    const asked =
-      type === 'response.done' ? response.output.filter((item) => item.type === 'function_call') : [];
+    // A response that was spoken over, or failed, may hold half a call: it is not answered.
+    const done = type === 'response.done' && response.status === 'completed';
+    const asked = done ? response.output.filter((item) => item.type === 'function_call') : [];
     for (const { call_id } of asked) {
       const item = { type: 'function_call_output', call_id, output: new Date().toTimeString() };
       call.send({ type: 'conversation.item.create', item });

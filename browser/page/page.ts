@@ -1,3 +1,4 @@
+import type { Message } from '../../proto/voice/index.ts';
 import {
   type AnswerCounters,
   type Call,
@@ -5,20 +6,26 @@ import {
   CallError,
   type CallStats,
   connect,
+  type MicrophoneNews,
   unsupported,
 } from '../index.ts';
 import { element, setText } from './dom.ts';
 import { duration, loudness, ms } from './format.ts';
+import { modelNews } from './model-news.ts';
 import { Panel } from './panel.ts';
 import { Ribbon } from './ribbon.ts';
 import { type Entry, Timeline } from './timeline.ts';
 import { Transcript } from './transcript.ts';
+import { buttonText, connectionText, outageText, type PageState, statusText } from './words.ts';
 
 /** How often figures are refreshed, in ms. */
 const REFRESH_MS = 250;
 
 /** How long news of the network stands in the status line, in ms. */
 const NEWS_MS = 6000;
+
+/** The page's Content-Security-Policy allows its own files and no blobs. */
+const WORKLETS = { microphone: 'worklets/microphone.js', playback: 'worklets/playback.js' };
 
 /** The API writes the caller's words down only where it is asked to. */
 const TRANSCRIBE = {
@@ -37,36 +44,6 @@ interface PageConfig {
   readonly upstream?: string;
 }
 
-type PageState = 'idle' | 'connecting' | 'ready' | 'muted' | 'ending' | 'error' | 'unsupported';
-
-const STATUS: Readonly<Record<PageState, string>> = {
-  idle: 'Press Talk and speak.',
-  connecting: 'Connecting. Speak already: your first words are kept.',
-  ready: 'Listening. Speak over an answer to stop it.',
-  muted: 'Muted. Nothing that you say leaves this page.',
-  ending: 'Delivering your last words.',
-  error: 'The call failed. What to do is said below.',
-  unsupported: 'No call can be made from this browser.',
-};
-const CONNECTION: Readonly<Record<PageState, string>> = {
-  idle: 'Not connected',
-  connecting: 'Connecting',
-  ready: 'In call',
-  muted: 'In call, muted',
-  ending: 'Hanging up',
-  error: 'Not connected',
-  unsupported: 'Not connected',
-};
-const BUTTON: Readonly<Record<PageState, string>> = {
-  idle: 'Talk',
-  connecting: 'Cancel',
-  ready: 'Hang up',
-  muted: 'Hang up',
-  ending: 'Ending',
-  error: 'Talk',
-  unsupported: 'Talk',
-};
-
 const talk = element<HTMLButtonElement>('talk');
 const mute = element<HTMLButtonElement>('mute');
 const microphoneMeter = element<HTMLMeterElement>('level-microphone');
@@ -77,18 +54,46 @@ const timeline = new Timeline();
 const panel = new Panel();
 let call: Call | undefined;
 let state: PageState = 'idle';
+let microphone: MicrophoneNews = { state: 'asking', reason: undefined };
+let news: string | undefined;
+let outage: string | undefined;
 
 function show(next: PageState): void {
   state = next;
   document.body.dataset.state = next;
-  setText(element('status'), STATUS[next]);
-  setText(element('connection'), CONNECTION[next]);
-  setText(element('talk-label'), BUTTON[next]);
+  showStatus();
+  setText(element('connection'), connectionText(next));
+  setText(element('talk-label'), buttonText(next));
   talk.disabled = next === 'ending' || next === 'unsupported';
-  mute.disabled = next !== 'ready' && next !== 'muted' && next !== 'connecting';
+  mute.disabled = next !== 'ready' && next !== 'muted' && next !== 'waiting' && next !== 'connecting';
 }
 
-function showFault(error: CallError | undefined): void {
+/** The line and the microphone in one: only a live microphone is listened to. */
+function showCall(current: Call): void {
+  if (current.state === 'ended') return;
+  if (current.state !== 'ready') show(current.state);
+  else if (current.muted) show('muted');
+  else show(microphone.state === 'live' ? 'ready' : 'waiting');
+}
+
+/** An outage stands above news, and news above the usual sentence. */
+function showStatus(): void {
+  const sentence = outage ?? news ?? statusText(state, microphone);
+  setText(element('status'), sentence);
+  document.body.toggleAttribute('data-outage', outage !== undefined);
+}
+
+function showNews(text: string): void {
+  news = text;
+  showStatus();
+  setTimeout(() => {
+    if (news !== text) return;
+    news = undefined;
+    showStatus();
+  }, NEWS_MS);
+}
+
+function showFault(error: { readonly message: string; readonly advice: string } | undefined): void {
   element('fault').hidden = error === undefined;
   setText(element('fault-message'), error?.message ?? '');
   setText(element('fault-advice'), error?.advice ?? '');
@@ -111,6 +116,8 @@ async function loadConfig(): Promise<PageConfig> {
 }
 
 async function beginCall(): Promise<void> {
+  microphone = { state: 'asking', reason: undefined };
+  news = undefined;
   show('connecting');
   showFault(undefined);
   transcript.clear();
@@ -122,26 +129,35 @@ async function beginCall(): Promise<void> {
     if (performance.now() - configAt > FRESH_MS) prepare();
     config = await configReady;
   } catch (error) {
-    endCall({ error: error as CallError });
+    endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
   const { url, certificateHashes, token } = config;
-  call = connect({ url, ...(certificateHashes && { certificateHashes }), ...(token && { token }) });
+  call = connect({
+    url,
+    worklets: WORKLETS,
+    ...(certificateHashes && { certificateHashes }),
+    ...(token && { token }),
+  });
   ribbon.start();
   listen(call);
 }
 
 function listen(current: Call): void {
-  current.on('state', (next) => {
-    if (next === 'ready' && current.muted) show('muted');
-    else if (next !== 'ended') show(next);
+  current.on('state', () => showCall(current));
+  current.on('microphone', (changed) => {
+    microphone = changed;
+    showCall(current);
   });
   current.on('ready', (ready) => {
     current.send(TRANSCRIBE);
     panel.upstream(ready.upstream);
     timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}`);
   });
-  current.on('event', (event) => transcript.take(event));
+  current.on('event', (event) => {
+    transcript.take(event);
+    showModelNews(event);
+  });
   current.on('microphoneLevel', (level) => {
     ribbon.you(level);
     showLevel(microphoneMeter, level);
@@ -153,7 +169,7 @@ function listen(current: Call): void {
   });
   current.on('muted', (muted) => {
     setMuteLabel(muted);
-    if (state === 'ready' || state === 'muted') show(muted ? 'muted' : 'ready');
+    showCall(current);
   });
   current.on('cleared', (positions) => {
     for (const { itemId, playedMs } of positions) transcript.interrupted(itemId, playedMs);
@@ -162,40 +178,67 @@ function listen(current: Call): void {
   current.on('ended', endCall);
 }
 
+function showModelNews(event: Message): void {
+  const said = modelNews(event);
+  if (said === undefined) return;
+  if (said.tone === 'bad') {
+    timeline.addFault(said.text, said.text);
+    showNews(said.text);
+  } else timeline.add(said.tone, said.text);
+}
+
 function listenToNetwork(current: Call): void {
   const changed = (text: string) => {
     timeline.add('change', text);
     ribbon.mark();
-    setText(element('status'), text);
-    setTimeout(() => {
-      if (element('status').textContent === text) setText(element('status'), STATUS[state]);
-    }, NEWS_MS);
+    showNews(text);
   };
-  current.on('pathChanged', () => changed('Your address changed — the call went on'));
-  current.on('forwarderChanged', () => changed('Another forwarder carries the call — it went on'));
+  current.on('pathChanged', () => changed('Your address changed, and the call went on.'));
+  current.on('forwarderChanged', () => changed('Another forwarder carries the call, which went on.'));
   current.on('draining', () =>
-    changed('The server will restart soon — hang up and call again when it suits'),
+    changed('The server will restart soon. Hang up and call again when it suits you.'),
   );
-  current.on('behind', ({ bufferedMs }) => {
-    if (bufferedMs === 0) timeline.add('good', 'The speech model caught up');
-    else timeline.add('change', `The speech model is ${duration(bufferedMs)} behind; nothing is lost`);
+  current.on('outage', ({ silentMs, over }) => {
+    if (over) timeline.add('good', `The server answers again after ${duration(silentMs)}. Nothing was lost.`);
+    else if (outage === undefined) timeline.add('change', outageText(silentMs));
+    outage = over ? undefined : outageText(silentMs);
+    showStatus();
   });
-  current.on('serverError', ({ message }) => timeline.add('bad', message));
+  current.on('behind', ({ bufferedMs }) => {
+    if (bufferedMs === 0) timeline.add('good', 'The speech model has caught up.');
+    else timeline.add('change', `The speech model is ${duration(bufferedMs)} behind. Nothing is lost.`);
+  });
+  current.on('serverError', ({ message }) => timeline.addFault(message, message));
 }
 
-function endCall({ error }: CallEnd): void {
+function endCall({ error, undeliveredMs }: CallEnd): void {
+  outage = undefined;
+  news = undefined;
+  setMuteLabel(false);
   ribbon.stop();
   showLevel(microphoneMeter, 0);
   showLevel(answerMeter, 0);
   talk.style.removeProperty('--level');
   if (call?.stats.readyMs !== undefined) panel.show(call.stats);
   else panel.clear();
+  const fault = error ?? undelivered(undeliveredMs);
   show(error === undefined ? 'idle' : 'error');
-  showFault(error);
-  if (error !== undefined) timeline.add('bad', error.message);
-  else timeline.add('plain', 'Call ended');
+  showFault(fault);
+  // The message stands below the button: once is enough.
+  if (fault !== undefined) timeline.removeFaultsOf(fault.message);
+  if (error !== undefined) timeline.add('bad', 'The call failed.');
+  else timeline.add('plain', 'The call ended.');
   // A certificate that was renewed meanwhile is the usual reason for a failure that calling again mends.
   prepare();
+}
+
+/** What was said and did not arrive although the call was hung up in an orderly way. */
+function undelivered(undeliveredMs: number): { message: string; advice: string } | undefined {
+  if (undeliveredMs === 0 || call?.stats.readyMs === undefined) return undefined;
+  return {
+    message: `The last ${duration(undeliveredMs)} of what you said did not reach the server.`,
+    advice: 'The network let nothing through. Call again, and say it once more.',
+  };
 }
 
 function prepare(): void {
@@ -232,7 +275,7 @@ let configAt = 0;
 let configReady: Promise<PageConfig>;
 prepare();
 
-/** For tests and for the curious: the call and its counters, which stay readable after it ended. */
+/** For tests and developers: the call and its counters, which stay readable after it ended. */
 interface ParleyPage {
   readonly call: Call | undefined;
   readonly state: PageState;

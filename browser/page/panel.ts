@@ -2,12 +2,16 @@ import type { CallStats } from '../index.ts';
 import { element, setText } from './dom.ts';
 import { count, duration, ms, NOTHING, octets } from './format.ts';
 
+/** How long the button says that it copied, in ms. */
+const COPIED_MS = 2000;
+
 const FIELDS = [
   'ready',
   'handshake',
   'rtt',
   'backend',
   'server-id',
+  'session',
   'upstream',
   'up',
   'down',
@@ -25,8 +29,15 @@ type Field = (typeof FIELDS)[number];
 export class Panel {
   readonly #fields = new Map<Field, HTMLElement>(FIELDS.map((name) => [name, element(`f-${name}`)]));
 
+  readonly #copy = element<HTMLButtonElement>('copy-session');
+
+  constructor() {
+    this.#copy.addEventListener('click', () => void this.#copySession());
+  }
+
   clear(): void {
     for (const name of FIELDS) this.#set(name, NOTHING);
+    this.#copy.hidden = true;
   }
 
   upstream(name: 'openai' | 'local'): void {
@@ -39,6 +50,8 @@ export class Panel {
     this.#set('handshake', ms(stats.handshakeMs));
     this.#set('backend', stats.backend ?? NOTHING);
     this.#set('server-id', stats.serverId ?? NOTHING);
+    this.#set('session', stats.sessionId ?? NOTHING);
+    this.#copy.hidden = stats.sessionId === undefined;
     this.#set('microphone-buffer', duration(microphone.bufferedMs));
     this.#set('answer-buffer', duration(playback.bufferedMs));
     this.#set('underruns', count(playback.underruns));
@@ -50,6 +63,18 @@ export class Panel {
     this.#set('up', `${octets(transport.octetsReceived)} · ${count(transport.packetsReceived)} packets`);
     this.#set('down', `${octets(transport.octetsSent)} · ${count(transport.packetsSent)} packets`);
     this.#set('lost', count(transport.packetsLost));
+  }
+
+  /** For the operator's log. Where the page may not write to the clipboard, the text is selected instead. */
+  async #copySession(): Promise<void> {
+    const field = element('f-session');
+    try {
+      await navigator.clipboard.writeText(field.textContent ?? '');
+      setText(this.#copy, 'Copied');
+      setTimeout(() => setText(this.#copy, 'Copy'), COPIED_MS);
+    } catch {
+      getSelection()?.selectAllChildren(field);
+    }
   }
 
   #set(name: Field, value: string): void {

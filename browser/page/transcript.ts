@@ -58,11 +58,11 @@ export class Transcript {
     }
   }
 
-  /** The caller spoke over this answer after so many ms of it. */
+  /** This answer was cut after so many ms of it. */
   interrupted(itemId: string, playedMs: number): void {
     const turn = this.#turns.get(itemId);
     if (turn === undefined || turn.item.querySelector('.cut') !== null) return;
-    turn.item.append(make('p', 'cut', `You spoke after ${(playedMs / 1000).toFixed(1)} s of it`));
+    turn.item.append(make('p', 'cut', `Stopped after ${(playedMs / 1000).toFixed(1)} s`));
   }
 
   /** Adds to what is there, so that a screen reader says what is new and not all of it again. */

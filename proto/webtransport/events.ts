@@ -1,6 +1,13 @@
 import type { Field } from '../http3/index.ts';
 import type { CloseReason, StreamDirection } from '../quic/index.ts';
 
+/** What had arrived of a stream when its session ended. */
+export interface UnreadStream {
+  readonly streamId: number;
+  readonly data: Uint8Array;
+  readonly fin: boolean;
+}
+
 /** What a WebTransport connection tells its owner, through `poll()`. A session's ID is the QUIC stream ID of its CONNECT. */
 export type WebTransportEvent =
   /** Server: a client asks for a session. Answer with `acceptSession` or `rejectSession`. */
@@ -35,6 +42,8 @@ export type WebTransportEvent =
       readonly code: number;
       readonly reason: string;
       readonly clean: boolean;
+      /** Octets of its streams that had arrived and were not read, in order; absent when there are none. */
+      readonly unread?: readonly UnreadStream[];
     }
   /** The peer asks to wind the session up (WT_DRAIN_SESSION, or GOAWAY); it goes on working. */
   | { readonly type: 'sessionDraining'; readonly sessionId: number }

@@ -195,8 +195,10 @@ export class Sessions implements StreamHost {
     session.takeEarly();
     this.#remember(session.id);
     this.#takeDatagrams(session.id);
-    this.streams.sessionGone(session.id, WebTransportErrorCode.WT_SESSION_GONE);
-    if (!untold) this.#emit({ type: 'sessionClosed', sessionId: session.id, code, reason, clean });
+    const unread = this.streams.sessionGone(session.id, WebTransportErrorCode.WT_SESSION_GONE);
+    if (untold) return;
+    const end = { type: 'sessionClosed', sessionId: session.id, code, reason, clean } as const;
+    this.#emit(unread.length === 0 ? end : { ...end, unread });
   }
 
   /** Ends a session and its CONNECT stream with an HTTP/3 error. */

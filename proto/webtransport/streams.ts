@@ -2,7 +2,7 @@ import { ENDED, Http3Error, Http3ErrorCode, type Http3Event, PENDING, VarintInta
 import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
 import { Writer } from '../wire/index.ts';
 import { fromHttpCode, STREAM_SIGNALS, toHttpCode, WebTransportErrorCode } from './codes.ts';
-import type { WebTransportEvent } from './events.ts';
+import type { UnreadStream, WebTransportEvent } from './events.ts';
 
 /**
  * Streams that may wait for their session (draft-ietf-webtrans-http3 §4.6). Their data stays in QUIC's flow control
@@ -140,13 +140,26 @@ export class DataStreams {
     }
   }
 
-  /** The session ended, or will not be: all its streams end with `code` (draft-ietf-webtrans-http3 §6). */
-  sessionGone(sessionId: number, code: number): void {
+  /**
+   * The session ended, or will not be: all its streams end with `code` (draft-ietf-webtrans-http3 §6). Gives what had arrived of
+   * them and was not read: it came before the end, as often as not in one packet with it.
+   */
+  sessionGone(sessionId: number, code: number): UnreadStream[] {
+    const unread: UnreadStream[] = [];
     for (const stream of this.#streams.values()) {
       if (stream.sessionId !== sessionId) continue;
       if (!stream.announced) this.#buffered--;
+      for (
+        let more = this.read(stream.id, undefined);
+        more !== undefined;
+        more = this.read(stream.id, undefined)
+      ) {
+        unread.push({ streamId: stream.id, ...more });
+        if (more.fin) break;
+      }
       this.#drop(stream, code);
     }
+    return unread;
   }
 
   /** The connection is gone, and all streams with it. */

@@ -37,7 +37,7 @@ export class Ending {
   readonly #cleanups: (() => void)[] = [];
   readonly #finished: Promise<void>;
   #resolveFinished!: () => void;
-  #over: Promise<void> | undefined;
+  #begun = false;
   #pageGone = false;
 
   constructor(host: EndingHost) {
@@ -49,7 +49,7 @@ export class Ending {
 
   /** Whether the end has begun. */
   get begun(): boolean {
-    return this.#over !== undefined;
+    return this.#begun;
   }
 
   /** Fulfils when all is over and every task has returned. */
@@ -58,7 +58,7 @@ export class Ending {
     await Promise.all(this.#tasks);
   }
 
-  /** The page is gone: what fails from now on is its going, not a fault, and whoever saw it ends the session. */
+  /** The page is gone: what fails from now on is its going, not a fault. */
   pageGone(): void {
     this.#pageGone = true;
   }
@@ -89,7 +89,10 @@ export class Ending {
 
   /** Ends the session, once. `tell` is false when the page need not be told. */
   begin(closeCode: number, reason: string, error?: ErrorCode, tell = true): void {
-    this.#over ??= this.#end({ closeCode, reason, error }, tell && !this.#pageGone)
+    // Set before anything is done: what the end itself does, such as a last message to a full queue, may ask for the end again.
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#end({ closeCode, reason, error }, tell && !this.#pageGone)
       .catch((fault: unknown) => this.#host.fault(fault))
       .finally(this.#resolveFinished);
   }

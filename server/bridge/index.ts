@@ -5,4 +5,5 @@ export {
   type VoiceLimits,
   type VoiceObserver,
 } from './context.ts';
+export { OctetBudget } from './octet-budget.ts';
 export { serveVoice } from './session.ts';

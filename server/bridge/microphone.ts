@@ -45,6 +45,11 @@ export class Microphone {
     return this.#machine.samples;
   }
 
+  /** Samples that arrived in order, handed on or not. */
+  get receivedSamples(): number {
+    return this.#machine.receivedSamples;
+  }
+
   /** `performance.now()` when it began to wait for the upstream; undefined when it does not. */
   get stalledSince(): number | undefined {
     return this.#stalledSince;

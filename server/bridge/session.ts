@@ -98,7 +98,7 @@ class VoiceSession {
         this.#link.append(pcm);
       },
       event: (json) => this.#link.sendText(json),
-      received: (samples) => this.#tell({ type: 'parley.microphone.received', samples }),
+      received: (samples) => this.#received(samples),
     });
     const ledger = new AnswerLedger();
     this.#answerQueue = new AnswerQueue(this.#limits.maxAnswerQueueOctets, context.answerBudget);
@@ -264,8 +264,15 @@ class VoiceSession {
       microphoneSamples: this.#microphone.samples,
       handshakeMs: this.#session.stats().handshakeMs ?? null,
     });
+    // Streams may overtake the hello: what they brought is acknowledged now.
+    if (this.#microphone.receivedSamples > 0) this.#received(this.#microphone.receivedSamples);
     this.#watchDraining();
     this.#link.listen();
+  }
+
+  /** Acknowledges samples; `parley.ready` is the first message that a page sees. */
+  #received(samples: number): void {
+    if (this.#greeted) this.#tell({ type: 'parley.microphone.received', samples });
   }
 
   #watchDraining(): void {

@@ -180,6 +180,7 @@ export class WebTransportHost {
     const session = this.#sessions.get(event.sessionId);
     if (session === undefined) return;
     this.#sessions.delete(event.sessionId);
+    session.keepUnread(event.unread ?? []);
     if (event.clean) session.end({ closeCode: event.code, reason: event.reason });
     else session.end(new Error(event.reason || 'the session was lost'));
     this.#goAwayWhenIdle();

@@ -13,6 +13,8 @@ export class IncomingStreams<Stream> {
   /** A read waits. */
   #wanted = false;
   #over = false;
+  /** It ends when the last that came was taken. */
+  #ending = false;
 
   /** @param refuse turns a stream away that nobody will take. */
   constructor(refuse: (stream: Stream) => void) {
@@ -24,8 +26,9 @@ export class IncomingStreams<Stream> {
         },
         pull: () => {
           const next = this.#untaken.shift();
-          if (next === undefined) this.#wanted = true;
-          else this.#controller.enqueue(next);
+          if (next !== undefined) this.#controller.enqueue(next);
+          else if (this.#ending) this.#controller.close();
+          else this.#wanted = true;
         },
         cancel: () => {
           this.#over = true;
@@ -45,12 +48,17 @@ export class IncomingStreams<Stream> {
     }
   }
 
-  /** The session is over, or lost with an error: no more will come, and what was not taken is of no use. */
+  /**
+   * The session is over: no more will come, and those that came before its close may still be taken, for they hold what had
+   * arrived. When it was lost with an error they are of no use.
+   */
   end(error: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#untaken.length = 0;
-    if (error) this.#controller.error(error);
-    else this.#controller.close();
+    this.#ending = true;
+    if (error) {
+      this.#untaken.length = 0;
+      this.#controller.error(error);
+    } else if (this.#untaken.length === 0) this.#controller.close();
   }
 }

@@ -1,5 +1,6 @@
 import { ReadableStream, type ReadableStreamDefaultController, WritableStream } from 'node:stream/web';
 import type { QuicStats, QuicTransport, StreamDirection } from '../../proto/quic/index.ts';
+import type { UnreadStream } from '../../proto/webtransport/index.ts';
 import { IncomingStreams } from './incoming.ts';
 import { type StreamOwner, StreamReader, StreamWriter } from './streams.ts';
 import {
@@ -118,6 +119,11 @@ export class Session implements WebTransportSession {
   onNetworkChange(listener: (change: NetworkChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** What had arrived of its streams when it ended: it can be read although the session is over. */
+  keepUnread(unread: readonly UnreadStream[]): void {
+    for (const { streamId, data, fin } of unread) this.#readers.get(streamId)?.keep(data, fin);
   }
 
   /** The session is over: cleanly with `outcome` a `CloseInfo`, or lost with an error. */

@@ -35,6 +35,9 @@ export class StreamReader {
   /** Somebody reads, and nothing was there for him yet. */
   #wanted = false;
   #done = false;
+  /** What had arrived when the session ended, and the end that follows it: null is a FIN. */
+  #kept: Uint8Array[] = [];
+  #keptEnd: Error | null | undefined;
 
   constructor(owner: StreamOwner, streamId: number) {
     this.#owner = owner;
@@ -46,9 +49,11 @@ export class StreamReader {
         },
         pull: () => {
           this.#wanted = true;
-          this.#fill();
+          if (this.#keptEnd === undefined) this.#fill();
+          else this.#giveKept();
         },
         cancel: (reason) => {
+          this.#kept = [];
           if (this.#done) return;
           this.#finish();
           owner.machine.stopSending(streamId, codeOf(reason));
@@ -64,11 +69,30 @@ export class StreamReader {
     if (this.#wanted) this.#fill();
   }
 
-  /** The stream was reset, or its session is gone. */
+  /** The session is ending, and these octets had arrived. `fail` follows. */
+  keep(data: Uint8Array, fin: boolean): void {
+    if (this.#done) return;
+    if (data.length > 0) this.#kept.push(data);
+    if (fin) this.#keptEnd = null;
+  }
+
+  /** The stream was reset, or its session is gone: what was kept of it can be read still. */
   fail(error: Error): void {
     if (this.#done) return;
     this.#finish();
-    this.#controller.error(error);
+    if (this.#keptEnd === undefined) this.#keptEnd = error;
+    if (this.#wanted || this.#kept.length === 0) this.#giveKept();
+  }
+
+  /** Gives one kept chunk, or the end behind the last. */
+  #giveKept(): void {
+    this.#wanted = false;
+    const data = this.#kept.shift();
+    if (data !== undefined) this.#controller.enqueue(data);
+    if (this.#kept.length > 0) return;
+    if (this.#keptEnd === null) this.#controller.close();
+    // An error would throw away the chunk that was just given: it comes with the next read.
+    else if (data === undefined) this.#controller.error(this.#keptEnd);
   }
 
   /** Gives one chunk to whoever reads, if there is one. Not a promise for each: this runs for every packet of audio. */

@@ -72,7 +72,7 @@ describe('a fault that is put in is found', () => {
   });
 
   test('a stream of a session that is over and is still talked about', () => {
-    vi.spyOn(DataStreams.prototype, 'sessionGone').mockImplementation(() => {});
+    vi.spyOn(DataStreams.prototype, 'sessionGone').mockImplementation(() => []);
     expect(brokenPromise('web')).toBe('events come in order');
   });
 

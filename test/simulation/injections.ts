@@ -161,8 +161,9 @@ export const INJECTIONS = {
           (right) =>
             function (this: DataStreams, sessionId, code) {
               mute = true;
-              right.call(this, sessionId, code);
+              const unread = right.call(this, sessionId, code);
               mute = false;
+              return unread;
             },
         ),
       ];

@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 import { speakToWav } from './speech.ts';
 
 /** In the page: a microphone that is silent until it is told to say something. Only the hardware is replaced. */
-const MICROPHONE = `(() => {
+export const SCRIPTED_MICROPHONE = `(() => {
   let context, out;
   navigator.mediaDevices.getUserMedia = async () => {
     context = new AudioContext();
@@ -27,14 +27,19 @@ const MICROPHONE = `(() => {
  * the moment then happens at that moment, on a slow machine too. The page is loaded anew.
  */
 export async function scriptMicrophone(page: Page): Promise<{ say(text: string): Promise<void> }> {
-  await page.addInitScript(MICROPHONE);
+  await page.addInitScript(SCRIPTED_MICROPHONE);
   await page.reload();
   return {
     say: async (text) => {
-      const directory = mkdtempSync(join(tmpdir(), 'parley-say-'));
-      const wav = readFileSync(speakToWav(directory, text, 0.1, 0.1)).toString('base64');
-      rmSync(directory, { recursive: true, force: true });
-      await page.evaluate(`window.say(${JSON.stringify(wav)})`);
+      await page.evaluate(sayExpression(text));
     },
   };
+}
+
+/** What a page with the scripted microphone evaluates to say this. */
+export function sayExpression(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'parley-say-'));
+  const wav = readFileSync(speakToWav(directory, text, 0.1, 0.1)).toString('base64');
+  rmSync(directory, { recursive: true, force: true });
+  return `window.say(${JSON.stringify(wav)})`;
 }

@@ -145,14 +145,14 @@ export class VoicePage {
     );
   }
 
-  /** Opens the control stream and greets, unless the test wants to say something else first. */
-  async start(hello: { readonly type: string } | undefined = HELLO): Promise<this> {
+  /** Opens the control stream and greets; with null it says nothing yet. */
+  async start(hello: { readonly type: string } | null = HELLO): Promise<this> {
     const { readable, writable } = await this.session.createBidirectionalStream();
     this.#writer = writable.getWriter();
     this.#writer.closed.catch(() => {});
     void this.#readControl(readable);
     void this.#acceptAnswers();
-    if (hello !== undefined) await this.send(hello);
+    if (hello !== null) await this.send(hello);
     return this;
   }
 
@@ -261,7 +261,8 @@ export class VoicePage {
     const reader = stream.getReader();
     try {
       for (;;) {
-        while (this.deaf) await new Promise((resolve) => setTimeout(resolve, 5));
+        while (this.deaf && this.closeInfo === undefined)
+          await new Promise((resolve) => setTimeout(resolve, 5));
         const { done, value } = await reader.read();
         if (done) break;
         const audio = decoder.push(value);

@@ -2,8 +2,13 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AudioHash, type Message, SessionCloseCode, StreamCode } from '../../../proto/voice/index.ts';
 import { concat } from '../../../proto/wire/index.ts';
-import { DEFAULT_VOICE_LIMITS, serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
-import { OctetBudget } from '../../../server/bridge/octet-budget.ts';
+import {
+  DEFAULT_VOICE_LIMITS,
+  OctetBudget,
+  serveVoice,
+  type VoiceContext,
+} from '../../../server/bridge/index.ts';
+
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';

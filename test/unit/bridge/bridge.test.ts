@@ -274,7 +274,7 @@ describe('control', () => {
         fc.boolean(),
         async (octets, greeted) => {
           const made = setUp();
-          await made.page.start(greeted ? HELLO : undefined);
+          await made.page.start(greeted ? HELLO : null);
           const framed = concat([encodeVarint(octets.length), octets]);
           await made.page.sendRaw(framed);
           await until(() => made.page.closeInfo !== undefined, 'the close');
@@ -354,13 +354,18 @@ describe('control', () => {
   });
 
   test('events that a page does not read end the call at the bound', async () => {
-    const { page, upstream, served } = await call({ limits: { maxPageQueueOctets: 1 << 20 } });
+    const faults: string[] = [];
+    const { page, upstream, served } = await call({
+      limits: { maxPageQueueOctets: 1 << 20 },
+      logger: pino({ level: 'error' }, { write: (line: string) => void faults.push(line) }),
+    });
     page.inattentive = true;
     let sent = 0;
     for (; sent < 20_000 && !upstream.closed; sent++) upstream.emit({ type: 'a' });
     await served;
     expect(sent).toBeGreaterThan(7000); // counted in entries too: 20 octets each would be 50 000
     expect(sent).toBeLessThan(15_000);
+    expect(faults).toEqual([]);
   });
 });
 

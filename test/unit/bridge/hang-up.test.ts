@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
-import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
+import { FakeUpstream, HELLO, VoicePage } from '../../support/voice-page.ts';
 
 async function call(context: Partial<VoiceContext> = {}, upstream = new FakeUpstream().open()) {
   const { client, server } = memorySessionPair();
@@ -39,6 +39,26 @@ describe('hanging up', () => {
     await until(() => received(page).at(-1) === 1250, 'all of the stretch', 150);
     await page.speak(1, 1250, [voice(100)]);
     await until(() => received(page).at(-1) === 1300, 'the next stretch', 150);
+    client.close();
+    await served;
+  });
+
+  test('speech that overtook the hello is acknowledged behind parley.ready, which stays the first message', async () => {
+    const { client, server } = memorySessionPair();
+    const served = serveVoice(server, {
+      backend: 'backend-1',
+      serverId: '0001',
+      upstreamKind: 'local',
+      openUpstream: () => new FakeUpstream(),
+      logger: pino({ level: 'silent' }),
+    });
+    const page = await new VoicePage(client).start(null);
+    await page.speak(0, 0, [voice(2000)]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(page.messages).toEqual([]);
+    await page.send(HELLO);
+    await until(() => received(page).at(-1) === 1000, 'the acknowledgement');
+    expect(page.messages[0]?.type).toBe('parley.ready');
     client.close();
     await served;
   });

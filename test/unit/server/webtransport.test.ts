@@ -277,6 +277,34 @@ describe('a session shaped as the W3C does', () => {
     expect(second.world.event('sessionClosed')).toMatchObject({ code: 5, reason: 'enough', clean: true });
   });
 
+  it('still gives what arrived in one flight with the close: streams that are read, and those not taken yet', async () => {
+    const { world, session, id } = await openSession(8);
+    const open = () => world.client.openStream(id, 'unidirectional')!;
+    const first = open();
+    world.client.writeStream(first, octets('begun, '));
+    await world.settle();
+    const streams = session.incomingUnidirectionalStreams.getReader();
+    const taken = (await streams.read()).value!.getReader();
+    expect(text((await taken.read()).value!)).toBe('begun, ');
+    world.client.writeStream(first, octets('ended'), true);
+    const [second, third] = [open(), open()];
+    world.client.writeStream(second, octets('whole'), true);
+    world.client.writeStream(third, octets('cut off'));
+    world.deliver();
+    world.client.closeSession(id, 0, '');
+    await world.settle();
+    expect(await session.closed).toMatchObject({ closeCode: 0 });
+    expect(text((await taken.read()).value!)).toBe('ended');
+    expect((await taken.read()).done).toBe(true);
+    const whole = (await streams.read()).value!.getReader();
+    expect(text((await whole.read()).value!)).toBe('whole');
+    expect((await whole.read()).done).toBe(true);
+    const cut = (await streams.read()).value!.getReader();
+    expect(text((await cut.read()).value!)).toBe('cut off');
+    await expect(cut.read()).rejects.toThrow(/closed/);
+    expect((await streams.read()).done).toBe(true);
+  });
+
   it('rejects `closed` and every pending read when the connection is lost', async () => {
     const { world, session } = await openSession();
     const pending = expect(session.incomingUnidirectionalStreams.getReader().read()).rejects.toThrow(

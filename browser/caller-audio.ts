@@ -1,0 +1,159 @@
+import type { AudioState } from './audio-contexts.ts';
+import { type AudioEngine, openAudio } from './audio-engine.ts';
+import type { CallOptions, CallStats } from './call-types.ts';
+import { type CallError, type CallErrorCode, toCallError } from './errors.ts';
+import { Microphone } from './microphone.ts';
+import {
+  type MicrophoneNews,
+  type MicrophoneReason,
+  type MicrophoneState,
+  MicrophoneStatus,
+} from './microphone-status.ts';
+import { MicrophoneUplink } from './microphone-uplink.ts';
+import type { Playback } from './playback.ts';
+
+/** What a failure says of the microphone. */
+const REASONS: Partial<Record<CallErrorCode, MicrophoneReason>> = {
+  microphone_denied: 'not_allowed',
+  microphone_missing: 'no_device',
+};
+
+/** What the caller's audio needs of its call. */
+export interface CallerAudioHost {
+  /** Time since the call began, in ms. */
+  elapsedMs(): number;
+  /** Root mean square of the last 20 ms of the microphone, 0 to 1. */
+  level(level: number): void;
+  muted(muted: boolean): void;
+  microphone(news: MicrophoneNews): void;
+  audio(state: AudioState): void;
+  /** The last sample before a mute has come. */
+  stretchEnded(): void;
+  failed(error: CallError): void;
+}
+
+/**
+ * The hardware of a call, and the way of the microphone's samples to the uplink. The microphone is taken from the first
+ * moment, and its audio kept until there is a connection, so that the first word is never lost to the handshake.
+ */
+export class CallerAudio {
+  readonly uplink = new MicrophoneUplink();
+  readonly #host: CallerAudioHost;
+  readonly #status: MicrophoneStatus;
+  #muted: boolean;
+  #over = false;
+  #audioState: AudioState = 'starting';
+  #microphone: Microphone | undefined;
+  #engine: AudioEngine | undefined;
+
+  constructor(muted: boolean, host: CallerAudioHost) {
+    this.#muted = muted;
+    this.#host = host;
+    this.#status = new MicrophoneStatus(muted, (news) => host.microphone(news));
+  }
+
+  get muted(): boolean {
+    return this.#muted;
+  }
+
+  get microphoneState(): MicrophoneState {
+    return this.#status.state;
+  }
+
+  get audioState(): AudioState {
+    return this.#audioState;
+  }
+
+  /** Whether samples from before a mute may still come. */
+  get closing(): boolean {
+    return this.#microphone?.closing ?? false;
+  }
+
+  get playbackRate(): number | undefined {
+    return this.#engine?.playbackRate;
+  }
+
+  get figures(): CallStats['microphone'] {
+    const { samples, hash, sentSamples, receivedSamples, bufferedMs, stretches } = this.uplink;
+    const contextRate = this.#engine?.microphoneRate;
+    return { samples, hash, sentSamples, receivedSamples, bufferedMs, stretches, contextRate };
+  }
+
+  /** Asks for the microphone, starts the browser's audio and joins playback to it. Rejects with a `CallError`. */
+  async open(options: CallOptions, playback: Playback, signal: AbortSignal): Promise<void> {
+    const constraints: MediaTrackConstraints = {
+      echoCancellation: true,
+      noiseSuppression: true,
+      autoGainControl: true,
+      channelCount: 1,
+      ...options.microphone,
+    };
+    const engine = await openAudio(options.worklets, constraints, signal, {
+      audio: (state) => {
+        this.#audioState = state;
+        this.#status.update({ audioSuspended: state === 'suspended' });
+        this.#host.audio(state);
+      },
+      granted: () => this.#status.update({ granted: true, flowing: false, deviceLost: false }),
+      trackMuted: (trackMuted) => this.#status.update({ trackMuted }),
+      lost: () => this.#status.update({ deviceLost: true }),
+      failed: (error) => {
+        this.#noteFailure(error);
+        this.#host.failed(error);
+      },
+    }).catch((error) => {
+      this.#noteFailure(toCallError(error));
+      throw error;
+    });
+    this.#engine = engine;
+    playback.attach(engine.playback.port);
+    this.#microphone = new Microphone(engine.microphone.port, {
+      opened: () => this.uplink.begin(this.#host.elapsedMs()),
+      closed: () => {
+        this.uplink.end();
+        this.#host.stretchEnded();
+      },
+      samples: (samples, level) => this.#take(samples, level),
+    });
+    if (!this.#muted) this.#microphone.open();
+  }
+
+  /** Stops taking the microphone, or takes it again. */
+  setMuted(muted: boolean): void {
+    if (muted === this.#muted) return;
+    this.#muted = muted;
+    this.#status.update({ muted });
+    if (muted) void this.#microphone?.close();
+    else this.#microphone?.open();
+    if (muted) this.#host.level(0);
+    this.#host.muted(muted);
+  }
+
+  /** Takes no more samples; fulfils when the last one is in the uplink. */
+  async stop(): Promise<void> {
+    await this.#microphone?.close();
+  }
+
+  /** The call is over: gives the hardware back. */
+  close(): void {
+    this.#over = true;
+    this.#engine?.close();
+    this.#status.update({ over: true });
+  }
+
+  #take(samples: Int16Array, level: number): void {
+    if (this.#over) return;
+    try {
+      this.uplink.push(samples);
+    } catch (error) {
+      this.#host.failed(toCallError(error));
+      return;
+    }
+    if (this.#status.state === 'asking') this.#status.update({ flowing: true });
+    this.#host.level(this.#muted ? 0 : level);
+  }
+
+  #noteFailure(error: CallError): void {
+    this.#status.update({ failure: REASONS[error.code] ?? 'no_sound' });
+  }
+}

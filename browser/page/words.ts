@@ -1,0 +1,72 @@
+import type { MicrophoneNews } from '../index.ts';
+
+/** How the page stands; `waiting` is a call whose line is ready and whose caller cannot be heard. */
+export type PageState =
+  | 'idle'
+  | 'connecting'
+  | 'waiting'
+  | 'ready'
+  | 'muted'
+  | 'ending'
+  | 'error'
+  | 'unsupported';
+
+const STATUS: Readonly<Record<PageState, string>> = {
+  idle: 'Press Talk and speak.',
+  connecting: 'Connecting. You can speak already: your first words are kept.',
+  waiting: 'Waiting for the microphone. Allow it if the browser asks.',
+  ready: 'Listening. Speak over an answer to stop it.',
+  muted: 'Muted. Nothing that you say leaves this page.',
+  ending: 'Sending the rest of what you said.',
+  error: 'The call failed. What you can do is written below.',
+  unsupported: 'This browser cannot make a call.',
+};
+const CONNECTION: Readonly<Record<PageState, string>> = {
+  idle: 'Not connected',
+  connecting: 'Connecting',
+  waiting: 'In call, no microphone',
+  ready: 'In call',
+  muted: 'In call, muted',
+  ending: 'Hanging up',
+  error: 'Not connected',
+  unsupported: 'Not connected',
+};
+const BUTTON: Readonly<Record<PageState, string>> = {
+  idle: 'Talk',
+  connecting: 'Cancel',
+  waiting: 'Hang up',
+  ready: 'Hang up',
+  muted: 'Hang up',
+  ending: 'Ending',
+  error: 'Talk',
+  unsupported: 'Talk',
+};
+
+/** What the system may do to a microphone, and what helps. */
+function silentMicrophone({ state, reason }: MicrophoneNews): string | undefined {
+  if (reason === 'audio_suspended') return 'The browser has paused the sound. Click anywhere on this page.';
+  if (state === 'muted-by-system') return 'Your system has muted the microphone. Unmute it to be heard.';
+  if (state === 'ended') return 'The microphone is gone. Plug one in, and the call goes on.';
+  return undefined;
+}
+
+/** The sentence under the headline. */
+export function statusText(state: PageState, microphone: MicrophoneNews): string {
+  const calling = state === 'connecting' || state === 'waiting';
+  if (!calling) return STATUS[state];
+  const silent = silentMicrophone(microphone);
+  if (silent !== undefined) return silent;
+  if (state === 'connecting' && microphone.state === 'asking') return `Connecting. ${STATUS.waiting}`;
+  return state === 'connecting' && microphone.state === 'muted'
+    ? 'Connecting. You are muted.'
+    : STATUS[state];
+}
+
+export const connectionText = (state: PageState): string => CONNECTION[state];
+export const buttonText = (state: PageState): string => BUTTON[state];
+
+/** An outage in words; the figure changes seldom, as screen readers read each change aloud. */
+export function outageText(silentMs: number): string {
+  const seconds = silentMs < 5000 ? 3 : Math.floor(silentMs / 5000) * 5;
+  return `No sign from the server for ${seconds} s. Your words are kept.`;
+}

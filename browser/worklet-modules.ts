@@ -1,0 +1,51 @@
+/** Where the bundled worklets lie. */
+export interface WorkletUrls {
+  readonly microphone: string | URL;
+  readonly playback: string | URL;
+}
+
+/** The worklets' own code, which the build puts here. */
+declare const PARLEY_WORKLETS: { readonly microphone: string; readonly playback: string };
+
+/** The file of a worklet beside this module, in words that bundlers do not take for an asset of theirs. */
+function besideThisModule(name: keyof WorkletUrls): URL {
+  const path = ['.', 'worklets', `${name}.js`].join('/');
+  return new URL(path, import.meta.url);
+}
+
+/** Whether this module is the file parley.js itself, so that its worklets lie beside it; a bundler leaves them behind. */
+function isOwnFile(): boolean {
+  return /\/parley\.js(?:[?#]|$)/.test(import.meta.url);
+}
+
+/**
+ * Loads a worklet into a context. The page's own URL is the only one tried where it is given. Else it is the file beside
+ * parley.js, or the same code as a blob: URL, as a bundle has no such file, and a Content-Security-Policy may forbid blobs.
+ * Rejects with the error of the first when none can be loaded.
+ */
+export async function addWorklet(
+  context: AudioContext,
+  name: keyof WorkletUrls,
+  urls: WorkletUrls | undefined,
+): Promise<void> {
+  if (urls !== undefined) return context.audioWorklet.addModule(urls[name]);
+  const fromFile = () => context.audioWorklet.addModule(besideThisModule(name));
+  const fromBlob = async () => addBlob(context, PARLEY_WORKLETS[name]);
+  const [first, second] = isOwnFile() ? [fromFile, fromBlob] : [fromBlob, fromFile];
+  try {
+    await first();
+  } catch (error) {
+    await second().catch(() => {
+      throw error;
+    });
+  }
+}
+
+async function addBlob(context: AudioContext, code: string): Promise<void> {
+  const url = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
+  try {
+    await context.audioWorklet.addModule(url);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}

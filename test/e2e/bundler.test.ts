@@ -1,0 +1,92 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { build } from 'vite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildPage } from '../../browser/build.ts';
+import { openPage } from '../support/chromium.ts';
+import { Scene } from '../support/scene.ts';
+
+/** An app as its author writes it: the library is imported, and nothing is said of worklets. */
+const APP = `import { connect } from './parley/parley.js';
+window.begin = (settings) => { window.call = connect(settings); };`;
+
+/** The same where blobs are forbidden: the worklets are files, named as Vite wants it. */
+const STRICT_APP = `import { connect } from './parley/parley.js';
+import microphone from './parley/worklets/microphone.js?url&no-inline';
+import playback from './parley/worklets/playback.js?url&no-inline';
+window.begin = (settings) => { window.call = connect({ ...settings, worklets: { microphone, playback } }); };`;
+
+const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript' };
+
+let scene: Scene;
+const servers: Server[] = [];
+const folders: string[] = [];
+beforeAll(async () => {
+  scene = await Scene.open({ text: 'Hello there.', backends: 1 });
+});
+afterAll(async () => {
+  for (const server of servers) server.close().closeAllConnections();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  await scene?.close();
+});
+
+/** Builds an app with Vite for production and serves what came out; gives its address. */
+async function serveBundle(app: string, policy?: string): Promise<string> {
+  const root = mkdtempSync(join(tmpdir(), 'parley-vite-'));
+  folders.push(root);
+  mkdirSync(join(root, 'parley'));
+  await buildPage(join(root, 'parley'));
+  writeFileSync(join(root, 'main.js'), app);
+  writeFileSync(
+    join(root, 'index.html'),
+    '<!doctype html><link rel="icon" href="data:,"><script type="module" src="./main.js"></script>',
+  );
+  const outDir = join(root, 'out');
+  await build({ root, logLevel: 'silent', configFile: false, build: { outDir } });
+  const server = createServer((request, response) => {
+    const path = join(outDir, request.url === '/' ? 'index.html' : (request.url ?? ''));
+    if (policy !== undefined) response.setHeader('content-security-policy', policy);
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) response.writeHead(404).end();
+    else response.setHeader('content-type', TYPES[extname(path)] ?? 'text/plain').end(readFileSync(path));
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `http://localhost:${(server.address() as AddressInfo).port}/`;
+}
+
+/** Calls from the app at this address; gives the samples of the microphone and how the call stands. */
+async function callFrom(url: string): Promise<{ state: string; error?: string; console: string[] }> {
+  const page = await scene.openPage();
+  const opened = await openPage(page.context().browser()!, url);
+  const settings = {
+    url: `https://127.0.0.1:${scene.cluster.forwarderPort}/voice`,
+    certificateHashes: [scene.cluster.certificateHash],
+  };
+  const result = await opened.page.evaluate(`(async () => {
+    window.begin(${JSON.stringify(settings)});
+    const failed = call.ended.then(({ error }) => error?.message);
+    const live = new Promise((resolve) => call.on('microphone', ({ state }) => state === 'live' && resolve()));
+    const error = await Promise.race([failed, Promise.all([live, call.ready]).then(() => undefined)]);
+    return { state: call.state + ', ' + call.microphoneState, error };
+  })()`);
+  await opened.page.close();
+  return { ...(result as { state: string; error?: string }), console: opened.console };
+}
+
+describe('a page that was built with Vite for production', () => {
+  it('calls with no word about worklets: their code comes with the library', async () => {
+    const { console, ...result } = await callFrom(await serveBundle(APP));
+    expect(result).toEqual({ state: 'ready, live' });
+    expect(console).toEqual([]);
+  });
+
+  it('calls under a Content-Security-Policy without blobs when it names the files', async () => {
+    const policy = `default-src 'self'; connect-src 'self' https://127.0.0.1:${scene.cluster.forwarderPort}`;
+    const { console, ...result } = await callFrom(await serveBundle(STRICT_APP, policy));
+    expect(result).toEqual({ state: 'ready, live' });
+    expect(console.filter((line) => line.includes('Security Policy'))).toEqual([]);
+  });
+});
