@@ -3,6 +3,7 @@ import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { SOCKET_KINDS } from '../net/udp/index.ts';
 import { parseAddress, parseJson } from '../proto/wire/index.ts';
+import { azureRouteProblem, formatProblem } from './realtime/index.ts';
 
 const address = z
   .string()
@@ -17,22 +18,38 @@ const origin = z
     'must be an origin without a path, like https://voice.example or http://localhost:8080, or *',
   );
 
-const upstream = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('openai'),
-    model: z.string().min(1).default('gpt-realtime'),
-    /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
-    baseUrl: z.url().optional(),
-    azure: z.strictObject({ apiVersion: z.string().min(1) }).optional(),
-  }),
-  z.strictObject({
-    kind: z.literal('local'),
-    model: z.string().min(1).default('parley-local'),
-    baseUrl: z.url(),
-    /** PEM file of the certificate that the local service presents. */
-    ca: z.string().min(1),
-  }),
-]);
+const upstream = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('openai'),
+      model: z.string().min(1).default('gpt-realtime'),
+      /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
+      baseUrl: z
+        .url({ protocol: /^(?:https|wss)$/, error: 'must be a URL that begins with https://' })
+        .optional(),
+      /** `apiVersion` is for Azure's dated paths alone; `/openai/v1` takes none. */
+      azure: z.strictObject({ apiVersion: z.string().min(1).optional() }).optional(),
+    }),
+    z.strictObject({
+      kind: z.literal('local'),
+      model: z.string().min(1).default('parley-local'),
+      baseUrl: z.url(),
+      /** PEM file of the certificate that the local service presents. */
+      ca: z.string().min(1),
+    }),
+  ])
+  .check((context) => {
+    const { value } = context;
+    if (value.kind !== 'openai' || value.azure === undefined) return;
+    const problem = azureRouteProblem(value.baseUrl, value.azure.apiVersion);
+    if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: value });
+  });
+
+/** The `session` of a `session.update`; what is not looked at here passes as it is. */
+const session = z.looseObject({ type: z.literal('realtime') }).check((context) => {
+  const problem = formatProblem({ session: context.value });
+  if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: context.value });
+});
 
 const schema = z.strictObject({
   /** Which backend of the cluster file this is. */
@@ -51,7 +68,7 @@ const schema = z.strictObject({
   key: z.string().min(1),
   upstream,
   /** The `session` of a `session.update` that each call begins with: instructions, voice, tools. Absent: the API's defaults. */
-  session: z.looseObject({ type: z.literal('realtime') }).optional(),
+  session: session.optional(),
   /** Events of the Realtime API that a page may send. Absent: a sensible list. */
   allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */
@@ -116,7 +133,7 @@ function sentence(issue: z.core.$ZodIssue): string {
     return `${where}there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
   if (issue.code === 'invalid_type')
     return `${where}${/received undefined$/.test(issue.message) ? 'is missing' : `must be ${WORDS[issue.expected] ?? issue.expected}`}`;
-  return `${where}${issue.message}`;
+  return `${where}${issue.message.replace(/\.$/, '')}`;
 }
 
 /** Checks a configuration. Throws `StartupError` with one sentence per fault. */

@@ -92,23 +92,25 @@ export class BackendMetrics {
       'Samples of answers that were cut before they were sent',
     );
     const bargeIns = counter('parley_barge_ins_total', 'Times a caller spoke over an answer');
+    const droppedEvents = new Counter({
+      name: 'parley_upstream_events_dropped_total',
+      help: 'Events of the Realtime API that were left out because no page could take them, by what was wrong',
+      labelNames: ['kind'],
+      registers: [this.registry],
+    });
     const overflows = counter(
       'parley_answers_overflowed_total',
       'Answers cut because more of them waited for a slow page than may',
     );
     const refused = counter('parley_page_events_refused_total', 'Events of pages that were refused');
-    const left = counter(
-      'parley_upstream_events_dropped_total',
-      'Events of the Realtime API that no message could carry',
-    );
     return {
+      upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
       microphoneSamples: (samples) => microphone.inc(samples),
       answerSamples: (samples) => answer.inc(samples),
       answerSamplesDropped: (samples) => dropped.inc(samples),
       bargeIn: () => bargeIns.inc(),
       answerOverflowed: () => overflows.inc(),
       pageEventRefused: () => refused.inc(),
-      upstreamEventDropped: () => left.inc(),
     };
   }
 

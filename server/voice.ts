@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
 import type { BackendConfig } from './config.ts';
-import { openUpstream, type UpstreamConfig } from './realtime/index.ts';
+import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 
 /** Answer audio of all calls that may wait for slow pages together, in octets: 93 minutes of it. */
@@ -74,12 +75,19 @@ export function makeVoiceHandler(
   const { serverId, draining, shutdown, log, observer } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
-  return (session) =>
-    serveVoice(session, {
+  return (session) => {
+    const sessionId = randomUUID();
+    const onOddEvent = ({ first, ...odd }: OddEvent) => {
+      observer.upstreamEventDropped?.(odd.kind);
+      // Once per call and kind: a broken upstream sends fifty a second.
+      if (first) log.warn({ session: sessionId, ...odd }, 'an event of the upstream was left out');
+    };
+    return serveVoice(session, {
       backend: config.name,
       serverId,
+      sessionId,
       upstreamKind: config.upstream.kind,
-      openUpstream: () => openUpstream(upstream()),
+      openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
       logger: log,
       limits: { maxSessionMinutes: config.maxSessionMinutes },
@@ -89,4 +97,5 @@ export function makeVoiceHandler(
       observer,
       answerBudget,
     });
+  };
 }

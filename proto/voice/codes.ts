@@ -54,15 +54,18 @@ export type StreamCode = (typeof StreamCode)[keyof typeof StreamCode];
 
 /** Codes of `parley.error`, and whether doing the same again may help. */
 export const ERROR_RETRY = {
-  /** The event's type is not on the backend's allow-list, or is no `parley.*` message this side takes. The session goes on. */
+  /**
+   * The event's type is not on the backend's allow-list, is no `parley.*` message this side takes, or it asks for an audio format
+   * that a call does not carry. The session goes on.
+   */
   event_refused: false,
   /** An event, of the page or of the upstream, was longer than a message may be (8 MiB) and was left out. The session goes on. */
   event_too_large: false,
   /** An answer was cut: more of it waited for the page than the backend keeps (10 minutes). The session goes on. */
   answer_overflow: true,
-  /** The upstream could not be reached. The session is closed. */
+  /** The upstream could not be reached, or takes no calls at the moment (rate limit, overload). The session is closed. */
   upstream_unreachable: true,
-  /** The upstream refused the backend: key, model or quota. The session is closed. */
+  /** The upstream refused the backend (key, model, quota, country), or cannot be dialled as configured (TLS, proxy). The session is closed. */
   upstream_refused: false,
   /** The upstream closed the conversation. The session is closed. */
   upstream_closed: true,

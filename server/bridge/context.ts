@@ -70,8 +70,8 @@ export interface VoiceObserver {
   answerOverflowed?(): void;
   /** An event of the page was refused: its type, its length or its depth. */
   pageEventRefused?(): void;
-  /** An event of the upstream was left out: no message or header can carry it. */
-  upstreamEventDropped?(): void;
+  /** An event of the upstream was left out: no message or header can carry it. The adapter says what was wrong with it. */
+  upstreamEventDropped?(kind?: string): void;
 }
 
 /** What a voice session needs to know of the backend that serves it. */

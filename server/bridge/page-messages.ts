@@ -12,6 +12,7 @@ import {
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../../proto/voice/index.ts';
+import { formatProblem } from '../realtime/index.ts';
 import { DEFAULT_ALLOWED_EVENTS } from './context.ts';
 import type { Cuts } from './cuts.ts';
 import type { Microphone } from './microphone.ts';
@@ -92,15 +93,22 @@ export class PageMessages {
   }
 
   #event(event: Message, json: string): void {
+    if (this.#takes(event) && this.#host.cuts.pageEvent(event)) this.#host.microphone.event(json);
+  }
+
+  /** Whether an event may pass; if not, the page is told why. */
+  #takes(event: Message): boolean {
+    const problem = formatProblem(event);
     if (!this.#allowed.has(event.type)) this.#refuse(event.type);
-    else if (this.#host.cuts.pageEvent(event)) this.#host.microphone.event(json);
+    else if (problem !== undefined) this.#refuse(event.type, problem);
+    else return true;
+    return false;
   }
 
   /** One that is refused still counts: stretches may wait for its number. */
   #ordered({ event, microphoneSamples }: OrderedMessage): void {
     let json: string | undefined;
-    if (!this.#allowed.has(event.type)) this.#refuse(event.type);
-    else if (this.#host.cuts.pageEvent(event)) {
+    if (this.#takes(event) && this.#host.cuts.pageEvent(event)) {
       json = toJson(event);
       if (json === undefined) this.#refuse(event.type, 'it is nested too deep');
     }
@@ -109,7 +117,7 @@ export class PageMessages {
 
   #refuse(type: string, because = 'its type is not on the list of those that pass'): void {
     this.#host.refused();
-    const sentence = `This backend does not take ${type.slice(0, 64)} from a page: ${because}.`;
+    const sentence = `This backend does not take ${type.slice(0, 64)} from a page: ${because.replace(/\.$/, '')}.`;
     this.#host.tell(errorMessage('event_refused', sentence));
   }
 

@@ -357,7 +357,7 @@ class VoiceSession {
   }
 
   #upstreamEnded(end: UpstreamEnd): void {
-    this.#logger.warn({ code: end.code, closeCode: end.closeCode }, end.message);
+    this.#logger.warn({ code: end.code, closeCode: end.closeCode, ...end.details }, end.message);
     this.#ending.begin(CLOSE_CODE_OF_UPSTREAM_END[end.code], end.message, end.code);
   }
 

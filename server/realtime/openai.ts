@@ -1,36 +1,50 @@
-import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
-import { AzureOpenAI, OpenAI } from 'openai';
-import { OpenAIRealtimeWS } from 'openai/realtime/ws';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
-import type { ClientOptions } from 'ws';
+import type { RawData } from 'ws';
 import type { Message } from '../../proto/voice/index.ts';
+import { type DialConfig, type Dialled, dial } from './dial.ts';
+import {
+  type ApiError,
+  describeClose,
+  describeFault,
+  describeProxyRefusal,
+  describeRefusal,
+  type ErrorBeforeClose,
+  readApiError,
+} from './ends.ts';
+import { makeRedact, type Redact } from './redact.ts';
+import { type OddEventKind, readServerEvent } from './server-event.ts';
 import type { Upstream, UpstreamEnd, UpstreamKind } from './upstream.ts';
 
+/** An event of the upstream that was left out. */
+export interface OddEvent {
+  readonly kind: OddEventKind;
+  /** The beginning of its type; empty when it has none. */
+  readonly type: string;
+  readonly octets: number;
+  /** Whether it is the first of its kind in this call. */
+  readonly first: boolean;
+}
+
 /** Where and how to reach a Realtime API. */
-export interface UpstreamConfig {
-  readonly kind: UpstreamKind;
-  /** Model, or the deployment's name on Azure. */
-  readonly model: string;
-  readonly apiKey: string;
-  /** `https://…/v1`; absent means OpenAI's own. The SDK turns it into `wss:`. */
-  readonly baseURL?: string | undefined;
-  /** Speak Azure OpenAI's dialect: its URL and its `api-key` header. Needs `baseURL`, the resource's endpoint. */
-  readonly azure?: { readonly apiVersion: string } | undefined;
-  /** PEM certificates to trust instead of the system's: for the local service. */
-  readonly ca?: string | Buffer | readonly string[] | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** How long the TCP, TLS and WebSocket handshakes may take together. */
+export interface UpstreamConfig extends DialConfig {
+  /** How long the TCP, proxy, TLS and WebSocket handshakes may take together, in ms. */
   readonly openTimeoutMs?: number | undefined;
-  /** A socket from which nothing came for this long after a ping counts as dead. 0 sends no pings. */
+  /** A socket from which nothing came for this long after a ping counts as dead, in ms. 0 sends no pings. */
   readonly pingIntervalMs?: number | undefined;
+  /** Hears of every event that was left out because it is none that a page could take. */
+  readonly onOddEvent?: ((odd: OddEvent) => void) | undefined;
 }
 
 const DEFAULT_OPEN_TIMEOUT_MS = 15_000;
 const DEFAULT_PING_INTERVAL_MS = 20_000;
-/** Longest event taken from the upstream. Audio deltas are far below it. */
-const MAX_EVENT_OCTETS = 16 << 20;
-/** Events that may wait for a listener: the first seconds of a session that nobody serves yet. */
+/** Events, and octets of them, that wait for a listener; then the socket is not read until there is one. */
 const MAX_EARLY_EVENTS = 256;
+const MAX_EARLY_OCTETS = 4 << 20;
+/** How much of a refusal's body is read, in octets, and how long that may take, in ms. */
+const MAX_BODY_OCTETS = 16 << 10;
+const BODY_TIMEOUT_MS = 3000;
 
 /** Dials the Realtime API through the official SDK; returns at once, while the socket is still being opened. */
 export function openUpstream(config: UpstreamConfig): Upstream {
@@ -40,14 +54,24 @@ export function openUpstream(config: UpstreamConfig): Upstream {
 class SdkUpstream implements Upstream {
   readonly kind: UpstreamKind;
   readonly #config: UpstreamConfig;
+  #redact: Redact;
   #connection: OpenAIRealtimeWS | undefined;
-  #opened = false;
+  #openedAt: number | undefined;
   #ended: UpstreamEnd | undefined;
   #closedByUs = false;
   #fault: Error | undefined;
+  #requestId: string | undefined;
+  #proxy: string | undefined;
+  /** Unix time in ms at which the session said it ends. */
+  #expiresAtMs: number | undefined;
+  #lastError: (ApiError & { at: number; ofClientEvent: boolean; followed: boolean }) | undefined;
+  readonly #oddKinds = new Set<OddEventKind>();
   #early: Message[] = [];
+  #earlyOctets = 0;
+  #pausedForEarly = false;
   #alive = true;
   #pingTimer: NodeJS.Timeout | undefined;
+  #openTimer: NodeJS.Timeout | undefined;
   #openListener: (() => void) | undefined;
   #eventListener: ((event: Message) => void) | undefined;
   #closeListener: ((end: UpstreamEnd) => void) | undefined;
@@ -55,14 +79,18 @@ class SdkUpstream implements Upstream {
   constructor(config: UpstreamConfig) {
     this.kind = config.kind;
     this.#config = config;
+    const { apiKey, headers = {} } = config;
+    this.#redact = makeRedact([apiKey, ...Object.values(headers)]);
+    const timeoutMs = config.openTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS;
+    this.#openTimer = setTimeout(() => this.#openTimedOut(timeoutMs), timeoutMs);
     dial(config).then(
-      (connection) => this.#attach(connection),
+      (dialled) => this.#attach(dialled),
       (error: unknown) => this.#end(describeFault(asError(error), this.#redact)),
     );
   }
 
   get isOpen(): boolean {
-    return this.#opened && this.#ended === undefined && !this.#closedByUs;
+    return this.#openedAt !== undefined && this.#ended === undefined && !this.#closedByUs;
   }
 
   get bufferedAmount(): number {
@@ -78,7 +106,11 @@ class SdkUpstream implements Upstream {
     this.#eventListener = listener;
     const early = this.#early;
     this.#early = [];
+    this.#earlyOctets = 0;
     for (const event of early) listener(event);
+    if (!this.#pausedForEarly) return;
+    this.#pausedForEarly = false;
+    this.resume();
   }
 
   onClose(listener: (end: UpstreamEnd) => void): void {
@@ -107,7 +139,7 @@ class SdkUpstream implements Upstream {
   close(): void {
     if (this.#closedByUs) return;
     this.#closedByUs = true;
-    clearInterval(this.#pingTimer);
+    this.#stopTimers();
     this.#forgetListeners();
     const socket = this.#connection?.socket;
     if (socket === undefined) return;
@@ -116,39 +148,103 @@ class SdkUpstream implements Upstream {
     this.#connection?.close({ code: 1000, reason: 'the call is over' });
   }
 
-  #attach(connection: OpenAIRealtimeWS): void {
+  #attach({ connection, proxy }: Dialled): void {
     this.#connection = connection;
-    // The SDK makes an unhandled rejection of an error that nobody listens for.
-    connection.on('error', (error) => {
-      if (error.error === undefined) this.#fault = asError(error.cause ?? error);
-    });
-    connection.on('event', (event) => this.#take(event as unknown as Message));
     const { socket } = connection;
+    // The SDK makes an unhandled rejection of an error that has no listener.
+    connection.on('error', (error) => {
+      this.#fault = asError(error.cause ?? error);
+    });
+    // The SDK's listener would read each event a second time, and throws for a `type` such as "constructor".
+    socket.removeAllListeners('message');
+    socket.on('message', (data) => this.#take(data));
+    if (proxy !== undefined) {
+      this.#proxy = proxy.name;
+      this.#redact = makeRedact([
+        this.#config.apiKey,
+        ...Object.values(this.#config.headers ?? {}),
+        ...proxy.secrets,
+      ]);
+      proxy.agent.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+        if (statusCode !== 200) this.#end(describeProxyRefusal(statusCode, proxy.name));
+      });
+    }
+    socket.on('upgrade', ({ headers }) => {
+      this.#requestId = headers['x-request-id']?.toString() ?? headers['apim-request-id']?.toString();
+    });
+    socket.on('unexpected-response', (request, response) => this.#refused(request, response));
     socket.on('open', () => this.#open());
     socket.on('pong', () => {
       this.#alive = true;
     });
-    socket.on('close', (code, reason) => {
-      this.#end(
-        this.#opened
-          ? describeClose(code, reason.toString('utf8'), this.#redact)
-          : describeFault(this.#fault, this.#redact),
-      );
-    });
+    socket.on('close', (code, reason) => this.#socketClosed(code, reason.toString('utf8')));
     if (this.#closedByUs) connection.close({ code: 1000, reason: 'the call is over' });
+    else if (this.#ended !== undefined) socket.terminate();
   }
 
   #open(): void {
-    if (this.#closedByUs) {
+    if (this.#closedByUs || this.#ended !== undefined) {
       this.#connection?.close({ code: 1000, reason: 'the call is over' });
       return;
     }
-    this.#opened = true;
+    clearTimeout(this.#openTimer);
+    this.#openedAt = performance.now();
     const interval = this.#config.pingIntervalMs ?? DEFAULT_PING_INTERVAL_MS;
     if (interval > 0) this.#pingTimer = setInterval(() => this.#ping(), interval).unref();
     const listener = this.#openListener;
     this.#openListener = undefined;
     listener?.();
+  }
+
+  #openTimedOut(timeoutMs: number): void {
+    this.#end(
+      describeFault(new Error(`it did not answer within ${timeoutMs / 1000} s`), this.#redact, this.#proxy),
+    );
+    this.#connection?.socket.terminate();
+  }
+
+  /** The server answered the handshake with another status than 101: its body says why. */
+  #refused(request: ClientRequest, response: IncomingMessage): void {
+    const chunks: Buffer[] = [];
+    let octets = 0;
+    const finish = () => {
+      clearTimeout(timer);
+      const body = Buffer.concat(chunks).subarray(0, MAX_BODY_OCTETS).toString('utf8');
+      this.#end(describeRefusal(response.statusCode ?? 0, response.headers, body, this.#redact));
+      request.destroy();
+      this.#connection?.socket.terminate();
+    };
+    const timer = setTimeout(finish, BODY_TIMEOUT_MS);
+    response.on('data', (chunk: Buffer) => {
+      octets += chunk.length;
+      chunks.push(chunk);
+      if (octets >= MAX_BODY_OCTETS) finish();
+    });
+    response.once('end', finish);
+    response.once('error', finish);
+  }
+
+  #socketClosed(closeCode: number, reason: string): void {
+    if (this.#openedAt === undefined) {
+      this.#end(describeFault(this.#fault, this.#redact, this.#proxy));
+      return;
+    }
+    const now = performance.now();
+    const facts = {
+      closeCode,
+      // ws says itself why it closed a connection that broke its rules.
+      reason: reason === '' && this.#fault !== undefined ? this.#fault.message : reason,
+      ageMs: now - this.#openedAt,
+      msToExpiry: this.#expiresAtMs === undefined ? undefined : this.#expiresAtMs - Date.now(),
+      lastError: this.#errorBefore(now),
+    };
+    const end = describeClose(facts, this.#redact);
+    this.#end({ ...end, details: { ...end.details, requestId: this.#requestId } });
+  }
+
+  #errorBefore(now: number): ErrorBeforeClose | undefined {
+    const last = this.#lastError;
+    return last && { ...last, ageMs: now - last.at };
   }
 
   #ping(): void {
@@ -158,32 +254,71 @@ class SdkUpstream implements Upstream {
       this.#alive = false;
       socket.ping();
     } else {
+      this.#fault = new Error(
+        `it answered no ping for ${(this.#config.pingIntervalMs ?? DEFAULT_PING_INTERVAL_MS) / 1000} s`,
+      );
       socket.terminate();
     }
   }
 
-  #take(event: Message): void {
+  #take(data: RawData): void {
     this.#alive = true;
-    if (this.#closedByUs || typeof event !== 'object' || typeof event.type !== 'string') return;
-    const safe = event.type === 'error' ? this.#withoutSecrets(event) : event;
+    if (this.#closedByUs || this.#ended !== undefined) return;
+    const octets = (data as Buffer).length;
+    const { event, odd, type } = readServerEventOf(data);
+    if (odd !== undefined) {
+      const first = !this.#oddKinds.has(odd);
+      this.#oddKinds.add(odd);
+      this.#config.onOddEvent?.({ kind: odd, type, octets, first });
+      return;
+    }
+    if (this.#lastError !== undefined) this.#lastError.followed = true;
+    const safe = event.type === 'error' ? this.#noteError(event) : event;
+    if (event.type === 'session.created' || event.type === 'session.updated') this.#noteExpiry(event);
     if (this.#eventListener !== undefined) this.#eventListener(safe);
-    else if (this.#early.length < MAX_EARLY_EVENTS) this.#early.push(safe);
-    else this.#connection?.socket.terminate();
+    else this.#keep(safe, octets);
   }
 
-  #withoutSecrets(event: Message): Message {
-    return JSON.parse(this.#redact(JSON.stringify(event))) as Message;
+  /** Nothing listens yet: keeps the event, and stops reading when enough is kept. */
+  #keep(event: Message, octets: number): void {
+    this.#early.push(event);
+    this.#earlyOctets += octets;
+    if (this.#early.length < MAX_EARLY_EVENTS && this.#earlyOctets < MAX_EARLY_OCTETS) return;
+    this.#pausedForEarly = true;
+    this.pause();
+  }
+
+  #noteError(event: Message): Message {
+    const safe = JSON.parse(this.#redact(JSON.stringify(event))) as Message;
+    const eventId = (safe.error as { event_id?: unknown } | null | undefined)?.event_id;
+    this.#lastError = {
+      ...readApiError(safe.error, this.#redact),
+      at: performance.now(),
+      ofClientEvent: typeof eventId === 'string',
+      followed: false,
+    };
+    return safe;
+  }
+
+  #noteExpiry(event: Message): void {
+    const expiresAt = (event.session as { expires_at?: unknown } | null | undefined)?.expires_at;
+    if (typeof expiresAt === 'number' && expiresAt > 0) this.#expiresAtMs = expiresAt * 1000;
   }
 
   #end(end: UpstreamEnd): void {
     if (this.#ended !== undefined) return;
     this.#ended = end;
-    clearInterval(this.#pingTimer);
+    this.#stopTimers();
     if (this.#closedByUs) return;
     const listener = this.#closeListener;
     if (listener === undefined) return;
     this.#forgetListeners();
     listener(end);
+  }
+
+  #stopTimers(): void {
+    clearInterval(this.#pingTimer);
+    clearTimeout(this.#openTimer);
   }
 
   #forgetListeners(): void {
@@ -192,105 +327,13 @@ class SdkUpstream implements Upstream {
     this.#closeListener = undefined;
     this.#early = [];
   }
-
-  /** Upstreams like to quote a part of a wrong key back: nothing that looks like one leaves this file. */
-  readonly #redact = (text: string): string => {
-    const { apiKey } = this.#config;
-    const plain = apiKey.length >= 8 ? text.replaceAll(apiKey, '[key]') : text;
-    return plain.replace(/\b(?:sk|ek)[-_][\w*.-]{4,}/g, '[key]');
-  };
 }
 
-let shared: { readonly ca: UpstreamConfig['ca']; readonly context: SecureContext } | undefined;
-
-/**
- * One TLS context for all upstreams: a context of its own would cost each call tens of KiB, and each dial the parsing of
- * certificates. Another `ca` (the local service has renewed its certificate) makes another.
- */
-function secureContext(ca: UpstreamConfig['ca']): SecureContext {
-  if (shared === undefined || shared.ca !== ca) {
-    shared = { ca, context: createSecureContext(ca === undefined ? {} : { ca: [ca].flat() }) };
-  }
-  return shared.context;
-}
-
-async function dial(config: UpstreamConfig): Promise<OpenAIRealtimeWS> {
-  const options: ClientOptions & Pick<ConnectionOptions, 'secureContext'> = {
-    // Speech does not shrink, and inflating 50 small messages per second and call costs more than it saves.
-    perMessageDeflate: false,
-    maxPayload: MAX_EVENT_OCTETS,
-    handshakeTimeout: config.openTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS,
-    secureContext: secureContext(config.ca),
-    ...(config.headers !== undefined && { headers: { ...config.headers } }),
-  };
-  if (config.azure !== undefined) {
-    const client = new AzureOpenAI({
-      apiKey: config.apiKey,
-      apiVersion: config.azure.apiVersion,
-      deployment: config.model,
-      ...(config.baseURL !== undefined && { baseURL: config.baseURL }),
-    });
-    return OpenAIRealtimeWS.azure(client, { deploymentName: config.model, options });
-  }
-  const client = new OpenAI({
-    apiKey: config.apiKey,
-    ...(config.baseURL !== undefined && { baseURL: config.baseURL }),
-  });
-  return new OpenAIRealtimeWS({ model: config.model, options }, client);
+/** A text or binary message; ws gives both as one Buffer. */
+function readServerEventOf(data: RawData) {
+  return readServerEvent((data as Buffer).toString('utf8'));
 }
 
 function asError(value: unknown): Error {
   return value instanceof Error ? value : new Error(String(value));
-}
-
-/** The handshake failed: by the status the server answered with, or before it answered at all. */
-function describeFault(fault: Error | undefined, redact: (text: string) => string): UpstreamEnd {
-  const text = redact(fault?.message ?? 'the connection ended before it was open');
-  const status = /Unexpected server response: (\d{3})/.exec(text)?.[1];
-  if (status === undefined) {
-    return {
-      code: 'upstream_unreachable',
-      message: `The Realtime API could not be reached: ${text}.`,
-      closeCode: undefined,
-    };
-  }
-  if (status === '401' || status === '403') {
-    return {
-      code: 'upstream_refused',
-      message: `The Realtime API refused the backend (HTTP ${status}): its API key is missing, wrong, or may not use this model.`,
-      closeCode: undefined,
-    };
-  }
-  if (status === '429' || status.startsWith('5')) {
-    return {
-      code: 'upstream_unreachable',
-      message: `The Realtime API takes no calls at the moment (HTTP ${status}).`,
-      closeCode: undefined,
-    };
-  }
-  return {
-    code: 'upstream_refused',
-    message: `The Realtime API refused the connection (HTTP ${status}): check the model and the base URL.`,
-    closeCode: undefined,
-  };
-}
-
-function describeClose(closeCode: number, reason: string, redact: (text: string) => string): UpstreamEnd {
-  const because = reason === '' ? '' : `: ${redact(reason)}`;
-  if (/api_key|quota|billing|model_not_found|authenti/i.test(reason)) {
-    return { code: 'upstream_refused', message: `The Realtime API refused the call${because}.`, closeCode };
-  }
-  // The API ends a session at its time limit (60 minutes) with 1001.
-  if (closeCode === 1001) {
-    return {
-      code: 'upstream_time_limit',
-      message: `The Realtime API ended the call at its time limit${because}.`,
-      closeCode,
-    };
-  }
-  return {
-    code: 'upstream_closed',
-    message: `The Realtime API closed the call (code ${closeCode})${because}.`,
-    closeCode,
-  };
 }

@@ -9,15 +9,36 @@ export interface UpstreamEnd {
     ErrorCode,
     'upstream_unreachable' | 'upstream_refused' | 'upstream_closed' | 'upstream_time_limit'
   >;
-  /** A sentence for people, without secrets. */
+  /** A sentence for people, without secrets: the API's own reason, where it gave one. */
   readonly message: string;
   /** The WebSocket close code, when there was one. */
   readonly closeCode: number | undefined;
+  /** What else is known, for the log; without secrets. */
+  readonly details?: UpstreamEndDetails | undefined;
+}
+
+/** What a log should hold of an upstream's end beside the sentence. */
+export interface UpstreamEndDetails {
+  /** HTTP status of a refused handshake. */
+  readonly status?: number | undefined;
+  /** The API's name for the request, which its support asks for. */
+  readonly requestId?: string | undefined;
+  /** `code` and `type` of the API's error. */
+  readonly errorCode?: string | undefined;
+  readonly errorType?: string | undefined;
+  /** The beginning of the refusal's body, at most 2000 characters. */
+  readonly body?: string | undefined;
+  /** The reason beside the WebSocket close code. */
+  readonly closeReason?: string | undefined;
+  /** When to try again, as the API said it (`Retry-After`). */
+  readonly retryAfter?: string | undefined;
+  /** Code of a network or TLS error, such as ECONNREFUSED. */
+  readonly networkCode?: string | undefined;
 }
 
 /**
  * One conversation with the Realtime API. Events that come before `onEvent` was called wait for it, so that dialling may
- * begin long before anybody listens. Nothing here throws or rejects: every failure arrives at `onClose`, once.
+ * begin long before there is a listener. Nothing here throws or rejects: every failure arrives at `onClose`, once.
  */
 export interface Upstream {
   readonly kind: UpstreamKind;
@@ -27,7 +48,10 @@ export interface Upstream {
   readonly bufferedAmount: number;
   /** Calls back once when the socket is open; at once when it is already. */
   onOpen(listener: () => void): void;
-  /** Every server event, in order. One listener. */
+  /**
+   * Every server event that `readServerEvent` lets through, in order: its type has 1 to 256 characters and is not Parley's
+   * own, its IDs at most 256, and audio events are complete. One listener.
+   */
   onEvent(listener: (event: Message) => void): void;
   /** Calls back once, however it ends; not after `close()`. At once when it has ended already. */
   onClose(listener: (end: UpstreamEnd) => void): void;

@@ -1,8 +1,9 @@
 import { createDevelopmentCertificate } from '../../certs/index.ts';
 
-/** A certificate for localhost, PEM. */
-export function testCertificate(): { certificate: string; key: string } {
-  const { certificatePem, keyPem } = createDevelopmentCertificate({ now: Date.now() });
+/** A certificate for localhost and `others`, PEM. */
+export function testCertificate(others: readonly string[] = []): { certificate: string; key: string } {
+  const hosts = ['localhost', '127.0.0.1', '::1', ...others];
+  const { certificatePem, keyPem } = createDevelopmentCertificate({ now: Date.now(), hosts });
   return { certificate: certificatePem, key: keyPem };
 }
 

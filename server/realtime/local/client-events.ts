@@ -4,22 +4,56 @@ import { sessionSchema } from './config.ts';
 const eventId = z.string().max(512).optional();
 const id = z.string().min(1).max(256);
 
-const item = z.looseObject({
-  id: id.optional(),
-  type: z.string(),
-  role: z.enum(['user', 'assistant', 'system']).optional(),
-  content: z
-    .array(z.looseObject({ type: z.string() }))
-    .max(64)
-    .optional(),
+const itemId = id.optional();
+const MAX_PARTS = 64;
+
+/** Parts of a message. A part of audio is told back without the audio, and with what is known of its words. */
+const textPart = z.looseObject({ type: z.literal('input_text'), text: z.string() });
+const audioPart = z
+  .looseObject({ type: z.literal('input_audio'), transcript: z.string().nullable().optional() })
+  .transform(({ audio: _, ...part }) => ({ ...part, transcript: part.transcript ?? '' }));
+const imagePart = z.looseObject({ type: z.literal('input_image'), image_url: z.string() });
+const answerPart = z.discriminatedUnion('type', [
+  z.looseObject({ type: z.literal('output_text'), text: z.string() }),
+  z.looseObject({ type: z.literal('output_audio'), transcript: z.string().optional() }),
+]);
+
+function message<R extends string, P extends z.ZodType>(role: R, part: P) {
+  return z.looseObject({
+    id: itemId,
+    type: z.literal('message'),
+    role: z.literal(role),
+    content: z.array(part).max(MAX_PARTS),
+  });
+}
+
+const item = z.discriminatedUnion('type', [
+  z.discriminatedUnion('role', [
+    message('system', textPart),
+    message('user', z.discriminatedUnion('type', [textPart, audioPart, imagePart])),
+    message('assistant', answerPart),
+  ]),
+  z.looseObject({
+    id: itemId,
+    type: z.literal('function_call'),
+    name: z.string(),
+    call_id: z.string().optional(),
+    arguments: z.string(),
+  }),
   /** What a function answered. */
-  output: z.string().optional(),
-});
+  z.looseObject({
+    id: itemId,
+    type: z.literal('function_call_output'),
+    call_id: z.string(),
+    output: z.string(),
+  }),
+]);
 
 const responseWish = z.looseObject({
   output_modalities: z.array(z.enum(['text', 'audio'])).optional(),
   tools: z.array(z.unknown()).max(128).optional(),
   tool_choice: z.unknown().optional(),
+  metadata: z.record(z.string(), z.string()).nullable().optional(),
 });
 /** What a client wants of one response. */
 export type ResponseWish = z.infer<typeof responseWish>;

@@ -56,6 +56,24 @@ export interface SessionConfig extends Record<string, unknown> {
   };
 }
 
+/** What a detector is set to where a client does not say. */
+const DETECTORS: Readonly<Record<TurnDetection['type'], TurnDetection>> = {
+  server_vad: {
+    type: 'server_vad',
+    threshold: DEFAULT_VAD.threshold,
+    prefix_padding_ms: DEFAULT_VAD.prefixPaddingMs,
+    silence_duration_ms: DEFAULT_VAD.silenceDurationMs,
+    create_response: true,
+    interrupt_response: true,
+  },
+  semantic_vad: {
+    type: 'semantic_vad',
+    eagerness: 'auto',
+    create_response: true,
+    interrupt_response: true,
+  },
+};
+
 /** How a session begins. Unlike the real API, the caller's words are "transcribed" from the start, so that a page shows something. */
 export function defaultSession(model: string): SessionConfig {
   return {
@@ -72,14 +90,7 @@ export function defaultSession(model: string): SessionConfig {
         format: { type: 'audio/pcm', rate: 24_000 },
         transcription: { model: 'parrot' },
         noise_reduction: null,
-        turn_detection: {
-          type: 'server_vad',
-          threshold: DEFAULT_VAD.threshold,
-          prefix_padding_ms: DEFAULT_VAD.prefixPaddingMs,
-          silence_duration_ms: DEFAULT_VAD.silenceDurationMs,
-          create_response: true,
-          interrupt_response: true,
-        },
+        turn_detection: DETECTORS.server_vad,
       },
       output: { format: { type: 'audio/pcm', rate: 24_000 }, voice: 'parrot', speed: 1 },
     },
@@ -93,7 +104,10 @@ export function updateSession(current: SessionConfig, update: SessionUpdate): Se
   const turns = audio?.input?.turn_detection;
   if (turns) {
     const previous = current.audio.input.turn_detection;
-    input.turn_detection = previous?.type === turns.type ? { ...previous, ...turns } : turns;
+    input.turn_detection = {
+      ...(previous?.type === turns.type ? previous : DETECTORS[turns.type]),
+      ...turns,
+    };
   }
   return {
     ...current,

@@ -1,6 +1,7 @@
 import type { ConversationItem } from 'openai/resources/realtime/realtime';
 import { samplesToMs } from '../../../proto/voice/index.ts';
 import { ClientFault } from './events.ts';
+import { shortId } from './ids.ts';
 
 /** Items remembered; the oldest are forgotten, as the real API truncates a conversation that grows too long. */
 const MAX_ITEMS = 512;
@@ -13,6 +14,7 @@ interface Entry {
 
 /** The items of one session, in order. Holds no audio, only how long it was. */
 export class Conversation {
+  readonly id = `conv_${shortId()}`;
   readonly #entries = new Map<string, Entry>();
   #lastId: string | null = null;
 

@@ -1,4 +1,5 @@
 export type { SessionAudit } from './audit.ts';
+export { type Faults, parseFaults } from './faults.ts';
 export {
   type RealtimeService,
   type ServiceObserver,

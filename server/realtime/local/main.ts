@@ -4,10 +4,18 @@ import { fileFault } from '../../../net/files.ts';
 import { createLog } from '../../../net/log.ts';
 import { readFlags, runProgram } from '../../../net/program.ts';
 import { StartupError } from '../../../net/startup.ts';
+import { FAULTS_HELP, type Faults, parseFaults } from './faults.ts';
 import { type RealtimeService, startRealtimeService } from './service.ts';
 
-const USAGE =
-  'usage: tsx server/realtime/local/main.ts --cert FILE --key FILE [--port N] [--host ADDRESS] [--speed N] [--log-level LEVEL]';
+const USAGE = `usage: tsx server/realtime/local/main.ts --cert FILE --key FILE [--port N] [--host ADDRESS] [--speed N] [--fault NAME=VALUE]...
+
+Speaks the events of the OpenAI Realtime API over wss, and answers with the caller's own words.
+  --cert, --key FILE     PEM files of the certificate that it presents; npm run certs makes them
+  --port N               TCP port; 0, the default, takes a free one, which the log names
+  --host ADDRESS         address to listen on; 127.0.0.1 by default
+  --speed N              seconds of answer audio made per second; 10 by default
+  --log-level LEVEL      as pino has them; info by default
+${FAULTS_HELP}`;
 
 function readPem(path: string | undefined, flag: string): Buffer {
   if (path === undefined) throw new StartupError(`--${flag} is missing.\n\n${USAGE}`);
@@ -27,6 +35,14 @@ function readNumber(text: string, flag: string, max: number): number {
   return value;
 }
 
+function readFaults(values: readonly string[] | undefined): Faults | undefined {
+  try {
+    return values && parseFaults(values);
+  } catch (error) {
+    throw new StartupError((error as Error).message);
+  }
+}
+
 async function start(flags: ReturnType<typeof readOptions>): Promise<RealtimeService> {
   const logger = createLog({ name: 'realtime', level: flags['log-level'] });
   const options = {
@@ -35,6 +51,7 @@ async function start(flags: ReturnType<typeof readOptions>): Promise<RealtimeSer
     certificate: readPem(flags.cert, 'cert'),
     key: readPem(flags.key, 'key'),
     speed: Math.max(0.1, readNumber(flags.speed, 'speed', 10_000)),
+    faults: readFaults(flags.fault),
     logger,
   };
   let service: RealtimeService;
@@ -69,6 +86,8 @@ function readOptions() {
       cert: { type: 'string' },
       key: { type: 'string' },
       speed: { type: 'string', default: '10' },
+      fault: { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
       'log-level': { type: 'string', default: process.env.PARLEY_LOG_LEVEL ?? 'info' },
     },
     USAGE,
@@ -77,7 +96,12 @@ function readOptions() {
 
 /** Runs the local realtime service until SIGINT or SIGTERM. Logs JSON lines; the one that says "ready" names the port. */
 async function main(): Promise<void> {
-  const service = await start(readOptions());
+  const flags = readOptions();
+  if (flags.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return;
+  }
+  const service = await start(flags);
   const stop = () => {
     service.close().then(
       () => process.exit(0),

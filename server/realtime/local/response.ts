@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type {
   RealtimeConversationItemAssistantMessage,
   RealtimeResponse,
@@ -8,14 +7,20 @@ import { msToSamples, OCTETS_PER_SAMPLE, samplesToMs } from '../../../proto/voic
 import type { AuditTrail } from './audit.ts';
 import type { Conversation } from './conversation.ts';
 import type { EventSink } from './events.ts';
+import { shortId } from './ids.ts';
+import { usageOf } from './usage.ts';
 
 /** Audio in one delta. */
 const CHUNK_MS = 100;
 /** Octets waiting for the client above which no more audio is made. */
 const MAX_WAITING_OCTETS = 1 << 20;
 const WAIT_MS = 20;
-/** Tokens of one second of audio, as the real API counts its input; only so that usage is not zero. */
-const TOKENS_PER_SECOND = 10;
+
+/** The part of a response that is the same from its first event to its last. */
+export type ResponseFrame = Pick<
+  RealtimeResponse,
+  'conversation_id' | 'output_modalities' | 'max_output_tokens' | 'audio' | 'metadata'
+>;
 
 /** What a response is going to say. */
 export interface Answer {
@@ -30,6 +35,7 @@ export class ResponseRun {
   readonly id = `resp_${shortId()}`;
   readonly itemId = `item_${shortId()}`;
   readonly #answer: Answer;
+  readonly #frame: ResponseFrame;
   readonly #sink: EventSink;
   readonly #conversation: Conversation;
   readonly #trail: AuditTrail;
@@ -42,6 +48,7 @@ export class ResponseRun {
 
   constructor(options: {
     answer: Answer;
+    frame: ResponseFrame;
     sink: EventSink;
     conversation: Conversation;
     trail: AuditTrail;
@@ -50,6 +57,7 @@ export class ResponseRun {
     finished: () => void;
   }) {
     this.#answer = options.answer;
+    this.#frame = options.frame;
     this.#sink = options.sink;
     this.#conversation = options.conversation;
     this.#trail = options.trail;
@@ -90,7 +98,7 @@ export class ResponseRun {
     if (!this.#done) this.#end('cancelled', { type: 'cancelled', reason });
   }
 
-  /** The client is gone: stops without a word. */
+  /** The client has gone: stops without an event. */
   abandon(): void {
     this.#done = true;
     clearTimeout(this.#timer);
@@ -169,24 +177,11 @@ export class ResponseRun {
   }
 
   #response(status: 'in_progress' | 'completed' | 'cancelled'): RealtimeResponse {
-    return {
-      object: 'realtime.response',
-      id: this.id,
-      status,
-      output: [],
-      output_modalities: [this.#answer.modality],
-      metadata: null,
-    };
+    return { object: 'realtime.response', id: this.id, status, output: [], ...this.#frame };
   }
 
   #usage() {
     const seconds = samplesToMs(this.#sentOctets / OCTETS_PER_SAMPLE) / 1000;
-    const tokens = Math.ceil(seconds * TOKENS_PER_SECOND);
-    return { total_tokens: tokens * 2, input_tokens: tokens, output_tokens: tokens };
+    return usageOf({ text: this.#answer.text, seconds });
   }
-}
-
-/** An ID like those of the real API: 21 characters. */
-export function shortId(): string {
-  return randomUUID().replaceAll('-', '').slice(0, 21);
 }

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,10 +7,11 @@ import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { Audit, type SessionAudit } from './audit.ts';
 import type { ServerEvent } from './events.ts';
-import { shortId } from './response.ts';
+import { type Faults, FaultySession } from './faults.ts';
+import { shortId } from './ids.ts';
 import { LocalSession } from './session.ts';
 
-/** Longest client event: the real API takes 15 MiB of audio in one append; nobody needs that here. */
+/** Longest client event: the real API takes 15 MiB of audio in one append, which no test of this service needs. */
 const MAX_EVENT_OCTETS = 2 << 20;
 const DEFAULT_MAX_SESSIONS = 256;
 const DEFAULT_MAX_SESSION_MS = 60 * 60_000;
@@ -27,7 +28,7 @@ export interface ServiceObserver {
 export interface ServiceOptions {
   /** 0 takes a free port. */
   readonly port?: number | undefined;
-  /** Defaults to 127.0.0.1: this service has nothing to tell the world. */
+  /** Defaults to 127.0.0.1: other machines have no use for this service. */
   readonly host?: string | undefined;
   /** PEM. */
   readonly certificate: string | Buffer;
@@ -35,13 +36,15 @@ export interface ServiceOptions {
   readonly key: string | Buffer;
   readonly logger: Logger;
   readonly observer?: ServiceObserver | undefined;
-  /** Bearer token that clients must show; absent takes everybody. */
+  /** Bearer token that clients must show; absent takes every client. */
   readonly bearerToken?: string | undefined;
   /** Longest session in ms, after which it is closed with 1001, as the real API does after 60 minutes. */
   readonly maxSessionMs?: number | undefined;
   readonly maxSessions?: number | undefined;
   /** Seconds of answer audio made per second. */
   readonly speed?: number | undefined;
+  /** What to do wrong. */
+  readonly faults?: Faults | undefined;
 }
 
 export interface RealtimeService {
@@ -52,7 +55,7 @@ export interface RealtimeService {
   readonly sessions: number;
   /** What came in and went out of the latest sessions. */
   audit(): SessionAudit[];
-  /** Presents another certificate (PEM) to whoever comes from now on. Throws when the two do not fit. */
+  /** Presents another certificate (PEM) from now on. Throws when the two do not fit. */
   renew(certificate: string | Buffer, key: string | Buffer): void;
   close(): Promise<void>;
 }
@@ -106,9 +109,14 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
     events += 1;
     const complete = { event_id: `event_${id.slice(5, 15)}${events}`, ...event };
     observer?.onEvent?.('out', id, complete);
-    socket.send(JSON.stringify(complete));
+    const json = JSON.stringify(complete);
+    if (faults === undefined) socket.send(json);
+    else faults.send(event.type, json);
     if (socket.bufferedAmount > MAX_UNREAD_OCTETS) socket.terminate();
   };
+  const faults =
+    options.faults &&
+    new FaultySession(options.faults, socket, (code, message) => emit(errorEvent(code, message)));
   const session = new LocalSession({
     id,
     model: urlOf(request).searchParams.get('model') ?? 'parrot',
@@ -132,6 +140,7 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
   socket.on('error', (error) => options.logger.debug({ err: error, session: id }, 'client socket failed'));
   socket.on('close', () => {
     clearTimeout(timer);
+    faults?.end();
     session.end();
     options.logger.debug({ session: id }, 'local session ended');
   });
@@ -140,17 +149,14 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
 }
 
 function expire(socket: WebSocket, emit: (event: ServerEvent) => void, maxSessionMs: number): void {
-  emit({
-    type: 'error',
-    error: {
-      type: 'invalid_request_error',
-      code: 'session_expired',
-      message: `Your session hit the maximum duration of ${Math.round(maxSessionMs / 60_000)} minutes.`,
-      param: null,
-      event_id: null,
-    },
-  });
+  const minutes = Math.round(maxSessionMs / 60_000);
+  emit(errorEvent('session_expired', `Your session hit the maximum duration of ${minutes} minutes.`));
   socket.close(1001, 'session time limit');
+}
+
+function errorEvent(code: string, message: string): ServerEvent {
+  const type = code === 'server_error' ? code : 'invalid_request_error';
+  return { type: 'error', error: { type, code, message, param: null, event_id: null } };
 }
 
 /** The text of an event as a value; something that is no object when it is no JSON, which the session refuses. */
@@ -171,12 +177,24 @@ function urlOf(request: IncomingMessage): URL {
   }
 }
 
-function refuse(request: IncomingMessage, options: ServiceOptions, open: number): string | undefined {
-  if (urlOf(request).pathname !== '/v1/realtime') return '404 Not Found';
-  if (options.bearerToken !== undefined && !bearerMatches(request, options.bearerToken)) {
-    return '401 Unauthorized';
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+function refuse(request: IncomingMessage, options: ServiceOptions, open: number): Refusal | undefined {
+  const { refuse: ordered } = options.faults ?? {};
+  if (ordered !== undefined) return { ...ordered, message: `Refused on command (${ordered.code}).` };
+  if (urlOf(request).pathname !== '/v1/realtime') {
+    return { status: 404, code: 'not_found', message: 'There is only /v1/realtime.' };
   }
-  if (open >= (options.maxSessions ?? DEFAULT_MAX_SESSIONS)) return '503 Service Unavailable';
+  if (options.bearerToken !== undefined && !bearerMatches(request, options.bearerToken)) {
+    return { status: 401, code: 'invalid_api_key', message: 'Incorrect API key provided.' };
+  }
+  if (open >= (options.maxSessions ?? DEFAULT_MAX_SESSIONS)) {
+    return { status: 503, code: 'server_overloaded', message: 'Too many sessions are open.' };
+  }
   return undefined;
 }
 
@@ -186,8 +204,18 @@ function bearerMatches(request: IncomingMessage, token: string): boolean {
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-function endWith(socket: Duplex, status: string): void {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/** Refuses a handshake as the API does: an error in JSON, and a request ID. */
+function endWith(socket: Duplex, { status, code, message }: Refusal): void {
+  const type = status === 429 ? code : 'invalid_request_error';
+  const body = JSON.stringify({ error: { message, type, param: null, code } });
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
+    'Connection: close',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `x-request-id: req_${shortId()}`,
+  ];
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function answerRequest(request: IncomingMessage, response: ServerResponse, audit: Audit): void {

@@ -1,5 +1,6 @@
 import type {
   ConversationItem,
+  RealtimeAudioFormats,
   RealtimeConversationItemUserMessage,
 } from 'openai/resources/realtime/realtime';
 import { OCTETS_PER_SAMPLE, samplesToMs } from '../../../proto/voice/index.ts';
@@ -9,7 +10,8 @@ import { type ClientEvent, clientEventSchema, type ResponseWish } from './client
 import { defaultSession, sessionResource, updateSession, vadConfig } from './config.ts';
 import { Conversation } from './conversation.ts';
 import { ClientFault, type EventSink } from './events.ts';
-import { type Answer, ResponseRun, shortId } from './response.ts';
+import { shortId } from './ids.ts';
+import { type Answer, type ResponseFrame, ResponseRun } from './response.ts';
 import { callTool, chooseTool } from './tool-call.ts';
 import { Turns } from './turns.ts';
 
@@ -80,7 +82,7 @@ export class LocalSession {
     }
   }
 
-  /** The client is gone. */
+  /** The client has gone. */
   end(): void {
     this.#run?.abandon();
     this.#run = undefined;
@@ -169,7 +171,7 @@ export class LocalSession {
       type: 'message',
       status: 'completed',
       role: 'user',
-      content: [{ type: 'input_audio' }],
+      content: [{ type: 'input_audio', transcript: '' }],
     };
     const previous = this.#conversation.add(itemId, item);
     this.#sink.emit({ type: 'input_audio_buffer.committed', previous_item_id: previous, item_id: itemId });
@@ -177,11 +179,13 @@ export class LocalSession {
     this.#sink.emit({ type: 'conversation.item.done', previous_item_id: previous, item });
     const { transcription, turn_detection: turns } = this.#config.audio.input;
     if (transcription !== null) {
+      const transcript = `(${seconds.toFixed(1)} seconds of speech)`;
+      this.#conversation.replace(itemId, { ...item, content: [{ type: 'input_audio', transcript }] });
       this.#sink.emit({
         type: 'conversation.item.input_audio_transcription.completed',
         item_id: itemId,
         content_index: 0,
-        transcript: `(${seconds.toFixed(1)} seconds of speech)`,
+        transcript,
         usage: { type: 'duration', seconds },
       });
     }
@@ -209,12 +213,18 @@ export class LocalSession {
     }
     const tool = chooseTool(wish?.tools ?? this.#config.tools, wish?.tool_choice ?? this.#config.tool_choice);
     if (tool !== undefined && this.#conversation.last?.type !== 'function_call_output') {
-      callTool(tool, this.#sink, this.#conversation);
+      callTool({
+        name: tool,
+        sink: this.#sink,
+        conversation: this.#conversation,
+        frame: this.#frame('audio'),
+      });
       return;
     }
     const modality = wish?.output_modalities?.[0] ?? this.#config.output_modalities[0] ?? 'audio';
     this.#run = new ResponseRun({
       answer: this.#answer(modality),
+      frame: this.#frame(modality, wish?.metadata),
       sink: this.#sink,
       conversation: this.#conversation,
       trail: this.#trail,
@@ -226,7 +236,19 @@ export class LocalSession {
     this.#run.start();
   }
 
-  /** The caller's own words; a chime for words that were written, as nobody here can read aloud. */
+  /** What the events of every response of this session say alike. */
+  #frame(modality: 'text' | 'audio', metadata: Record<string, string> | null = null): ResponseFrame {
+    const { format, voice } = this.#config.audio.output;
+    return {
+      conversation_id: this.#conversation.id,
+      output_modalities: [modality],
+      max_output_tokens: 'inf',
+      audio: { output: { format: format as RealtimeAudioFormats, voice: String(voice) } },
+      metadata,
+    };
+  }
+
+  /** The caller's own words; a chime for words that were written, as this service cannot read aloud. */
   #answer(modality: 'text' | 'audio'): Answer {
     const spoken = this.#lastTurn;
     const { last } = this.#conversation;

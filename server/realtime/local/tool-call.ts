@@ -4,7 +4,9 @@ import type {
 } from 'openai/resources/realtime/realtime';
 import type { Conversation } from './conversation.ts';
 import type { EventSink } from './events.ts';
-import { shortId } from './response.ts';
+import { shortId } from './ids.ts';
+import type { ResponseFrame } from './response.ts';
+import { usageOf } from './usage.ts';
 
 /** This service understands nothing, so it gives no arguments. */
 const ARGUMENTS = '{}';
@@ -24,7 +26,13 @@ function nameOf(value: unknown): string | undefined {
 }
 
 /** A response that is nothing but the call of one function: its events in the order of the real API. */
-export function callTool(name: string, sink: EventSink, conversation: Conversation): void {
+export function callTool(options: {
+  name: string;
+  sink: EventSink;
+  conversation: Conversation;
+  frame: ResponseFrame;
+}): void {
+  const { name, sink, conversation, frame } = options;
   const responseId = `resp_${shortId()}`;
   const id = `item_${shortId()}`;
   const callId = `call_${shortId().slice(0, 16)}`;
@@ -42,7 +50,11 @@ export function callTool(name: string, sink: EventSink, conversation: Conversati
     id: responseId,
     status,
     output: status === 'completed' ? [item('completed')] : [],
-    metadata: null,
+    ...frame,
+    ...(status === 'completed' && {
+      status_details: { type: status },
+      usage: usageOf({ text: name, seconds: 0 }),
+    }),
   });
   const place = { response_id: responseId, item_id: id, output_index: 0, call_id: callId };
   const output = { response_id: responseId, output_index: 0 };

@@ -1,6 +1,6 @@
 import { OCTETS_PER_SAMPLE, octetsToInt16, samplesToMs } from '../../../proto/voice/index.ts';
 import { ClientFault, type EventSink } from './events.ts';
-import { shortId } from './response.ts';
+import { shortId } from './ids.ts';
 import { SampleBuffer } from './sample-buffer.ts';
 import { type VadConfig, VoiceActivityDetector } from './vad.ts';
 

@@ -37,8 +37,8 @@ const FLOOR_RISES_IN_SILENCE = 0.05;
 const FLOOR_RISES_IN_SPEECH = 0.0002;
 
 /**
- * Finds turns by energy: a frame of 20 ms is loud when it stands out of the noise floor, which is learnt while nobody
- * speaks. Pure: the same samples give the same turns, however they are cut.
+ * Finds turns by energy: a frame of 20 ms is loud when it stands out of the noise floor, which is learnt in
+ * silence. Pure: the same samples give the same turns, however they are cut.
  */
 export class VoiceActivityDetector {
   #config: VadConfig;

@@ -278,7 +278,7 @@ describe('the upstream adapter', () => {
     expect(client.ends[0]?.message).not.toContain('secret');
   });
 
-  test('nobody listening is unreachable, a wrong path is refused', async () => {
+  test('a port without a listener is unreachable, a wrong path is refused', async () => {
     const service = await start();
     const gone = dial(service, { baseURL: 'https://localhost:1/v1' });
     const lost = dial(service, { baseURL: `${service.url}/elsewhere` });
@@ -294,7 +294,7 @@ describe('the upstream adapter', () => {
     expect(client.find('error')?.error).toMatchObject({ code: 'session_expired' });
   });
 
-  test('events that came before anybody listened are kept, and closing twice or early is harmless', async () => {
+  test('events that came before there was a listener are kept, and closing twice or early is harmless', async () => {
     const service = await start();
     const upstream = openUpstream({
       kind: 'local',
