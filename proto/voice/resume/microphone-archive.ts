@@ -1,5 +1,6 @@
 import { SAMPLE_RATE } from '../messages.ts';
 import { OCTETS_PER_SAMPLE } from '../pcm.ts';
+import { AudioLog } from './audio-log.ts';
 
 /** Microphone audio that a page keeps at most, in samples: 120 s, 5.8 MB. */
 export const MAX_ARCHIVE_SAMPLES = 120 * SAMPLE_RATE;
@@ -18,20 +19,18 @@ export interface ArchivedStretch {
   readonly orderedEvents: number;
 }
 
-interface Chunk {
-  /** Sample at which it begins. */
-  readonly at: number;
-  readonly octets: Uint8Array;
-}
-
-interface Stretch extends ArchivedStretch {
-  firstSample: number;
-  readonly chunks: (Chunk | undefined)[];
-  /** Chunks at the front that are released already. */
-  head: number;
-  samples: number;
+interface Stretch {
+  readonly number: number;
+  readonly startMs: number;
+  readonly orderedEvents: number;
+  readonly audio: AudioLog;
   ended: boolean;
 }
+
+const NOTHING: { readonly octets: Uint8Array; readonly ended: boolean } = Object.freeze({
+  octets: new Uint8Array(0),
+  ended: true,
+});
 
 /**
  * The page's copy of what was said, kept until it belongs to an item that the conversation can be restored with: audio that
@@ -66,31 +65,28 @@ export class MicrophoneArchive {
     return this.#forgotten;
   }
 
+  /** Stretches begun so far. */
+  get stretches(): number {
+    return this.#count;
+  }
+
   /** A stretch begins at the next sample. */
   begin(startMs: number, orderedEvents: number): void {
     this.end();
-    this.#current = {
-      number: this.#count++,
-      firstSample: this.#samples,
-      startMs,
-      orderedEvents,
-      chunks: [],
-      head: 0,
-      samples: 0,
-      ended: false,
-    };
+    const audio = new AudioLog(this.#samples);
+    this.#current = { number: this.#count++, startMs, orderedEvents, audio, ended: false };
     this.#stretches.push(this.#current);
-    while (this.#stretches.length > MAX_ARCHIVE_STRETCHES) this.#forgetTo(endOf(this.#stretches[0]!));
+    while (this.#stretches.length > MAX_ARCHIVE_STRETCHES) {
+      this.#forgetTo(this.#stretches[0]!.audio.end);
+      if (this.#stretches.length > MAX_ARCHIVE_STRETCHES) this.#stretches.shift();
+    }
   }
 
   /** Audio of the current stretch: whole samples, as octets that the archive may keep. */
   push(octets: Uint8Array): void {
-    const stretch = this.#current;
-    if (stretch === undefined || octets.length === 0) return;
-    stretch.chunks.push({ at: this.#samples, octets });
-    const samples = octets.length / OCTETS_PER_SAMPLE;
-    stretch.samples += samples;
-    this.#samples += samples;
+    if (this.#current === undefined) return;
+    this.#current.audio.push(octets);
+    this.#samples += octets.length / OCTETS_PER_SAMPLE;
     const excess = this.#samples - this.#released - this.#maxSamples;
     if (excess > 0) this.#forgetTo(this.#released + excess);
   }
@@ -102,17 +98,22 @@ export class MicrophoneArchive {
 
   /** What was said before `sample` will not be asked for again. */
   release(sample: number): void {
-    this.#dropBefore(Math.min(sample, this.#samples));
+    const to = Math.min(sample, this.#samples);
+    if (to <= this.#released) return;
+    this.#released = to;
+    const keep = this.#stretches.findIndex(({ audio, ended }) => audio.end > to || !ended);
+    this.#stretches = keep < 0 ? [] : this.#stretches.slice(keep);
+    this.#stretches[0]?.audio.release(to);
   }
 
   /** The stretches to send from `sample` on, oldest first; the first of them may begin in its middle. */
   stretchesFrom(sample: number): ArchivedStretch[] {
     const from = Math.max(sample, this.#released);
     return this.#stretches
-      .filter((stretch) => endOf(stretch) > from || !stretch.ended)
-      .map(({ number, firstSample, startMs, orderedEvents }) => ({
+      .filter(({ audio, ended }) => audio.end > from || !ended)
+      .map(({ number, startMs, orderedEvents, audio }) => ({
         number,
-        firstSample: Math.max(firstSample, from),
+        firstSample: Math.max(audio.first, from),
         startMs,
         orderedEvents,
       }));
@@ -128,67 +129,13 @@ export class MicrophoneArchive {
     maxOctets: number,
   ): { readonly octets: Uint8Array; readonly ended: boolean } {
     const stretch = this.#stretches[number - (this.#stretches[0]?.number ?? 0)];
-    if (stretch === undefined) return { octets: EMPTY, ended: true };
-    const chunk = chunkAt(stretch, sample);
-    if (chunk !== undefined) {
-      const start = (sample - chunk.at) * OCTETS_PER_SAMPLE;
-      const octets = chunk.octets.subarray(start, Math.min(chunk.octets.length, start + maxOctets));
-      return { octets, ended: false };
-    }
-    return { octets: EMPTY, ended: stretch.ended };
+    if (stretch === undefined) return NOTHING;
+    const octets = stretch.audio.read(sample, maxOctets);
+    return { octets, ended: octets.length === 0 && stretch.ended };
   }
 
   #forgetTo(sample: number): void {
     this.#forgotten += Math.max(0, sample - this.#released);
-    this.#dropBefore(sample);
-  }
-
-  #dropBefore(sample: number): void {
-    if (sample <= this.#released && this.#stretches.length <= MAX_ARCHIVE_STRETCHES) return;
-    this.#released = Math.max(this.#released, sample);
-    const keep = this.#stretches.findIndex((stretch) => endOf(stretch) > sample || !stretch.ended);
-    this.#stretches = keep < 0 ? [] : this.#stretches.slice(keep);
-    const first = this.#stretches[0];
-    if (first !== undefined) trim(first, sample);
-  }
-}
-
-const EMPTY = new Uint8Array(0);
-
-/** The sample behind its last one. */
-function endOf(stretch: Stretch): number {
-  return stretch.firstSample + stretch.samples;
-}
-
-/** The chunk that holds `sample`, found by halving, as a backlog has thousands. */
-function chunkAt({ chunks, head }: Stretch, sample: number): Chunk | undefined {
-  let low = head;
-  let high = chunks.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (chunkEnd(chunks[middle]) > sample) high = middle;
-    else low = middle + 1;
-  }
-  return chunks[low];
-}
-
-function chunkEnd(chunk: Chunk | undefined): number {
-  return chunk === undefined ? 0 : chunk.at + chunk.octets.length / OCTETS_PER_SAMPLE;
-}
-
-/** Lets go of the chunks of a stretch that end at or before `sample`. */
-function trim(stretch: Stretch, sample: number): void {
-  const { chunks } = stretch;
-  while (stretch.head < chunks.length && chunkEnd(chunks[stretch.head]) <= sample) {
-    chunks[stretch.head] = undefined;
-    stretch.head += 1;
-  }
-  if (sample > stretch.firstSample) {
-    stretch.samples -= Math.min(stretch.samples, sample - stretch.firstSample);
-    stretch.firstSample = sample;
-  }
-  if (stretch.head > 64 && stretch.head * 2 > chunks.length) {
-    chunks.splice(0, stretch.head);
-    stretch.head = 0;
+    this.release(sample);
   }
 }
