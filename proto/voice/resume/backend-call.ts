@@ -14,7 +14,7 @@ export interface GoOn {
   readonly how: HowAttached;
   readonly microphoneSamples: number;
   readonly events: number;
-  readonly coveredEvents: readonly number[];
+  readonly coveredEvents: number[];
   readonly messages: number;
 }
 
@@ -131,7 +131,7 @@ export class BackendCall {
       how: 'restored',
       microphoneSamples: this.#samples,
       events: pageEvents,
-      coveredEvents: coveredPageEvents,
+      coveredEvents: [...coveredPageEvents],
       messages: 0,
     };
   }
@@ -149,7 +149,7 @@ export class BackendCall {
       rewind: this.#rewind,
       microphoneSamples: snapshot.microphoneSamples,
       events: snapshot.pageEvents,
-      coveredEvents: snapshot.coveredPageEvents,
+      coveredEvents: [...snapshot.coveredPageEvents],
     };
   }
 
