@@ -1,0 +1,144 @@
+import * as z from 'zod/mini';
+import type { Message } from '../messages.ts';
+
+/** Octets of a sealed ticket, as text. */
+export const MAX_TICKET_OCTETS = 2048;
+/** Octets of a sealed checkpoint, as text: what `MAX_RECORD_OCTETS` and a session's settings become, sealed. */
+export const MAX_CHECKPOINT_OCTETS = 768 * 1024;
+/** Answers that a page may still be waiting for. */
+export const MAX_OPEN_ANSWERS = 64;
+/** Events that a checkpoint may name beside its first number. */
+export const MAX_COVERED_EVENTS = 256;
+
+const count = z.int().check(z.nonnegative());
+const sealed = (maximum: number) => z.string().check(z.minLength(1), z.maxLength(maximum));
+
+/** How far the page has got with one answer stream. */
+export const answerProgressSchema = z.object({
+  /** The number in the answer's header. */
+  answer: count,
+  /** Samples of it that arrived. */
+  samples: count,
+  /** All of it arrived, or it was cut: it will not be asked for again. */
+  ended: z.boolean(),
+});
+export type AnswerProgress = z.infer<typeof answerProgressSchema>;
+
+/** Part of `parley.hello`: the page attaches to a call that lost what carried it. */
+export const resumeSchema = z.object({
+  /** From `parley.ready`: names the call and whose it is; only a backend of the cluster can make one. */
+  ticket: sealed(MAX_TICKET_OCTETS),
+  /** 1, 2, 3, … for each attempt of this page to attach: the newest one wins, whichever arrives first. */
+  attachment: count,
+  /** Numbered messages of the server that the page has taken. */
+  messages: count,
+  /** Answers that have not wholly arrived. */
+  answers: z.array(answerProgressSchema).check(z.maxLength(MAX_OPEN_ANSWERS)),
+  /** Number that no answer of the call has had yet: a backend that restores goes on counting there. */
+  nextAnswer: count,
+  /** The newest `parley.checkpoint`, for a backend that does not know the call. */
+  checkpoint: z.optional(sealed(MAX_CHECKPOINT_OCTETS)),
+  /** The oldest microphone sample, and the oldest numbered event, that the page can send again. */
+  microphoneSamples: count,
+  events: count,
+  /** The page asks for another backend: the one that has the call is draining. */
+  move: z.optional(z.boolean()),
+});
+export type Resume = z.infer<typeof resumeSchema>;
+
+/** How a session came to carry its call. */
+export const HOW_ATTACHED = ['new', 'attached', 'restored'] as const;
+export type HowAttached = (typeof HOW_ATTACHED)[number];
+
+/** Part of `parley.ready`: where both sides go on. */
+export const attachedSchema = z.object({
+  callId: z.string().check(z.minLength(1), z.maxLength(64)),
+  /** `new`: a call begins. `attached`: the same upstream goes on. `restored`: a fresh upstream was given the conversation. */
+  how: z.enum(HOW_ATTACHED),
+  ticket: sealed(MAX_TICKET_OCTETS),
+  /** How long the backend keeps the call when its session ends. */
+  resumeSeconds: count,
+  /** The page sends microphone audio from this sample of the call on, */
+  microphoneSamples: count,
+  /** and its numbered events from this one on, */
+  events: count,
+  /** but for these, which had their effect already. */
+  coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
+  /** Number of the first numbered message that the server sends in this session. */
+  messages: count,
+  /** Items of the conversation that could not be restored. */
+  omittedItems: z.optional(count),
+});
+export type Attached = z.infer<typeof attachedSchema>;
+
+/** How far the sender has got; at most every 250 ms, and only when there is something new. From the server: */
+export const serverReceivedSchema = z.object({
+  type: z.literal('parley.received'),
+  /** microphone samples that arrived in order, */
+  microphoneSamples: count,
+  /** and numbered events of the page. */
+  events: count,
+});
+/** From the page: */
+export const pageReceivedSchema = z.object({
+  type: z.literal('parley.received'),
+  /** numbered messages of the server that were taken, */
+  messages: count,
+  /** and how far answers got since the last report. */
+  answers: z.array(answerProgressSchema).check(z.maxLength(MAX_OPEN_ANSWERS)),
+});
+
+/** The conversation so far, sealed: the page keeps the newest one and can neither read nor alter it. */
+export const checkpointSchema = z.object({
+  type: z.literal('parley.checkpoint'),
+  sealed: sealed(MAX_CHECKPOINT_OCTETS),
+  /** Audio before this sample is part of it and need not be kept, */
+  microphoneSamples: count,
+  /** nor are numbered events below this one, */
+  events: count,
+  /** nor these. */
+  coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
+});
+
+/** The upstream was replaced: the page sends audio and events again from there, behind a `parley.rewound`. */
+export const rewindSchema = z.object({
+  type: z.literal('parley.rewind'),
+  /** Counts the rewinds of the call; streams and events of an older one are not read. */
+  rewind: count,
+  microphoneSamples: count,
+  events: count,
+  coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
+  omittedItems: count,
+});
+
+/** What follows on the control stream, and in streams with this number, was sent after the rewind. */
+export const rewoundSchema = z.object({ type: z.literal('parley.rewound'), rewind: count });
+
+/** The backend will end: attach to another one now, with the newest checkpoint; it is a pause in the conversation. */
+export const moveSchema = z.object({ type: z.literal('parley.move') });
+
+/** Messages that tell the present state or answer for themselves: lost with their session, they are not sent again. */
+const UNNUMBERED: ReadonlySet<string> = new Set([
+  'parley.hello',
+  'parley.ready',
+  'parley.received',
+  'parley.checkpoint',
+  'parley.rewind',
+  'parley.rewound',
+  'parley.move',
+  'parley.stats',
+  'parley.behind',
+  'parley.path_changed',
+  'parley.forwarder_changed',
+  'parley.draining',
+]);
+
+/**
+ * Whether a message counts among those that are delivered exactly once and in order, across sessions: events of the Realtime
+ * API, and Parley's own that must not be lost. Both sides count them alike, so the number itself is not sent.
+ */
+export function isNumbered(message: Message): boolean {
+  if (UNNUMBERED.has(message.type)) return false;
+  // Positions while an answer plays are soon followed by better ones; the one of a clear is an answer.
+  return message.type !== 'parley.playback.position' || message.cleared === true;
+}

@@ -1,0 +1,118 @@
+/** Events of the page whose effect is yet to be seen; far more than a page has under way. */
+export const MAX_PENDING_EVENTS = 256;
+
+interface Pending {
+  readonly number: number;
+  readonly type: string;
+  /** Microphone samples that come before it, for one that is bound to them. */
+  readonly samples: number | undefined;
+  responseId: string | undefined;
+  covered: boolean;
+}
+
+/** Events whose effect shows later, and which a fresh upstream has to be given again while it has not. */
+const AWAITED: ReadonlySet<string> = new Set([
+  'session.update',
+  'conversation.item.create',
+  'response.create',
+  'input_audio_buffer.commit',
+  'input_audio_buffer.clear',
+]);
+
+/**
+ * Which events of the page have had their effect, so that a conversation restored from its items has it too. `response.create`
+ * must never be given twice once its response is over, nor a tool's result; and neither may be lost when the upstream ends
+ * before it acted on them.
+ */
+export class PageEventCoverage {
+  #pending: Pending[] = [];
+  #next = 0;
+
+  /** Goes on from a checkpoint: every event below `covered` had its effect, and those of `beyond`. */
+  restore(covered: number, beyond: readonly number[]): void {
+    this.#next = covered;
+    this.#pending = [];
+    for (const number of [...beyond].sort((a, b) => a - b)) {
+      this.#fill(number);
+      this.#pending.push({ number, type: '', samples: undefined, responseId: undefined, covered: true });
+      this.#next = number + 1;
+    }
+  }
+
+  /** The event of this number was handed to the upstream. */
+  sent(number: number, type: string, samples: number | undefined): void {
+    const known = this.#pending.findIndex((pending) => pending.number === number);
+    const entry = { number, type, samples, responseId: undefined, covered: !AWAITED.has(type) };
+    if (known >= 0) this.#pending[known] = entry;
+    else {
+      this.#fill(number);
+      this.#pending.push(entry);
+      this.#next = Math.max(this.#next, number + 1);
+    }
+    // One that shows no effect (it was refused) must not hold all later ones back.
+    if (this.#pending.length > MAX_PENDING_EVENTS) this.#pending.shift();
+  }
+
+  /** Numbers between the last event and this one, of events that were refused or are yet to be given again. */
+  #fill(number: number): void {
+    const from = Math.max(this.#next, number - MAX_PENDING_EVENTS);
+    for (let missing = from; missing < number; missing++)
+      this.#pending.push({
+        number: missing,
+        type: '',
+        samples: undefined,
+        responseId: undefined,
+        covered: false,
+      });
+  }
+
+  /** The effect of the oldest such event was seen. */
+  happened(type: string): void {
+    const entry = this.#pending.find((pending) => pending.type === type && !pending.covered);
+    if (entry !== undefined) entry.covered = true;
+  }
+
+  /** A response began: by the oldest `response.create` that has none, if there is one. */
+  responseBegan(responseId: string): void {
+    const entry = this.#pending.find(
+      (pending) => pending.type === 'response.create' && !pending.covered && pending.responseId === undefined,
+    );
+    if (entry !== undefined) entry.responseId = responseId;
+  }
+
+  responseEnded(responseId: string): void {
+    for (const entry of this.#pending) if (entry.responseId === responseId) entry.covered = true;
+  }
+
+  /** Sample of the oldest `commit` that was not answered; it is answered now. */
+  committedAt(): number | undefined {
+    return this.#answered('input_audio_buffer.commit');
+  }
+
+  /** Sample of the oldest `clear` that was not answered; it is answered now. */
+  clearedAt(): number | undefined {
+    return this.#answered('input_audio_buffer.clear');
+  }
+
+  #answered(type: string): number | undefined {
+    const entry = this.#pending.find((pending) => pending.type === type && pending.responseId === undefined);
+    if (entry === undefined) return undefined;
+    entry.responseId = 'answered';
+    return entry.samples;
+  }
+
+  /**
+   * Every event below `covered` had its effect, and those of `beyond`, when audio up to `settledSamples` belongs to items
+   * that are restored. A `commit` behind that must be given again with its audio.
+   */
+  covered(settledSamples: number): { readonly covered: number; readonly beyond: number[] } {
+    const done = (entry: Pending) =>
+      entry.covered || (entry.samples !== undefined && entry.samples <= settledSamples);
+    const first = this.#pending.findIndex((entry) => !done(entry));
+    const covered = first < 0 ? this.#next : this.#pending[first]!.number;
+    if (first > 0) this.#pending.splice(0, first);
+    else if (first < 0) this.#pending = [];
+    const beyond = this.#pending.filter(done).map(({ number }) => number);
+    return { covered, beyond };
+  }
+}
