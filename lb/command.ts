@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { fromHex, parseAddress } from '../proto/wire/index.ts';
@@ -8,8 +9,8 @@ import { inheritedDescriptors } from './inherited.ts';
 import { type Forwarder, startForwarder } from './start.ts';
 
 const CLUSTER_FILE = 'cluster.json';
-/** Where `npm start` writes its cluster file. */
-const LOCAL_CLUSTER_FILE = '.parley/cluster.json';
+/** Where `npm start` writes its cluster files, in a folder for each forwarder port. */
+const LOCAL_DIRECTORY = '.parley';
 
 const USAGE = `usage: npm run forwarder -- [options]
 
@@ -39,6 +40,16 @@ const FLAGS = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
+/** The cluster file that is there: that of this folder, else the one that `npm start` wrote last. */
+function findClusterFile(): string | undefined {
+  if (existsSync(CLUSTER_FILE)) return CLUSTER_FILE;
+  if (!existsSync(LOCAL_DIRECTORY)) return undefined;
+  return readdirSync(LOCAL_DIRECTORY)
+    .map((folder) => join(LOCAL_DIRECTORY, folder, CLUSTER_FILE))
+    .filter((path) => existsSync(path))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+}
+
 /** `path`: the cluster file that was asked for, if any; else the first that is found, if any. */
 function dryRun(hex: string, source: string, path: string | undefined): string {
   const packet = fromHex(hex.replace(/\s+/g, ''));
@@ -49,7 +60,7 @@ function dryRun(hex: string, source: string, path: string | undefined): string {
       `--source must be an IP address and port such as 192.0.2.1:50000, not "${source}".`,
     );
   }
-  const found = path ?? [CLUSTER_FILE, LOCAL_CLUSTER_FILE].find((name) => existsSync(name));
+  const found = path ?? findClusterFile();
   return explainPacket(packet, address, found === undefined ? undefined : readClusterFile(found));
 }
 

@@ -112,7 +112,7 @@ const schema = z.strictObject({
   qlogDirectory: z.string().min(1).optional(),
 });
 
-/** Every key of a backend's file, as the README documents them. */
+/** Every key of a backend's file, as docs/configuration.md documents them. */
 export const BACKEND_CONFIG_KEYS: readonly string[] = Object.keys(schema.shape);
 
 export type BackendConfig = z.infer<typeof schema>;

@@ -6,7 +6,7 @@ import { readBackendConfig } from './config.ts';
 
 const USAGE = `usage: npm run backend -- --config backend.json
 
-  --config FILE   the backend's settings, as README.md describes them under "Configuration"
+  --config FILE   the backend's settings, as docs/configuration.md describes them
   --help          show this
 
 OPENAI_API_KEY is read from the environment. SIGTERM lets calls end before the backend does (a second one ends it at once),

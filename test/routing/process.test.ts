@@ -174,9 +174,10 @@ describe('the forwarder as a process', () => {
       'there is no cluster file here, so where it goes is not known: name one with --cluster, or run `npm start`, which makes one',
     );
     // `npm start` was run here.
-    mkdirSync(join(directory, '.parley'));
+    mkdirSync(join(directory, '.parley/4433'), { recursive: true });
+    writeFileSync(join(directory, '.parley/development-certificate.txt'), 'no folder');
     writeFileSync(
-      join(directory, '.parley/cluster.json'),
+      join(directory, '.parley/4433/cluster.json'),
       threeAlgorithmsText(all.map(({ tunnel }) => tunnel)),
     );
     expect(await dryRun()).toContain(`routable: to backend-2 at ${all[1]!.tunnel}`);
