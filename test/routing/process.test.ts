@@ -162,7 +162,7 @@ describe('the forwarder as a process', () => {
     expect(await refusal(['--dry-run', 'HEX'])).toBe('--dry-run wants the UDP payload as hex digits.\n');
   });
 
-  test('a dry run as README has it, without a cluster file, shows the packet and says what is missing', async () => {
+  test('a dry run as the docs have it, without a cluster file, shows the packet and says what is missing', async () => {
     const command = ['--import', import.meta.resolve('tsx'), join(ROOT, 'lb/main.ts')];
     const hex = Buffer.from(shortPacket(issue(cluster(), 1, 2))).toString('hex');
     rmSync(path);

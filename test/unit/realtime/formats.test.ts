@@ -73,7 +73,7 @@ describe('the backend’s file', () => {
     expect(() => parseBackendConfig(config, 'b.json')).toThrow(`b.json: ${sentence}`);
   });
 
-  test('takes README’s Azure file, and one without a version', () => {
+  test('takes an Azure file with a version, and one without', () => {
     for (const azure of [{ apiVersion: '2025-08-28' }, {}]) {
       const upstream = { kind: 'openai', model: 'D', baseUrl: 'https://r.openai.azure.com/openai/v1', azure };
       expect(parseBackendConfig({ ...file, upstream }, 'b.json').upstream).toEqual(upstream);
