@@ -1,9 +1,14 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { transformSync } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { FORWARDER_CONFIG_KEYS, parseForwarderConfig } from '../../../lb/config.ts';
 import { clusterFileSchema, parseClusterFile } from '../../../proto/quic-lb/index.ts';
+import { SPP_HEADER_OCTETS, TAG_OCTETS, TUNNEL_OVERHEAD_OCTETS } from '../../../proto/spp/index.ts';
+import { MAX_MESSAGE_OCTETS, MAX_PARLEY_MESSAGE_OCTETS } from '../../../proto/voice/index.ts';
+import { DEFAULT_VOICE_LIMITS } from '../../../server/bridge/context.ts';
 import { BACKEND_CONFIG_KEYS, parseBackendConfig } from '../../../server/config.ts';
+import { MAX_EVENT_OCTETS } from '../../../server/realtime/dial.ts';
 import { docTables, ROOT, TABLE_PAGES, tableNames, withTables } from '../../support/doc-tables.ts';
 
 const MAX_README_OCTETS = 7 * 1024;
@@ -239,6 +244,50 @@ describe('docs/browser-api.md', () => {
     const used = findAll(TRUE_PAGES, /call\.on\('(\w+)'/g).map(([, [, name]]) => name!);
     expect(used.length).toBeGreaterThan(3);
     expect(used.filter((name) => !events.includes(name))).toEqual([]);
+  });
+});
+
+describe('figures that the docs name', () => {
+  const MEBIBYTE = 1 << 20;
+  const constant = (path: string, name: string): number => {
+    const found = new RegExp(`\\b${name} = ([\\d_]+);`).exec(read(path))?.[1];
+    if (found === undefined) throw new Error(`${path} has no ${name}`);
+    return Number(found.replace(/_/g, ''));
+  };
+
+  it.each([
+    ['operations', `| an event, either way | ${MAX_MESSAGE_OCTETS / MEBIBYTE} MiB |`],
+    ['operations', `| one of Parley's own messages | ${MAX_PARLEY_MESSAGE_OCTETS / MEBIBYTE} MiB |`],
+    ['operations', `| an event of the upstream | ${MAX_EVENT_OCTETS / MEBIBYTE} MiB |`],
+    ['operations', `slow upstream | ${DEFAULT_VOICE_LIMITS.maxUpstreamQueueOctets / MEBIBYTE} MiB |`],
+    ['operations', `wait beyond ${DEFAULT_VOICE_LIMITS.maxPageQueueOctets / MEBIBYTE} MiB end`],
+    ['operations', `${DEFAULT_VOICE_LIMITS.maxAnswerQueueOctets / 48_000 / 60} minutes for each call`],
+    ['operations', `after ${DEFAULT_VOICE_LIMITS.clearTimeoutMs / 1000} s the answer is truncated`],
+    ['operations', `SPP and its tag add ${TUNNEL_OVERHEAD_OCTETS} octets`],
+    ['operations', `over IPv4 the tunnel carries ${1500 - 28 - TUNNEL_OVERHEAD_OCTETS} octets`],
+    ['operations', `over IPv6 ${1500 - 48 - TUNNEL_OVERHEAD_OCTETS}`],
+    ['operations', `${constant('server/backend.ts', 'UNPROVEN_PER_SECOND')} a second`],
+    ['operations', `${constant('server/backend.ts', 'MAX_HALF_OPEN')} at once`],
+    ['operations', `${constant('server/backend.ts', 'MAX_HALF_OPEN_PER_ADDRESS')} from one address`],
+    ['architecture', `(SPP, ${SPP_HEADER_OCTETS} octets), behind it a tag (${TAG_OCTETS} octets)`],
+    ['browser-api', `nothing came for ${constant('browser/outage-watch.ts', 'OUTAGE_MS') / 1000} s`],
+    ['browser-api', `gives up after ${constant('browser/hang-up.ts', 'STALLED_MS') / 1000} s`],
+    ['getting-started', `Node ${/>=([\d.]+)/.exec(read('package.json'))?.[1]}`],
+  ])('docs/%s.md: %s', (page, text) => {
+    expect(read(`docs/${page}.md`).replace(/\s+/g, ' ')).toContain(text);
+  });
+});
+
+describe('JavaScript on every page', () => {
+  it('can be parsed, and imports from the library only what it exports', () => {
+    const faces = read('browser/index.ts');
+    const blocks = findAll(PAGES, /```js\n([\s\S]*?)```/g);
+    expect(blocks.length).toBeGreaterThan(2);
+    for (const [page, [, source]] of blocks) {
+      expect(() => transformSync(source!, { loader: 'js' }), page).not.toThrow();
+      for (const [, names] of source!.matchAll(/import \{ ([^}]*) \} from '[^']*parley\.js'/g))
+        for (const name of names!.split(', ')) expect(faces, page).toMatch(new RegExp(`\\b${name}\\b`));
+    }
   });
 });
 
