@@ -53,14 +53,14 @@ describe('alerts become CRYPTO_ERROR codes (RFC 9001 §4.8)', () => {
 
   test('RFC 8446 §4.1.1: no common cipher suite is handshake_failure', () => {
     const none = (_: string, data: Bytes) => [
-      replaced(data, [0x13, 0x01, 0x13, 0x03], [0x13, 0x02, 0x13, 0x05]),
+      replaced(data, [0x13, 0x01, 0x13, 0x02, 0x13, 0x03], [0x13, 0x04, 0x13, 0x05, 0x13, 0x06]),
     ];
     expect(codeAfter(rawClient, none)).toBe(CRYPTO_ERROR + 40);
   });
 
   test('RFC 8446 §4.1.3: a server that chooses a suite that was not offered is illegal_parameter', () => {
     const other = (level: string, data: Bytes) => [
-      level === 'initial' ? replaced(data, [0x13, 0x01, 0x00], [0x13, 0x02, 0x00]) : data,
+      level === 'initial' ? replaced(data, [0x13, 0x01, 0x00], [0x13, 0x04, 0x00]) : data,
     ];
     expect(codeAfter(rawServer, other)).toBe(CRYPTO_ERROR + 47);
   });

@@ -144,17 +144,16 @@ describe('the forwarder as a process', () => {
     expect(await refusal(['--cluster', path])).toContain(`${path}: quicLb must be a list.`);
   });
 
-  test('a flag that is not known, and files that cannot be read, are each one sentence', async () => {
-    expect(await refusal(['--lisen', '127.0.0.1:1'])).toBe(
-      "Unknown option '--lisen'; npm run forwarder -- --help lists what there is.\n",
-    );
-    expect(await refusal(['start'])).toMatch(/^Unexpected argument 'start'; [^\n]*\n$/);
-    expect(await refusal(['--cluster'])).toMatch(/^Option '--cluster <value>' argument missing; [^\n]*\n$/);
+  test('a flag that is not known, and files that cannot be read, are each one sentence, without a stack', async () => {
+    const usage = '\n\nusage: npm run forwarder -- [options]\n';
+    expect(await refusal(['--lisen', '127.0.0.1:1'])).toContain(`Unknown option '--lisen'.${usage}`);
+    expect(await refusal(['start'])).toContain(`Unexpected argument 'start'.${usage}`);
+    expect(await refusal(['--cluster'])).toContain(`Option '--cluster <value>' argument missing.${usage}`);
     expect(await refusal(['--cluster', directory])).toBe(
-      `cluster file: ${directory} cannot be read: it is a directory.\n`,
+      `cluster file: ${directory} cannot be read: it is a folder.\n`,
     );
     expect(await refusal(['--cluster', join(path, 'x')])).toBe(
-      `cluster file: ${join(path, 'x')} cannot be read: a part of its path is not a directory.\n`,
+      `cluster file: ${join(path, 'x')} cannot be read: a file stands where a folder should be.\n`,
     );
     expect(await refusal(['--config', join(directory, 'lb.json')])).toBe(
       `configuration: ${join(directory, 'lb.json')} cannot be read: there is no such file.\n`,

@@ -83,13 +83,15 @@ export const TIMERS: readonly Timer[] = [
   },
 ];
 
+const OPEN_TIMERS = TIMERS.filter(({ during }) => during === 'open');
+
 /** The next time to call `handleDeadline`: the least of all timers. */
 export function nextDeadline(state: ConnectionState): number | undefined {
-  const during = duringOf(state);
+  if (!state.close.isOpen) return state.close.deadline;
   let earliest = Number.POSITIVE_INFINITY;
-  for (const timer of TIMERS) {
-    if (timer.during !== during) continue;
-    const at = timer.at(state);
+  // After every packet: no iterator, and only the timers that can run.
+  for (let i = 0; i < OPEN_TIMERS.length; i++) {
+    const at = OPEN_TIMERS[i]!.at(state);
     if (at !== undefined && at < earliest) earliest = at;
   }
   return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;

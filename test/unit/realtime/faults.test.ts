@@ -118,7 +118,7 @@ describe('the flag', () => {
 
   test('--help documents it, a wrong one ends the start without a stack', { timeout: 30_000 }, async () => {
     const run = (...flags: string[]) =>
-      promisify(execFile)(process.execPath, ['--import', 'tsx', 'server/realtime/local/index.ts', ...flags]);
+      promisify(execFile)(process.execPath, ['--import', 'tsx', 'server/realtime/local/main.ts', ...flags]);
     expect((await run('--help')).stdout).toMatch(/--fault NAME=VALUE[\s\S]*refuse=[\s\S]*slow=MS/);
     await expect(
       run('--cert', 'package.json', '--key', 'package.json', '--fault', 'x=1'),

@@ -81,8 +81,8 @@ describe('WebTransport over QUIC', () => {
         const resets = () => atServer.filter((event) => event.type === 'streamReset');
         expect(pair.run(() => resets().length === 2, 60_000)).toBe(true);
         expect(resets().sort((a, b) => a.streamId - b.streamId)).toEqual([
-          { type: 'streamReset', streamId: bare, code: 5 },
-          { type: 'streamReset', streamId: committed, code: 6 },
+          { type: 'streamReset', sessionId, streamId: bare, code: 5 },
+          { type: 'streamReset', sessionId, streamId: committed, code: 6 },
         ]);
         const opened = atServer.filter((event) => event.type === 'streamOpened');
         expect(opened.map(({ streamId }) => streamId).sort((a, b) => a - b)).toEqual([bare, committed]);
