@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { choosePacketCiphers } from '../net/ciphers/index.ts';
 import { StartupError } from '../net/startup.ts';
 import { chooseSockets } from '../net/udp/index.ts';
 import {
@@ -267,7 +268,10 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
   let backend: RunningBackend | undefined;
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
+  const { ciphers, why } = choosePacketCiphers();
+  log.info({ ciphers: ciphers.name }, `packets are protected by ${ciphers.name}: ${why}`);
   const endpoint = new QuicEndpoint({
+    ciphers,
     random,
     connectionIdGenerator: connectionIds,
     statelessResetKey: cluster.statelessResetKey,

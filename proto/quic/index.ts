@@ -22,6 +22,13 @@ export type {
 export { type CloseReason, TransportError, TransportErrorCode, UsageError } from './errors.ts';
 export type { QuicEvent, QuicStats, QuicTransport } from './events.ts';
 export type { FlowFrame, Frame } from './frames/index.ts';
+export {
+  type Aead,
+  type AeadName,
+  type HeaderProtection,
+  NODE_CIPHERS,
+  type PacketCiphers,
+} from './protection/index.ts';
 export type { TransportParameters } from './transport-parameters.ts';
 export {
   type Address,

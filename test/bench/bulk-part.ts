@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { choosePacketCiphers } from '../../net/ciphers/index.ts';
 import { type EndpointEvent, type QuicConnection, QuicEndpoint } from '../../proto/quic/index.ts';
 import { EndpointDriver, openPublicSocket } from '../../server/net/index.ts';
 import { testCertificate } from '../support/quic-fixtures.ts';
@@ -16,6 +17,7 @@ const loopback = { host: '127.0.0.1', port: 0 };
 
 function makeEndpoint(server: boolean): QuicEndpoint {
   return new QuicEndpoint({
+    ciphers: choosePacketCiphers().ciphers,
     random,
     connectionIdGenerator: { length: 8, generate: () => random(8) },
     wallClockEpochMs: Date.now(),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { choosePacketCiphers } from '../../net/ciphers/index.ts';
 import { type Address, type Datagram, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
 import { deriveTunnelKeys } from '../../proto/quic-lb/index.ts';
 import { TunnelEnd } from '../../proto/spp/index.ts';
@@ -150,6 +151,7 @@ class Load {
   readonly #path: string;
   readonly #tunnel: Address;
   readonly #endpoint = new QuicEndpoint({
+    ciphers: choosePacketCiphers().ciphers,
     random,
     connectionIdGenerator: { length: 8, generate: () => random(8) },
     wallClockEpochMs: Date.now(),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
+import { choosePacketCiphers } from '../../net/ciphers/index.ts';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { NodeClient } from '../support/node-client.ts';
@@ -22,6 +23,7 @@ const random = (length: number) => new Uint8Array(randomBytes(length));
 /** First packets of that many clients, each whole and right. */
 function firstPackets(): Uint8Array[] {
   const endpoint = new QuicEndpoint({
+    ciphers: choosePacketCiphers().ciphers,
     random,
     connectionIdGenerator: { length: 8, generate: () => random(8) },
   });

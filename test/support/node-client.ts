@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { choosePacketCiphers } from '../../net/ciphers/index.ts';
 import { type QuicConnection, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { fromHex } from '../../proto/wire/index.ts';
@@ -24,6 +25,7 @@ export class NodeClient {
   static async dial(port: number, certificateHash: string): Promise<NodeClient> {
     const socket = await openPublicSocket({ host: '127.0.0.1', port: 0 });
     const endpoint = new QuicEndpoint({
+      ciphers: choosePacketCiphers().ciphers,
       random,
       connectionIdGenerator: { length: 8, generate: () => random(8) },
       wallClockEpochMs: Date.now(),

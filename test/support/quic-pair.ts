@@ -11,6 +11,7 @@ import {
   sameAddress,
   type TransportConfig,
 } from '../../proto/quic/index.ts';
+import { TEST_CIPHERS } from './ciphers.ts';
 import { randomConnectionIds, seededNumbers, seededRandom, testCertificate } from './quic-fixtures.ts';
 
 export const SERVER_ADDRESS: Address = { host: '10.0.0.1', port: 4433 };
@@ -87,12 +88,14 @@ export class QuicPair {
     const clientRandom = seededRandom(seed * 2 + 1);
     const serverRandom = seededRandom(seed * 2 + 2);
     this.client = new QuicEndpoint({
+      ciphers: TEST_CIPHERS,
       random: clientRandom,
       connectionIdGenerator: randomConnectionIds(clientRandom),
       ...(options.clientTransport && { transport: options.clientTransport }),
       ...options.clientOptions,
     });
     this.server = new QuicEndpoint({
+      ciphers: TEST_CIPHERS,
       random: serverRandom,
       connectionIdGenerator: randomConnectionIds(serverRandom, 10),
       server: { tls: { certificates: [testCertificate], alpnProtocols: ['test'] }, ...options.server },

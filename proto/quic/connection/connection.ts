@@ -53,6 +53,11 @@ export class QuicConnection implements QuicTransport {
     return this.#state.handshake.resumed;
   }
 
+  /** Its owner forgets it: keys that lie outside of JavaScript are wiped. Nothing is called on it after that. */
+  dispose(): void {
+    this.#state.keys.dispose();
+  }
+
   /** Whether nothing is left to do for it: it may be forgotten once its events are polled. */
   get finished(): boolean {
     return this.#state.close.phase === 'closed';

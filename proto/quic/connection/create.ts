@@ -1,5 +1,6 @@
 import { TlsClient, type TlsClientOptions, TlsServer, type TlsServerOptions } from '../../tls/index.ts';
 import { UsageError } from '../errors.ts';
+import type { PacketCiphers } from '../protection/index.ts';
 import { encodeTransportParameters, type TransportParameters } from '../transport-parameters.ts';
 import type { Address, Path, RandomSource } from '../types.ts';
 import { DEFAULT_TRANSPORT_CONFIG, type TransportConfig } from './config.ts';
@@ -25,6 +26,8 @@ interface CommonSetup {
   /** Our first CID, already mapped to the connection. */
   readonly localId: { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
   readonly slab: DatagramSlab;
+  /** Ciphers of Handshake and 1-RTT packets. Absent: `node:crypto`'s. */
+  readonly ciphers?: PacketCiphers | undefined;
   readonly now: number;
 }
 
@@ -84,7 +87,7 @@ function localParameters(config: TransportConfig, sourceId: Uint8Array): Partial
 export function createClient(setup: ClientSetup): ConnectionState {
   const { config, random, owner, localId, now } = setup;
   const destination = random(INITIAL_DESTINATION_OCTETS);
-  const keys = new ConnectionKeys('client');
+  const keys = new ConnectionKeys('client', setup.ciphers);
   keys.setInitial(destination);
   const state = new ConnectionState({
     role: 'client',

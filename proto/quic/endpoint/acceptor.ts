@@ -12,6 +12,7 @@ import {
   TokenCodec,
   writeLongHeader,
 } from '../packet/index.ts';
+import type { PacketCiphers } from '../protection/index.ts';
 import type { Datagram, RandomSource } from '../types.ts';
 import type { AddressLoad } from './address-load.ts';
 import type { ServerOptions } from './options.ts';
@@ -58,6 +59,7 @@ export class Acceptor {
   readonly #random: RandomSource;
   readonly #tokens: TokenCodec;
   readonly #newConnectionId: () => Uint8Array;
+  readonly #ciphers: PacketCiphers | undefined;
   /** Handshakes that may begin now without a proof. */
   #unprovenCredit = Number.POSITIVE_INFINITY;
   #creditAt = 0;
@@ -68,7 +70,9 @@ export class Acceptor {
     random: RandomSource,
     newConnectionId: () => Uint8Array,
     clusterKey: Uint8Array = random(TOKEN_KEY_OCTETS),
+    ciphers?: PacketCiphers,
   ) {
+    this.#ciphers = ciphers;
     this.#options = options;
     this.#random = random;
     const key = hkdfExpandLabel(clusterKey, 'parley retry', new Uint8Array(0), TOKEN_KEY_OCTETS);
@@ -91,7 +95,7 @@ export class Acceptor {
     if (proof?.kind === 'retry') {
       // RFC 9000 §8.1.4: its CID is part of the token, so that one token makes one connection and no way around the cap.
       if (!equalOctets(proof.retrySourceConnectionId, destination)) return refuseToken(datagram.data, packet);
-      const keys = authenticKeys(datagram.data, packet);
+      const keys = authenticKeys(datagram.data, packet, this.#ciphers);
       if (keys === undefined) return drop('undecryptable');
       const limit = this.#limitReached(datagram, load);
       if (limit !== undefined)
@@ -106,7 +110,7 @@ export class Acceptor {
     }
     if (destination.length < MIN_INITIAL_DESTINATION_OCTETS) return drop('malformed-header');
     if (this.#wantsRetry(datagram, load, now)) return this.#retry(datagram, packet, now);
-    const keys = authenticKeys(datagram.data, packet);
+    const keys = authenticKeys(datagram.data, packet, this.#ciphers);
     if (keys === undefined) return drop('undecryptable');
     this.#unprovenCredit -= 1;
     return {
@@ -175,8 +179,12 @@ export class Acceptor {
 }
 
 /** Keys for a first packet, if it is authentic: garbage makes no connection. */
-function authenticKeys(data: Uint8Array, packet: LongPacket): ConnectionKeys | undefined {
-  const keys = new ConnectionKeys('server');
+function authenticKeys(
+  data: Uint8Array,
+  packet: LongPacket,
+  ciphers?: PacketCiphers,
+): ConnectionKeys | undefined {
+  const keys = new ConnectionKeys('server', ciphers);
   keys.setInitial(packet.destinationConnectionId);
   try {
     const opened = keys.initial!.receive.open(data, packet.start, packet.packetNumberAt, packet.end, 0);

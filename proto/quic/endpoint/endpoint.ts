@@ -73,7 +73,14 @@ export class QuicEndpoint {
     this.#table = new ConnectionTable(connectionIdGenerator, statelessResetKey ?? random(32), random);
     this.#stateless = new StatelessSender(random);
     this.#acceptor =
-      server && new Acceptor(server, random, () => connectionIdGenerator.generate(), statelessResetKey);
+      server &&
+      new Acceptor(
+        server,
+        random,
+        () => connectionIdGenerator.generate(),
+        statelessResetKey,
+        options.ciphers,
+      );
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),
@@ -110,6 +117,7 @@ export class QuicEndpoint {
       owner: entry,
       path: { local, remote },
       via: undefined,
+      ciphers: this.#options.ciphers,
       localId: this.#table.issue(entry),
       slab: this.#slab,
       now,
@@ -327,6 +335,7 @@ export class QuicEndpoint {
     if (entry.closing) this.#closing -= 1;
     if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
     this.#entries.delete(entry);
+    entry.connection.dispose();
   }
 
   /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */

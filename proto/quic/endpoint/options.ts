@@ -11,6 +11,7 @@ import type { QuicConnection } from '../connection/connection.ts';
 import type { DropReason, QuicObserver } from '../connection/observer.ts';
 import type { PreferredAddresses } from '../connection/path/preferred-address.ts';
 import type { QuicEvent } from '../events.ts';
+import type { PacketCiphers } from '../protection/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
 
 export interface ServerTlsOptions {
@@ -74,6 +75,8 @@ export interface EndpointOptions {
   /** Wall-clock time at start, for the validity of certificates when dialling. Milliseconds since 1970. */
   readonly wallClockEpochMs?: number;
   readonly observer?: QuicObserver;
+  /** Ciphers of Handshake and 1-RTT packets, when there are better ones than `node:crypto`'s. */
+  readonly ciphers?: PacketCiphers;
 }
 
 export interface ConnectOptions {

@@ -1,6 +1,6 @@
 import { CipherSuite, hashOctets, hkdfExpandLabel, suiteParts } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import type { HeaderProtection } from './header-protection.ts';
+import { type HeaderProtection, NODE_CIPHERS, type PacketCiphers } from './ciphers.ts';
 import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 import {
   AeadKeys,
@@ -37,6 +37,7 @@ export interface OpenedApplicationPacket extends OpenedPacket {
  */
 export class ApplicationKeys {
   readonly suite: CipherSuite;
+  readonly #ciphers: PacketCiphers;
   readonly #use: KeyUse;
   readonly #sendHeader: HeaderProtection;
   readonly #receiveHeader: HeaderProtection;
@@ -67,16 +68,18 @@ export class ApplicationKeys {
     sendSecret: Uint8Array,
     receiveSecret: Uint8Array,
     limits: AeadLimits = aeadLimits(suite),
+    ciphers: PacketCiphers = NODE_CIPHERS,
   ) {
     this.suite = suite;
+    this.#ciphers = ciphers;
     this.#use = new KeyUse(limits);
-    this.#sendHeader = headerProtectionOf(suite, sendSecret);
-    this.#receiveHeader = headerProtectionOf(suite, receiveSecret);
+    this.#sendHeader = headerProtectionOf(suite, sendSecret, ciphers);
+    this.#receiveHeader = headerProtectionOf(suite, receiveSecret, ciphers);
     this.#sendSecret = sendSecret;
-    this.#send = new AeadKeys(suite, sendSecret);
-    this.#current = new AeadKeys(suite, receiveSecret);
+    this.#send = new AeadKeys(suite, sendSecret, ciphers);
+    this.#current = new AeadKeys(suite, receiveSecret, ciphers);
     this.#nextReceiveSecret = nextSecret(receiveSecret, suite);
-    this.#next = new AeadKeys(suite, this.#nextReceiveSecret);
+    this.#next = new AeadKeys(suite, this.#nextReceiveSecret, ciphers);
   }
 
   /** Key Phase bit for packets that are written now. */
@@ -217,6 +220,7 @@ export class ApplicationKeys {
         );
       this.#updateSend();
     }
+    this.#previous?.dispose();
     this.#previous = this.#current;
     this.#dropPreviousAt = undefined;
     this.#previousHighest = this.#highest;
@@ -225,12 +229,13 @@ export class ApplicationKeys {
     this.#highest = -1;
     this.#receiveGeneration++;
     this.#nextReceiveSecret = nextSecret(this.#nextReceiveSecret, this.suite);
-    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret);
+    this.#next = new AeadKeys(this.suite, this.#nextReceiveSecret, this.#ciphers);
   }
 
   #updateSend(): void {
     this.#sendSecret = nextSecret(this.#sendSecret, this.suite);
-    this.#send = new AeadKeys(this.suite, this.#sendSecret);
+    this.#send.dispose();
+    this.#send = new AeadKeys(this.suite, this.#sendSecret, this.#ciphers);
     this.#sendGeneration++;
     this.#use.onNewKey();
     this.#firstSent = undefined;
@@ -263,7 +268,15 @@ export class ApplicationKeys {
 
   /** Forgets the previous receive keys; late packets of that phase no longer open. */
   dropPrevious(): void {
+    this.#previous?.dispose();
     this.#previous = undefined;
     this.#dropPreviousAt = undefined;
+  }
+
+  /** The connection is over: no key of it is used again. */
+  dispose(): void {
+    for (const keys of [this.#send, this.#previous, this.#current, this.#next]) keys?.dispose();
+    this.#sendHeader.dispose();
+    this.#receiveHeader.dispose();
   }
 }

@@ -1,18 +1,20 @@
-import { type CipherGCM, createCipheriv, createDecipheriv } from 'node:crypto';
-import { type CipherSuite, hkdfExpandLabel, type SuiteParts, suiteParts } from '../../tls/index.ts';
+import { CipherSuite, hkdfExpandLabel, suiteParts } from '../../tls/index.ts';
 import { TransportError, TransportErrorCode, UsageError } from '../errors.ts';
 import { decodePacketNumber } from '../packet/packet-number.ts';
-import { createHeaderProtection, type HeaderProtection, SAMPLE_OCTETS } from './header-protection.ts';
+import {
+  type Aead,
+  type HeaderProtection,
+  NODE_CIPHERS,
+  NONCE_OCTETS,
+  type PacketCiphers,
+  SAMPLE_OCTETS,
+  TAG_OCTETS,
+} from './ciphers.ts';
 import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 
-/** Octets that an AEAD adds to a payload; the same for all ciphers (RFC 9001 §5.3). */
-export const TAG_OCTETS = 16;
-
-const IV_OCTETS = 12;
 /** Headers up to this length are unmasked in a buffer that is used again; longer ones (an Initial with a long token) get one of their own. */
 const SCRATCH_OCTETS = 128;
 const EMPTY = new Uint8Array(0);
-const TAG_LENGTH = { authTagLength: TAG_OCTETS };
 
 /** A packet whose protection was removed. `payload` is an array of its own. */
 export interface OpenedPacket {
@@ -31,30 +33,37 @@ interface Unmasked {
 
 const scratch = new Uint8Array(SCRATCH_OCTETS);
 /** Nonce of the packet at hand, for whichever key: ciphers copy it. */
-const nonce = new Uint8Array(IV_OCTETS);
+const nonce = new Uint8Array(NONCE_OCTETS);
 const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
 
 /** AEAD key and IV of one direction (RFC 9001 §5.3); the header key is apart, for it outlives key updates. */
 export class AeadKeys {
   readonly suite: CipherSuite;
-  readonly #aead: SuiteParts['aead'];
+  readonly #ciphers: PacketCiphers;
   readonly #key: Uint8Array;
   readonly #iv: Uint8Array;
+  /** Made with the first packet: keys of the next phase may never see one. */
+  #aead: Aead | undefined;
 
   /** `secret` is a traffic secret, as long as the suite's hash. */
-  constructor(suite: CipherSuite, secret: Uint8Array) {
-    const { aead, hash, keyOctets } = suiteParts(suite);
+  constructor(suite: CipherSuite, secret: Uint8Array, ciphers: PacketCiphers = NODE_CIPHERS) {
+    const { hash, keyOctets } = suiteParts(suite);
     this.suite = suite;
-    this.#aead = aead;
+    this.#ciphers = ciphers;
     this.#key = hkdfExpandLabel(secret, 'quic key', EMPTY, keyOctets, hash);
-    this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, IV_OCTETS, hash);
+    this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, NONCE_OCTETS, hash);
+  }
+
+  get #cipher(): Aead {
+    this.#aead ??= this.#ciphers.aead(suiteParts(this.suite).aead, this.#key);
+    return this.#aead;
   }
 
   /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
   #setNonce(packetNumber: number): void {
     nonce.set(this.#iv);
     let rest = packetNumber;
-    for (let at = IV_OCTETS - 1; rest > 0; at--) {
+    for (let at = NONCE_OCTETS - 1; rest > 0; at--) {
       nonce[at]! ^= rest % 0x100;
       rest = Math.floor(rest / 0x100);
     }
@@ -69,18 +78,7 @@ export class AeadKeys {
     packetNumber: number,
   ): void {
     this.#setNonce(packetNumber);
-    const cipher = this.#cipher();
-    cipher.setAAD(buffer.subarray(start, payloadStart));
-    buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart);
-    cipher.final();
-    buffer.set(cipher.getAuthTag(), payloadEnd);
-  }
-
-  #cipher(): CipherGCM {
-    const aead = this.#aead;
-    return aead === 'chacha20-poly1305'
-      ? createCipheriv(aead, this.#key, nonce, TAG_LENGTH)
-      : createCipheriv(aead, this.#key, nonce);
+    this.#cipher.seal(nonce, buffer, start, payloadStart, payloadEnd);
   }
 
   /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
@@ -94,28 +92,26 @@ export class AeadKeys {
     const textEnd = end - TAG_OCTETS;
     if (textEnd < payloadStart) return undefined;
     this.#setNonce(packetNumber);
-    const aead = this.#aead;
-    const decipher =
-      aead === 'chacha20-poly1305'
-        ? createDecipheriv(aead, this.#key, nonce, TAG_LENGTH)
-        : createDecipheriv(aead, this.#key, nonce, TAG_LENGTH);
-    decipher.setAuthTag(data.subarray(textEnd, end));
-    decipher.setAAD(header);
-    const payload = decipher.update(data.subarray(payloadStart, textEnd));
-    try {
-      decipher.final();
-    } catch {
-      return undefined;
-    }
-    // Not a Buffer: its `slice` would be a view where callers mean a copy.
-    return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+    return this.#cipher.open(nonce, header, data, payloadStart, textEnd);
+  }
+
+  /** The keys are not used again. */
+  dispose(): void {
+    this.#aead?.dispose();
+    this.#aead = undefined;
+    this.#key.fill(0);
   }
 }
 
 /** Header protection key of a traffic secret; it stays the same over key updates (RFC 9001 §6.1). */
-export function headerProtectionOf(suite: CipherSuite, secret: Uint8Array): HeaderProtection {
+export function headerProtectionOf(
+  suite: CipherSuite,
+  secret: Uint8Array,
+  ciphers: PacketCiphers = NODE_CIPHERS,
+): HeaderProtection {
   const { hash, keyOctets } = suiteParts(suite);
-  return createHeaderProtection(suite, hkdfExpandLabel(secret, 'quic hp', EMPTY, keyOctets, hash));
+  const key = hkdfExpandLabel(secret, 'quic hp', EMPTY, keyOctets, hash);
+  return ciphers.headerProtection(suite !== CipherSuite.TLS_CHACHA20_POLY1305_SHA256, key);
 }
 
 /**
@@ -196,11 +192,22 @@ export class PacketKeys {
   readonly #use: KeyUse;
 
   /** `limits` is for tests: the real ones are far away. */
-  constructor(suite: CipherSuite, secret: Uint8Array, limits: AeadLimits = aeadLimits(suite)) {
+  constructor(
+    suite: CipherSuite,
+    secret: Uint8Array,
+    limits: AeadLimits = aeadLimits(suite),
+    ciphers: PacketCiphers = NODE_CIPHERS,
+  ) {
     this.suite = suite;
     this.#use = new KeyUse(limits);
-    this.#aead = new AeadKeys(suite, secret);
-    this.#header = headerProtectionOf(suite, secret);
+    this.#aead = new AeadKeys(suite, secret, ciphers);
+    this.#header = headerProtectionOf(suite, secret, ciphers);
+  }
+
+  /** The keys are not used again. */
+  dispose(): void {
+    this.#aead.dispose();
+    this.#header.dispose();
   }
 
   /** Packets that failed authentication with these keys. */

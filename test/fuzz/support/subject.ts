@@ -1,5 +1,6 @@
 import type { ConnectionState } from '../../../proto/quic/connection/state.ts';
 import { type Datagram, type QuicConnection, QuicEndpoint } from '../../../proto/quic/index.ts';
+import { TEST_CIPHERS } from '../../support/ciphers.ts';
 import {
   ENGINE_ADDRESS,
   ENGINE_ID_OCTETS,
@@ -140,6 +141,7 @@ export class EndpointSubject extends Subject {
     super(seed);
     const random = seededRandom(seed);
     this.core = new QuicEndpoint({
+      ciphers: TEST_CIPHERS,
       random,
       connectionIdGenerator: randomConnectionIds(random, ENGINE_ID_OCTETS),
       ...(role === 'server' && {

@@ -14,6 +14,7 @@ import {
 } from '../../../proto/quic-lb/index.ts';
 import { TunnelEnd } from '../../../proto/spp/index.ts';
 import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
+import { TEST_CIPHERS } from '../../support/ciphers.ts';
 import { backendAddress, CERTIFICATE, START_EPOCH_MS, tunnelAddress } from '../cluster.ts';
 import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
@@ -70,6 +71,7 @@ export class BackendHost extends EndpointHost {
       createConnectionIdGenerator(config, cluster.backends[index]!.serverId, random),
     );
     this.endpoint = new QuicEndpoint({
+      ciphers: TEST_CIPHERS,
       random,
       connectionIdGenerator: {
         length: this.#generators[0]!.length,

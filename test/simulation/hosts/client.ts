@@ -9,6 +9,7 @@ import {
 } from '../../../proto/quic/index.ts';
 import type { SessionTicket } from '../../../proto/tls/index.ts';
 import { WebTransportConnection } from '../../../proto/webtransport/index.ts';
+import { TEST_CIPHERS } from '../../support/ciphers.ts';
 import { START_EPOCH_MS, TRUST } from '../cluster.ts';
 import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
@@ -45,6 +46,7 @@ export class ClientHost extends EndpointHost {
     const random = this.#random.octets;
     this.life = this.setting.newLife();
     this.endpoint = new QuicEndpoint({
+      ciphers: TEST_CIPHERS,
       random,
       connectionIdGenerator: { length: CID_OCTETS, generate: () => random(CID_OCTETS) },
       transport: this.#transport,

@@ -1,0 +1,2 @@
+export { type CipherChoice, choosePacketCiphers } from './packet-ciphers.ts';
+export { selfTest } from './self-test.ts';
