@@ -43,6 +43,11 @@ export class CallFigures {
         this.#stats = message;
         this.#pathChanges = Math.max(this.#pathChanges, message.pathChanges);
         break;
+      case 'parley.playback.clear':
+      case 'parley.microphone.received':
+      case 'parley.draining':
+      case 'parley.error':
+        break; // without figures
     }
   }
 

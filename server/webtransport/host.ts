@@ -36,6 +36,22 @@ export interface HostHandlers {
   answer(request: PlainRequest): PlainResponse;
 }
 
+/** Events that go to the session which they name. */
+type SessionEvent = Extract<
+  WebTransportEvent,
+  {
+    type:
+      | 'streamOpened'
+      | 'streamReadable'
+      | 'streamWritable'
+      | 'streamFinished'
+      | 'streamReset'
+      | 'streamStopped'
+      | 'datagram'
+      | 'sessionDraining';
+  }
+>;
+
 type EventOf<Type extends WebTransportEvent['type']> = Extract<WebTransportEvent, { type: Type }>;
 
 /** Turns the events of one QUIC connection into W3C-shaped sessions and answers to plain requests. */
@@ -127,14 +143,23 @@ export class WebTransportHost {
       case 'request':
         this.#answer(event);
         break;
+      case 'closed':
+        break; // seen as the event of QUIC, before the machine
+      case 'goAway':
+        break; // of a client it speaks of pushes, and we push nothing
+      case 'sessionEstablished':
+      case 'sessionRejected':
+      case 'response':
+      case 'requestFailed':
+        break; // a client's
       default:
         this.#dispatchToSession(event);
     }
   }
 
   /** Each goes to the session that it names: what one session costs does not grow with the others. */
-  #dispatchToSession(event: WebTransportEvent): void {
-    const session = 'sessionId' in event ? this.#sessions.get(event.sessionId) : undefined;
+  #dispatchToSession(event: SessionEvent): void {
+    const session = this.#sessions.get(event.sessionId);
     if (session === undefined) return;
     switch (event.type) {
       case 'streamOpened':

@@ -82,16 +82,18 @@ export async function endProcess(child: ChildProcess): Promise<void> {
 
 /** The child's side: answers each request with what `handle` gives, one after the other. */
 export function answerParent(handle: (request: Request) => unknown): void {
-  process.on('message', async (message) => {
-    let answer: Answer;
-    try {
-      answer = { value: await handle(message as Request) };
-    } catch (error) {
-      answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-    }
-    process.send?.(answer);
-  });
+  process.on('message', (message) => void answerRequest(handle, message as Request));
   process.on('disconnect', () => process.exit());
+}
+
+async function answerRequest(handle: (request: Request) => unknown, request: Request): Promise<void> {
+  let answer: Answer;
+  try {
+    answer = { value: await handle(request) };
+  } catch (error) {
+    answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
+  process.send?.(answer);
 }
 
 /** CPU time of this process from now to `stop`, with a profile of where it went if wanted. */

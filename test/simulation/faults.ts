@@ -1,12 +1,33 @@
 import type { Conditions } from './conditions.ts';
-import { CALM_AT_MS, type Fault } from './plan.ts';
-import type { World } from './world.ts';
+import type { BackendHost } from './hosts/backend.ts';
+import type { ClientHost } from './hosts/client.ts';
+import type { ForwarderHost } from './hosts/forwarder.ts';
+import type { Network } from './network.ts';
+import { CALM_AT_MS, type Fault, type Plan } from './plan.ts';
+import type { Schedule } from './schedule.ts';
+import type { Trace } from './trace.ts';
+
+/** What of a run can go wrong. */
+export interface FaultSetting {
+  readonly now: number;
+  readonly plan: Plan;
+  readonly schedule: Schedule;
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly clients: readonly ClientHost[];
+  readonly forwarders: readonly ForwarderHost[];
+  readonly backends: readonly BackendHost[];
+  /** Noted of a fault, for those who judge how calls end. */
+  readonly circumstances: { backendLost: boolean; moved: boolean };
+  readonly routing: { noteTrouble(backend: string, until: number): void };
+  noteReach(until: number): void;
+}
 
 /** How long before a fault a backend may already have been silent for a forwarder. */
 const soonest = (now: number, forMs: number): number => Math.min(now + forMs, CALM_AT_MS);
 
 /** Makes something go wrong, and right again after its time. */
-export function applyFault(world: World, fault: Fault): void {
+export function applyFault(world: FaultSetting, fault: Fault): void {
   world.trace.event(world.now, JSON.stringify(fault));
   switch (fault.kind) {
     case 'NAT rebinds':
@@ -74,7 +95,7 @@ export function applyFault(world: World, fault: Fault): void {
   }
 }
 
-function crashBackend(world: World, index: number, forMs: number): void {
+function crashBackend(world: FaultSetting, index: number, forMs: number): void {
   const backend = world.backends[index]!;
   const until = soonest(world.now, forMs);
   world.circumstances.backendLost = true;
@@ -85,7 +106,7 @@ function crashBackend(world: World, index: number, forMs: number): void {
   });
 }
 
-function standStill(world: World, fault: Extract<Fault, { kind: 'stands still' }>): void {
+function standStill(world: FaultSetting, fault: Extract<Fault, { kind: 'stands still' }>): void {
   const until = soonest(world.now, fault.forMs);
   if (fault.host === 'client') world.clients[fault.index]!.standStill(until, fault.first);
   else if (fault.host === 'forwarder') world.forwarders[fault.index]!.standStill(until);
@@ -98,7 +119,7 @@ function standStill(world: World, fault: Extract<Fault, { kind: 'stands still' }
   }
 }
 
-function changeAccess(world: World, fault: Extract<Fault, { kind: 'access' }>): void {
+function changeAccess(world: FaultSetting, fault: Extract<Fault, { kind: 'access' }>): void {
   const { up, down } = world.network.access(world.clients[fault.client]!);
   const links = fault.way === 'both' ? [up, down] : [fault.way === 'up' ? up : down];
   for (const link of links) {

@@ -24,7 +24,7 @@ import type { CallPlan } from './workloads/plan.ts';
 
 /** On a healthy network every call is over this long, and what its octets take, after the network has calmed down. */
 const PROGRESS_MS = 60_000;
-const LAST_WORD_MS = 1000;
+const CLOSE_CROSSING_MS = 1000;
 /** After the last call: closing periods, idle timers of those whose peer is gone. */
 const AFTERMATH_MS = 120_000;
 /** What calls ask for whose sessions may be resumed. */
@@ -212,8 +212,8 @@ export class World implements Setting {
         `${open.join('; ')}, ${enoughMs.toFixed(0)} ms after the network became healthy`,
       );
     }
-    // The last word is still on its way to the backends.
-    this.runUntil(() => false, this.now + LAST_WORD_MS);
+    // The last closes are still on their way to the backends.
+    this.runUntil(() => false, this.now + CLOSE_CROSSING_MS);
     for (const forwarder of this.forwarders) forwarder.crash();
     this.runUntil(() => false, this.now + AFTERMATH_MS);
     for (const backend of this.backends) backend.meetFigures();

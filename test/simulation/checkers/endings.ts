@@ -1,6 +1,7 @@
 import { type CloseReason, DEFAULT_TRANSPORT_CONFIG, TransportErrorCode } from '../../../proto/quic/index.ts';
 import { Violation } from '../violation.ts';
-import { type Call, CLOSE_CODE, type Ending } from '../workloads/call.ts';
+import { type Call, CLOSE_CODE } from '../workloads/call.ts';
+import type { Ending } from '../workloads/work.ts';
 import type { Role } from './streams.ts';
 
 /** What went wrong around a call, as far as it can explain how the call ended. */

@@ -1,36 +1,14 @@
-import type { Address, CloseReason, QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
+import type { Address, QuicConnection, QuicEvent } from '../../../proto/quic/index.ts';
 import type { Role } from '../checkers/streams.ts';
 import type { ActionKind, CallPlan } from './plan.ts';
 import { Talk } from './talk.ts';
 import { WebWork } from './web.ts';
+import type { CallHost, Ending, Work } from './work.ts';
 
 export const CLOSE_CODE = 0x1d1e;
 const CLOSE_REASON = 'all is said';
 /** Between the last stream's end and the close, so that last acknowledgements cross. */
 const CLOSE_AFTER_MS = 5;
-
-/** How one side's part in a call ended. */
-export type Ending = CloseReason | { readonly kind: 'crashed' };
-
-/** What a call needs of the host of one of its sides. */
-export interface CallHost {
-  later(ms: number, action: () => void): void;
-  migrate(connection: QuicConnection): void;
-  meet(what: string): void;
-  /** A line for readers of the trace. */
-  note(text: () => string): void;
-}
-
-/** What the two applications of a call do over its connection. */
-export interface Work {
-  /** A side's connection is complete. */
-  start(connection: QuicConnection, host: CallHost): void;
-  handle(role: Role, event: QuicEvent): void;
-  sendDatagrams(role: Role): void;
-  /** All is said and done: called before the close. */
-  readonly onClosing: () => void;
-  readonly progress: string;
-}
 
 /** Streams and datagrams of QUIC itself. */
 class PlainWork implements Work {

@@ -3,10 +3,10 @@ import type { WebTransportConnection, WebTransportEvent } from '../../../proto/w
 import { SessionChecker } from '../checkers/sessions.ts';
 import { patternAt, type Role } from '../checkers/streams.ts';
 import { Violation } from '../violation.ts';
-import type { Call, CallHost, Work } from './call.ts';
 import { SessionCarrier } from './carrier.ts';
 import type { RequestPlan, SessionPlan, WebPlan } from './plan.ts';
 import { Talk } from './talk.ts';
+import type { CallHost, Work, WorkCall } from './work.ts';
 
 /** Between the last stream's end and the close of its session. */
 const CLOSE_AFTER_MS = 5;
@@ -66,7 +66,7 @@ interface WebSide {
 export class WebWork implements Work {
   readonly #name: string;
   readonly #plan: WebPlan;
-  readonly #call: Pick<Call, 'endings' | 'plan' | 'connection'>;
+  readonly #call: WorkCall;
   readonly #onDone: () => void;
   readonly #checker: SessionChecker;
   readonly #sides = new Map<Role, WebSide>();
@@ -76,7 +76,7 @@ export class WebWork implements Work {
   #planned: number;
   #looks = 0;
 
-  constructor(name: string, plan: WebPlan, call: Call, onDone: () => void) {
+  constructor(name: string, plan: WebPlan, call: WorkCall, onDone: () => void) {
     this.#name = name;
     this.#plan = plan;
     this.#call = call;

@@ -1,0 +1,53 @@
+/** What a file may import. The longest name of a folder or file that holds it counts; what it holds itself is always allowed. */
+export type Arrows = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * The arrows between folders, and the only place where they stand. A name is a folder or a file of the tree, a package, or
+ * `node:*` for every module of Node. Folders that are not named here may not hold sources.
+ *
+ * - `proto/` does no I/O: of Node it has `node:crypto` alone, and that below HTTP/3.
+ * - `proto/voice` and `browser/` run in browsers.
+ * - `lb/` routes without a key of any connection, so it cannot import what would read one.
+ */
+export const HOUSE_ARROWS: Arrows = {
+  'proto/wire': [],
+  'proto/invariants': ['proto/wire'],
+  'proto/spp': ['proto/wire'],
+  'proto/quic-lb': ['proto/wire', 'node:crypto', 'zod'],
+  'proto/tls': ['proto/wire', 'node:crypto'],
+  'proto/quic': ['proto/tls', 'proto/invariants', 'proto/wire', 'node:crypto'],
+  'proto/http3': ['proto/quic', 'proto/wire'],
+  'proto/webtransport': ['proto/http3', 'proto/quic', 'proto/wire'],
+  'proto/voice': ['proto/wire', 'zod'],
+  net: ['proto/wire', 'node:*', 'koffi', 'pino', 'prom-client'],
+  certs: ['net', 'proto/wire', 'node:*'],
+  lb: [
+    'net',
+    'proto/invariants',
+    'proto/quic-lb',
+    'proto/spp',
+    'proto/wire',
+    'node:*',
+    'pino',
+    'prom-client',
+    'zod',
+  ],
+  browser: ['proto/voice', 'proto/wire', 'zod'],
+  'browser/build.ts': ['node:*', 'esbuild'],
+  server: [
+    'net',
+    'proto',
+    'node:*',
+    'https-proxy-agent',
+    'jose',
+    'openai',
+    'pino',
+    'prom-client',
+    'proxy-from-env',
+    'ws',
+    'zod',
+  ],
+  'server/start': ['server', 'net', 'certs', 'browser/build.ts', 'proto/quic-lb', 'node:*', 'uqr'],
+  test: ['*'],
+  'vitest.config.ts': ['node:os', 'vitest'],
+};
