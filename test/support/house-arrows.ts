@@ -20,6 +20,8 @@ export const HOUSE_ARROWS: Arrows = {
   'proto/webtransport': ['proto/http3', 'proto/quic', 'proto/wire'],
   'proto/voice': ['proto/wire', 'zod'],
   net: ['proto/wire', 'node:*', 'koffi', 'pino', 'prom-client'],
+  // What proto/quic is given by an interface: its types, and node:crypto's ciphers to fall back on.
+  'net/ciphers': ['proto/quic', 'proto/wire', 'node:*', 'koffi'],
   certs: ['net', 'proto/wire', 'node:*'],
   lb: [
     'net',
