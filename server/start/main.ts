@@ -9,7 +9,7 @@ import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
 import { writeLocalFiles } from './cluster.ts';
-import type { DemoTokens } from './demo-tokens.ts';
+import { DemoTokens } from './demo-tokens.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { type PageConfig, serveLanPage, servePage, TOKEN_PATH } from './page-server.ts';
