@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -22,8 +23,8 @@ const minting =
     mintToken(SECRET, { subject: 'anna@example.org', ...ISSUED, ...options }, atEpochMs);
 
 beforeAll(async () => {
-  process.env[VARIABLE] = SECRET.toString('hex').replace(/^/, 'hex:');
-  qlogDirectory = join('/tmp', `parley-access-qlog-${process.pid}`);
+  process.env[VARIABLE] = `hex:${SECRET.toString('hex')}`;
+  qlogDirectory = mkdtempSync(join(tmpdir(), 'parley-access-'));
   scene = await Scene.open({
     text: 'What time is it, and what is the weather like?',
     backends: 1,
@@ -38,6 +39,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await scene?.close();
+  rmSync(qlogDirectory, { recursive: true, force: true });
   delete process.env[VARIABLE];
 });
 
@@ -68,6 +70,14 @@ describe('a page whose backend asks for tokens', () => {
     await page.click('#talk');
     await scene.until(page, 'the second call is ready', ({ state }) => state === 'ready');
     expect(given.length).toBe(before + 1);
+    await page.close();
+  });
+
+  it('may be the example of the README: its token is asked of its own server', async () => {
+    mint = minting({});
+    const page = await scene.openPage('/example.html');
+    await page.click('#call');
+    await page.locator('#log', { hasText: 'session.created' }).waitFor();
     await page.close();
   });
 
