@@ -20,8 +20,11 @@ export interface CallOptions {
   readonly url: string;
   /** SHA-256 of certificates to trust instead of a certificate authority, as 64 hex digits each. */
   readonly certificateHashes?: readonly string[];
-  /** Sent as the query parameter `token`, for a proxy or a handler of your own: this backend checks none. */
-  readonly token?: string;
+  /**
+   * What your own server signed for this caller (`auth` in the backend's file); sent as the query parameter `token`. Tokens are
+   * short-lived: a function is asked for one before each dial.
+   */
+  readonly token?: string | (() => string | Promise<string>);
   /** Begin muted: the microphone is opened, and nothing of it is taken. */
   readonly muted?: boolean;
   /** More constraints for `getUserMedia`, such as `deviceId`; echo cancellation and its kin are on. */

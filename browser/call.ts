@@ -21,7 +21,7 @@ import { delivered } from './hang-up.ts';
 import type { MicrophoneState } from './microphone-status.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { Outbox } from './outbox.ts';
-import { openSession, sessionUrl, unsupported, within } from './session.ts';
+import { openSession, sessionUrl, tokenFor, unsupported, within } from './session.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How long the session's close code is waited for after a stream of it broke. */
@@ -81,7 +81,8 @@ export class Call {
     this.ended = new Promise((resolve) => {
       this.#settleEnded = resolve;
     });
-    this.#start().catch((error) => this.#end(toCallError(error)));
+    // A session that is closed at once breaks the opening of streams: its close code says more.
+    this.#start().catch((error) => this.#fail(error));
   }
 
   get state(): CallState {
@@ -202,7 +203,7 @@ export class Call {
 
   async #openSession(): Promise<void> {
     const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const url = sessionUrl(this.#options.url, this.#options.token);
+    const url = sessionUrl(this.#options.url, await tokenFor(this.#options.token, timeoutMs));
     const transport = await openSession(url, this.#options.certificateHashes, timeoutMs, this.#abort.signal);
     this.#transport = transport;
     this.#figures.sessionOpened();

@@ -16,6 +16,8 @@ export type CallErrorCode =
   | 'audio_failed'
   /** The options given to `connect` are wrong. */
   | 'bad_options'
+  /** The page's function `token` failed: there is nothing to show the backend. */
+  | 'no_token'
   /** The backend could not be reached, or refused the session. */
   | 'unreachable'
   /** The backend did not answer in time. */
@@ -107,6 +109,16 @@ export function audioError(error: unknown): CallError {
   );
 }
 
+/** What the page's own `token` threw, for a person. */
+export function tokenError(error: unknown): CallError {
+  return new CallError(
+    'no_token',
+    `The page got no token for the call: ${textOf(error).replace(/\.$/, '')}.`,
+    'Reload the page or sign in again, then call again.',
+    { cause: error },
+  );
+}
+
 /** The session was never established. Browsers do not tell a page why, so the advice names the usual reasons. */
 export function unreachableError(url: string, error: unknown): CallError {
   return new CallError(
@@ -179,6 +191,11 @@ const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, strin
   ],
   [SessionCloseCode.QUEUE_FULL]: ['More was waiting than the voice server can hold.', CALL_AGAIN, true],
   [SessionCloseCode.SHUTTING_DOWN]: ['The voice server is shutting down.', CALL_AGAIN, true],
+  [SessionCloseCode.UNAUTHORIZED]: [
+    'The voice server does not let you call.',
+    'Reload the page or sign in again; if that does not help, ask the operator of this page.',
+    false,
+  ],
 };
 
 /** The backend closed the session: its code as a sentence, with the reason it gave. */

@@ -1,5 +1,6 @@
 import { fromHex } from '../proto/wire/index.ts';
-import { CallError, timeoutError, unreachableError } from './errors.ts';
+import type { CallOptions } from './call-types.ts';
+import { CallError, timeoutError, tokenError, unreachableError } from './errors.ts';
 
 /** Octets of a SHA-256 hash. */
 const HASH_OCTETS = 32;
@@ -31,6 +32,17 @@ export function unsupported(): CallError | undefined {
     );
   }
   return undefined;
+}
+
+/** The token to dial with. Rejects with a `CallError` when the page's function fails or takes longer than `timeoutMs`. */
+export async function tokenFor(token: CallOptions['token'], timeoutMs: number): Promise<string | undefined> {
+  if (typeof token !== 'function') return token;
+  const late = () => new Error(`none came within ${timeoutMs / 1000} seconds`);
+  try {
+    return await within(timeoutMs, Promise.resolve(token()), late);
+  } catch (error) {
+    throw error instanceof CallError ? error : tokenError(error);
+  }
 }
 
 /** Where to dial: the URL, checked, with the token in its query. */

@@ -15,6 +15,7 @@ import {
 } from '../proto/quic/index.ts';
 import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
+import { LiveTokens } from './access/index.ts';
 import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
@@ -64,6 +65,8 @@ export interface Backend {
 interface LiveFiles {
   readonly certificate: LiveCertificate;
   readonly forwarders: LiveForwarders;
+  /** Absent where everybody may call. */
+  readonly tokens: LiveTokens | undefined;
 }
 
 class RunningBackend implements Backend {
@@ -90,6 +93,7 @@ class RunningBackend implements Backend {
     sockets: readonly PacketSocket[],
     files: LiveFiles,
     serverId: string,
+    subjectKey: Uint8Array,
     connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
   ) {
@@ -109,7 +113,10 @@ class RunningBackend implements Backend {
     // Every call listens: Node would take more than ten for a leak.
     setMaxListeners(0, draining, shutdown);
     const { voice: observer } = this.#metrics;
-    const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer });
+    const { tokens } = files;
+    const refused = (reason: string) => this.#metrics.tokenRefusals.inc({ reason });
+    const access = tokens && { tokens, subjectKey, refused };
+    const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer, access });
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
@@ -158,6 +165,7 @@ class RunningBackend implements Backend {
   reload(): void {
     this.#files.certificate.reload();
     this.#files.forwarders.reload();
+    this.#files.tokens?.reload();
   }
 
   async drain(): Promise<void> {
@@ -196,6 +204,7 @@ class RunningBackend implements Backend {
     this.#metricsServer?.close();
     this.#files.certificate.close();
     this.#files.forwarders.close();
+    this.#files.tokens?.close();
     await this.#driver.close();
   }
 
@@ -253,6 +262,9 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
+  const tokens = config.auth && new LiveTokens(config.auth, env, log);
+  if (tokens === undefined && config.origins.includes('*'))
+    log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
   const { preferredAddress } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(
@@ -310,8 +322,9 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     log,
     endpoint,
     sockets,
-    { certificate, forwarders },
+    { certificate, forwarders, tokens },
     toHex(serverId),
+    ticketSecret,
     connectionIds,
     env,
   );

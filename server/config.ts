@@ -3,6 +3,7 @@ import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { SOCKET_KINDS } from '../net/udp/index.ts';
 import { parseAddress, parseJson } from '../proto/wire/index.ts';
+import { authSchema } from './access/index.ts';
 import { azureRouteProblem, formatProblem } from './realtime/index.ts';
 
 const address = z
@@ -73,6 +74,8 @@ const schema = z.strictObject({
   allowedEvents: z.array(z.string().min(1)).optional(),
   /** Origins of pages that may call. `*` allows every origin. */
   origins: z.array(origin).default(['http://localhost:8080']),
+  /** Who may call: the tokens that are taken. Absent: everybody whose page's origin is allowed. */
+  auth: authSchema.optional(),
   /** WebTransport paths. */
   voicePath: z.string().startsWith('/').default('/voice'),
   healthPath: z.string().startsWith('/').default('/healthz'),

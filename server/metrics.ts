@@ -16,6 +16,7 @@ export class BackendMetrics {
   readonly pathChanges: Counter;
   readonly forwarderChanges: Counter;
   readonly idleConnectionsClosed: Counter<'reason'>;
+  readonly tokenRefusals: Counter<'reason'>;
   /** Counts what voice sessions carry. */
   readonly voice: VoiceObserver;
 
@@ -52,6 +53,12 @@ export class BackendMetrics {
     this.idleConnectionsClosed = new Counter({
       name: 'parley_idle_connections_closed_total',
       help: 'Connections without a session that were closed, by reason: no-request, idle, address-full, backend-full',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.tokenRefusals = new Counter({
+      name: 'parley_token_refusals_total',
+      help: 'Calls that were refused for their token or the limits of its subject, by reason',
       labelNames: ['reason'],
       registers,
     });

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
-import { OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
+import { SessionCloseCode } from '../proto/voice/index.ts';
+import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
+import { OctetBudget, serveVoice, type VoiceContext, type VoiceObserver } from './bridge/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
@@ -59,6 +61,50 @@ function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): () => Up
   return () => ({ kind: 'openai', model, apiKey, baseURL, azure });
 }
 
+/** How callers are known. */
+export interface Access {
+  readonly tokens: Tokens;
+  /** Octets that the names of subjects in logs are made with, the same at every backend of the cluster. */
+  readonly subjectKey: Uint8Array;
+  /** Told of every refusal. */
+  readonly refused: (why: AccessRefusal) => void;
+}
+
+type VoiceHandler = (session: WebTransportSession) => Promise<void>;
+/** What a session is served with that depends on its caller. */
+type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'timeLeftMs'>;
+
+/**
+ * Serves those whose token is good. Others are taken and closed at once, as a page learns nothing of the HTTP status of a refused
+ * session; no upstream is dialled for them.
+ */
+function withAccess(
+  access: Access,
+  log: Logger,
+  serve: (session: WebTransportSession, caller: CallerContext) => Promise<void>,
+): VoiceHandler {
+  const gate = new AccessGate(access.tokens, access.refused);
+  return async (session) => {
+    const entry = await gate.admit(session.request);
+    const sessionId = randomUUID();
+    const subject = entry.ok ? entry.caller.subject : entry.subject;
+    const logger = log.child(
+      subject === undefined ? {} : { subject: subjectName(subject, access.subjectKey) },
+    );
+    if (!entry.ok) {
+      logger.info({ session: sessionId, reason: entry.why }, 'call refused');
+      session.close({ closeCode: SessionCloseCode.UNAUTHORIZED, reason: entry.sentence });
+      return;
+    }
+    const { caller, admission } = entry;
+    try {
+      await serve(session, { sessionId, logger, caller, timeLeftMs: () => admission.remainingMs });
+    } finally {
+      admission.release();
+    }
+  };
+}
+
 /** Makes the handler of voice sessions. Throws `StartupError` when the upstream is not configured as it must be. */
 export function makeVoiceHandler(
   config: BackendConfig,
@@ -69,33 +115,35 @@ export function makeVoiceHandler(
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
+    /** Absent: everybody may call. */
+    access?: Access | undefined;
   },
-): (session: WebTransportSession) => Promise<void> {
+): VoiceHandler {
   const upstream = upstreamConfig(config, env);
-  const { serverId, draining, shutdown, log, observer } = details;
+  const { serverId, draining, shutdown, log, observer, access } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
-  return (session) => {
-    const sessionId = randomUUID();
+  const serve = (session: WebTransportSession, caller: CallerContext) => {
     const onOddEvent = ({ first, ...odd }: OddEvent) => {
       observer.upstreamEventDropped?.(odd.kind);
       // Once per call and kind: a broken upstream sends fifty a second.
-      if (first) log.warn({ session: sessionId, ...odd }, 'an event of the upstream was left out');
+      if (first) log.warn({ session: caller.sessionId, ...odd }, 'an event of the upstream was left out');
     };
     return serveVoice(session, {
       backend: config.name,
       serverId,
-      sessionId,
       upstreamKind: config.upstream.kind,
       openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
-      logger: log,
       limits: { maxSessionMinutes: config.maxSessionMinutes },
       allowedEvents,
       draining,
       shutdown,
       observer,
       answerBudget,
+      ...caller,
     });
   };
+  if (access !== undefined) return withAccess(access, log, serve);
+  return (session) => serve(session, { sessionId: randomUUID(), logger: log });
 }

@@ -6,7 +6,8 @@ let call;
 document.querySelector('#call').onclick = async () => {
   if (call && call.state !== 'ended') return call.hangUp();
   const settings = await (await fetch('/config.json')).json(); // { url: 'https://voice.example:4433/voice' }
-  call = connect(settings);
+  const token = async () => (await fetch(settings.tokenUrl)).text(); // signed by your own server, for who is signed in
+  call = connect(settings.tokenUrl ? { ...settings, token } : settings);
   call.on('event', (event) => log(event.type)); // every event of the Realtime API, as it came
   call.on('ended', ({ error }) => log(error ? `${error.message} ${error.advice}` : 'The call is over.'));
   call.on('ready', () => giveTools(call));

@@ -40,7 +40,8 @@ const FRESH_MS = 60_000;
 interface PageConfig {
   readonly url: string;
   readonly certificateHashes?: readonly string[];
-  readonly token?: string;
+  /** Where a token is to be had before each dial. */
+  readonly tokenUrl?: string;
   readonly upstream?: string;
 }
 
@@ -115,6 +116,13 @@ async function loadConfig(): Promise<PageConfig> {
   }
 }
 
+/** A token of the page's own server. What it throws is shown to the caller. */
+async function fetchToken(tokenUrl: string): Promise<string> {
+  const response = await fetch(tokenUrl, { cache: 'no-store' });
+  if (!response.ok) throw new Error(`the page server answered ${response.status}`);
+  return response.text();
+}
+
 async function beginCall(): Promise<void> {
   microphone = { state: 'asking', reason: undefined };
   news = undefined;
@@ -132,12 +140,12 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, token } = config;
+  const { url, certificateHashes, tokenUrl } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...(certificateHashes && { certificateHashes }),
-    ...(token && { token }),
+    ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });
   ribbon.start();
   listen(call);

@@ -34,6 +34,8 @@ export const SessionCloseCode = {
   QUEUE_FULL: 13,
   /** The backend is shutting down. Calling again helps. */
   SHUTTING_DOWN: 14,
+  /** The token is missing, wrong or expired, or its caller may make no further call. */
+  UNAUTHORIZED: 17,
 } as const;
 export type SessionCloseCode = (typeof SessionCloseCode)[keyof typeof SessionCloseCode];
 
@@ -73,6 +75,10 @@ export const ERROR_RETRY = {
   upstream_time_limit: true,
   /** The backend's limit for one session passed. The session is closed. */
   session_time_limit: true,
+  /** A minute or less is left of the caller's time; the message says how much. The session goes on. */
+  time_limit_near: true,
+  /** The caller's time is used up. The session is closed. */
+  unauthorized: false,
   /** A queue was full: too much was sent before the upstream was open, or the page does not read. The session is closed. */
   queue_full: true,
   /** The backend ends, and its time for calls to end by themselves is over. The session is closed. */

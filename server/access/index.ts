@@ -1,4 +1,20 @@
-export { type Admission, MAX_REMEMBERED_SUBJECTS, SubjectLimits } from './subject-limits.ts';
+export { type AuthConfig, authSchema } from './config.ts';
+export {
+  AccessGate,
+  type AccessRefusal,
+  type Entry,
+  subjectName,
+  type TokenCarrier,
+  tokenOf,
+} from './gate.ts';
+export { LiveTokens, type Tokens } from './live-tokens.ts';
+export { parseSecret, readSecret, type SecretSource, TOKEN_SECRET_VARIABLE } from './secret.ts';
+export {
+  type Admission,
+  type LimitReached,
+  MAX_REMEMBERED_SUBJECTS,
+  SubjectLimits,
+} from './subject-limits.ts';
 export {
   ANYONE,
   type Caller,

@@ -7,19 +7,25 @@ const MS_PER_DAY = 24 * 60 * MS_PER_MINUTE;
 
 interface Use {
   calls: number;
-  /** Days since 1970, UTC. */
-  day: number;
-  /** Of that day, by calls that are over. */
+  /** Of the day in which `countedAt` lies, by calls that are over and by those that run, up to then. */
   usedMs: number;
+  /** In ms since 1970. */
+  countedAt: number;
 }
 
 /** A call that counts. */
 export interface Admission {
-  /** Milliseconds that the call may last by the subject's minutes; undefined without a limit. */
+  /**
+   * Milliseconds that the call may go on by the subject's minutes of this day (UTC), as of now; undefined without a limit. Calls
+   * at once share them: with two, they pass twice as fast.
+   */
   readonly remainingMs: number | undefined;
   /** The call is over: counts no more. May be called again without effect. */
   release(): void;
 }
+
+/** Why a subject may begin no call. */
+export type LimitReached = 'too-many-calls' | 'minutes-used-up';
 
 /** Counts calls and minutes per subject, as each backend sees them. */
 export class SubjectLimits {
@@ -38,41 +44,50 @@ export class SubjectLimits {
   }
 
   /** Takes a call, or says which limit it would pass. A caller without a subject has none. */
-  admit({ subject, maxCalls, minutesPerDay }: Caller): Admission | 'too-many-calls' | 'minutes-used-up' {
+  admit({ subject, maxCalls, minutesPerDay }: Caller): Admission | LimitReached {
     if (subject === '') return { remainingMs: undefined, release: () => undefined };
-    const startedAt = this.#nowEpochMs();
-    const use = this.#use(subject, startedAt);
+    const use = this.#count(subject);
     if (maxCalls !== undefined && use.calls >= maxCalls) return 'too-many-calls';
-    const remainingMs = minutesPerDay === undefined ? undefined : minutesPerDay * MS_PER_MINUTE - use.usedMs;
-    if (remainingMs !== undefined && remainingMs <= 0) return 'minutes-used-up';
+    const limitMs = minutesPerDay === undefined ? undefined : minutesPerDay * MS_PER_MINUTE;
+    if (limitMs !== undefined && limitMs - use.usedMs <= 0) return 'minutes-used-up';
     use.calls += 1;
+    const remaining = () => {
+      if (limitMs === undefined) return undefined;
+      const { usedMs, calls } = this.#count(subject);
+      return Math.max(0, limitMs - usedMs) / Math.max(1, calls);
+    };
     let over = false;
     return {
-      remainingMs,
+      get remainingMs() {
+        return remaining();
+      },
       release: () => {
         if (over) return;
         over = true;
-        const now = this.#nowEpochMs();
-        const current = this.#use(subject, now);
+        const current = this.#count(subject);
         current.calls = Math.max(0, current.calls - 1);
-        // Only what falls into the day that is counted.
-        current.usedMs += now - Math.max(startedAt, current.day * MS_PER_DAY);
       },
     };
   }
 
-  #use(subject: string, now: number): Use {
-    const day = Math.floor(now / MS_PER_DAY);
+  /** The subject's use, with what running calls have used until now. A new day begins at nought. */
+  #count(subject: string): Use {
+    const now = this.#nowEpochMs();
     let use = this.#uses.get(subject);
     if (use === undefined) {
-      use = { calls: 0, day, usedMs: 0 };
+      use = { calls: 0, usedMs: 0, countedAt: now };
       this.#uses.set(subject, use);
       this.#forget();
+      return use;
     }
-    if (use.day !== day) {
-      use.day = day;
+    const dayBegan = Math.floor(now / MS_PER_DAY) * MS_PER_DAY;
+    if (use.countedAt < dayBegan) {
       use.usedMs = 0;
+      use.countedAt = dayBegan;
     }
+    // A clock that was set back takes nothing away.
+    use.usedMs += use.calls * Math.max(0, now - use.countedAt);
+    use.countedAt = now;
     return use;
   }
 

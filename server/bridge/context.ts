@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { MAX_MESSAGE_OCTETS, OCTETS_PER_SAMPLE, SAMPLE_RATE } from '../../proto/voice/index.ts';
+import type { Caller } from '../access/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
 import type { OctetBudget } from './octet-budget.ts';
 
@@ -81,6 +82,10 @@ export interface VoiceContext {
   /** Its server ID, hex. */
   readonly serverId: string;
   readonly upstreamKind: UpstreamKind;
+  /** Who calls, as the token says; absent where no token is asked for. */
+  readonly caller?: Caller | undefined;
+  /** Milliseconds that the caller's limits leave to this call now; undefined, or absent, without a limit. */
+  readonly timeLeftMs?: (() => number | undefined) | undefined;
   /** Dials an upstream. Called once per session, unless `upstream` is there. */
   readonly openUpstream: () => Upstream;
   /** An upstream that is being dialled already, while the session was accepted. The session owns and closes it. */

@@ -25,6 +25,7 @@ import { AnswerQueue } from './octet-budget.ts';
 import { PageMessages } from './page-messages.ts';
 import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse, sentenceOf } from './reasons.ts';
 import { statsMessage } from './stats.ts';
+import { watchTimeLeft } from './time-left.ts';
 import { UpstreamLink } from './upstream-link.ts';
 
 /** Control messages go before audio. */
@@ -131,6 +132,7 @@ class VoiceSession {
     if (!this.#ending.begun) {
       this.#watchShutdown();
       this.#startTimers();
+      this.#watchTimeLeft();
       this.#ending.spawn(this.#acceptControl());
       this.#ending.spawn(this.#acceptMicrophone());
     }
@@ -194,6 +196,22 @@ class VoiceSession {
       clearTimeout(limit);
       clearInterval(stats);
     });
+  }
+
+  /** The minutes that the caller may call each day. */
+  #watchTimeLeft(): void {
+    const stop = watchTimeLeft(() => this.#context.timeLeftMs?.(), {
+      near: (leftMs) => {
+        const sentence = `Your minutes for today end in ${Math.ceil(leftMs / 1000)} s, and the call with them.`;
+        if (this.#greeted) this.#tell(errorMessage('time_limit_near', sentence));
+        return this.#greeted;
+      },
+      over: () => {
+        const sentence = 'Your minutes for today are used up; the new day begins at 00:00 UTC.';
+        this.#ending.begin(SessionCloseCode.UNAUTHORIZED, sentence, 'unauthorized');
+      },
+    });
+    this.#ending.cleanUp(stop);
   }
 
   /** The first bidirectional stream is the control stream; others are refused. */

@@ -5,6 +5,7 @@ import { makeDirectory } from '../../net/files.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../config.ts';
 import { directoryFault } from './certificates.ts';
+import type { DemoTokens } from './demo-tokens.ts';
 
 /** Where everything that `npm start` makes is kept. */
 export interface LocalFiles {
@@ -23,6 +24,7 @@ export interface LocalPlan {
   readonly key: string;
   readonly upstream: BackendConfigInput['upstream'];
   readonly qlogDirectory: string | undefined;
+  readonly tokens: DemoTokens;
 }
 
 const hex = (octets: number) => randomBytes(octets).toString('hex');
@@ -55,11 +57,13 @@ export function writeLocalFiles(plan: LocalPlan): LocalFiles {
 
 function writeFiles(plan: LocalPlan): LocalFiles {
   makeDirectory(plan.directory, 0o700);
-  const write = (name: string, content: unknown) => {
+  const writeText = (name: string, text: string) => {
     const path = join(plan.directory, name);
-    writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+    writeFileSync(path, text, { mode: 0o600 });
     return path;
   };
+  const write = (name: string, content: unknown) => writeText(name, `${JSON.stringify(content, null, 2)}\n`);
+  const auth = plan.tokens.auth(writeText('token-secret', plan.tokens.written));
   const cluster = planCluster(plan);
   const clusterPath = write('cluster.json', cluster);
   const backends = cluster.backends.map(({ name, serverId }) => {
@@ -70,6 +74,7 @@ function writeFiles(plan: LocalPlan): LocalFiles {
       key: plan.key,
       upstream: plan.upstream,
       origins: [...plan.origins],
+      auth,
       echoPath: '/echo',
       drainSeconds: 2,
       qlogDirectory: plan.qlogDirectory,

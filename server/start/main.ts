@@ -9,9 +9,10 @@ import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
 import { writeLocalFiles } from './cluster.ts';
+import { DemoTokens } from './demo-tokens.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
-import { type PageConfig, serveLanPage, servePage } from './page-server.ts';
+import { type PageConfig, serveLanPage, servePage, TOKEN_PATH } from './page-server.ts';
 import { paint, say, status } from './part.ts';
 import { type Parts, planParts, startParts, stopParts } from './parts.ts';
 import { checkPorts, type WantedPort } from './ports.ts';
@@ -66,20 +67,23 @@ interface Setting {
   readonly addresses: readonly string[];
   readonly local: DevelopmentCertificate;
   readonly served: ServedCertificate;
+  readonly tokens: DemoTokens;
 }
 
 function pageConfig({ options, useOpenAi, served }: Setting, host: string): PageConfig {
   return {
     url: `https://${host}:${options.ports.forwarder}/voice`,
     certificateHashes: served.hashes(),
+    tokenUrl: TOKEN_PATH,
     upstream: useOpenAi ? 'openai' : 'local',
   };
 }
 
 /** Serves the pages and keeps the certificate good, now and while all runs: a machine may sleep for days between two looks. */
 async function servePages(setting: Setting): Promise<void> {
-  const { options, local, served } = setting;
+  const { options, local, served, tokens } = setting;
   const { ports } = options;
+  const mint = () => tokens.mint();
   const readPair = () => ({ cert: readFileSync(served.certificate), key: readFileSync(served.key) });
   const keepGood = () => {
     try {
@@ -90,16 +94,18 @@ async function servePages(setting: Setting): Promise<void> {
     }
   };
   setInterval(keepGood, CERTIFICATE_INTERVAL_MS).unref();
-  await servePage(PAGE_ROOT, ports.page, () => {
+  const config = () => {
     keepGood();
     return pageConfig(setting, options.host);
-  });
+  };
+  await servePage(PAGE_ROOT, ports.page, config, mint);
   if (!options.lan) return;
-  const page = await serveLanPage(PAGE_ROOT, ports.lan, readPair(), (address) => {
+  const lanConfig = (address: string) => {
     keepGood();
     // With a certificate of one's own the host has to be the one that it names.
     return pageConfig(setting, served === local ? address : options.host);
-  });
+  };
+  const page = await serveLanPage(PAGE_ROOT, ports.lan, readPair(), lanConfig, mint);
   new FileWatch([served.certificate, served.key], () => {
     try {
       page.renew(readPair());
@@ -126,7 +132,14 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
   const own = ownCertificate(options.certificate, options.key);
   await checkPorts(wantedPorts(options, useOpenAi));
   const local = new DevelopmentCertificate(directory, addresses);
-  const setting: Setting = { options, useOpenAi, addresses, local, served: own ?? local };
+  const setting: Setting = {
+    options,
+    useOpenAi,
+    addresses,
+    local,
+    served: own ?? local,
+    tokens: new DemoTokens(),
+  };
   status('certificate', 'gray', setting.served.description);
   await build();
   await servePages(setting);
@@ -140,6 +153,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
     certificate: setting.served.certificate,
     key: setting.served.key,
     qlogDirectory: options.qlog,
+    tokens: setting.tokens,
     upstream: useOpenAi
       ? { kind: 'openai', model: options.model }
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },

@@ -2,20 +2,30 @@ import { createReadStream, statSync } from 'node:fs';
 import {
   createServer,
   type Server as HttpServer,
+  type IncomingMessage,
   type RequestListener,
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https';
+import { isIP } from 'node:net';
 import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
 import { listenFault } from '../../net/listen-fault.ts';
 import { StartupError } from '../../net/startup.ts';
+
+/** Where the page gets a token before each dial. */
+export const TOKEN_PATH = '/token';
+
+/** Makes a token for the page. */
+export type MintForPage = () => Promise<string>;
 
 /** What the page is told about where to call. */
 export interface PageConfig {
   readonly url: string;
   /** SHA-256 of the certificates that may be presented, as hex; empty with a certificate that browsers trust. */
   readonly certificateHashes: readonly string[];
+  /** Absent where backends ask for no token. */
+  readonly tokenUrl?: string;
   readonly upstream: 'local' | 'openai';
 }
 
@@ -34,6 +44,7 @@ function securityHeaders(connectTo: string): Record<string, string> {
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'permissions-policy': 'microphone=(self)',
+    'cross-origin-resource-policy': 'same-origin',
     'cache-control': 'no-store',
   };
 }
@@ -76,16 +87,51 @@ async function listen(server: HttpServer | HttpsServer, port: number, host: stri
   return typeof address === 'object' && address !== null ? address.port : port;
 }
 
-/** Answers with the page's files and with `config`, which is given the address of this machine that the browser reached. */
-function answer(root: string, config: (address: string) => PageConfig): RequestListener {
+/**
+ * Whether a request is the page's own. Other sites' pages cannot read the answer anyway; one whose name was made to lead here (DNS
+ * rebinding) could, and is known by its name.
+ */
+function fromOwnPage({ headers }: IncomingMessage, callHost: string): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false;
+  const url = `http://${headers.host ?? ''}`;
+  if (!URL.canParse(url)) return false;
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  return isIP(host) > 0 || host === 'localhost' || host.endsWith('.localhost') || host === callHost;
+}
+
+function sendToken(
+  mint: MintForPage,
+  request: IncomingMessage,
+  response: ServerResponse,
+  callHost: string,
+): void {
+  response.setHeader('content-type', 'text/plain; charset=utf-8');
+  if (!fromOwnPage(request, callHost)) {
+    response.writeHead(403).end('Only the page that is served here gets a token.\n');
+    return;
+  }
+  mint().then(
+    (token) => response.end(token),
+    () => response.writeHead(500).end(),
+  );
+}
+
+/** Answers with the page's files, tokens and `config`, which is given the address of this machine that the browser reached. */
+function answer(
+  root: string,
+  config: (address: string) => PageConfig,
+  mint: MintForPage | undefined,
+): RequestListener {
   return (request, response) => {
     const path = pathOf(request.url);
     const current = config(request.socket.localAddress ?? '127.0.0.1');
-    for (const [name, value] of Object.entries(securityHeaders(new URL(current.url).origin)))
-      response.setHeader(name, value);
+    const { origin, hostname } = new URL(current.url);
+    for (const [name, value] of Object.entries(securityHeaders(origin))) response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
     else if (path === '/config.json')
       response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
+    else if (path === TOKEN_PATH && mint !== undefined) sendToken(mint, request, response, hostname);
     else sendFile(root, path ?? '/404', response);
   };
 }
@@ -105,11 +151,19 @@ export interface ServedPage {
 
 /**
  * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
- * asked on every request, so that a renewed certificate is seen. Throws `StartupError` when the port is in use.
+ * asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError` when the port is in use.
  */
-export async function servePage(root: string, port: number, config: () => PageConfig): Promise<ServedPage> {
+export async function servePage(
+  root: string,
+  port: number,
+  config: () => PageConfig,
+  mint?: MintForPage,
+): Promise<ServedPage> {
   const host = '127.0.0.1';
-  const servers = [createServer(answer(root, config)), createServer(answer(root, config))] as const;
+  const servers = [
+    createServer(answer(root, config, mint)),
+    createServer(answer(root, config, mint)),
+  ] as const;
   let bound: number;
   try {
     bound = await listen(servers[0], port, host);
@@ -136,9 +190,10 @@ export async function serveLanPage(
   port: number,
   pair: TlsPair,
   config: (address: string) => PageConfig,
+  mint?: MintForPage,
 ): Promise<ServedPage & { renew(pair: TlsPair): void }> {
   const host = '0.0.0.0';
-  const server = createTlsServer(pair, answer(root, config));
+  const server = createTlsServer(pair, answer(root, config, mint));
   let bound: number;
   try {
     bound = await listen(server, port, host);

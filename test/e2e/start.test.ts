@@ -1,9 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { readBackendConfig } from '../../server/config.ts';
 import { NodeClient } from '../support/node-client.ts';
 import {
   npmStart,
@@ -89,7 +91,14 @@ describe('npm start', () => {
     expect(config).toMatchObject({
       url: `https://127.0.0.1:${started.ports.forwarder}/voice`,
       upstream: 'local',
+      tokenUrl: '/token',
     });
+    const token = await fetch(`http://localhost:${started.ports.page}/token`);
+    expect(decodeJwt(await token.text())).toMatchObject({ sub: 'demo', aud: 'parley' });
+    const files = join(directory, String(started.ports.forwarder));
+    expect(statSync(join(files, 'token-secret')).mode & 0o777).toBe(0o600);
+    const { auth } = readBackendConfig(join(files, 'backend-1.json'));
+    expect(auth?.secret?.file).toBe(join(files, 'token-secret'));
 
     started.child.kill('SIGINT');
     await once(started.child, 'exit');

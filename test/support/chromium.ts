@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildPage } from '../../browser/build.ts';
-import { servePage } from '../../server/start/page-server.ts';
+import { type MintForPage, servePage, TOKEN_PATH } from '../../server/start/page-server.ts';
 
 /** Debian's Chromium; elsewhere set CHROMIUM to its path. */
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -33,15 +33,21 @@ export interface ServedPage {
   close(): void;
 }
 
-/** Builds the real page and serves it; it will call `callPort` on this machine. */
-export async function serveDemoPage(callPort: number, certificateHash: string): Promise<ServedPage> {
+/** Builds the real page and serves it; it will call `callPort` on this machine, with a token that `mint` makes, if given. */
+export async function serveDemoPage(
+  callPort: number,
+  certificateHash: string,
+  mint?: MintForPage,
+): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
-  const server = await servePage(root, 0, () => ({
+  const config = () => ({
     url: `https://127.0.0.1:${callPort}/voice`,
     certificateHashes: [certificateHash],
-    upstream: 'local',
-  }));
+    ...(mint && { tokenUrl: TOKEN_PATH }),
+    upstream: 'local' as const,
+  });
+  const server = await servePage(root, 0, config, mint);
   return {
     url: `http://localhost:${server.port}`,
     close: () => {

@@ -115,6 +115,8 @@ export interface ClusterOptions {
   readonly preferredAddress?: boolean;
   readonly origins?: readonly string[];
   readonly qlogDirectory?: string;
+  /** Which tokens backends take. Absent: everybody may call. */
+  readonly auth?: BackendConfigInput['auth'];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
 }
@@ -187,6 +189,7 @@ async function writeFiles(
       ...(options.qlogDirectory !== undefined && { qlogDirectory: options.qlogDirectory }),
       drainSeconds,
       retry,
+      auth: options.auth,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);

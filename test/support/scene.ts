@@ -44,6 +44,8 @@ export interface SceneOptions extends ClusterOptions {
   /** What the caller says: a sentence, or several with pauses between them. */
   readonly text: string | Parameters<typeof conversationToWav>[1];
   readonly relay?: Omit<RelayOptions, 'target'>;
+  /** Makes the tokens that the page asks for before each dial. */
+  readonly mint?: () => Promise<string>;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
 }
@@ -69,6 +71,7 @@ export class Scene {
     const served = await serveDemoPage(
       options.direct ? cluster.forwarderPort : relay.port,
       cluster.certificateHash,
+      options.mint,
     );
     const { text } = options;
     const speak =

@@ -33,13 +33,29 @@ describe('SubjectLimits', () => {
     expect(first.remainingMs).toBe(30 * MINUTE);
     clock.now += 20 * MINUTE;
     first.release();
-    expect(admitted(limits.admit(anna)).remainingMs).toBe(10 * MINUTE);
     const last = admitted(limits.admit(anna));
+    expect(last.remainingMs).toBe(10 * MINUTE);
     clock.now += 11 * MINUTE;
+    expect(last.remainingMs).toBe(0);
     last.release();
     expect(limits.admit(anna)).toBe('minutes-used-up');
     clock.now += 24 * 60 * MINUTE;
     expect(admitted(limits.admit(anna)).remainingMs).toBe(30 * MINUTE);
+  });
+
+  it('lets calls at once share the minutes: none is had twice', () => {
+    const { limits, clock } = limitsAt(NOON);
+    const anna = { subject: 'anna', maxCalls: undefined, minutesPerDay: 30 };
+    const first = admitted(limits.admit(anna));
+    clock.now += 10 * MINUTE;
+    const second = admitted(limits.admit(anna));
+    expect([first.remainingMs, second.remainingMs]).toEqual([10 * MINUTE, 10 * MINUTE]);
+    clock.now += 4 * MINUTE;
+    second.release();
+    expect(first.remainingMs).toBe(12 * MINUTE);
+    clock.now += 12 * MINUTE;
+    expect(first.remainingMs).toBe(0);
+    expect(limits.admit(anna)).toBe('minutes-used-up');
   });
 
   it('counts of a call over midnight only what falls into the new day', () => {

@@ -85,7 +85,7 @@ describe('TokenVerifier', () => {
     expect(await why(token, { keys: { jwksUrl: url }, leewaySeconds: 0 })).toBe('keys-unreachable');
   });
 
-  it('RFC 7518 §3.2: does not mint with a secret that is too short', () => {
+  it('RFC 7518 §3.2: does not mint with a secret that is shorter than the hash', () => {
     expect(() => mintToken(randomBytes(16), MINT)).toThrow('16 octets');
   });
 

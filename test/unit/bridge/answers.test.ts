@@ -326,6 +326,26 @@ describe('the end of a call', () => {
     expect(page.find('parley.error')).toMatchObject({ code: 'session_time_limit', retry: true });
   });
 
+  test('a caller whose minutes end is told before, and the call ends with them', async () => {
+    const end = Date.now() + 1500;
+    const { page, served } = await call({ timeLeftMs: () => Math.max(0, end - Date.now()) });
+    await until(() => page.find('parley.error') !== undefined, 'the notice');
+    expect(page.find('parley.error')).toMatchObject({
+      code: 'time_limit_near',
+      message: expect.stringMatching(/^Your minutes for today end in 1 s/),
+    });
+    await served;
+    await until(() => page.closeInfo !== undefined, 'the close');
+    expect(page.closeInfo).toMatchObject({
+      closeCode: SessionCloseCode.UNAUTHORIZED,
+      reason: expect.stringMatching(/^Your minutes for today are used up/),
+    });
+    expect(page.messages.filter(({ type }) => type === 'parley.error')).toMatchObject([
+      { code: 'time_limit_near' },
+      { code: 'unauthorized', retry: false },
+    ]);
+  });
+
   test('a page that reads nothing cannot hold the session open', async () => {
     const { page, upstream, served } = await call({ limits: { maxAnswerQueueOctets: 1 << 16 } });
     page.deaf = true;

@@ -48,6 +48,59 @@ describe('the page server', () => {
   });
 });
 
+describe('the tokens of the demo page', () => {
+  /** As a browser asks; fetch would not let the test choose these headers. */
+  const ask = (port: number, headers: Record<string, string>) =>
+    new Promise<{ status: number | undefined; text: string; headers: object }>((resolve, reject) => {
+      request({ host: '127.0.0.1', port, path: '/token', headers }, (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        response.on('end', () => resolve({ status: response.statusCode, text, headers: response.headers }));
+      })
+        .on('error', reject)
+        .end();
+    });
+
+  it('are given to the page itself, to no page of another site and under no foreign name', async () => {
+    const config = {
+      url: 'https://voice.example:1/voice',
+      certificateHashes: [],
+      upstream: 'local',
+    } as const;
+    const mint = () => Promise.resolve('a.b.c');
+    const server = await servePage(directory, 0, () => config, mint);
+    const without = await servePage(directory, 0, () => config);
+    try {
+      const outcome = async (headers: Record<string, string>) => (await ask(server.port, headers)).status;
+      const given = await ask(server.port, { host: 'localhost:8080', 'sec-fetch-site': 'same-origin' });
+      expect(given).toMatchObject({ status: 200, text: 'a.b.c' });
+      expect(given.headers).not.toHaveProperty('access-control-allow-origin');
+      expect(given.headers).toMatchObject({
+        'cross-origin-resource-policy': 'same-origin',
+        'cache-control': 'no-store',
+      });
+      for (const host of [
+        '127.0.0.1:1',
+        '[::1]:1',
+        '192.168.1.20:8443',
+        'a1.localhost:1',
+        'voice.example:8443',
+      ])
+        expect(await outcome({ host }), host).toBe(200);
+      for (const host of ['evil.example:8080', 'localhost.evil.example', 'x y'])
+        expect(await outcome({ host }), host).toBeGreaterThanOrEqual(400);
+      for (const site of ['cross-site', 'same-site'])
+        expect(await outcome({ host: 'localhost:1', 'sec-fetch-site': site }), site).toBe(403);
+      expect((await ask(without.port, { host: 'localhost:1' })).status).toBe(404);
+    } finally {
+      server.close();
+      without.close();
+    }
+  });
+});
+
 describe('a part of npm start', () => {
   const part = (script: string, without: readonly string[] = []) => {
     const path = join(directory, 'part.mjs');

@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SessionCloseCode } from '../../../proto/voice/index.ts';
+import { mintToken, subjectName, TokenVerifier } from '../../../server/access/index.ts';
+import { parseBackendConfig } from '../../../server/config.ts';
+import { makeVoiceHandler } from '../../../server/voice.ts';
+import { memorySessionPair } from '../../support/memory-session.ts';
+import { testCertificate, until } from '../../support/realtime.ts';
+
+const SECRET = randomBytes(32);
+const KEY = randomBytes(32);
+
+let upstream: Server;
+let directory: string;
+let dialled: number;
+let refused: string[];
+let lines: string[];
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'parley-voice-'));
+  writeFileSync(join(directory, 'ca.pem'), testCertificate().certificate);
+  dialled = 0;
+  refused = [];
+  lines = [];
+  // It is dialled and answers nothing: a call stays in the making.
+  upstream = createServer((socket) => {
+    dialled += 1;
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+});
+afterEach(() => {
+  upstream.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function handler() {
+  const { port } = upstream.address() as AddressInfo;
+  const config = parseBackendConfig(
+    {
+      name: 'backend-1',
+      certificate: 'c',
+      key: 'k',
+      upstream: { kind: 'local', baseUrl: `https://127.0.0.1:${port}/v1`, ca: join(directory, 'ca.pem') },
+    },
+    'test',
+  );
+  const { signal } = new AbortController();
+  return makeVoiceHandler(
+    config,
+    {},
+    {
+      serverId: '01',
+      draining: signal,
+      shutdown: signal,
+      log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
+      observer: {},
+      access: {
+        tokens: new TokenVerifier({ keys: { secret: SECRET }, leewaySeconds: 0 }),
+        subjectKey: KEY,
+        refused: (why) => refused.push(why),
+      },
+    },
+  );
+}
+
+/** A session that asks with this token. */
+function ask(voice: ReturnType<typeof handler>, token: string | undefined) {
+  const { client, server } = memorySessionPair();
+  if (token !== undefined) server.request.query.set('token', token);
+  return { client, served: voice(server) };
+}
+
+describe('a voice session', () => {
+  it('without a good token is closed with code 17 and a sentence, and no upstream is dialled for it', async () => {
+    const voice = handler();
+    const forged = await mintToken(randomBytes(32), { subject: 'anna' });
+    const late = await mintToken(SECRET, { subject: 'anna' }, Date.now() - 3_600_000);
+    for (const [token, sentence] of [
+      [undefined, /brought none/],
+      [forged, /was not signed/],
+      [late, /has expired/],
+    ] as const) {
+      const { client, served } = ask(voice, token);
+      await served;
+      expect(await client.closed).toEqual({
+        closeCode: SessionCloseCode.UNAUTHORIZED,
+        reason: expect.stringMatching(sentence),
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(dialled).toBe(0);
+    expect(refused).toEqual(['missing', 'bad-signature', 'expired']);
+    expect(lines.join('')).not.toContain(forged);
+  });
+
+  it('with one dials, is held to its calls until one ends, and logs the subject by its hash alone', async () => {
+    const voice = handler();
+    const token = await mintToken(SECRET, { subject: 'anna@example.org', maxCalls: 1 });
+    const first = ask(voice, token);
+    await until(() => dialled === 1, 'the upstream was dialled');
+    const second = ask(voice, token);
+    await second.served;
+    expect(await second.client.closed).toMatchObject({
+      closeCode: 17,
+      reason: expect.stringMatching(/at once/),
+    });
+    first.client.close();
+    await first.served;
+    const third = ask(voice, token);
+    await until(() => dialled === 2, 'the upstream was dialled again');
+    third.client.close();
+    await third.served;
+    expect(refused).toEqual(['too-many-calls']);
+    const said = lines.map((line) => JSON.parse(line) as { msg: string; subject?: string });
+    const named = said.filter(({ subject }) => subject === subjectName('anna@example.org', KEY));
+    expect(named.map(({ msg }) => msg)).toEqual(
+      expect.arrayContaining(['call began', 'call ended', 'call refused']),
+    );
+    expect(lines.join('')).not.toContain('anna@');
+    expect(lines.join('')).not.toContain(token);
+  });
+
+  it('whose page is gone while its token is checked gives its place back', async () => {
+    const voice = handler();
+    const token = await mintToken(SECRET, { subject: 'anna', maxCalls: 1 });
+    for (let i = 0; i < 3; i++) {
+      const { client, served } = ask(voice, token);
+      client.lose();
+      await served;
+    }
+    expect(refused).toEqual([]);
+  });
+});
