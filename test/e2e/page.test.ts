@@ -99,7 +99,8 @@ describe('what the page says', () => {
       return told;
     })()`);
     expect(states).toEqual(['muted-by-system', 'suspended', 'live', 'running']);
-    expect(await page.textContent('#f-session')).toMatch(/^[\w-]{8,}$/);
+    // Shown with the figures, which are refreshed a few times a second.
+    await expect.poll(() => page.textContent('#f-session')).toMatch(/^[\w-]{8,}$/);
     expect(await page.isVisible('#copy-session')).toBe(true);
     await page.close();
   });

@@ -6,6 +6,7 @@ import {
   connectionCloseCell,
   drainingCell,
   endingStreamCells,
+  streamCodesCell,
   useSetting,
   w3cCells,
 } from './support/w3c-cells.ts';
@@ -17,6 +18,7 @@ const open = (path: string) => setting().client.call<number>('open', addressOf(s
 describe('Chromium', () => {
   w3cCells('Chromium', setting);
   endingStreamCells('Chromium', setting);
+  streamCodesCell('Chromium', setting);
 
   cell('Chromium', 'close code and reason to the server', 'the backend logs them', async () => {
     const id = await open('/echo');
@@ -33,5 +35,5 @@ describe('Chromium', () => {
   });
 
   drainingCell('Chromium', setting);
-  connectionCloseCell('Chromium', setting);
+  connectionCloseCell('Chromium', setting, 'Connection lost');
 });

@@ -3,8 +3,9 @@ import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { backendMetric } from './support/backends.ts';
 import { answers, gtlsclient, ONCE } from './support/gtlsclient.ts';
 import { cell } from './support/matrix.ts';
+import { BUILD_MS, buildQuicGo, type QuicGoAnswers, type QuicGoTrace } from './support/quic-go.ts';
 import { unchanged } from './support/w3c-cells.ts';
-import { type Echoed, startChromium, startDeno, type W3cClient } from './support/w3c-client.ts';
+import { type Echoed, startChromium, startDeno, startFirefox, type W3cClient } from './support/w3c-client.ts';
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -44,7 +45,30 @@ describe('backends that demand a Retry', () => {
     await session(await startChromium(), true);
   });
 
+  cell('Firefox', 'Retry', 'a backend counts one, and the session echoes', async () => {
+    await session(await startFirefox(), true);
+  });
+
   cell('Deno', 'Retry', 'a backend counts one, and the session echoes', async () => {
     await session(startDeno(), false);
   });
+
+  const shows = 'the client says that it had one, and is answered';
+  cell(
+    'quic-go',
+    'Retry',
+    shows,
+    async () => {
+      const quicGo = await buildQuicGo();
+      const client = quicGo.start(cluster.forwarderPort, cluster.certificatePath);
+      try {
+        expect((await client.call<QuicGoAnswers>('get', {})).statuses).toEqual({ 200: 1 });
+        expect((await client.call<QuicGoTrace>('trace', {})).retries).toBe(1);
+      } finally {
+        await client.close();
+        quicGo.remove();
+      }
+    },
+    BUILD_MS,
+  );
 });

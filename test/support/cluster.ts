@@ -126,6 +126,8 @@ export interface TestCluster {
   readonly forwarderPort: number;
   readonly metricsPort: number;
   readonly certificateHash: string;
+  /** PEM, for clients that are to trust it. */
+  readonly certificatePath: string;
   readonly directory: string;
   readonly realtime: RealtimeService;
   readonly cluster: ClusterFile;
@@ -242,6 +244,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     forwarderPort,
     metricsPort,
     certificateHash: certificate.sha256Hex,
+    certificatePath: certificate.certificatePath,
     directory,
     realtime,
     cluster: files.cluster,

@@ -135,6 +135,18 @@ export class Firefox {
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), 5000);
     await exited;
     clearTimeout(timer);
+    this.#release();
+  }
+
+  /** Its processes die at once, as in a crash. */
+  async kill(): Promise<void> {
+    const exited = this.#process.exitCode === null ? once(this.#process, 'exit') : undefined;
+    this.#process.kill('SIGKILL');
+    await exited;
+    this.#release();
+  }
+
+  #release(): void {
     this.#socket.terminate();
     this.#sound.kill('SIGKILL');
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });

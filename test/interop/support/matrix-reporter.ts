@@ -22,9 +22,11 @@ const short = (text: string) => /\d+(?:\.\d+)+/.exec(text)?.[0] ?? text;
 function versions(): Readonly<Record<Client, string>> {
   return {
     Chromium: `Chromium ${short(ask(process.env.CHROMIUM ?? '/usr/bin/chromium', '--version'))}`,
+    Firefox: `Firefox ESR ${short(ask(process.env.FIREFOX ?? '/usr/bin/firefox-esr', '--version'))} (neqo)`,
     Deno: `Deno ${short(ask(join(ROOT, 'node_modules/.bin/deno'), '--version'))} (quinn)`,
     // gtlsclient does not say; Debian's package does.
     ngtcp2: `ngtcp2 ${short(ask('dpkg-query', '-W', 'ngtcp2-client'))} (gtlsclient)`,
+    'quic-go': `quic-go ${short(ask('dpkg-query', '-W', 'golang-github-lucas-clemente-quic-go-dev'))}`,
   };
 }
 

@@ -1,7 +1,7 @@
 import { it } from 'vitest';
 
 /** The other implementations that call us. */
-export const CLIENTS = ['Chromium', 'Deno', 'ngtcp2'] as const;
+export const CLIENTS = ['Chromium', 'Firefox', 'Deno', 'ngtcp2', 'quic-go'] as const;
 export type Client = (typeof CLIENTS)[number];
 
 export const FEATURES = [
@@ -20,6 +20,7 @@ export const FEATURES = [
   '20 % loss each way',
   'key update',
   'NAT rebinding',
+  'NAT rebinding within the handshake',
   'active migration',
   'small flow-control windows',
   'many streams',
@@ -51,6 +52,7 @@ export const FEATURES = [
 export type Feature = (typeof FEATURES)[number];
 
 const CHOICE = 'gives no way to choose it';
+const NOT_BY_OUR_CLIENT = 'our client over it has no call for that';
 const NO_WEBTRANSPORT = 'speaks HTTP/3, but no WebTransport';
 
 /** Why a cell cannot be tested. Every cell is either here or has a test: the report fails otherwise. */
@@ -70,6 +72,26 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'QUIC version 2 first, then 1': 'always begins with version 1 for WebTransport',
     '0-RTT is refused, and the request answered': 'keeps no tickets for WebTransport',
     'a request with a body': "a page's fetch() takes HTTP/3 only from a trusted certificate",
+    'small first datagrams are dropped': 'always pads them',
+  },
+  Firefox: {
+    TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_AES_256_GCM_SHA384: CHOICE,
+    TLS_CHACHA20_POLY1305_SHA256: CHOICE,
+    X25519: CHOICE,
+    'P-256': CHOICE,
+    HelloRetryRequest: 'always sends a key share of X25519',
+    'nothing in common: a TLS alert': CHOICE,
+    'Version Negotiation': 'always begins with version 1',
+    'key update': 'a page cannot ask for one, and it updates by itself only after millions of packets',
+    'active migration': 'does not migrate WebTransport',
+    'small flow-control windows': CHOICE,
+    'QUIC version 2 first, then 1': 'always begins with version 1',
+    '0-RTT is refused, and the request answered': 'a page cannot ask for it',
+    'a request with a body': "a page's fetch() takes HTTP/3 only from a trusted certificate",
+    'reset and stop codes both ways':
+      'the reader of a bidirectional stream fails without the code, and `reader.cancel()` sends no STOP_SENDING (seen on our side); the codes of its own resets and of our stops arrive',
+    'an application protocol': 'has no `protocols` option before version 155',
     'small first datagrams are dropped': 'always pads them',
   },
   Deno: {
@@ -120,6 +142,25 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'an application protocol': NO_WEBTRANSPORT,
     'an origin that is not welcome': NO_WEBTRANSPORT,
   },
+  'quic-go': {
+    TLS_AES_128_GCM_SHA256: CHOICE,
+    TLS_AES_256_GCM_SHA384: CHOICE,
+    TLS_CHACHA20_POLY1305_SHA256: CHOICE,
+    'active migration': 'has no migration in this version',
+    draining: 'passes over GOAWAY',
+    'streams that the server opens': NOT_BY_OUR_CLIENT,
+    'reset and stop codes to the client': NOT_BY_OUR_CLIENT,
+    'reads into buffers of its own': NOT_BY_OUR_CLIENT,
+    'a large upload to a slow reader': NOT_BY_OUR_CLIENT,
+    'a large download by a slow reader': NOT_BY_OUR_CLIENT,
+    'an upload that is broken off': NOT_BY_OUR_CLIENT,
+    'datagrams of the largest size': 'says no largest size',
+    'many sessions': NOT_BY_OUR_CLIENT,
+    'a wrong certificate hash': 'checks chains, not hashes',
+    'an application protocol': NOT_BY_OUR_CLIENT,
+    'an origin that is not welcome': NOT_BY_OUR_CLIENT,
+    'small first datagrams are dropped': 'always pads them',
+  },
 };
 
 export interface Cell {
@@ -133,10 +174,20 @@ declare module 'vitest' {
   }
 }
 
-/** One cell of the matrix as a test. `shows` is the evidence it looks at. */
-export function cell(client: Client, feature: Feature, shows: string, run: () => Promise<void>): void {
-  it(`${feature}: ${shows}`, async ({ task }) => {
-    task.meta.interop = { client, feature };
-    await run();
-  });
+/** One cell of the matrix as a test. `shows` is the evidence it looks at; `timeoutMs` if it may take longer than others. */
+export function cell(
+  client: Client,
+  feature: Feature,
+  shows: string,
+  run: () => Promise<void>,
+  timeoutMs?: number,
+): void {
+  it(
+    `${feature}: ${shows}`,
+    async ({ task }) => {
+      task.meta.interop = { client, feature };
+      await run();
+    },
+    timeoutMs,
+  );
 }

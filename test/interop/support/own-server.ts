@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { createDevelopmentCertificate } from '../../../certs/index.ts';
 import { type QuicConnection, QuicEndpoint, type TransportConfig } from '../../../proto/quic/index.ts';
 import { EndpointDriver, openPublicSocket } from '../../../server/net/index.ts';
@@ -12,9 +12,10 @@ import {
 
 const H3_NO_ERROR = 0x100;
 
-/** A server in this process: a test holds its end of each session, and sees what a strange client does to it. */
+/** A server in this process: a test holds its end of each session, and sees what another client does to it. */
 export class OwnServer {
   readonly certificateHash: string;
+  readonly certificatePem: string;
   /** Refuses a request with a status, or takes it. */
   refuse: (request: SessionRequest) => number | undefined = () => undefined;
   readonly #endpoint: QuicEndpoint;
@@ -25,11 +26,12 @@ export class OwnServer {
   readonly port: number;
 
   constructor(
-    certificateHash: string,
+    certificate: { readonly sha256Hex: string; readonly der: Uint8Array },
     endpoint: QuicEndpoint,
     socket: Awaited<ReturnType<typeof openPublicSocket>>,
   ) {
-    this.certificateHash = certificateHash;
+    this.certificateHash = certificate.sha256Hex;
+    this.certificatePem = new X509Certificate(certificate.der).toString();
     this.#endpoint = endpoint;
     this.port = socket.local.port;
     this.#driver = new EndpointDriver(endpoint, [socket], (item) => {
@@ -85,15 +87,20 @@ export class OwnServer {
 
 export async function startOwnServer(transport: Partial<TransportConfig> = {}): Promise<OwnServer> {
   const random = (length: number) => new Uint8Array(randomBytes(length));
-  const { der, privateKey, sha256Hex } = createDevelopmentCertificate({
+  const certificate = createDevelopmentCertificate({
     now: new Date(),
     hosts: ['localhost', '127.0.0.1'],
   });
   const endpoint = new QuicEndpoint({
     random,
     connectionIdGenerator: { length: 8, generate: () => random(8) },
-    server: { tls: { certificates: [{ chain: [der], privateKey }], alpnProtocols: ['h3'] } },
+    server: {
+      tls: {
+        certificates: [{ chain: [certificate.der], privateKey: certificate.privateKey }],
+        alpnProtocols: ['h3'],
+      },
+    },
     transport: { ...CLIENT_STREAM_LIMITS, ...transport },
   });
-  return new OwnServer(sha256Hex, endpoint, await openPublicSocket({ host: '127.0.0.1', port: 0 }));
+  return new OwnServer(certificate, endpoint, await openPublicSocket({ host: '127.0.0.1', port: 0 }));
 }

@@ -58,7 +58,9 @@ export function w3cCells(name: Client, setting: () => Setting): void {
     const accepted = () => backendMetric(setting().cluster, 'parley_quic_connections_accepted_total');
     const before = await accepted();
     await open();
-    expect(await accepted()).toBe(before + 1);
+    // Firefox may open a second connection at its first session.
+    if (name === 'Firefox') expect(await accepted()).toBeGreaterThan(before);
+    else expect(await accepted()).toBe(before + 1);
   });
 
   test('WebTransport session, and its refusal', 'ready on /echo; refused with 404 elsewhere', async () => {
@@ -136,9 +138,13 @@ export function endingStreamCells(name: Client, setting: () => Setting): void {
         failures: [],
       });
   });
+}
 
+/** For clients that tell the code of a bidirectional stream's reset, and send STOP_SENDING. */
+export function streamCodesCell(name: Client, setting: () => Setting): void {
+  const call = <Result>(method: string, input: object) => setting().client.call<Result>(method, input);
   cell(name, 'reset and stop codes both ways', 'each comes back as the same code', async () => {
-    const id = await open();
+    const id = await call<number>('open', addressOf(setting(), '/echo'));
     for (const code of [7, 0xff]) {
       expect(await call('reset', { id, code })).toMatchObject({ code });
       expect(await call('stop', { id, code })).toMatchObject({ code });
@@ -168,15 +174,15 @@ export function drainingCell(name: Client, setting: () => Setting): void {
   });
 }
 
-/** Ends the other backend too. Far below the idle timeout, so it must have been told. */
-export function connectionCloseCell(name: Client, setting: () => Setting): void {
+/** Ends the other backend too. Far below the idle timeout, so it must have been told. `words` are the browser's. */
+export function connectionCloseCell(name: Client, setting: () => Setting, words: string): void {
   cell(name, 'connection close', 'the client learns at once that a backend has stopped', async () => {
     const { client, cluster } = setting();
     const id = await client.call<number>('open', addressOf(setting(), '/echo'));
     const closed = client.call<object>('closed', { id });
     const begun = Date.now();
     await Promise.all(cluster.backends.map((backend) => backend.kill('SIGINT')));
-    expect(await closed).toMatchObject({ error: expect.stringContaining('Connection lost') });
+    expect(await closed).toMatchObject({ error: expect.stringContaining(words) });
     expect(Date.now() - begun).toBeLessThan(10_000);
   });
 }

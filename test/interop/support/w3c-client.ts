@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../../support/chromium.ts';
+import { Firefox, type FirefoxPage } from '../../support/firefox.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DENO = join(HERE, '../../../node_modules/.bin/deno');
@@ -24,7 +25,7 @@ export interface W3cClient {
   /** Rejects with what the client said. */
   call<Result>(name: string, input: object): Promise<Result>;
   close(): Promise<void>;
-  /** Its processes die at once, and can tell nobody. */
+  /** Its processes die at once, without a word to the server. */
   vanish(): Promise<void>;
 }
 
@@ -58,17 +59,58 @@ class ChromiumClient implements W3cClient {
   }
 }
 
-/** An empty page of Chromium, in a secure context: a page of this machine, for others may not call loopback. */
-export async function startChromium(): Promise<W3cClient> {
+/** An empty page in a secure context: of this machine, since pages from elsewhere may not call loopback. */
+async function serveEmptyPage(): Promise<{ server: Server; url: string }> {
   const server = createServer((_, response) => {
     response.setHeader('content-type', 'text/html').end('<title>interop</title>');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
+}
+
+export async function startChromium(): Promise<W3cClient> {
+  const { server, url } = await serveEmptyPage();
   const browser = await launchChromium('silence');
   const page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  await page.goto(url);
   await page.addScriptTag({ content: readFileSync(join(HERE, 'w3c-cases.js'), 'utf8') });
   return new ChromiumClient(browser, page, server);
+}
+
+class FirefoxClient implements W3cClient {
+  readonly #firefox: Firefox;
+  readonly #page: FirefoxPage;
+  readonly #server: Server;
+
+  constructor(firefox: Firefox, page: FirefoxPage, server: Server) {
+    this.#firefox = firefox;
+    this.#page = page;
+    this.#server = server;
+  }
+
+  call<Result>(name: string, input: object): Promise<Result> {
+    return this.#page.evaluate(`interop.${name}(${JSON.stringify(input)})`);
+  }
+
+  async close(): Promise<void> {
+    await this.#firefox.close();
+    this.#server.close();
+  }
+
+  async vanish(): Promise<void> {
+    await this.#firefox.kill();
+    this.#server.close();
+  }
+}
+
+/** Firefox; its QUIC is neqo. */
+export async function startFirefox(): Promise<W3cClient> {
+  const { server, url } = await serveEmptyPage();
+  const firefox = await Firefox.launch();
+  const page = await firefox.open(url);
+  const source = readFileSync(join(HERE, 'w3c-cases.js'), 'utf8');
+  await page.evaluate(`void (0, eval)(${JSON.stringify(source)})`);
+  return new FirefoxClient(firefox, page, server);
 }
 
 interface Waiting {
@@ -76,15 +118,15 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-class DenoClient implements W3cClient {
+/** A client in a process of its own: a call is a line of JSON on its stdin, the answer one on its stdout. */
+export class LineClient implements W3cClient {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, Waiting>();
   readonly #said: string[] = [];
   #calls = 0;
 
-  constructor() {
-    const args = ['run', '-A', '--unstable-net', join(HERE, 'deno-host.js')];
-    this.#child = spawn(DENO, args, {
+  constructor(command: string, args: readonly string[]) {
+    this.#child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1' },
     });
@@ -92,7 +134,7 @@ class DenoClient implements W3cClient {
     createInterface({ input: this.#child.stderr! }).on('line', (line) => this.#said.push(line));
     this.#child.once('error', (error) => this.#end(error));
     this.#child.once('exit', (code) =>
-      this.#end(new Error(`Deno ended (${code}):\n${this.#said.join('\n')}`)),
+      this.#end(new Error(`${command} ended (${code}):\n${this.#said.join('\n')}`)),
     );
   }
 
@@ -131,5 +173,5 @@ class DenoClient implements W3cClient {
 
 /** Deno as a process of its own; its QUIC is quinn's. */
 export function startDeno(): W3cClient {
-  return new DenoClient();
+  return new LineClient(DENO, ['run', '-A', '--unstable-net', join(HERE, 'deno-host.js')]);
 }

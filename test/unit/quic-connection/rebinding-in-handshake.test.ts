@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { liveServer } from '../../support/conformance-peer.ts';
+import { ackOf, liveServer, rawClient } from '../../support/conformance-peer.ts';
 import { CLIENT_ADDRESS, QuicPair } from '../../support/quic-pair.ts';
 import { patternOctets } from '../../support/quic-traffic.ts';
 
@@ -52,5 +52,67 @@ describe('the client’s address changes within the handshake (RFC 9000 §9)', (
     const { peer } = liveServer();
     peer.run(1_000);
     expect(peer.framesOf('pathChallenge')).toEqual([]);
+  });
+});
+
+describe('a client that moved before HANDSHAKE_DONE reached it and repeats Handshake packets alone (RFC 9002 §6.2.1)', () => {
+  const MOVED = { host: CLIENT_ADDRESS.host, port: 41_000 };
+  const LATER = { host: CLIENT_ADDRESS.host, port: 41_001 };
+
+  /** The server has completed the handshake; what it sends from now on is lost. */
+  function unconfirmed() {
+    const { engine, peer } = rawClient();
+    peer.autoAck = false;
+    peer.settle();
+    expect(peer.complete).toBe(true);
+    return { engine, peer, since: peer.seen.length };
+  }
+  const repeated = (peer: ReturnType<typeof unconfirmed>['peer']) =>
+    peer.packet('handshake', [{ type: 'ping' }, new Uint8Array(40)]);
+
+  test('is asked at its new address, and served there once it has answered (RFC 9000 §8.2)', () => {
+    const { peer, since } = unconfirmed();
+    peer.sendDatagram(repeated(peer), MOVED);
+    const challenges = peer.seen
+      .slice(since)
+      .filter(({ frames }) => frames.some(({ type }) => type === 'pathChallenge'));
+    expect(challenges.map(({ remote }) => remote)).toEqual([MOVED]);
+    const answered = peer.seen.length;
+    peer.address = MOVED;
+    peer.send(
+      'oneRtt',
+      { type: 'pathResponse', data: peer.framesOf('pathChallenge', since)[0]!.data },
+      ackOf([challenges[0]!.packetNumber]),
+    );
+    peer.run(2_000);
+    const done = peer.seen
+      .slice(answered)
+      .filter(({ frames }) => frames.some(({ type }) => type === 'handshakeDone'));
+    expect(done.length).toBeGreaterThan(0);
+    for (const { remote } of done) expect(remote).toEqual(MOVED);
+  });
+
+  test('is sent no more than three times what came from there, at one address at a time (RFC 9000 §8.1)', () => {
+    const { peer } = unconfirmed();
+    const packet = repeated(peer);
+    const before = peer.raw.length;
+    peer.sendDatagram(packet, MOVED);
+    peer.sendDatagram(packet, LATER);
+    peer.run(2_000);
+    const sentTo = (port: number) =>
+      peer.raw
+        .slice(before)
+        .filter(({ path }) => path.remote.port === port)
+        .reduce((sum, { data }) => sum + data.length, 0);
+    expect(sentTo(MOVED.port)).toBeGreaterThan(0);
+    expect(sentTo(MOVED.port)).toBeLessThanOrEqual(3 * packet.length);
+    expect(sentTo(LATER.port)).toBe(0);
+  });
+
+  test('is not asked when it is known to have HANDSHAKE_DONE: the packet is an old one', () => {
+    const { peer } = liveServer();
+    const since = peer.seen.length;
+    peer.sendDatagram(repeated(peer), MOVED);
+    expect(peer.framesOf('pathChallenge', since)).toEqual([]);
   });
 });

@@ -73,6 +73,11 @@ export class HandshakeState {
     this.#doneDue = !this.#doneAcked;
   }
 
+  /** Server: the client is known to have HANDSHAKE_DONE. */
+  get doneAcked(): boolean {
+    return this.#doneAcked;
+  }
+
   onDoneSent(): void {
     this.#doneDue = false;
   }

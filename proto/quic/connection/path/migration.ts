@@ -137,6 +137,27 @@ export function validateAfterHandshake(state: ConnectionState, now: number): voi
   if (!active.validated && !active.isValidating) startValidation(state, active, now);
 }
 
+/**
+ * Server: a Handshake packet came from an address that is not known, and its keys are gone. A client that has not heard that the
+ * handshake is confirmed may repeat nothing else (RFC 9002 §6.2.1), so if its NAT forgot it just now, all that it sends is of
+ * this kind and what we send goes to the old address. The new one is asked, as either side may at any time (RFC 9000 §8.2);
+ * only the answer moves the connection. The packet may be forged: one such path at a time, within the limit of §8.1.
+ */
+export function probeUnconfirmedClient(
+  state: ConnectionState,
+  path: Path,
+  via: Address | undefined,
+  octets: number,
+  now: number,
+): void {
+  if (state.isClient || !state.handshake.complete || state.handshake.doneAcked) return;
+  if (state.paths.find(path) !== undefined || state.paths.others.some(({ isValidating }) => isValidating))
+    return;
+  const added = addPath(state, path, via);
+  added.onReceived(octets);
+  startValidation(state, added, now);
+}
+
 export function onPathResponse(state: ConnectionState, data: Uint8Array, now: number): void {
   const wasValid = state.paths.active.validated;
   const path = state.paths.onResponse(data);

@@ -14,7 +14,7 @@ import { type Address, type Datagram, sameAddress } from '../../types.ts';
 import { discardInitial } from '../handshake/handshake.ts';
 import { onRetry, onVersionNegotiation } from '../handshake/retry.ts';
 import type { DropReason } from '../observer.ts';
-import { addPath, followInHandshake, onPacketElsewhere } from '../path/migration.ts';
+import { addPath, followInHandshake, onPacketElsewhere, probeUnconfirmedClient } from '../path/migration.ts';
 import type { PathState } from '../path/paths.ts';
 import type { SpaceState } from '../space-state.ts';
 import type { ConnectionState } from '../state.ts';
@@ -136,6 +136,8 @@ function receiveProtected(state: ConnectionState, datagram: Arrival, header: Pro
   const space = spaceOf(state, header.type);
   const keys = readyKeys(state, header.type);
   if (keys === 'discarded') {
+    if (header.type === 'handshake')
+      probeUnconfirmedClient(state, datagram.path, datagram.via, datagram.data.length, now);
     state.drop('keys-discarded', octets, now);
     return;
   }
