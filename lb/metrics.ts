@@ -133,7 +133,7 @@ function addSockets(registry: Registry, source: MetricsSource): void {
 }
 
 /** A registry that reads a forwarder's counters when it is collected. */
-export function createRegistry(source: MetricsSource): Registry {
+function createRegistry(source: MetricsSource): Registry {
   const { counters } = source;
   const registry = new Registry();
   addPackets(registry, counters);

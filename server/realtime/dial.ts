@@ -28,7 +28,7 @@ export interface DialConfig {
  * Longest event taken from the upstream, in octets; one that is longer ends the call. The API takes 15 MiB of audio in one
  * event and gives as much back in one (`conversation.item.retrieved`).
  */
-export const MAX_EVENT_OCTETS = 16 << 20;
+const MAX_EVENT_OCTETS = 16 << 20;
 
 const OPENAI_BASE_URL = 'https://api.openai.com/v1';
 
@@ -57,7 +57,7 @@ export interface AzureRoute {
  * bare endpoint gets the one or the other by whether there is a version. Throws `DialConfigurationError` for a dated path
  * without a version. Pure.
  */
-export function azureRoute(baseURL: string | undefined, apiVersion: string | undefined): AzureRoute {
+function azureRoute(baseURL: string | undefined, apiVersion: string | undefined): AzureRoute {
   if (baseURL === undefined) {
     throw new DialConfigurationError('azure needs baseUrl, the endpoint of the resource');
   }
