@@ -314,7 +314,7 @@ describe('a client that vanishes', () => {
   /** The connection that is there, held weakly: the caller must not hold it. */
   const weakly = () => new WeakRef(server.anyConnection as object);
 
-  /** A session in the middle of an upload that nobody reads; keeps nothing of it but how it ends. */
+  /** A session in the middle of an upload that is not read; keeps nothing of it but how it ends. */
   async function uploading(
     client: W3cClient,
   ): Promise<{ connection: WeakRef<object>; outcome: Promise<string> }> {

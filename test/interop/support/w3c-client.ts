@@ -24,7 +24,7 @@ export interface W3cClient {
   /** Rejects with what the client said. */
   call<Result>(name: string, input: object): Promise<Result>;
   close(): Promise<void>;
-  /** Its processes die at once, and can tell nobody. */
+  /** Its processes die at once, without a close. */
   vanish(): Promise<void>;
 }
 
