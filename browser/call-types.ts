@@ -7,7 +7,7 @@ import type {
   ReadyMessage,
   StatsMessage,
 } from '../proto/voice/index.ts';
-import type { AnswerCounters, Position } from './answer-log.ts';
+import type { Position } from './answer-log.ts';
 import type { AudioState } from './audio-contexts.ts';
 import type { CallError } from './errors.ts';
 import type { MicrophoneNews, MicrophoneState } from './microphone-status.ts';
@@ -128,4 +128,4 @@ export interface CallStats {
   readonly transport: StatsMessage | undefined;
 }
 
-export type { AnswerCounters, AudioState, MicrophoneNews, MicrophoneState, Outage, Position };
+export type { AudioState, MicrophoneNews, MicrophoneState, Outage, Position };

@@ -9,7 +9,7 @@ import {
 import { CallError } from './errors.ts';
 
 /** Octets of events that may wait for the network: four of the longest. */
-export const MAX_WAITING_OCTETS = 4 * MAX_MESSAGE_OCTETS;
+const MAX_WAITING_OCTETS = 4 * MAX_MESSAGE_OCTETS;
 /** Sent before audio, which is at 0. Browsers without sendOrder (Chromium) share fairly instead. */
 export const CONTROL_SEND_ORDER = 1;
 

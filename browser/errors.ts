@@ -146,7 +146,7 @@ export function lostError(error: unknown): CallError {
   );
 }
 
-export function protocolError(error: VoiceProtocolError): CallError {
+function protocolError(error: VoiceProtocolError): CallError {
   return new CallError(
     'protocol',
     `The voice server sent something this page does not understand: ${error.message}.`,

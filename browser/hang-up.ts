@@ -1,7 +1,7 @@
 import { within } from './session.ts';
 
 /** How long hanging up waits without any sign that more of the microphone's audio has left or arrived, in ms. */
-export const STALLED_MS = 5000;
+const STALLED_MS = 5000;
 
 /** The part of the uplink that hanging up looks at. */
 export interface Delivery {

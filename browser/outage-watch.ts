@@ -1,5 +1,5 @@
 /** Silence of the server, in ms, that is told: its figures come each second, so that two of them are missing. */
-export const OUTAGE_MS = 3000;
+const OUTAGE_MS = 3000;
 /** How often it is looked at, in ms. */
 const INTERVAL_MS = 500;
 

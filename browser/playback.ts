@@ -4,7 +4,7 @@ import type { Played } from './audio/playback-queue.ts';
 import type { PlaybackCommand, PlaybackReport } from './worklets/messages.ts';
 
 /** Answer audio the page takes ahead of playback: 30 minutes, 86 MB. Beyond it the page stops reading, and QUIC waits. */
-export const MAX_AHEAD_SAMPLES = 30 * 60 * SAMPLE_RATE;
+const MAX_AHEAD_SAMPLES = 30 * 60 * SAMPLE_RATE;
 
 /** Longest wait for the worklet to say where it stopped, in ms; a suspended audio engine says nothing. */
 const STOP_MS = 500;

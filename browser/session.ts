@@ -59,7 +59,7 @@ export function sessionUrl(url: string, token: string | undefined): string {
 }
 
 /** Hex hashes as WebTransport wants them. Colons between octets, as openssl prints them, are allowed. */
-export function certificateHashes(hashes: readonly string[]): WebTransportHash[] {
+function certificateHashes(hashes: readonly string[]): WebTransportHash[] {
   return hashes.map((hash) => {
     const value = fromHex(hash.replaceAll(':', ''));
     if (value?.length !== HASH_OCTETS) {

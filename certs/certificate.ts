@@ -23,8 +23,8 @@ import {
 } from './der.ts';
 
 /** Browsers accept a certificate by its hash only when its whole validity is two weeks at most. */
-export const MAX_VALIDITY_DAYS = 14;
-export const DEFAULT_VALIDITY_DAYS = 13;
+const MAX_VALIDITY_DAYS = 14;
+const DEFAULT_VALIDITY_DAYS = 13;
 /** Names that the demo page and the tests call. */
 export const DEFAULT_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1'];
 

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
@@ -9,8 +9,9 @@ import { inheritedDescriptors } from './inherited.ts';
 import { type Forwarder, startForwarder } from './start.ts';
 
 const CLUSTER_FILE = 'cluster.json';
-/** Where `npm start` writes its cluster files, in a folder for each forwarder port. */
-const LOCAL_DIRECTORY = '.parley';
+/** `npm start` writes its cluster file below this folder, in one named by the forwarder's port. */
+const LOCAL_FOLDER = '.parley';
+const DEFAULT_PORT = '4433';
 
 const USAGE = `usage: npm run forwarder -- [options]
 
@@ -40,14 +41,14 @@ const FLAGS = {
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-/** The cluster file that is there: that of this folder, else the one that `npm start` wrote last. */
-function findClusterFile(): string | undefined {
-  if (existsSync(CLUSTER_FILE)) return CLUSTER_FILE;
-  if (!existsSync(LOCAL_DIRECTORY)) return undefined;
-  return readdirSync(LOCAL_DIRECTORY)
-    .map((folder) => join(LOCAL_DIRECTORY, folder, CLUSTER_FILE))
-    .filter((path) => existsSync(path))
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+/** Cluster files of this folder, the likeliest first: its own, that of `npm start` on the usual port, those on other ports. */
+function clusterFiles(): string[] {
+  const ports = existsSync(LOCAL_FOLDER)
+    ? readdirSync(LOCAL_FOLDER).filter((name) => /^\d+$/.test(name))
+    : [];
+  const others = ports.filter((port) => port !== DEFAULT_PORT).sort((a, b) => Number(a) - Number(b));
+  const local = [DEFAULT_PORT, ...others].map((port) => join(LOCAL_FOLDER, port, CLUSTER_FILE));
+  return [CLUSTER_FILE, ...local].filter((name) => existsSync(name));
 }
 
 /** `path`: the cluster file that was asked for, if any; else the first that is found, if any. */
@@ -60,7 +61,7 @@ function dryRun(hex: string, source: string, path: string | undefined): string {
       `--source must be an IP address and port such as 192.0.2.1:50000, not "${source}".`,
     );
   }
-  const found = path ?? findClusterFile();
+  const found = path ?? clusterFiles()[0];
   return explainPacket(packet, address, found === undefined ? undefined : readClusterFile(found));
 }
 

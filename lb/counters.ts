@@ -6,7 +6,7 @@ import { CLIENT_DROPS, type ClientDrop } from './route.ts';
 export const BACKEND_DROPS = ['notBackend', 'notSpp', 'badTag', 'badClient'] as const;
 export type BackendDrop = (typeof BACKEND_DROPS)[number];
 
-export const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort', 'length', 'serverId'];
+const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort', 'length', 'serverId'];
 
 const zeros = <Key extends string>(keys: readonly Key[]): Record<Key, number> =>
   Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;

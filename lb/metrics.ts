@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Gauge, Registry } from 'prom-client';
 import { logLinesDropped } from '../net/log.ts';
+import { readCounter, type Sample } from '../net/metrics.ts';
 import { StartupError } from '../net/startup.ts';
 import type { Address } from '../net/udp/index.ts';
 import { formatAddress } from '../proto/wire/index.ts';
@@ -17,9 +18,6 @@ export interface MetricsSource {
   kernelDrops(): number;
 }
 
-type Labels = Record<string, string>;
-type Sample = readonly [labels: Labels, value: number];
-
 function counter(
   registry: Registry,
   name: string,
@@ -27,17 +25,7 @@ function counter(
   labelNames: string[],
   read: () => Iterable<Sample>,
 ): void {
-  new Counter({
-    name: PREFIX + name,
-    help,
-    labelNames,
-    registers: [registry],
-    // Packets count into plain numbers; prom-client sees them only when it is asked.
-    collect() {
-      this.reset();
-      for (const [labels, value] of read()) this.inc(labels, value);
-    },
-  });
+  readCounter(registry, PREFIX + name, help, labelNames, read);
 }
 
 function* perBackend(counters: Counters, read: (backend: BackendCounters) => number): Iterable<Sample> {

@@ -100,7 +100,7 @@ export class RoutingTable {
 function routeToLiving(owner: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable) {
   let backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
   if (backend < 0) backend = table.rendezvous.pickFor(hosts, at, port, table.living);
-  // With nobody alive to answer, the owner is as good as any: it may come back.
+  // With no backend alive to answer, the owner is as good as any: it may come back.
   return backend < 0 ? table.byCid(owner) : ({ action: 'dead', backend, owner } as const);
 }
 

@@ -273,10 +273,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const random = (length: number) => new Uint8Array(randomBytes(length));
   const keyLog = openKeyLog(config.keyLogFile, env);
   if (keyLog)
-    log.warn(
-      { path: keyLog.path },
-      'TLS secrets are written to this file: with it, captures of every call can be read',
-    );
+    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
   let backend: RunningBackend | undefined;
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);

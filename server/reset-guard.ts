@@ -4,7 +4,7 @@ import { type ClusterConfig, QuicLbDecoder } from '../proto/quic-lb/index.ts';
 /**
  * Which CIDs without a connection the backend called `name` may answer with a Stateless Reset. All backends share the key of
  * reset tokens, so on the public port, where anyone chooses the backend, only CIDs of its own: for another's it would hand the
- * means to end a call to whoever saw its CID pass (RFC 9000 §21.11). A forwarder takes CIDs to their owner, and elsewhere only
+ * means to end a call to an observer that saw its CID pass (RFC 9000 §21.11). A forwarder takes CIDs to their owner, and elsewhere only
  * when that one is dead.
  */
 export function resetGuard(

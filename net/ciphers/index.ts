@@ -1,2 +1,2 @@
-export { type CipherChoice, choosePacketCiphers } from './packet-ciphers.ts';
+export { choosePacketCiphers } from './packet-ciphers.ts';
 export { selfTest } from './self-test.ts';

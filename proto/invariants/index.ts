@@ -10,5 +10,6 @@ export {
   encodeVersionNegotiation,
   PROBE_OCTETS,
   parseVersionNegotiation,
+  readVersions,
   type VersionNegotiation,
 } from './version-negotiation.ts';

@@ -1,4 +1,4 @@
-import { Writer } from '../wire/index.ts';
+import { Reader, Writer } from '../wire/index.ts';
 import { HeaderForm, isReservedVersion, PacketHead, VERSION_NEGOTIATION } from './packet-head.ts';
 
 /** Octets of a probe: a server answers an unknown version only when the datagram could open a connection (RFC 9000 §6.1). */
@@ -48,14 +48,19 @@ export function encodeVersionNegotiation(packet: VersionNegotiation, firstOctetB
 export function parseVersionNegotiation(data: Uint8Array): VersionNegotiation | undefined {
   const head = new PacketHead();
   if (head.parse(data) !== HeaderForm.long || head.version !== VERSION_NEGOTIATION) return undefined;
-  const listed = data.length - head.end;
-  if (listed === 0 || listed % 4 !== 0) return undefined;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const versions: number[] = [];
-  for (let at = head.end; at < data.length; at += 4) versions.push(view.getUint32(at));
+  const versions = readVersions(new Reader(data.subarray(head.end)));
+  if (versions === undefined) return undefined;
   return {
     destinationConnectionId: data.subarray(head.dcidOffset, head.dcidOffset + head.dcidLength),
     sourceConnectionId: data.subarray(head.scidOffset, head.end),
     versions,
   };
+}
+
+/** The versions that end a Version Negotiation packet: at least one (RFC 9000 §17.2.1); `undefined` when they are none or cut short. */
+export function readVersions(reader: Reader): readonly number[] | undefined {
+  if (reader.remaining === 0 || reader.remaining % 4 !== 0) return undefined;
+  const versions: number[] = [];
+  while (!reader.done) versions.push(reader.u32());
+  return versions;
 }

@@ -17,11 +17,11 @@ export interface QuicLbConfig {
 
 /** The rotation that names no configuration: such a CID is always unroutable (draft §3.1, §4.1). */
 export const UNROUTABLE_ROTATION = 0b111;
-export const MIN_SERVER_ID_OCTETS = 1;
-export const MIN_NONCE_OCTETS = 4;
+const MIN_SERVER_ID_OCTETS = 1;
+const MIN_NONCE_OCTETS = 4;
 /** A QUIC v1 CID has 20 octets at most, and the first is the rotation's. */
-export const MAX_PLAINTEXT_OCTETS = 19;
-export const KEY_OCTETS = 16;
+const MAX_PLAINTEXT_OCTETS = 19;
+const KEY_OCTETS = 16;
 
 /** Octets of every CID that a configuration makes. */
 export function connectionIdLength(config: QuicLbConfig): number {

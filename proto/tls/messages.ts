@@ -15,7 +15,7 @@ import {
   vector,
 } from './codec.ts';
 
-export const LEGACY_VERSION = 0x0303;
+const LEGACY_VERSION = 0x0303;
 export const RANDOM_LENGTH = 32;
 const MAX_SESSION_ID_LENGTH = 32;
 /** More certificates than any real chain has. */

@@ -48,7 +48,7 @@ export interface TlsTicketOptions {
   readonly lifetimeSeconds?: number;
 }
 
-/** What a client keeps of a session to resume it. Secret: whoever has it can be the client. Use it once (RFC 8446 §C.4). */
+/** What a client keeps of a session to resume it. Secret: who has it can pose as the client. Use it once (RFC 8446 §C.4). */
 export interface SessionTicket {
   readonly ticket: Uint8Array;
   readonly psk: Uint8Array;

@@ -27,7 +27,7 @@ import {
  * Largest handshake message, in octets: room for a long RSA chain or a post-quantum ClientHello. It is also the most
  * that one handshake ever buffers, beside what comes in a single `receive`.
  */
-export const MAX_MESSAGE_LENGTH = 65_536;
+const MAX_MESSAGE_LENGTH = 65_536;
 
 /** What both roles share: reassembly, levels, transcript, key schedule, and the queue of events. */
 export abstract class HandshakeSession implements TlsSession {

@@ -103,7 +103,7 @@ export class TicketSealer {
     const now = this.nowSeconds();
     const age = now - reader.u64();
     if (age < -MAX_CLOCK_SKEW_SECONDS || age > this.lifetimeSeconds) return undefined;
-    // RFC 8446 §4.6.1: resumptions do not put off for ever the proof that the server holds its certificate's key.
+    // RFC 8446 §4.6.1: resumptions do not put off without end the proof that the server holds its certificate's key.
     const authenticatedAtSeconds = reader.u64();
     if (now - authenticatedAtSeconds > MAX_TICKET_LIFETIME_SECONDS) return undefined;
     const psk = reader.bytes(reader.u8()).slice();

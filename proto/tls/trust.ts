@@ -135,7 +135,7 @@ function servesTls(certificate: X509Certificate): boolean {
   return usages === undefined || usages.includes(SERVER_AUTH) || usages.includes(ANY_EXTENDED_KEY_USAGE);
 }
 
-/** Why a certificate rules itself out, whoever signed it. */
+/** Why a certificate rules itself out, no matter what signed it. */
 interface Fault {
   readonly alert: number;
   readonly reason: string;
@@ -206,7 +206,7 @@ class ChainSearch {
     const details = inspectCertificate(issuer.raw);
     // RFC 5280 §4.2.1.9: pathLenConstraint counts the CAs between this one and the leaf.
     if (details.pathLength !== undefined && depth > details.pathLength) return false;
-    // Nobody checks the signature of a root.
+    // The signature of a root is not checked.
     const signature = isRoot ? undefined : signatureFault(details);
     const fault = signature ?? issuerFault(issuer, details) ?? this.#validityFault(issuer);
     this.#fault = fault ?? this.#fault;

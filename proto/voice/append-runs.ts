@@ -5,8 +5,8 @@ import { msToSamples, OCTETS_PER_SAMPLE } from './pcm.ts';
  * event halve what an event costs (JSON, WebSocket, TLS and a system call: as much as QUIC itself) and hold a sample back by
  * 10 ms at the mean, which a turn detector that waits for 500 ms of silence does not notice.
  */
-export const MIN_APPEND_OCTETS = msToSamples(40) * OCTETS_PER_SAMPLE;
-export const MAX_APPEND_OCTETS = msToSamples(100) * OCTETS_PER_SAMPLE;
+const MIN_APPEND_OCTETS = msToSamples(40) * OCTETS_PER_SAMPLE;
+const MAX_APPEND_OCTETS = msToSamples(100) * OCTETS_PER_SAMPLE;
 
 /** Makes runs of 40 to 100 ms out of chunks of any length, all of whole samples. */
 export class AppendRuns {

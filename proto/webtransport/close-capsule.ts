@@ -3,7 +3,7 @@ import { Reader, WireError, Writer } from '../wire/index.ts';
 import { CapsuleType } from './codes.ts';
 
 /** Octets of UTF-8 that a close reason may take (draft-ietf-webtrans-http3 §6). */
-export const MAX_REASON_OCTETS = 1024;
+const MAX_REASON_OCTETS = 1024;
 const CODE_OCTETS = 4;
 /** Octets of a whole close capsule's value at most. */
 export const MAX_CLOSE_OCTETS = CODE_OCTETS + MAX_REASON_OCTETS;

@@ -20,7 +20,7 @@ export const CapsuleType = {
   STREAM_DATA_BLOCKED: 0x190b_4d42,
 } as const;
 
-export const WebTransportSettingId = {
+const WebTransportSettingId = {
   /** SETTINGS_ENABLE_WEBTRANSPORT of draft -02: Chromium, Firefox. */
   ENABLE_DRAFT02: 0x2b60_3742,
   /** Sessions at a time, between drafts -02 and -07. */

@@ -3,11 +3,11 @@ import { OctetBuffer } from '../wire/index.ts';
 import type { WebTransportEvent } from './events.ts';
 
 /** Octets of a plain request's body that we take: health checks have none. */
-export const MAX_REQUEST_BODY_OCTETS = 65_536;
+const MAX_REQUEST_BODY_OCTETS = 65_536;
 /** Octets of the bodies of all requests of a connection that are not whole yet. */
-export const MAX_HELD_BODY_OCTETS = 262_144;
+const MAX_HELD_BODY_OCTETS = 262_144;
 /** Octets of a plain response's body that we take, as a client. */
-export const MAX_RESPONSE_BODY_OCTETS = 1_048_576;
+const MAX_RESPONSE_BODY_OCTETS = 1_048_576;
 
 export interface OutgoingRequest {
   readonly method: string;

@@ -8,7 +8,7 @@ import type { UnreadStream, WebTransportEvent } from './events.ts';
  * Streams that may wait for their session (draft-ietf-webtrans-http3 §4.6). Their data stays in QUIC's flow control
  * window, so one costs about a hundred octets here.
  */
-export const MAX_BUFFERED_STREAMS = 64;
+const MAX_BUFFERED_STREAMS = 64;
 
 export interface StreamHost {
   sessionState(sessionId: number): 'open' | 'pending' | 'unknown' | 'gone';

@@ -1,5 +1,5 @@
 /** How long before the end a call is told of it, in ms. */
-export const NEAR_MS = 60_000;
+const NEAR_MS = 60_000;
 /** Longest wait between two looks, in ms: what is left may shrink faster than the clock, or be more on a new day. */
 const LOOK_MS = 5000;
 

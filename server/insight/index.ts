@@ -1,3 +1,2 @@
-export { KEY_LOG_VARIABLE, openKeyLog } from './key-log.ts';
-export { QlogDirectory, type QlogLimits } from './qlog-directory.ts';
-export { QlogTrace } from './qlog-trace.ts';
+export { openKeyLog } from './key-log.ts';
+export { QlogDirectory } from './qlog-directory.ts';

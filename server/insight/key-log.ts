@@ -3,7 +3,7 @@ import { fileFault } from '../../net/files.ts';
 import { StartupError } from '../../net/startup.ts';
 
 /** The variable that browsers, curl and Wireshark agree on. */
-export const KEY_LOG_VARIABLE = 'SSLKEYLOGFILE';
+const KEY_LOG_VARIABLE = 'SSLKEYLOGFILE';
 
 /**
  * What appends lines to a key log file: the configured one, or that of SSLKEYLOGFILE; `undefined` when there is neither.

@@ -6,7 +6,7 @@ export type QlogFrame = { readonly frame_type: string } & Readonly<Record<string
 
 const streamType = (bidirectional: boolean) => (bidirectional ? 'bidirectional' : 'unidirectional');
 
-/** Turns a frame into its qlog form. `ackDelayExponent` is that of whoever sent it. */
+/** Turns a frame into its qlog form. `ackDelayExponent` is that of its sender. */
 export function qlogFrame(frame: Frame, ackDelayExponent: number): QlogFrame {
   switch (frame.type) {
     case 'padding':

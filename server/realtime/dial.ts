@@ -57,7 +57,7 @@ export interface AzureRoute {
  * bare endpoint gets the one or the other by whether there is a version. Throws `DialConfigurationError` for a dated path
  * without a version. Pure.
  */
-export function azureRoute(baseURL: string | undefined, apiVersion: string | undefined): AzureRoute {
+function azureRoute(baseURL: string | undefined, apiVersion: string | undefined): AzureRoute {
   if (baseURL === undefined) {
     throw new DialConfigurationError('azure needs baseUrl, the endpoint of the resource');
   }

@@ -1,5 +1,5 @@
 /** Longest reason of an upstream that a caller is shown, in characters. */
-export const MAX_REASON_CHARACTERS = 300;
+const MAX_REASON_CHARACTERS = 300;
 
 /** Shorter secrets are no secrets, and replacing them would garble every text. */
 const MIN_SECRET_CHARACTERS = 8;

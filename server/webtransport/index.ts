@@ -7,11 +7,6 @@ export {
 } from './host.ts';
 export { CLIENT_STREAM_LIMITS } from './limits.ts';
 export {
-  type BidirectionalStream,
-  type CloseInfo,
-  type NetworkChange,
-  type SendStream,
-  type SendWriter,
   type SessionRequest,
   StreamError,
   type WebTransportSession,

@@ -37,7 +37,7 @@ export class StreamReader {
   readonly #owner: StreamOwner;
   readonly #streamId: number;
   #controller!: ReadableStreamDefaultController;
-  /** Somebody reads, and nothing was there for him yet. */
+  /** A read is pending, and nothing has arrived for it yet. */
   #wanted = false;
   #done = false;
   /** What had arrived when the session ended, and the end that follows it: null is a FIN. */
@@ -100,7 +100,7 @@ export class StreamReader {
     else if (data === undefined) this.#controller.error(this.#keptEnd);
   }
 
-  /** Gives one chunk to whoever reads, if there is one. Not a promise for each: this runs for every packet of audio. */
+  /** Gives one chunk to a pending read, if there is one. Not a promise for each: this runs for every packet of audio. */
   #fill(): void {
     if (this.#done) return;
     const chunk = this.#owner.machine.readStream(this.#streamId, READ_CHUNK_OCTETS);

@@ -123,7 +123,7 @@ function explain(rounds: string, packets: string, cores: readonly [number, numbe
     ? `the forwarder on core ${cores[1]}, both its ends on core ${cores[0]}`
     : 'cores not pinned';
   return [
-    `UDP over loopback, 16 clients, short headers; ${where}; at most 1024 packets under way; nobody reads what arrives.`,
+    `UDP over loopback, 16 clients, short headers; ${where}; at most 1024 packets under way; what arrives is not read.`,
     `Medians of ${rounds} rounds of ${packets} packets. Ratios are of packets per second of CPU, to nginx in the same round (least–most).`,
     'Neighbours of one size to one address leave as one message (UDP_SEGMENT): the rows of 200 and 1200 octets show that, those of 60 to 1200 do without.',
   ].join('\n');

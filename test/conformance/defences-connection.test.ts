@@ -125,7 +125,7 @@ describe('stream flood (defence)', () => {
     expect(after.octetsSent - before.octetsSent).toBeLessThan(after.octetsReceived - before.octetsReceived);
   });
 
-  test('RFC 9000 §4.6: streams that nobody ends stay at the limit, and the next one closes', () => {
+  test('RFC 9000 §4.6: streams that are never ended stay at the limit, and the next one closes', () => {
     const { peer, engine } = liveServer({}, { initialMaxStreamsBidi: 100 });
     peer.send('oneRtt', stream(4 * 99, 0, ONE));
     expect(engine.state.streams.openStreams).toBe(100);
@@ -156,7 +156,7 @@ describe('stream flood (defence)', () => {
     );
     expect([...kinds].filter((kind) => kind !== 'ack' && kind !== 'ping' && kind !== 'padding')).toEqual([]);
     expect(peer.seen.length - before).toBeLessThanOrEqual(3_000);
-    // An event for each raise would be a flood of its own if nobody polled: an application that does sees them one by one.
+    // An event for each raise would be a flood of its own if the application did not poll: an application that does sees them one by one.
     expect(engine.eventsOf('streamsAvailable').length).toBeLessThanOrEqual(3_000);
   });
 
@@ -219,7 +219,7 @@ describe('tiny frames and gaps (defence)', () => {
     expect(frames).toBeLessThanOrEqual(1_200);
   });
 
-  test('RFC 9221 §5.3: datagrams that nobody takes are bounded in octets, and the newest stay', () => {
+  test('RFC 9221 §5.3: datagrams that are not taken are bounded in octets, and the newest stay', () => {
     const { peer, engine } = liveServer({}, { datagramReceiveQueueOctets: 64 * 1024 });
     engine.polls = false;
     for (let i = 0; i < 5_000; i++)

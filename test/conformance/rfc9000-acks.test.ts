@@ -44,7 +44,7 @@ describe('who only acknowledges (RFC 9000 §13.2)', () => {
       }
       const pings = peer.framesOf('ping', before).length;
       expect(pings).toBeGreaterThanOrEqual(3);
-      // RFC 9000 §13.2.1: not with all of them, or both sides would ask for ever.
+      // RFC 9000 §13.2.1: not with all of them, or both sides would ask without end.
       expect(pings).toBeLessThan(20);
       peer.autoAck = true;
       for (let i = 0; i < 40; i++) peer.send('oneRtt', PING);

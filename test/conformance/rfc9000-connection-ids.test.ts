@@ -184,7 +184,7 @@ describe('floods of CIDs (defence: unlimited retirement)', () => {
     },
   );
 
-  test('RFC 9000 §5.1.2: a peer that acknowledges may turn its CIDs over for ever, and costs no memory', () => {
+  test('RFC 9000 §5.1.2: a peer that acknowledges may turn its CIDs over without end, and costs no memory', () => {
     const { peer, engine } = liveServer();
     for (let sequence = 1; sequence < 2_000; sequence++) peer.send('oneRtt', newId(sequence, sequence));
     expect(peer.closeCode).toBeUndefined();

@@ -165,7 +165,7 @@ describe('values of transport parameters (RFC 9000 §7.4, §18.2)', () => {
     'RFC 9001 §8.2: a peer without the extension closes a %s with missing_extension',
     (role) => {
       const { peer } = raw[role]();
-      // The extension's type 0x39 becomes one that nobody knows.
+      // The extension's type 0x39 becomes an unknown one.
       peer.onTlsSend = (_, data) => {
         const at = Buffer.from(data).indexOf(Buffer.from([0x00, 0x39]));
         if (at < 0) return [data];

@@ -32,7 +32,7 @@ describe('loss detection and congestion control of several paths (RFC 9000 §9.4
     const answers = peer.seen.slice(before).filter(({ remote }) => remote.port === 1);
     expect(answers.length).toBeGreaterThanOrEqual(6);
     expect(engine.connection.stats().bytesInFlight).toBe(bytesInFlight);
-    // Nobody acknowledges them, but what follows on the path in use.
+    // They are not acknowledged, but what follows on the path in use is.
     peer.run(5_000);
     expect(engine.connection.stats().ptoCount).toBe(ptoCount);
     const id = engine.connection.openStream('unidirectional')!;
@@ -69,7 +69,7 @@ describe('back from a path that failed (RFC 9000 §9.3.2)', () => {
     const { peer, engine } = liveServer();
     peer.run(1_000);
     peer.autoAck = false;
-    // A packet that somebody else has put his address on: all that he may be sent is used up.
+    // A packet under an attacker's address: all that may be sent there is used up.
     peer.push(peer.packet('oneRtt', [ping, { type: 'padding', length: 60 }]), elsewhere(9));
     const id = engine.connection.openStream('unidirectional')!;
     engine.connection.writeStream(id, new Uint8Array(40).fill(1), true);

@@ -101,7 +101,7 @@ describe('path validation by the engine (RFC 9000 §8.2)', () => {
     ).toBe(true);
   });
 
-  test('RFC 9000 §8.2.3: other octets prove nothing, and an answer that nobody asked for is no error (§19.18)', () => {
+  test('RFC 9000 §8.2.3: other octets prove nothing, and an answer without a challenge is no error (§19.18)', () => {
     const { peer, engine } = moved();
     peer.send('oneRtt', { type: 'pathResponse', data: new Uint8Array(8) });
     expect(engine.state.paths.active.validated).toBe(false);

@@ -205,7 +205,7 @@ describe('what streams owe the peer', () => {
     ['a stream', 'streamDataBlocked', { initialMaxStreamDataUni: 100 }],
     ['the connection', 'dataBlocked', { initialMaxData: 100 }],
   ] as const)(
-    'RFC 9000 §4.1: a sender that the limit of %s holds back says so from time to time, so that nobody takes it for idle',
+    'RFC 9000 §4.1: a sender that the limit of %s holds back says so from time to time, so that it is not taken for idle',
     (_, type, offered) => {
       const { peer, engine } = liveServer(
         { parameters: (right) => ({ ...right, ...offered }) },

@@ -134,7 +134,7 @@ describe('packets that come too early (RFC 9001 §5.7)', () => {
 });
 
 describe('early data (RFC 9001 §4.6.2)', () => {
-  /** Nobody opens it: a 0-RTT packet of keys that the server never had. */
+  /** Cannot be opened: a 0-RTT packet of keys that the server never had. */
   const zeroRtt = (peer: RawPeer): Uint8Array => {
     const writer = new Writer(new Uint8Array(300)).u8(0xd3).u32(1);
     for (const id of [peer.destinationId, peer.sourceId]) writer.u8(id.length).bytes(id);

@@ -26,7 +26,7 @@ describe('QPACK (RFC 9204)', () => {
     expect([settings.get(0x01), settings.get(0x07)]).toEqual([0, 0]);
   });
 
-  test('RFC 9204 §7.1.3: what must stay secret is marked so that nobody on the way puts it into a table', () => {
+  test('RFC 9204 §7.1.3: what must stay secret is marked so that no intermediary puts it into a table', () => {
     // The N bit of §4.5.4: 01NTxxxx, behind the two octets of the prefix.
     for (const name of ['authorization', 'cookie', 'set-cookie'])
       expect((encodeFieldSection([[name, 'secret']])[2] as number) & 0xe0).toBe(0x60);

@@ -225,7 +225,7 @@ async function drops(): Promise<{
 }
 
 describe('bad input at a forwarder and two backends', () => {
-  it('20 000 datagrams: nobody ends, nothing grows, all is counted, and the session in progress gets its own octets back', async () => {
+  it('20 000 datagrams: no process ends, nothing grows, all is counted, and the session in progress gets its own octets back', async () => {
     const session = await EchoSession.open(relay.port);
     for (let i = 0; i < 20; i++) await session.exchange();
 

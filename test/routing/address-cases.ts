@@ -61,7 +61,7 @@ export function addressCases(socket: Socket): void {
       const victim = kept(await FakeClient.open());
       const probes = running.counters.backend('backend-1');
       await until(() => probes.probesAnswered > 0, 'the first answer');
-      // Whoever sends from this address now is not the backend: it has another key, the wrong direction's, or none.
+      // What sends from this address now is not the backend: it has another key, the wrong direction's, or none.
       const { socket: raw, tunnelEnd } = all[0]!;
       all[0]!.takesNew = false;
       all[0]!.lives = false;

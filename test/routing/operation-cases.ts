@@ -23,7 +23,7 @@ import {
 /** Health, reloads and metrics, over either kind of socket. */
 export function operationCases(socket: Socket): void {
   describe('health', () => {
-    test('a draining backend gets nobody new and keeps its callers', async () => {
+    test('a draining backend gets no new clients and keeps its callers', async () => {
       const { backends: all, cluster, at, forwarder: running } = await house(socket, 2);
       all[0]!.takesNew = false;
       await until(() => running.states().get('backend-1') === 'silent', 'backend 1 to be silent');
@@ -58,7 +58,7 @@ export function operationCases(socket: Socket): void {
       expect(running.counters.backend('backend-2').forDead).toBe(1);
     });
 
-    test('with nobody who takes new connections a first Initial is dropped and counted', async () => {
+    test('with no backend that takes new connections a first Initial is dropped and counted', async () => {
       const { backends: all, at, client, forwarder: running } = await house(socket, 1);
       all[0]!.takesNew = false;
       await until(() => running.states().get('backend-1') === 'silent', 'the only backend to be silent');
@@ -67,7 +67,7 @@ export function operationCases(socket: Socket): void {
       expect(all[0]!.received).toEqual([]);
     });
 
-    test('nobody can answer a probe in a backend’s place', async () => {
+    test('no other host can answer a probe in a backend’s place', async () => {
       const { backends: all, at, client, forwarder: running } = await house(socket, 1);
       all[0]!.takesNew = false;
       await until(() => running.states().get('backend-1') === 'silent', 'the only backend to be silent');

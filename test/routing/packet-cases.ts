@@ -114,7 +114,7 @@ export function packetCases(socket: Socket): void {
       all[0]!.send({ host: '127.0.0.1', port: 0 }, octets(30), at);
       all[0]!.send({ host: '::1', port: client.port }, octets(30), at);
       all[0]!.send({ host: '127.0.0.1', port: client.port }, new Uint8Array(), at);
-      await until(() => drops.badClient === 3, 'three packets to nobody');
+      await until(() => drops.badClient === 3, 'three packets dropped');
       expect(client.received).toEqual([]);
     });
 

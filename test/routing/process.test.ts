@@ -172,14 +172,20 @@ describe('the forwarder as a process', () => {
     expect(shown.trimEnd().split('\n').at(-1)).toBe(
       'there is no cluster file here, so where it goes is not known: name one with --cluster, or run `npm start`, which makes one',
     );
-    // `npm start` was run here.
-    mkdirSync(join(directory, '.parley/4433'), { recursive: true });
-    writeFileSync(join(directory, '.parley/development-certificate.txt'), 'no folder');
-    writeFileSync(
-      join(directory, '.parley/4433/cluster.json'),
-      threeAlgorithmsText(all.map(({ tunnel }) => tunnel)),
-    );
-    expect(await dryRun()).toContain(`routable: to backend-2 at ${all[1]!.tunnel}`);
+    // `npm start` was run here, with other ports, then with its own: the lowest number counts, but 4433 before all.
+    const start = (port: string, cluster: string) => {
+      mkdirSync(join(directory, '.parley', port), { recursive: true });
+      writeFileSync(join(directory, '.parley', port, 'cluster.json'), cluster);
+    };
+    const known = threeAlgorithmsText(all.map(({ tunnel }) => tunnel));
+    const routable = `routable: to backend-2 at ${all[1]!.tunnel}`;
+    start('10443', '{}');
+    start('5443', known);
+    expect(await dryRun()).toContain(routable);
+    start('5443', '{}');
+    start('443', '{}');
+    start('4433', known);
+    expect(await dryRun()).toContain(routable);
   });
 
   test('a dry run says where a packet goes', async () => {

@@ -49,7 +49,7 @@ const underLoad: Broaden = (plan, random) => {
   return { ...moreCalls(plan, random, atMs), maxHalfOpen: random.pick([1, 1, 2]) };
 };
 
-/** Where the address is out of reach, nobody dials it either. */
+/** Where the address is out of reach, it is not dialled either. */
 const withPreferredAddress: Broaden = (plan, random) => {
   const preferred = random.pick(['reachable', 'reachable', 'unreachable'] as const);
   if (preferred === 'reachable') return { ...plan, preferred };

@@ -36,7 +36,7 @@ export interface Access {
 /** The address that clients dial: a forwarder answers, which one is the network's choice. */
 export const CLUSTER_ADDRESS: Address = Object.freeze({ host: '198.51.100.1', port: 4433 });
 
-/** Of whoever copies packets. What is sent there reaches nobody. */
+/** Of the attacker that copies packets. What is sent there is lost. */
 const ELSEWHERE = '203.0.113.66';
 
 interface NatEntry {

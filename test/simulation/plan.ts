@@ -17,7 +17,7 @@ export type Fault =
   | { readonly kind: 'backend changes CIDs'; readonly backend: number }
   | { readonly kind: 'client crashes'; readonly client: number }
   | { readonly kind: 'client migrates'; readonly client: number }
-  /** Somebody on the way copies a share of a client's packets and is faster, from an address of his own (RFC 9000 §9.3.3). */
+  /** An attacker on the way copies a share of a client's packets and is faster, from another address (RFC 9000 §9.3.3). */
   | {
       readonly kind: 'copied from elsewhere';
       readonly client: number;

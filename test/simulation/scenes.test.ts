@@ -147,7 +147,7 @@ describe('a call, octet for octet,', () => {
     expect(world.met.get('migration')).toBe(1);
   });
 
-  it('outlives somebody who copies its packets and is faster, and never leaves for his address', () => {
+  it('outlives an attacker who copies its packets and is faster, and never leaves for that address', () => {
     const world = play({}, [
       { atMs: 300, fault: { kind: 'copied from elsewhere', client: 0, share: 1, forMs: 1000 } },
     ]);

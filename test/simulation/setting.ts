@@ -26,7 +26,7 @@ export interface Setting {
   /** A connection of a call ended on the client's side. */
   onCallEnded(call: Call): void;
   /** A connection of a backend ended that belonged to no call: its handshake was never complete. */
-  onStrangerEnded(backend: string, reason: CloseReason): void;
+  onUnmatchedEnded(backend: string, reason: CloseReason): void;
   /** For what is sent now. */
   origin(backendLife: number, client?: string): Origin;
   newLife(): number;

@@ -8,7 +8,7 @@ const LONG_TYPES = ['Initial', '0-RTT', 'Handshake', 'Retry'] as const;
 const head = new PacketHead();
 
 /** A datagram in a few words, by what can be seen of it without keys; `undefined` for a forwarder's probe and its answer. */
-export function describePacket(data: Uint8Array): string | undefined {
+function describePacket(data: Uint8Array): string | undefined {
   if (data.length > TUNNEL_OVERHEAD_OCTETS) {
     const spp = decodeSpp(data)?.header;
     if (spp?.clientHost === PROBE_CLIENT.host) return undefined;

@@ -1,7 +1,7 @@
 import { type Address, type CloseReason, sameAddress } from '../../proto/quic/index.ts';
 import { AmplificationChecker } from './checkers/amplification.ts';
 import { CongestionChecker } from './checkers/congestion.ts';
-import { checkEndings, checkStranger } from './checkers/endings.ts';
+import { checkEndings, checkUnmatchedEnding } from './checkers/endings.ts';
 import { MemoryChecker } from './checkers/memory.ts';
 import { ResumptionChecker } from './checkers/resumption.ts';
 import { RoutingChecker } from './checkers/routing.ts';
@@ -134,8 +134,8 @@ export class World implements Setting {
     return this.calls.find(({ addresses }) => inside && addresses[0] && sameAddress(addresses[0], inside));
   }
 
-  onStrangerEnded(backend: string, reason: CloseReason): void {
-    checkStranger(backend, reason);
+  onUnmatchedEnded(backend: string, reason: CloseReason): void {
+    checkUnmatchedEnding(backend, reason);
   }
 
   onCallEnded(call: Call): void {

@@ -21,7 +21,7 @@ function isUsable(address: string, { address: { host }, ipv6Only }: UdpSocketOpt
 }
 
 /**
- * A wildcard address without batched system calls: `dgram` tells nobody which address a datagram came to. So there is a
+ * A wildcard address without batched system calls: `dgram` does not tell which address a datagram came to. So there is a
  * socket for each address of this machine, narrower than the wildcard's, and the kernel prefers it. The wildcard's own takes
  * what is left (loopback addresses beside 127.0.0.1, an address that is a second old) and sends where no address is asked for.
  */

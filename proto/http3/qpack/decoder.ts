@@ -79,7 +79,7 @@ export class QpackDecoder {
         throw new QpackSyntaxError(`the dynamic table may not grow to ${capacity} octets`);
       return;
     }
-    // Refused at its first octet, so that a table without room makes nobody wait for (or store) an entry's text.
+    // Refused at its first octet, so that a table without room neither waits for an entry's text nor stores it.
     if (this.#table.capacity === 0) throw new QpackSyntaxError('an entry for a dynamic table of capacity 0');
     let name: string;
     let value: string;

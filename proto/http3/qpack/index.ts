@@ -1,3 +1,3 @@
-export { type DecodeResult, DecoderStreamReader, QpackDecoder } from './decoder.ts';
+export { DecoderStreamReader, QpackDecoder } from './decoder.ts';
 export { encodeFieldSection } from './encoder.ts';
 export { huffmanDecode, huffmanEncode } from './huffman.ts';

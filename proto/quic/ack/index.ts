@@ -1,2 +1,2 @@
-export { AckTracker, type AckTrackerOptions } from './ack-tracker.ts';
+export { AckTracker } from './ack-tracker.ts';
 export { RangeSet } from './range-set.ts';

@@ -13,7 +13,7 @@ function malformed(type: number): TransportError {
 /** ACK, types 0x02 and 0x03 (RFC 9000 §19.3). */
 export function readAck(reader: Reader, type: number): AckFrame {
   let largest = reader.varint();
-  // RFC 9000 §13.1: nobody has sent that many packets.
+  // RFC 9000 §13.1: no endpoint has sent that many packets.
   if (largest > MAX_SAFE_VARINT)
     throw new TransportError(TransportErrorCode.PROTOCOL_VIOLATION, 'ACK of a packet never sent', type);
   const delay = reader.varint();

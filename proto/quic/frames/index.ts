@@ -3,23 +3,17 @@ export { writeConnectionClose } from './close.ts';
 export { writeNewConnectionId, writeRetireConnectionId } from './connection-id.ts';
 export { cryptoOverhead, writeCrypto } from './crypto.ts';
 export { datagramOverhead, writeDatagram } from './datagram.ts';
-export { type DecodedFrames, decodeFrames } from './decode.ts';
+export { decodeFrames } from './decode.ts';
 export {
   type AckFrame,
   type AckRange,
   type ConnectionCloseFrame,
-  type CryptoFrame,
   type DatagramFrame,
-  type EcnCounts,
   type FlowFrame,
   type Frame,
   type FramePacketType,
   FrameType,
-  type NewConnectionIdFrame,
   type ResetStreamAtFrame,
-  type ResetStreamFrame,
-  type StopSendingFrame,
-  type StreamFrame,
 } from './frame.ts';
 export {
   writeDataBlocked,
@@ -31,5 +25,5 @@ export {
 } from './limits.ts';
 export { writePathChallenge, writePathResponse } from './path.ts';
 export { writeResetStream, writeResetStreamAt, writeStopSending, writeStreamHeader } from './stream.ts';
-export { type FrameRule, frameRule } from './table.ts';
+export { frameRule } from './table.ts';
 export { writeHandshakeDone, writePing } from './write.ts';

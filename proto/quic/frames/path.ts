@@ -2,7 +2,7 @@ import type { Reader, Writer } from '../../wire/index.ts';
 import { FrameType, type PathChallengeFrame, type PathResponseFrame } from './frame.ts';
 
 /** Octets of data in PATH_CHALLENGE and PATH_RESPONSE. */
-export const PATH_DATA_OCTETS = 8;
+const PATH_DATA_OCTETS = 8;
 
 /** PATH_CHALLENGE (RFC 9000 §19.17). */
 export function readPathChallenge(reader: Reader): PathChallengeFrame {

@@ -1,3 +1,4 @@
+import { readVersions } from '../../invariants/index.ts';
 import { Reader, WireError } from '../../wire/index.ts';
 import {
   type DroppedPacket,
@@ -58,10 +59,9 @@ function parseLong(reader: Reader, acceptGreasedBit: boolean): ParsedPacket {
   const sourceConnectionId = reader.bytes(reader.u8());
   const end = reader.end;
   if (version === 0) {
-    // RFC 9000 §17.2.1: at least one version; the unused bits of the first octet mean nothing.
-    if (reader.remaining === 0 || reader.remaining % 4 !== 0) return VERSION_LIST;
-    const versions: number[] = [];
-    while (!reader.done) versions.push(reader.u32());
+    // RFC 9000 §17.2.1: the unused bits of the first octet mean nothing.
+    const versions = readVersions(reader);
+    if (versions === undefined) return VERSION_LIST;
     return { type: 'versionNegotiation', start, end, destinationConnectionId, sourceConnectionId, versions };
   }
   if (version !== VERSION_1)

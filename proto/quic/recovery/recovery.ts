@@ -250,7 +250,7 @@ export class Recovery<Intent> {
     }
     if (atMs < Number.POSITIVE_INFINITY) return { atMs, space };
     if (this.#peerValidatedUs) return undefined;
-    // RFC 9002 §6.2.2.1: a client must not let a server that is out of amplification credit wait for ever.
+    // RFC 9002 §6.2.2.1: a client must not let a server that is out of amplification credit wait without end.
     space = this.#hasHandshakeKeys ? PacketSpace.HANDSHAKE : PacketSpace.INITIAL;
     return { atMs: this.#lastEventMs + timeoutMs, space };
   }

@@ -133,7 +133,7 @@ export class SentPackets<Intent> {
     return taken;
   }
 
-  /** Forgets the oldest ACK-only packet: one that asked for an ACK before it may wait for ever. */
+  /** Forgets the oldest ACK-only packet: one that asked for an ACK before it may wait without end. */
   #dropOldestAckOnly(): void {
     for (let number = Math.max(this.#ackOnlyFrom, this.first); number < this.end; number++) {
       const packet = this.get(number);

@@ -49,7 +49,7 @@ export class ConnectionFlow {
     this.#received += octets;
   }
 
-  /** The application took, or nobody will take, `octets`. */
+  /** The application took `octets`, or will never take them. */
   onConsumed(octets: number): void {
     this.#consumed += octets;
     if (this.#localLimit - this.#consumed > this.#windowOctets / 2) return;

@@ -43,7 +43,7 @@ export class RecvStream {
   #reliableSize = Number.POSITIVE_INFINITY;
   /** Octets given back to the connection's flow control. */
   #credited = 0;
-  /** The end was read, or the peer's reset came, or nobody wants the rest: a terminal state. */
+  /** The end was read, or the peer's reset came, or the application refused the rest: a terminal state. */
   done = false;
 
   constructor(streamId: number, windowOctets: number) {
@@ -252,7 +252,7 @@ export class RecvStream {
     for (const index of this.#blocks.keys()) if (index * BLOCK_OCTETS >= offset) this.#blocks.delete(index);
   }
 
-  /** Nobody wants the rest. Returns whether STOP_SENDING must be sent: not when the peer has sent all (RFC 9000 §3.5). */
+  /** The application refuses the rest. Returns whether STOP_SENDING must be sent: not when the peer has sent all (RFC 9000 §3.5). */
   stop(code: number): boolean {
     if (this.done || this.#stopCode !== undefined) return false;
     this.#stopCode = code;

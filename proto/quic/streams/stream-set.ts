@@ -170,7 +170,7 @@ export class StreamSet {
       stream.readableTold = true;
       this.#events.push({ type: 'streamReadable', streamId });
     }
-    // Only octets that nobody wants are settled here; the others when they are read.
+    // Only octets that the application refused are settled here; the others when they are read.
     if (recv.stopCode !== undefined) this.#settleReceiving(stream);
   }
 

@@ -86,4 +86,3 @@ export const clientEventSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type ClientEvent = z.infer<typeof clientEventSchema>;
-export type ClientItem = z.infer<typeof item>;

@@ -1,8 +1,7 @@
 export type { SessionAudit } from './audit.ts';
-export { type Faults, parseFaults } from './faults.ts';
+export { parseFaults } from './faults.ts';
 export {
   type RealtimeService,
-  type ServiceObserver,
   type ServiceOptions,
   startRealtimeService,
 } from './service.ts';

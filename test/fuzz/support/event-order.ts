@@ -39,7 +39,7 @@ export class EventOrder {
         this.#asked.add(event.sessionId);
         return;
       case 'sessionEstablished':
-        must(!this.#isServer && this.#asked.has(event.sessionId), PROMISE, `${event.type}, nobody asked`);
+        must(!this.#isServer && this.#asked.has(event.sessionId), PROMISE, `${event.type} without a request`);
         must(!this.#over.has(event.sessionId), PROMISE, `${event.type} when it was over`);
         this.#open.add(event.sessionId);
         return;

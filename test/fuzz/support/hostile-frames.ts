@@ -5,7 +5,7 @@ import type { Tape } from './tape.ts';
 const CHUNK_OCTETS = 1000;
 
 /** Stream IDs that are mostly ones in use. */
-export function streamId(tape: Tape): number {
+function streamId(tape: Tape): number {
   return tape.chance(85) ? tape.below(24) : tape.integer();
 }
 

@@ -168,7 +168,7 @@ class HostileResumption {
 
   #judge(ends: Ends, changed: boolean, touched: boolean, offered: boolean): void {
     const { client, server, secrets } = ends;
-    must(offered || !server, 'nobody resumes what was not offered', 'the server did');
+    must(offered || !server, 'what was not offered is not resumed', 'the server did');
     if (client === undefined || server === undefined) {
       must(touched || ends.alert !== undefined, 'an honest handshake ends', 'neither completed nor refused');
       return;

@@ -8,7 +8,7 @@ import type { Tape } from './tape.ts';
 
 const MAX_STREAM_OCTETS = 4000;
 
-/** Frames that break no rule, in an order that nobody expects: they reach what a connection only shows while it lives. */
+/** Frames that break no rule, in an unexpected order: they reach what a connection only shows while it lives. */
 export class PoliteFrames {
   readonly #tape: Tape;
   readonly #peer: RawPeer;
@@ -116,7 +116,7 @@ export class PoliteFrames {
     const issued = this.#peer.framesOf('newConnectionId');
     const [current, ...others] = issued.filter(({ sequence }) => !this.#gone.has(sequence));
     if (current === undefined || others.length === 0) return { type: 'ping' };
-    // Moves on to the next one first, as nobody may retire the CID that it is sent to.
+    // Moves on to the next one first, as a packet may not retire the CID that it is sent to.
     this.#peer.destinationId = others[0]!.connectionId.slice();
     this.#gone.add(current.sequence);
     return { type: 'retireConnectionId', sequence: current.sequence };

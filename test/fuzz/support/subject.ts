@@ -73,7 +73,7 @@ export abstract class Subject implements Target {
     return sent;
   }
 
-  /** RFC 9000 §8.1, by host: until a handshake is done nobody is sent more than three times what came. */
+  /** RFC 9000 §8.1, by host: until a handshake is done no host is sent more than three times what came. */
   #checkAmplification({ data, path }: Datagram): void {
     const host = path.remote.host;
     const sent = (this.#sent.get(host) ?? 0) + data.length;
@@ -117,7 +117,7 @@ export abstract class Subject implements Target {
     }
   }
 
-  /** Nobody answers any more: every connection must end, and everything of it must go. */
+  /** No peer answers any more: every connection must end, and everything of it must go. */
   finish(now: number): void {
     let at = now;
     for (let round = 0; round < 2000; round++) {

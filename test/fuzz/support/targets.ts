@@ -18,7 +18,7 @@ export const FUZZ_TARGETS: Readonly<Record<string, FuzzTarget>> = {
   peer: { maxTapeOctets: 2500, run: attack },
   /** Two honest sides over a network that does everything but open packets, with the forwarder's routing on the way. */
   network: { maxTapeOctets: 3000, run: disturb },
-  /** A side with our own engine that speaks HTTP/3 and WebTransport in orders that nobody expects; either role. */
+  /** A side with our own engine that speaks HTTP/3 and WebTransport in unexpected orders; either role. */
   web: { maxTapeOctets: 2500, run: attackWeb },
   /** TLS handshakes that offer tickets, well kept or not, to servers with the same secret or another. */
   resumption: { maxTapeOctets: 800, run: resume },

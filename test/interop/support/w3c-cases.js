@@ -25,7 +25,7 @@ function dial(url, hash, options = {}) {
   return session;
 }
 
-/** Gives the writer, so that whoever cannot end a stream can reset it. */
+/** Gives the writer, so that a client that cannot end a stream can reset it. */
 async function writeAll(writable, octets) {
   const writer = writable.getWriter();
   for (let at = 0; at < octets.length; at += CHUNK) await writer.write(octets.subarray(at, at + CHUNK));

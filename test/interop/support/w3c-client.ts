@@ -25,7 +25,7 @@ export interface W3cClient {
   /** Rejects with what the client said. */
   call<Result>(name: string, input: object): Promise<Result>;
   close(): Promise<void>;
-  /** Its processes die at once, without a word to the server. */
+  /** Its processes die at once, without a close. */
   vanish(): Promise<void>;
 }
 

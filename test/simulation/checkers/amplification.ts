@@ -9,7 +9,7 @@ interface Flow {
   sent: number;
   /** Whom datagrams of the backend reached at this address, and where the count of sent datagrams stood then. */
   reply: { readonly client: string; readonly born: number } | undefined;
-  /** That client sent after it had heard from the backend there: nobody else can have, so the address may be validated. */
+  /** That client sent after it had heard from the backend there: no other host can have, so the address may be validated. */
   roundTrip: boolean;
 }
 

@@ -96,7 +96,7 @@ export function checkEndings(call: Call, circumstances: Circumstances): void {
 }
 
 /** A server's connection that never became a call may only have run out of time, or been closed by its client. */
-export function checkStranger(backend: string, reason: CloseReason): void {
+export function checkUnmatchedEnding(backend: string, reason: CloseReason): void {
   if (reason.kind === 'transport' && reason.by === 'local') {
     throw new Violation('endings', `${backend}: a connection without a call ended with ${show(reason)}`);
   }

@@ -14,7 +14,7 @@ const BLOCK_OCTETS = 4096;
 const EVERY = 8;
 
 /** What a connection may hold, from what it grants its peer and what the engine says of its own tables. */
-export function memoryBounds(config: TransportConfig, held: QuicMemory): QuicMemory {
+function memoryBounds(config: TransportConfig, held: QuicMemory): QuicMemory {
   const { streams } = held;
   return {
     // How many the application opens is its own affair: the peer allows another as soon as one is over on its side.

@@ -65,7 +65,7 @@ export class SessionChecker {
   }
 
   #get(sessionId: number): Session {
-    return this.#sessions.get(sessionId) ?? this.#fail(sessionId, 'nobody asked for it');
+    return this.#sessions.get(sessionId) ?? this.#fail(sessionId, 'it was not asked for');
   }
 
   /** What the client may still be waiting for. */
@@ -129,7 +129,7 @@ export class SessionChecker {
   onDraining(sessionId: number, role: Role): void {
     const session = this.#get(sessionId);
     const { drains } = session[role === 'client' ? 'server' : 'client'];
-    if (!drains && !this.#goAway) this.#fail(sessionId, `the ${role} was told of a drain that nobody began`);
+    if (!drains && !this.#goAway) this.#fail(sessionId, `the ${role} was told of a drain that was not begun`);
     if (session[role].drainTold) this.#fail(sessionId, `the ${role} was told of its drain twice`);
     if (session[role].over) this.#fail(sessionId, `the ${role} was told of its drain when it was over`);
     session[role].drainTold = true;
@@ -152,7 +152,7 @@ export class SessionChecker {
       if (!this.#isLost() && !cancelled) this.#fail(sessionId, `the ${role} saw it cut off: ${told.reason}`);
       return;
     }
-    if (by === undefined) this.#fail(sessionId, `the ${role} saw it closed, nobody had closed it`);
+    if (by === undefined) this.#fail(sessionId, `the ${role} saw it closed, neither side had closed it`);
     const reason = by === mine.closes ? by.reason : cutReason(by.reason);
     if (told.code !== by.code || told.reason !== reason)
       this.#fail(sessionId, `the ${role} saw it closed with ${told.code}, it was closed with ${by.code}`);
@@ -188,7 +188,7 @@ export class SessionChecker {
     const request = this.#requests.get(streamId);
     const unfair = fault !== undefined && !this.#goAway && !this.#isLost();
     if (request === undefined || request.answered || unfair) {
-      const what = unfair ? fault : 'an answer came that nobody waited for';
+      const what = unfair ? fault : 'an answer came without a request';
       throw new Violation('requests', `${this.#call}, request on stream ${streamId}: ${what}`);
     }
     request.answered = true;

@@ -202,7 +202,7 @@ export class BackendHost extends EndpointHost {
     if (news.type !== 'closed') return;
     const name = call?.name ?? 'a connection without a call';
     trace.event(now, `${this.name}: ${name} ended, ${JSON.stringify(news.reason)}`);
-    if (call === undefined) this.setting.onStrangerEnded(this.name, news.reason);
+    if (call === undefined) this.setting.onUnmatchedEnded(this.name, news.reason);
     this.#calls.delete(connection);
   }
 }

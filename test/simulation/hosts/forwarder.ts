@@ -10,7 +10,7 @@ import type { Setting } from '../setting.ts';
 import { Violation } from '../violation.ts';
 import { SOCKET_BUFFER_PACKETS } from './endpoint-host.ts';
 
-export const PROBES: ProbeRules = { intervalMs: 250, silentAfter: 2, deadAfter: 6 };
+const PROBES: ProbeRules = { intervalMs: 250, silentAfter: 2, deadAfter: 6 };
 
 /** A forwarder: the routing and the health of `lb/`, with the simulated network for sockets. */
 export class ForwarderHost implements NetworkHost {

@@ -32,7 +32,7 @@ function small(random: SeededRandom): SendPlan {
   return { ...PLAIN, octets, chunkOctets: 1200 };
 }
 
-/** Cut short by its writer or its reader, at a moment that nobody planned for. */
+/** Cut short by its writer or its reader, at a random moment. */
 function cutShort(random: SeededRandom, plan: SendPlan): SendPlan {
   const after = random.integer(0, plan.octets);
   return random.chance(0.5) ? { ...plan, resetAfter: after } : { ...plan, stopAfter: after };

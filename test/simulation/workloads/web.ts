@@ -362,7 +362,7 @@ export class WebWork implements Work {
         'leftovers',
         `${this.#name}: ${left} ${(MAX_LOOKS * LOOK_EVERY_MS) / 1000} s after all was over`,
       );
-    // A NAT that rebinds in silence leaves the server nobody to speak to, until the client speaks.
+    // A NAT that rebinds in silence leaves the server without an address that works, until the client speaks.
     const client = this.#sides.get('client');
     if (this.#looks % LOOKS_PER_PING === 0) client?.later(0, () => client.connection.ping());
     side.later(LOOK_EVERY_MS, () => this.#look());

@@ -116,7 +116,7 @@ describe('the microphone uplink', () => {
     expect(() => uplink.push(new Int16Array(1))).toThrow(CallError);
   });
 
-  it('reports a broken transport to whoever runs it', async () => {
+  it('reports a broken transport to its owner', async () => {
     const uplink = new MicrophoneUplink();
     uplink.begin(0);
     const lost = new Error('the connection is lost');

@@ -8,7 +8,7 @@ import {
   settle,
 } from '../../support/memory-quic.ts';
 
-export const SIGNALS = { bidirectional: 0x41, unidirectional: 0x54 } as const;
+const SIGNALS = { bidirectional: 0x41, unidirectional: 0x54 } as const;
 
 /** An HTTP/3 connection of one role, and the bare QUIC end of a peer that sends it what a test wants. */
 export interface Bench {

@@ -56,7 +56,7 @@ describe('the rendezvous hash', () => {
     }
   });
 
-  test('a backend that leaves moves only its own clients, and nobody is -1', () => {
+  test('a backend that leaves moves only its own clients, and no backend is -1', () => {
     const hash = new Rendezvous(routingKey, names);
     const withoutB = Uint8Array.of(1, 0, 1, 1);
     for (const client of clients) {

@@ -56,11 +56,7 @@ const rows: Row[] = [
     longPacket(own(1, 1), 0x6b3343cf, 0xd0),
     'backend-1, by its CID',
   ],
-  [
-    'a version nobody knows yet, CID of a backend',
-    longPacket(own(1, 1), 0xff00001d),
-    'backend-1, by its CID',
-  ],
+  ['an unknown version, CID of a backend', longPacket(own(1, 1), 0xff00001d), 'backend-1, by its CID'],
   [
     'first Initial, DCID of 8 octets chosen by the client',
     longPacket(CHROMIUM_DCID),
@@ -93,12 +89,12 @@ const rows: Row[] = [
     'the hashed backend, unroutable: rotation',
   ],
   [
-    '1-RTT, a server ID that nobody has',
+    '1-RTT, a server ID of no backend',
     shortPacket(unknownServer),
     'the hashed backend, unroutable: serverId',
   ],
   [
-    'Handshake, a server ID that nobody has',
+    'Handshake, a server ID of no backend',
     longPacket(unknownServer, 1, 0xe0),
     'the hashed backend, unroutable: serverId',
   ],
@@ -142,9 +138,9 @@ describe('where a packet goes while all backends take new connections', () => {
 });
 
 test('a packet from port 0, to which nothing can be sent, is dropped whatever it is', () => {
-  const nobody = { host: '192.0.2.7', port: 0 };
+  const withoutPort = { host: '192.0.2.7', port: 0 };
   for (const packet of [shortPacket(own(1, 1)), longPacket(CHROMIUM_DCID)]) {
-    expect(words(route(packet, nobody, tableWith()))).toBe('dropped: noPort');
+    expect(words(route(packet, withoutPort, tableWith()))).toBe('dropped: noPort');
   }
 });
 
@@ -177,7 +173,7 @@ const healthRows: HealthRow[] = [
     'another than the hashed, unroutable: tooShort',
   ],
   [
-    'first Initial, nobody takes new connections',
+    'first Initial, no backend takes new connections',
     longPacket(CHROMIUM_DCID),
     { 0: 'silent', 1: 'silent', 2: 'dead' },
     'dropped: noBackend',

@@ -80,7 +80,7 @@ describe('the structures of recvmmsg and sendmmsg', () => {
     expect([made.isTruncated(0), made.isTruncated(1)]).toEqual([false, true]);
   });
 
-  test('name nobody where there are no addresses', () => {
+  test('name no host where there are no addresses', () => {
     const { view } = table(NAME_LENGTH.none);
     expect(view.getBigUint64(0, true)).toBe(0n);
     expect(fromHex('00000000')).toEqual(new Uint8Array(view.buffer, 8, 4));

@@ -74,7 +74,7 @@ describe('datagrams that leave together', () => {
   test.each([
     ['too large', EMSGSIZE, 'tooLarge'],
     ['for an address that the firewall forbids', EPERM, 'unreachable'],
-    ['refused for a reason nobody knows', 12345, 'other'],
+    ['refused for an unknown reason', 12345, 'other'],
   ])('lose only the one that is %s', (_what, errno, failure) => {
     const kernel = new ScriptedKernel([2, -errno]);
     kernel.send(6);

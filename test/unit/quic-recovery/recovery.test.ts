@@ -142,7 +142,7 @@ describe('loss detection (RFC 9002 §6.1, Appendix A.10)', () => {
     expect(recovery.congestionWindowOctets).toBe(10 * SIZE);
   });
 
-  test('forgets ACK-only packets that nobody acknowledges, some time', () => {
+  test('forgets ACK-only packets that are never acknowledged, some time', () => {
     for (let pn = 0; pn < 5000; pn++) send(pn, pn, APPLICATION, false);
     expect(recovery.takeOutstanding(APPLICATION, 0).length).toBeLessThanOrEqual(512);
   });

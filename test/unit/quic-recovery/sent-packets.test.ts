@@ -12,7 +12,7 @@ const packet = (packetNumber: number, ackEliciting: boolean) => ({
 });
 
 describe('SentPackets', () => {
-  test('forgets ACK-only packets also behind one that nobody acknowledges', () => {
+  test('forgets ACK-only packets also behind one that is never acknowledged', () => {
     const sent = new SentPackets();
     sent.add(packet(0, true));
     for (let number = 1; number < 20_000; number++) sent.add(packet(number, false));
@@ -22,7 +22,7 @@ describe('SentPackets', () => {
     expect(sent.get(19_000)).toBeUndefined();
   });
 
-  test('ends a connection whose peer lets one packet wait for ever (RFC 9000 §13.2.1)', () => {
+  test('ends a connection whose peer never acknowledges one packet (RFC 9000 §13.2.1)', () => {
     const sent = new SentPackets();
     for (let number = 0; number < MAX_SPAN_PACKETS; number++) sent.add(packet(number, number === 0));
     expect(() => sent.add(packet(MAX_SPAN_PACKETS, false))).toThrow(TransportError);

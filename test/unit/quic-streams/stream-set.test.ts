@@ -161,7 +161,7 @@ describe('frames that contradict a stream', () => {
   test('count a reset stream by its final size (RFC 9000 §4.5)', () => {
     for (const id of [0, 4, 8]) server.onResetStream(id, 0, 3000);
     events(server);
-    // The credit of what nobody reads any more came back at once.
+    // The credit of what is not read any more came back at once.
     server.onResetStream(12, 0, 3000);
     expect(link.framesOf(server)).toContainEqual([0x10, 22_000]);
     expect(server.openStreams).toBe(4);

@@ -47,7 +47,7 @@ describe('a Stateless Reset with a key that all backends share (RFC 9000 §21.11
     expect(answerTo(generatorOf(1).generate())).toBeUndefined();
   });
 
-  test('answers no CID that nobody here could have made, on the public port', () => {
+  test('answers no CID that this cluster cannot have made, on the public port', () => {
     const unroutable = generatorOf(0).generate();
     unroutable[0]! |= 0b111_00000;
     expect(answerTo(unroutable)).toBeUndefined();

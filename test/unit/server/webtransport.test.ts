@@ -209,7 +209,7 @@ describe('a session shaped as the W3C does', () => {
     await expect(stream!.writable.getWriter().closed).rejects.toMatchObject({ streamErrorCode: null });
   });
 
-  it('turns both halves of a bidirectional stream away when nobody wants any more, and those that wait', async () => {
+  it('turns both halves of a bidirectional stream away when no more are wanted, and those that wait', async () => {
     const { world, session, id } = await openSession();
     const open = async () => {
       const streamId = world.client.openStream(id, 'bidirectional')!;
@@ -243,12 +243,12 @@ describe('a session shaped as the W3C does', () => {
     await session.incomingBidirectionalStreams.cancel();
     await session.incomingUnidirectionalStreams.cancel();
     await world.settle();
-    // A rejection that nobody handles would fail the run, as it would end a backend.
+    // An unhandled rejection would fail the run, as it would end a backend.
     const stopped = world.events.flatMap((event) => (event.type === 'streamStopped' ? [event.streamId] : []));
     expect(stopped).toEqual([live]);
   });
 
-  it('keeps no more streams that nobody takes than a client may have open: a peer that resets them gets others', async () => {
+  it('keeps no more streams that are not taken than a client may have open: a peer that resets them gets others', async () => {
     const { world, session, id } = await openSession(3000);
     for (let i = 0; i < 2000; i++) {
       const streamId = world.client.openStream(id, 'unidirectional')!;
@@ -454,7 +454,7 @@ describe('a host', () => {
     expect(world.event('sessionEstablished')?.protocol).toBe('y');
   });
 
-  it('hands nobody a session that its client gave up before the decision', async () => {
+  it('hands over no session that its client gave up before the decision', async () => {
     let decide!: (decision: SessionDecision) => void;
     let accepted = 0;
     const world = new World(

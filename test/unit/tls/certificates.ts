@@ -25,7 +25,7 @@ export interface CertificateSpec {
   readonly keyUsage?: number;
   /** How it is signed, otherwise as fits the issuer's key. */
   readonly signedWith?: keyof typeof SIGNATURES;
-  /** Holds a key of an algorithm that nobody knows. */
+  /** Holds a key of an unknown algorithm. */
   readonly hasStrangeKey?: boolean;
   /** Of X.509v1, without a version and extensions. */
   readonly isVersion1?: boolean;

@@ -213,7 +213,7 @@ describe("a server's flight that is refused", () => {
       Alert.ILLEGAL_PARAMETER,
     ],
     [
-      'that accepts early data nobody sent',
+      'that accepts early data that was not sent',
       8,
       encrypted([H3, PARAMETERS, [42, u16(0)]]),
       Alert.UNSUPPORTED_EXTENSION,
@@ -240,7 +240,7 @@ describe("a server's flight that is refused", () => {
       Alert.BAD_CERTIFICATE,
     ],
     [
-      'with a certificate extension nobody asked for',
+      'with a certificate extension that was not asked for',
       11,
       certificateList(Uint8Array.of(0, 0, 1, 9, 0, 4, 0, 5, 0, 0)),
       Alert.UNSUPPORTED_EXTENSION,

@@ -16,7 +16,7 @@ import { concat, Reader, Writer } from '../../../proto/wire/index.ts';
 import { type KeyName, keys, leafChain } from './certificates.ts';
 import { clientOptions } from './loop.ts';
 
-// Node's own TLS is OpenSSL: a stranger to talk to. It speaks records (RFC 8446 §5), so here is a thin layer of them.
+// Node's own TLS is OpenSSL: another implementation to talk to. It speaks records (RFC 8446 §5), so here is a thin layer of them.
 
 const CHANGE_CIPHER_SPEC = 20;
 const HANDSHAKE = 22;
@@ -81,7 +81,7 @@ class PlainClient extends TlsClient {
   }
 }
 
-/** A client over records: collects application data until the far end has said `farewell`. */
+/** A client over records: collects application data until the far end has said `goodbye`. */
 class RecordClient {
   readonly events: TlsEvent[] = [];
   received = '';

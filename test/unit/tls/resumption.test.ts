@@ -203,7 +203,7 @@ describe('ticket keys change with time', () => {
     expect(shake({ at: at - 90_000, client: { session } }).resumed).toBe(false);
   });
 
-  it('and resumptions do not go on for ever: a week after the certificate was shown it is shown again (RFC 8446 §4.6.1)', () => {
+  it('and resumptions do not go on without end: a week after the certificate was shown it is shown again (RFC 8446 §4.6.1)', () => {
     const forgetful = (ticket: SessionTicket) => ({ ...ticket, expiresAtEpochMs: Number.POSITIVE_INFINITY });
     let session = forgetful(firstTicket());
     const step = DAY_MS - 60_000;

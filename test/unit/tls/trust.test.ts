@@ -36,10 +36,10 @@ function alertOrNone(trust: TlsTrust, chain: readonly Uint8Array[]): number | un
 describe('a chain to a trusted certificate (RFC 5280 §6)', () => {
   const leaf = leafChain('ecdsa').slice(0, 1);
 
-  test('through an intermediate is believed, in any order and with strangers among it', () => {
-    const stranger = makeCertificate({ subject: 'Stranger', key: keys.rsa, isCa: true });
+  test('through an intermediate is believed, in any order and with unrelated certificates among it', () => {
+    const unrelated = makeCertificate({ subject: 'Unrelated', key: keys.rsa, isCa: true });
     checkTrust(ROOT, leafChain('ecdsa'), 'example.test', NOW_MS);
-    checkTrust(ROOT, [...leaf, stranger, rootCertificate, intermediateCertificate], 'example.test', NOW_MS);
+    checkTrust(ROOT, [...leaf, unrelated, rootCertificate, intermediateCertificate], 'example.test', NOW_MS);
   });
 
   test('needs the intermediate', () => {
