@@ -117,6 +117,11 @@ export interface ClusterOptions {
   readonly qlogDirectory?: string;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
+  /** Of each backend; absent ones are those of the configuration. */
+  readonly limits?: Pick<
+    BackendConfigInput,
+    'maxSessions' | 'maxConnections' | 'connectionsPerAddress' | 'firstRequestSeconds' | 'idleSeconds'
+  >;
 }
 
 /** Forwarder and backends as processes of their own, with the local realtime service in this one, so that it can be asked. */
@@ -189,6 +194,7 @@ async function writeFiles(
       ...(options.qlogDirectory !== undefined && { qlogDirectory: options.qlogDirectory }),
       drainSeconds,
       retry,
+      ...options.limits,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);
