@@ -119,6 +119,11 @@ export interface ClusterOptions {
   readonly auth?: BackendConfigInput['auth'];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
+  /** Of each backend; absent ones are those of the configuration. */
+  readonly limits?: Pick<
+    BackendConfigInput,
+    'maxSessions' | 'maxConnections' | 'connectionsPerAddress' | 'firstRequestSeconds' | 'idleSeconds'
+  >;
 }
 
 /** Forwarder and backends as processes of their own, with the local realtime service in this one, so that it can be asked. */
@@ -192,6 +197,7 @@ async function writeFiles(
       drainSeconds,
       retry,
       auth: options.auth,
+      ...options.limits,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);

@@ -22,8 +22,9 @@ export class NodeClient {
     this.#driver = driver;
   }
 
-  static async dial(port: number, certificateHash: string): Promise<NodeClient> {
-    const socket = await openPublicSocket({ host: '127.0.0.1', port: 0 });
+  /** From `host`, an address of this machine. */
+  static async dial(port: number, certificateHash: string, host = '127.0.0.1'): Promise<NodeClient> {
+    const socket = await openPublicSocket({ host, port: 0 });
     const endpoint = new QuicEndpoint({
       ciphers: choosePacketCiphers().ciphers,
       random,
