@@ -21,7 +21,7 @@ export {
   RESET_TOKEN_OCTETS,
   statelessResetToken,
 } from './stateless-reset.ts';
-export { TokenCodec, type ValidToken } from './token.ts';
+export { type RetryTokenFields, TokenCodec, type ValidToken } from './token.ts';
 export { buildVersionNegotiation } from './version-negotiation.ts';
 export {
   finishPacket,
