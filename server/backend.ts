@@ -23,6 +23,7 @@ import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
+import { steerTo } from './steering.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
@@ -51,6 +52,8 @@ const DRAIN_IDLE_MS = 1000;
 export interface Backend {
   readonly tunnel: string;
   readonly public: string | undefined;
+  /** The host name by which callers come back to this very backend; `undefined` when the cluster has no `callHost`. */
+  readonly callHost: string | undefined;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
   drain(): Promise<void>;
   /** Closes every connection and stops. */
@@ -66,6 +69,7 @@ interface LiveFiles {
 }
 
 class RunningBackend implements Backend {
+  readonly callHost: string | undefined;
   readonly #config: BackendConfig;
   readonly #log: Logger;
   readonly #endpoint: QuicEndpoint;
@@ -88,10 +92,11 @@ class RunningBackend implements Backend {
     endpoint: QuicEndpoint,
     sockets: readonly PacketSocket[],
     files: LiveFiles,
-    serverId: string,
+    { serverId, callHost }: { readonly serverId: string; readonly callHost: string | undefined },
     connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
   ) {
+    this.callHost = callHost;
     this.#config = config;
     this.#log = log;
     this.#endpoint = endpoint;
@@ -249,7 +254,7 @@ class RunningBackend implements Backend {
  * fault of the configuration.
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
+  const { cluster, serverId, tunnel, callHost, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const { preferredAddress } = config;
@@ -264,10 +269,12 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
   let backend: RunningBackend | undefined;
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
+  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
   const endpoint = new QuicEndpoint({
     random,
     connectionIdGenerator: connectionIds,
     statelessResetKey: cluster.statelessResetKey,
+    wallClockMs: () => Date.now(),
     mayReset: resetGuard(cluster, config.name),
     server: {
       ...(preferredAddress && {
@@ -282,6 +289,9 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
         tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
         ...(keyLog && { keyLog: keyLog.write }),
       },
+      ...(callHost !== undefined && {
+        steering: steerTo(cluster.quicLb[0]!, serverId, () => forwarders.callHosts, random),
+      }),
       ...(config.retry === 'always' && { requireRetry: () => true }),
       unprovenPerSecond: UNPROVEN_PER_SECOND,
       maxHalfOpen: MAX_HALF_OPEN,
@@ -293,7 +303,6 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
   const choice = chooseSockets(config.socket);
   log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
   const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
@@ -304,7 +313,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     endpoint,
     sockets,
     { certificate, forwarders },
-    toHex(serverId),
+    { serverId: toHex(serverId), callHost },
     connectionIds,
     env,
   );

@@ -115,6 +115,8 @@ export interface ClusterOptions {
   readonly preferredAddress?: boolean;
   readonly origins?: readonly string[];
   readonly qlogDirectory?: string;
+  /** Each backend has a name under this one, and the forwarder listens on ::1 too. */
+  readonly callHost?: string;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
 }
@@ -164,6 +166,7 @@ async function writeFiles(
     statelessResetKey: hex(32),
     backends,
     forwarders: ['127.0.0.1'],
+    ...(options.callHost !== undefined && { callHost: options.callHost }),
   };
   const clusterPath = join(directory, 'cluster.json');
   writeFileSync(clusterPath, JSON.stringify(cluster));
@@ -213,7 +216,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
-    listen: `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+    listen: [
+      `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+      ...(options.callHost === undefined ? [] : [`[::1]:${forwarderPort}`]),
+    ],
     metrics: `127.0.0.1:${metricsPort}`,
     probe: { intervalMs: options.probeIntervalMs ?? 500 },
   };

@@ -21,7 +21,8 @@ export class NodeClient {
     this.#driver = driver;
   }
 
-  static async dial(port: number, certificateHash: string): Promise<NodeClient> {
+  /** `serverName` is what the ClientHello asks for; the certificate is checked by its hash alone. */
+  static async dial(port: number, certificateHash: string, serverName = 'localhost'): Promise<NodeClient> {
     const socket = await openPublicSocket({ host: '127.0.0.1', port: 0 });
     const endpoint = new QuicEndpoint({
       random,
@@ -36,7 +37,7 @@ export class NodeClient {
       {
         remote: { host: '127.0.0.1', port },
         local: socket.local,
-        serverName: 'localhost',
+        serverName,
         alpnProtocols: ['h3'],
         trust: { kind: 'hashes', sha256: [fromHex(certificateHash)!] },
       },
