@@ -7,8 +7,8 @@ import {
 } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
 
-/** First packets in a second whose server name is read: with a tenth of a millisecond each, a twentieth of the processor. */
-const PEEKS_PER_SECOND = 512;
+/** First packets in a second whose server name is read: with a fifth of a millisecond each, a twentieth of the processor. */
+const PEEKS_PER_SECOND = 256;
 
 /**
  * Sends callers who ask for another backend to it: by CIDs made with its server ID, which every forwarder routes there. The nonces of

@@ -1,10 +1,12 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { metric } from '../support/metrics.ts';
 import { backendMetric } from './support/backends.ts';
 import { answers, gtlsclient, ONCE } from './support/gtlsclient.ts';
 import { cell } from './support/matrix.ts';
-import { startChromium } from './support/w3c-client.ts';
+import { startChromium, startDeno, type W3cClient } from './support/w3c-client.ts';
 
 const CALLS = 12;
 
@@ -41,25 +43,36 @@ describe('backends that are called by name', () => {
     `${CALLS} of ${CALLS} reach the backend that the SNI names`,
     async () => {
       await allReach(async (name) => {
-        expect(answers(await gtlsclient(cluster.forwarderPort, [...ONCE, `--sni=${name}`]))).toBe(1);
+        expect(
+          answers(await gtlsclient(cluster.forwarderPort, [...ONCE, `--sni=${name}`], 'localhost')),
+        ).toBe(1);
       });
     },
   );
+
+  const session = async (client: W3cClient) => {
+    try {
+      await allReach(async (name) => {
+        const url = `https://${name}:${cluster.forwarderPort}/echo`;
+        await client.call<number>('open', { url, hash: cluster.certificateHash });
+      });
+    } finally {
+      await client.close();
+    }
+  };
+
+  cell('Deno', 'steering by Retry', `${CALLS} of ${CALLS} reach the backend that the URL names`, async () => {
+    const hosts = join(cluster.directory, 'hosts');
+    writeFileSync(hosts, `127.0.0.1 localhost ${nameOf(0)} ${nameOf(1)}\n`);
+    await session(startDeno(hosts));
+  });
 
   cell(
     'Chromium',
     'steering by Retry',
     `${CALLS} of ${CALLS} reach the backend that the URL names`,
     async () => {
-      const client = await startChromium();
-      try {
-        await allReach(async (name) => {
-          const url = `https://${name}:${cluster.forwarderPort}/echo`;
-          await client.call<number>('open', { url, hash: cluster.certificateHash });
-        });
-      } finally {
-        await client.close();
-      }
+      await session(await startChromium());
     },
   );
 });

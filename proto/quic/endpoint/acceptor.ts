@@ -170,7 +170,7 @@ export class Acceptor {
     now: number,
   ): AcceptDecision {
     if (this.#wantsRetry(datagram, load, now)) return this.#retry(datagram, packet, undefined, now);
-    const keys = flight?.keys ?? authenticKeys(datagram.data, packet);
+    const keys = flight?.keys() ?? authenticKeys(datagram.data, packet);
     if (keys === undefined) return drop('undecryptable');
     this.#unprovenCredit -= 1;
     return {

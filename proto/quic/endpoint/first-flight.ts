@@ -1,10 +1,11 @@
-import { type PeekedName, peekServerName } from '../../tls/index.ts';
+import { CipherSuite, type PeekedName, peekServerName } from '../../tls/index.ts';
 import { equalOctets } from '../../wire/index.ts';
 import { RangeSet } from '../ack/index.ts';
 import { ConnectionKeys } from '../connection/handshake/keys.ts';
 import { TransportError } from '../errors.ts';
 import { decodeFrames } from '../frames/index.ts';
 import { type LongPacket, parsePacket } from '../packet/index.ts';
+import { deriveInitialSecrets, PacketKeys } from '../protection/index.ts';
 import type { Datagram } from '../types.ts';
 
 /** Longest ClientHello that is put together, in octets: one with post-quantum key shares and tickets has some 2500. */
@@ -28,14 +29,15 @@ const INCOMPLETE: PeekedName = Object.freeze({ complete: false });
  * take several, in any order (RFC 9001 §4.3).
  */
 export class FirstFlight {
-  /** Keys of its Initial packets, by their Destination CID (RFC 9001 §5.2). */
-  readonly keys = new ConnectionKeys('server');
   /** In the order of their arrival. */
   readonly held: Datagram[] = [];
   #heldOctets = 0;
   readonly expiresAt: number;
   readonly #destination: Uint8Array;
   readonly #source: Uint8Array;
+  /** Keys of its Initial packets, by their Destination CID (RFC 9001 §5.2): those of the other direction are made when wanted. */
+  readonly #receive: PacketKeys;
+  readonly #serverSecret: Uint8Array;
   #hello = new Uint8Array(0);
   readonly #pieces = new RangeSet();
   #expectedNumber = 0;
@@ -43,8 +45,18 @@ export class FirstFlight {
   constructor(packet: LongPacket, expiresAt: number) {
     this.#destination = packet.destinationConnectionId.slice();
     this.#source = packet.sourceConnectionId.slice();
-    this.keys.setInitial(this.#destination);
+    const { client, server } = deriveInitialSecrets(this.#destination);
+    this.#receive = new PacketKeys(CipherSuite.TLS_AES_128_GCM_SHA256, client);
+    this.#serverSecret = server;
     this.expiresAt = expiresAt;
+  }
+
+  /** Keys for the connection that it becomes. */
+  keys(): ConnectionKeys {
+    const keys = new ConnectionKeys('server');
+    const send = new PacketKeys(CipherSuite.TLS_AES_128_GCM_SHA256, this.#serverSecret);
+    keys.initial = { receive: this.#receive, send };
+    return keys;
   }
 
   /** Octets that it keeps. */
@@ -92,8 +104,7 @@ export class FirstFlight {
 
   #open(data: Uint8Array, packet: LongPacket): Uint8Array | undefined {
     try {
-      const { receive } = this.keys.initial!;
-      const opened = receive.open(
+      const opened = this.#receive.open(
         data,
         packet.start,
         packet.packetNumberAt,

@@ -32,8 +32,8 @@ export interface SteeringOptions {
    */
   readonly ownerOf: (serverName: string) => ConnectionIdGenerator | undefined;
   /**
-   * First packets in a second whose server name is read, which costs a tenth of a handshake and comes before the address is proved;
-   * half of them may come at once. Beyond it newcomers are answered as without steering. Default: no bound.
+   * First packets in a second whose server name is read, which comes before the address is proved and costs
+   * some six hashes and a decryption; half of them may come at once. Beyond it newcomers are answered as without steering. Default: no bound.
    */
   readonly peeksPerSecond?: number;
 }

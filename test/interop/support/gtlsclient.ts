@@ -6,16 +6,23 @@ const run = promisify(execFile);
 /** Ends as soon as all answers are there. */
 export const ONCE = ['--exit-on-all-streams-close', '--timeout=5s'] as const;
 
-const healthz = (port: number) => ['127.0.0.1', String(port), `https://localhost:${port}/healthz`];
+const healthz = (port: number, host = '127.0.0.1') => [
+  host,
+  String(port),
+  `https://localhost:${port}/healthz`,
+];
 
 /** The client as a process that a test may kill. */
 export function spawnGtlsclient(port: number, options: readonly string[]): ChildProcess {
   return spawn('gtlsclient', [...options, ...healthz(port)], { stdio: 'ignore' });
 }
 
-/** GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. */
-export async function gtlsclient(port: number, options: readonly string[]): Promise<string> {
-  const args = [...options, ...healthz(port)];
+/**
+ * GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. `--sni` counts only
+ * where `host` is a name.
+ */
+export async function gtlsclient(port: number, options: readonly string[], host?: string): Promise<string> {
+  const args = [...options, ...healthz(port, host)];
   const { stdout, stderr } = await run('gtlsclient', args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
   return stdout + stderr;
 }
