@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
+import { withHosts } from './hosts.ts';
 
 const run = promisify(execFile);
 
@@ -17,13 +18,23 @@ export function spawnGtlsclient(port: number, options: readonly string[]): Child
   return spawn('gtlsclient', [...options, ...healthz(port)], { stdio: 'ignore' });
 }
 
-/**
- * GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. `--sni` counts only
- * where `host` is a name.
- */
-export async function gtlsclient(port: number, options: readonly string[], host?: string): Promise<string> {
-  const args = [...options, ...healthz(port, host)];
-  const { stdout, stderr } = await run('gtlsclient', args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
+/** GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. */
+export function gtlsclient(port: number, options: readonly string[]): Promise<string> {
+  return output(['gtlsclient', ...options, ...healthz(port)]);
+}
+
+/** The same, of a host by its name, which goes into the SNI (`--sni` is ignored with GnuTLS). `hosts` is its /etc/hosts. */
+export function gtlsclientTo(
+  host: string,
+  hosts: string,
+  port: number,
+  options: readonly string[],
+): Promise<string> {
+  return output(withHosts(hosts, ['gtlsclient', ...options, ...healthz(port, host)]));
+}
+
+async function output([program, ...args]: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await run(program!, args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
   return stdout + stderr;
 }
 

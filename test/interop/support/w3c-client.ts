@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../../support/chromium.ts';
+import { withHosts } from './hosts.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DENO = join(HERE, '../../../node_modules/.bin/deno');
@@ -128,12 +129,6 @@ class DenoClient implements W3cClient {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
-}
-
-/** The command with another /etc/hosts, in a mount namespace of its own: Linux resolves no names below localhost by itself. */
-function withHosts(hosts: string, command: readonly string[]): string[] {
-  const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
-  return ['unshare', '--map-root-user', '--mount', 'sh', '-c', script, hosts, ...command];
 }
 
 /** Deno as a process of its own; its QUIC is quinn's. `hosts`: a file that it has in place of /etc/hosts. */
