@@ -25,8 +25,8 @@ import {
 /** Browsers accept a certificate by its hash only when its whole validity is two weeks at most. */
 const MAX_VALIDITY_DAYS = 14;
 const DEFAULT_VALIDITY_DAYS = 13;
-/** Names that the demo page and the tests call. */
-export const DEFAULT_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1'];
+/** Names that the demo page and the tests call: each backend has one below localhost. */
+export const DEFAULT_HOSTS: readonly string[] = ['localhost', '*.localhost', '127.0.0.1', '::1'];
 
 const DAY_MS = 86_400_000;
 /** How far a browser's clock may be behind ours. */

@@ -25,6 +25,7 @@ import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
+import { steerTo } from './steering.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
@@ -53,6 +54,8 @@ const DRAIN_IDLE_MS = 1000;
 export interface Backend {
   readonly tunnel: string;
   readonly public: string | undefined;
+  /** The host name by which callers come back to this very backend; `undefined` when the cluster has no `callHost`. */
+  readonly callHost: string | undefined;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
   drain(): Promise<void>;
   /** Closes every connection and stops. */
@@ -70,6 +73,7 @@ interface LiveFiles {
 }
 
 class RunningBackend implements Backend {
+  readonly callHost: string | undefined;
   readonly #config: BackendConfig;
   readonly #log: Logger;
   readonly #endpoint: QuicEndpoint;
@@ -92,11 +96,12 @@ class RunningBackend implements Backend {
     endpoint: QuicEndpoint,
     sockets: readonly PacketSocket[],
     files: LiveFiles,
-    serverId: string,
+    { serverId, callHost }: { readonly serverId: string; readonly callHost: string | undefined },
     subjectKey: Uint8Array,
     connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
   ) {
+    this.callHost = callHost;
     this.#config = config;
     this.#log = log;
     this.#endpoint = endpoint;
@@ -259,7 +264,7 @@ class RunningBackend implements Backend {
  * fault of the configuration.
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
+  const { cluster, serverId, tunnel, callHost, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const tokens = config.auth && new LiveTokens(config.auth, env, log);
@@ -279,11 +284,13 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
   const { ciphers, why } = choosePacketCiphers();
   log.info({ ciphers: ciphers.name }, `packets are protected by ${ciphers.name}: ${why}`);
+  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
   const endpoint = new QuicEndpoint({
     ciphers,
     random,
     connectionIdGenerator: connectionIds,
     statelessResetKey: cluster.statelessResetKey,
+    wallClockMs: () => Date.now(),
     mayReset: resetGuard(cluster, config.name),
     server: {
       ...(preferredAddress && {
@@ -298,6 +305,9 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
         tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
         ...(keyLog && { keyLog: keyLog.write }),
       },
+      ...(callHost !== undefined && {
+        steering: steerTo(cluster.quicLb[0]!, serverId, () => forwarders.callHosts, random),
+      }),
       ...(config.retry === 'always' && { requireRetry: () => true }),
       unprovenPerSecond: UNPROVEN_PER_SECOND,
       maxHalfOpen: MAX_HALF_OPEN,
@@ -309,7 +319,6 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
   const choice = chooseSockets(config.socket);
   log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
   const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
@@ -320,7 +329,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     endpoint,
     sockets,
     { certificate, forwarders, tokens },
-    toHex(serverId),
+    { serverId: toHex(serverId), callHost },
     ticketSecret,
     connectionIds,
     env,

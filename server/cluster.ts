@@ -3,7 +3,13 @@ import { FileWatch } from '../net/file-watch.ts';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import type { Address } from '../proto/quic/index.ts';
-import { type ClusterConfig, deriveTunnelKeys, parseClusterFile } from '../proto/quic-lb/index.ts';
+import {
+  CallHosts,
+  type ClusterConfig,
+  callHostOf,
+  deriveTunnelKeys,
+  parseClusterFile,
+} from '../proto/quic-lb/index.ts';
 import { TunnelEnd } from '../proto/spp/index.ts';
 import { hkdfExpandLabel } from '../proto/tls/index.ts';
 import type { TunnelRules } from './net/index.ts';
@@ -13,6 +19,8 @@ export interface OwnPlace {
   readonly cluster: ClusterConfig;
   readonly serverId: Uint8Array;
   readonly tunnel: Address;
+  /** The host name by which callers come back to this backend; `undefined` when the cluster has no `callHost`. */
+  readonly callHost: string | undefined;
   /** 32 octets that seal session tickets, the same at every backend. */
   readonly ticketSecret: Uint8Array;
 }
@@ -32,7 +40,8 @@ export function readCluster(path: string, name: string): OwnPlace {
   const ticketSecret =
     ticketKey ??
     hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
-  return { cluster, serverId: own.serverId, tunnel: own.tunnel, ticketSecret };
+  const { serverId, tunnel } = own;
+  return { cluster, serverId, tunnel, callHost: callHostOf(cluster, serverId), ticketSecret };
 }
 
 /** A backend's end of the tunnel, as the cluster file says. */
@@ -41,13 +50,14 @@ function tunnelEnd({ tunnelTag, routingKey }: ClusterConfig): TunnelEnd {
 }
 
 /**
- * What the tunnel port takes: packets from which addresses, and with which tag. A forwarder that is added to the cluster file is
- * taken without a restart of every backend, as is another `tunnelTag`; the rest of the file is read at the start only.
+ * What a backend follows of the cluster file without a restart: what the tunnel port takes (packets from which addresses, and with
+ * which tag), and which backends there are to send callers to. The rest of the file is read at the start only.
  */
 export class LiveForwarders implements TunnelRules {
   /** The addresses now: the same set for as long as the backend runs. */
   readonly addresses: Set<string>;
   #end: TunnelEnd;
+  #callHosts: CallHosts;
   readonly #path: string;
   readonly #name: string;
   readonly #log: Logger;
@@ -59,6 +69,7 @@ export class LiveForwarders implements TunnelRules {
     this.#log = log;
     this.addresses = new Set(cluster.forwarders);
     this.#end = tunnelEnd(cluster);
+    this.#callHosts = new CallHosts(cluster);
     this.#watch = new FileWatch([path], () => this.reload());
   }
 
@@ -70,17 +81,23 @@ export class LiveForwarders implements TunnelRules {
     return this.#end;
   }
 
+  /** The backends by the names that callers ask for. */
+  get callHosts(): CallHosts {
+    return this.#callHosts;
+  }
+
   /** Reads the file again. A broken one changes nothing, and the log says what is wrong with it. */
   reload(): void {
     try {
       const { cluster } = readCluster(this.#path, this.#name);
       const { forwarders, tunnelTag } = cluster;
       this.#end = tunnelEnd(cluster);
+      this.#callHosts = new CallHosts(cluster);
       this.addresses.clear();
       for (const address of forwarders) this.addresses.add(address);
       this.#log.info(
         { forwarders, tunnelTag },
-        'cluster file read again: its forwarders and tunnelTag count now, other changes after a restart',
+        'cluster file read again: its forwarders, tunnelTag and the names of its backends count now, other changes after a restart',
       );
     } catch (error) {
       this.#log.error(`The new cluster file is not taken: ${(error as Error).message.trim()}`);

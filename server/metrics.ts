@@ -151,6 +151,21 @@ export class BackendMetrics {
     );
     total('parley_quic_retries_sent_total', 'Retry packets sent', () => stats().retriesSent);
     total(
+      'parley_quic_steered_retries_sent_total',
+      'Retry packets that sent a caller to the backend it asked for by name',
+      () => stats().steeredRetriesSent,
+    );
+    total(
+      'parley_quic_steered_accepted_total',
+      'QUIC connections accepted after a Retry that sent the caller to the backend it asked for',
+      () => stats().steeredAccepted,
+    );
+    total(
+      'parley_quic_peeks_dropped_total',
+      'Callers whose server name was not read: a part of it did not come in time, or too many were being read',
+      () => stats().peeksDropped,
+    );
+    total(
       'parley_quic_stateless_resets_sent_total',
       'Stateless Resets sent',
       () => stats().statelessResetsSent,

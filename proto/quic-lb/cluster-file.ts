@@ -39,6 +39,16 @@ const quicLb = z.strictObject({
   firstOctetEncodesLength: z.boolean('must be true or false').default(true),
 });
 
+/** Labels of 1 to 63 letters, digits and hyphens; short enough for a server ID of 15 octets before it. */
+const HOST_NAME = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+const hostName = z
+  .string('must be a string')
+  .refine(
+    (text) => HOST_NAME.test(text) && parseAddress(`${text}:1`) === undefined,
+    'must be a host name in lower case such as voice.example, without a wildcard',
+  );
+
 /** Same as in `proto/spp`, which this folder does not import. */
 const TUNNEL_TAGS = ['require', 'accept', 'off'] as const;
 
@@ -66,6 +76,8 @@ export const clusterFileSchema = z.strictObject({
     .min(1, 'must name at least one backend')
     .max(MAX_BACKENDS, `must name at most ${MAX_BACKENDS} backends`),
   forwarders: z.array(ipAddress, 'must be a list').default([]),
+  /** Each backend is called `{serverId}.{callHost}`, so that a client can ask for one. */
+  callHost: hostName.optional(),
   /** Whether packets between forwarders and backends carry a tag that only the cluster can make. */
   tunnelTag: z.enum(TUNNEL_TAGS, `must be one of ${TUNNEL_TAGS.join(', ')}`).default('require'),
 });
@@ -94,6 +106,8 @@ export interface ClusterConfig {
   readonly backends: readonly ClusterBackend[];
   /** Addresses that a backend's tunnel port accepts SPP from. */
   readonly forwarders: readonly string[];
+  /** The name under which each backend has its own: see `callHostOf`. Absent: clients cannot ask for a backend. */
+  readonly callHost: string | undefined;
   /** Whether packets in the tunnel carry a tag: demanded, accepted either way, or not sent. */
   readonly tunnelTag: (typeof TUNNEL_TAGS)[number];
 }
@@ -260,6 +274,7 @@ function parse(text: string): ClusterFileResult {
     ticketKey: parsed.ticketKey === undefined ? undefined : octets(parsed.ticketKey),
     backends,
     forwarders: parsed.forwarders,
+    callHost: parsed.callHost,
     tunnelTag: parsed.tunnelTag,
   };
   const faults = crossFaults(value, parsed);

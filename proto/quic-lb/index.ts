@@ -1,3 +1,4 @@
+export { CallHosts, callHostOf } from './call-host.ts';
 export {
   type ClusterBackend,
   type ClusterConfig,

@@ -18,6 +18,7 @@ export type {
   EndpointStats,
   ServerOptions,
   ServerTlsOptions,
+  SteeringOptions,
 } from './endpoint/options.ts';
 export { type CloseReason, TransportError, TransportErrorCode, UsageError } from './errors.ts';
 export type { QuicEvent, QuicStats, QuicTransport } from './events.ts';

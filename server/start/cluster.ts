@@ -43,6 +43,8 @@ function planCluster(plan: LocalPlan): ClusterFile {
       tunnel: `127.0.0.1:${plan.firstTunnelPort + i}`,
     })),
     forwarders: ['127.0.0.1'],
+    // Browsers take every name below localhost for this machine.
+    callHost: 'localhost',
   };
 }
 

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import type { LocalFiles } from './cluster.ts';
@@ -17,6 +18,10 @@ export interface Parts {
   readonly realtime: readonly Part[];
   readonly backends: readonly Part[];
   readonly forwarder: Part;
+}
+
+function hasIpv6Loopback(): boolean {
+  return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
 }
 
 export function planParts(
@@ -43,13 +48,18 @@ export function planParts(
         describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
       }),
   );
+  // Browsers resolve names below localhost to ::1 first.
+  const withIpv6 = hasIpv6Loopback();
+  const listen = [`0.0.0.0:${ports.forwarder}`, ...(withIpv6 ? [`[::1]:${ports.forwarder}`] : [])];
+  // They belong to the addresses in order: without the first there is no second.
   const held = holdUdpSocket(ports.forwarder);
+  const held6 = held === undefined || !withIpv6 ? undefined : holdUdpSocket(ports.forwarder, '::1');
   const forwarder = new Part({
     name: 'forwarder',
     colour: 'blue',
     script: script('lb/main.ts'),
-    args: ['--cluster', files.cluster, '--listen', `0.0.0.0:${ports.forwarder}`],
-    descriptors: held === undefined ? [] : [held],
+    args: ['--cluster', files.cluster, ...listen.flatMap((address) => ['--listen', address])],
+    descriptors: [held, held6].filter((descriptor) => descriptor !== undefined),
     without: [API_KEY_VARIABLE],
     describe: `keeps no state, on udp/${ports.forwarder}`,
   });

@@ -7,6 +7,7 @@ import type { NetworkChange, SessionRequest, WebTransportSession } from './types
 export interface HostedConnection extends QuicTransport {
   readonly path: Path;
   readonly closed: boolean;
+  readonly serverName?: string | undefined;
 }
 
 /** A plain HTTP/3 request. */
@@ -196,6 +197,7 @@ export class WebTransportHost {
       query: new URLSearchParams(mark < 0 ? '' : event.path.slice(mark + 1)),
       authority: event.authority,
       origin: event.origin,
+      serverName: this.#quic.serverName,
       headers: event.headers,
       protocols: event.protocols,
       remoteAddress: this.#quic.path.remote,

@@ -34,6 +34,8 @@ export interface SessionRequest {
   readonly query: URLSearchParams;
   readonly authority: string;
   readonly origin: string | undefined;
+  /** The TLS server name that the client connected with. */
+  readonly serverName?: string | undefined;
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Application protocols that the client offers, the most wanted first (draft-ietf-webtrans-http3 §3.3). */
   readonly protocols: readonly string[];

@@ -176,18 +176,53 @@ describe('slow handshakes (defence)', () => {
     expect(take(target, 60_001)).toHaveLength(0);
   });
 
-  test('RFC 9000 §8.1.2: so does the Retry token of a process that has started again since, and of another of the cluster', () => {
+  test('RFC 9000 §8.1.2: a Retry token is good at every endpoint of the cluster, dated by the wall clock that they share', () => {
     const statelessResetKey = new Uint8Array(32).fill(7);
-    const [before, after] = [1, 2].map((life) =>
-      endpoint({ requireRetry: () => true }, { statelessResetKey, random: seededRandom(life) }),
+    // Two hosts: one has been up for a day, the other for a second.
+    const start = Date.UTC(2026, 10, 28);
+    const clock = { now: start };
+    const [first_, second] = [1, 2].map((life) =>
+      endpoint(
+        { requireRetry: () => true },
+        { statelessResetKey, random: seededRandom(life), wallClockMs: () => clock.now },
+      ),
     );
     const source = random(8);
-    before!.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 5);
-    const retry = retryOf(take(before!, 5)[0]!);
-    after!.receive(at(first(retry.source, retry.token, source), from(1)), 10);
-    expect(take(after!, 10).map(({ data }) => parsePacket(data, 0, 8).type)).toEqual(['initial']);
-    expect(after!.stats()).toMatchObject({ connectionsAccepted: 0, retriesSent: 0 });
-    expect(after!.stats().dropped['bad-token']).toBe(1);
+    first_!.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 86_400_000);
+    const retry = retryOf(take(first_!, 86_400_000)[0]!);
+    clock.now += 9_000;
+    second!.receive(at(first(retry.source, retry.token, source), from(1)), 1000);
+    expect(second!.stats()).toMatchObject({ connectionsAccepted: 1, retriesSent: 0 });
+    // And no longer than at its own.
+    clock.now += 2_000;
+    const third = endpoint({}, { statelessResetKey, wallClockMs: () => clock.now });
+    third.receive(at(first(retry.source, retry.token, source), from(1)), 1000);
+    expect(third.stats()).toMatchObject({ connectionsAccepted: 0, dropped: { 'bad-token': 1 } });
+    // With another key it is a token of someone else: worth a Retry of its own.
+    const other = endpoint({ requireRetry: () => true }, { wallClockMs: () => clock.now });
+    other.receive(at(first(retry.source, retry.token, source), from(1)), 1000);
+    expect(other.stats()).toMatchObject({ connectionsAccepted: 0, retriesSent: 1 });
+  });
+
+  test('RFC 9000 §17.2.5.2: a client that followed a Retry to an endpoint that takes none is told so at once', () => {
+    const target = endpoint({ requireRetry: () => true });
+    const source = random(8);
+    target.receive(at(first(random(8), new Uint8Array(0), source), from(1)), 0);
+    const retry = retryOf(take(target, 0)[0]!);
+    target.acceptNew = false;
+    target.receive(at(first(random(8)), from(2)), 10);
+    expect(take(target, 10)).toHaveLength(0);
+    target.receive(at(first(retry.source, retry.token, source), from(1)), 10);
+    const [answer, ...more] = take(target, 10);
+    expect(more).toHaveLength(0);
+    const packet = parsePacket(answer!.data, 0, 8);
+    if (packet.type !== 'initial') throw new Error(`a packet of type ${packet.type}`);
+    const { server } = deriveInitialKeys(retry.source);
+    const opened = server.open(answer!.data, packet.start, packet.packetNumberAt, packet.end, 0)!;
+    expect(decodeFrames(opened.payload, 'initial', 'server').frames).toMatchObject([
+      { type: 'connectionClose', application: false, code: TransportErrorCode.CONNECTION_REFUSED },
+    ]);
+    expect(target.stats()).toMatchObject({ connections: 0, dropped: { 'not-accepting': 2 } });
   });
 
   test('RFC 9000 §8.1.2: a client that is told INVALID_TOKEN ends at once and says why', () => {

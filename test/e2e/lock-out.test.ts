@@ -94,7 +94,7 @@ const forwarderSays = async (state: string) =>
 /** A caller's session and what /healthz told it, over the same connection; it stays. */
 async function call(host: string): Promise<{ client: NodeClient; status: string; tookMs: number }> {
   const begun = performance.now();
-  const client = await NodeClient.dial(cluster.forwarderPort, cluster.certificateHash, host);
+  const client = await NodeClient.dial(cluster.forwarderPort, cluster.certificateHash, { host });
   cleanups.push(() => client.close());
   client.webTransport.request({ method: 'GET', authority: 'localhost', path: '/healthz' });
   client.webTransport.connectSession({ authority: 'localhost', path: '/echo' });

@@ -119,13 +119,16 @@ describe('what is written is read as it was', () => {
 
   test('address tokens, for the address that they were given to and no other (RFC 9000 §8.1.4)', () => {
     const codec = new TokenCodec(new Uint8Array(32), seededRandom(1));
-    holds(fc.tuple(octets(20), octets(20), hosts, ports), ([original, source, host, port]) => {
-      const ids = { originalDestinationConnectionId: original, retrySourceConnectionId: source };
-      const token = codec.sealRetry(ids, { host, port }, 5);
-      const ages = { retry: 10, newToken: 0 };
-      expect(codec.open(token, { host, port }, 6, ages)).toEqual({ kind: 'retry', ...ids });
-      expect(codec.open(token, { host, port: port ^ 1 }, 6, ages)).toBeUndefined();
-    });
+    holds(
+      fc.tuple(octets(20), octets(20), hosts, ports, fc.boolean()),
+      ([original, source, host, port, steered]) => {
+        const ids = { originalDestinationConnectionId: original, retrySourceConnectionId: source, steered };
+        const token = codec.sealRetry(ids, { host, port }, 5);
+        const ages = { retry: 10, newToken: 0 };
+        expect(codec.open(token, { host, port }, 6, ages)).toEqual({ kind: 'retry', ...ids });
+        expect(codec.open(token, { host, port: port ^ 1 }, 6, ages)).toBeUndefined();
+      },
+    );
   });
 
   test('server IDs in CIDs of every layout (draft-ietf-quic-load-balancers)', () => {

@@ -71,6 +71,7 @@ export function makeCluster(
       };
     }),
     forwarders: [],
+    callHost: undefined,
     tunnelTag: 'require',
   };
 }

@@ -117,6 +117,8 @@ export interface ClusterOptions {
   readonly qlogDirectory?: string;
   /** Which tokens backends take. Absent: everybody may call. */
   readonly auth?: BackendConfigInput['auth'];
+  /** Each backend has a name under this one, and the forwarder listens on ::1 too. */
+  readonly callHost?: string;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -173,6 +175,7 @@ async function writeFiles(
     statelessResetKey: hex(32),
     backends,
     forwarders: ['127.0.0.1'],
+    ...(options.callHost !== undefined && { callHost: options.callHost }),
   };
   const clusterPath = join(directory, 'cluster.json');
   writeFileSync(clusterPath, JSON.stringify(cluster));
@@ -224,7 +227,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
-    listen: `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+    listen: [
+      `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+      ...(options.callHost === undefined ? [] : [`[::1]:${forwarderPort}`]),
+    ],
     metrics: `127.0.0.1:${metricsPort}`,
     probe: { intervalMs: options.probeIntervalMs ?? 500 },
   };

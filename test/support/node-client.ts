@@ -22,8 +22,12 @@ export class NodeClient {
     this.#driver = driver;
   }
 
-  /** From `host`, an address of this machine. */
-  static async dial(port: number, certificateHash: string, host = '127.0.0.1'): Promise<NodeClient> {
+  /** From `host`, an address of this machine. `serverName` is what the ClientHello asks for; the certificate is checked by its hash alone. */
+  static async dial(
+    port: number,
+    certificateHash: string,
+    { host = '127.0.0.1', serverName = 'localhost' }: { readonly host?: string; readonly serverName?: string } = {},
+  ): Promise<NodeClient> {
     const socket = await openPublicSocket({ host, port: 0 });
     const endpoint = new QuicEndpoint({
       ciphers: choosePacketCiphers().ciphers,
@@ -39,7 +43,7 @@ export class NodeClient {
       {
         remote: { host: '127.0.0.1', port },
         local: socket.local,
-        serverName: 'localhost',
+        serverName,
         alpnProtocols: ['h3'],
         trust: { kind: 'hashes', sha256: [fromHex(certificateHash)!] },
       },

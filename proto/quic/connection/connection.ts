@@ -58,6 +58,11 @@ export class QuicConnection implements QuicTransport {
     this.#state.keys.dispose();
   }
 
+  /** The server name that the client asked for, if any. Known once the handshake is complete. */
+  get serverName(): string | undefined {
+    return this.#state.handshake.serverName;
+  }
+
   /** Whether nothing is left to do for it: it may be forgotten once its events are polled. */
   get finished(): boolean {
     return this.#state.close.phase === 'closed';

@@ -20,6 +20,8 @@ export type DropReason =
   | 'buffer-full'
   | 'small-initial'
   | 'bad-token'
+  /** The Retry that answers it was sent already. */
+  | 'answered'
   | 'bad-retry'
   | 'wrong-connection-id'
   | 'wrong-address'

@@ -1,24 +1,23 @@
 import { hkdfExpandLabel } from '../../tls/index.ts';
-import { equalOctets, networkOf, Writer } from '../../wire/index.ts';
-import { ConnectionKeys } from '../connection/handshake/keys.ts';
+import { equalOctets, networkOf } from '../../wire/index.ts';
+import type { ConnectionKeys } from '../connection/handshake/keys.ts';
 import type { DropReason } from '../connection/observer.ts';
-import { TransportError, TransportErrorCode } from '../errors.ts';
-import { writeConnectionClose } from '../frames/index.ts';
 import {
   buildRetry,
-  finishPacket,
   type LongPacket,
   MIN_INITIAL_DATAGRAM_OCTETS,
   TokenCodec,
-  writeLongHeader,
+  type ValidToken,
 } from '../packet/index.ts';
-import type { PacketCiphers } from '../protection/index.ts';
-import type { Datagram, RandomSource } from '../types.ts';
+import type { ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
 import type { AddressLoad } from './address-load.ts';
+import type { FirstFlight } from './first-flight.ts';
 import type { ServerOptions } from './options.ts';
+import { authenticKeys, BAD_TOKEN, NOT_ACCEPTING, type Refusal, refusal, TOO_MANY } from './refusal.ts';
+import { HERE, Steering } from './steering.ts';
 
 /** A Retry token is used at once; one round trip on the worst line is well below this. */
-const RETRY_TOKEN_LIFETIME_MS = 10_000;
+const MAX_AGE_MS = Object.freeze({ retry: 10_000, newToken: 0 });
 /** Shortest Destination CID of a first packet (RFC 9000 §7.2). */
 const MIN_INITIAL_DESTINATION_OCTETS = 8;
 const TOKEN_KEY_OCTETS = 32;
@@ -36,89 +35,152 @@ export interface Load {
 /** What to do with a packet that belongs to no connection and may begin one. */
 export type AcceptDecision =
   | { readonly type: 'drop'; readonly reason: DropReason }
-  | { readonly type: 'retry'; readonly packet: Uint8Array }
+  /** It waits, copied, for the rest of its client's ClientHello. */
+  | { readonly type: 'hold' }
+  | { readonly type: 'retry'; readonly packet: Uint8Array; readonly steered: boolean }
   /** No connection is made; `packet` says so to the client. */
   | { readonly type: 'refuse'; readonly reason: DropReason; readonly packet: Uint8Array }
   | {
       readonly type: 'accept';
       /** The client has proved its address. */
       readonly proven: boolean;
+      /** It came by a Retry that named another endpoint than the one that sent it. */
+      readonly steered: boolean;
       readonly keys: ConnectionKeys;
       readonly originalDestination: Uint8Array;
       readonly retrySourceId: Uint8Array | undefined;
+      /** Datagrams of this client that came before, in order. */
+      readonly earlier: readonly Datagram[];
     };
 
+type RetryProof = Extract<ValidToken, { kind: 'retry' }>;
+
+const NO_DATAGRAMS: readonly Datagram[] = Object.freeze([]);
+const HOLD: AcceptDecision = Object.freeze({ type: 'hold' });
 const drop = (reason: DropReason): AcceptDecision => ({ type: 'drop', reason });
 
+export interface AcceptorOptions {
+  readonly server: ServerOptions;
+  readonly random: RandomSource;
+  /** This endpoint's own. */
+  readonly connectionIds: ConnectionIdGenerator;
+  /** Shared with those that may be brought Retry tokens of ours, this very process after a restart among them. Default: random. */
+  readonly clusterKey?: Uint8Array | undefined;
+  readonly wallClockMs?: (() => number) | undefined;
+}
+
 /**
- * Decides about newcomers (RFC 9000 §8.1, §14.1). It keeps nothing of them: a Retry token remembers for it. A limit refuses only
- * those that have proved their address: a client that forges addresses costs others a round trip at most, and no place.
+ * Decides about newcomers (RFC 9000 §8.1, §14.1). It keeps next to nothing of them: a Retry token remembers for it, and the little
+ * that steering keeps is bounded. A limit refuses only those that have proved their address: a client that forges addresses costs
+ * others a round trip at most, and no place.
  */
 export class Acceptor {
+  readonly steering: Steering | undefined;
   readonly #options: ServerOptions;
   readonly #random: RandomSource;
   readonly #tokens: TokenCodec;
-  readonly #newConnectionId: () => Uint8Array;
-  readonly #ciphers: PacketCiphers | undefined;
+  readonly #connectionIds: ConnectionIdGenerator;
+  readonly #wallClockMs: (() => number) | undefined;
   /** Handshakes that may begin now without a proof. */
   #unprovenCredit = Number.POSITIVE_INFINITY;
   #creditAt = 0;
 
-  /** `clusterKey`: shared with those that may be brought Retry tokens of ours, this very process after a restart among them. */
-  constructor(
-    options: ServerOptions,
-    random: RandomSource,
-    newConnectionId: () => Uint8Array,
-    clusterKey: Uint8Array = random(TOKEN_KEY_OCTETS),
-    ciphers?: PacketCiphers,
-  ) {
-    this.#ciphers = ciphers;
-    this.#options = options;
+  constructor({ server, random, connectionIds, clusterKey, wallClockMs }: AcceptorOptions) {
+    this.#options = server;
     this.#random = random;
-    const key = hkdfExpandLabel(clusterKey, 'parley retry', new Uint8Array(0), TOKEN_KEY_OCTETS);
+    const secret = clusterKey ?? random(TOKEN_KEY_OCTETS);
+    const key = hkdfExpandLabel(secret, 'parley retry', new Uint8Array(0), TOKEN_KEY_OCTETS);
     this.#tokens = new TokenCodec(key, random);
-    this.#newConnectionId = newConnectionId;
+    this.#connectionIds = connectionIds;
+    this.#wallClockMs = wallClockMs;
+    this.steering = server.steering && new Steering(server.steering);
   }
 
   decide(datagram: Datagram, packet: LongPacket, load: Load, now: number): AcceptDecision {
     if (datagram.data.length < MIN_INITIAL_DATAGRAM_OCTETS) return drop('small-initial');
-    const { destinationConnectionId: destination, token } = packet;
-    const proof =
-      token.length === 0
-        ? undefined
-        : this.#tokens.open(token, datagram.path.remote, now, {
-            retry: RETRY_TOKEN_LIFETIME_MS,
-            newToken: 0,
-          });
-    // RFC 9000 §8.1.2: a client that brings a Retry token back is taken or refused, but not sent another Retry.
-    if (proof === undefined && this.#tokens.isRetry(token)) return refuseToken(datagram.data, packet);
+    const proof = this.#proofOf(datagram, packet, now);
+    if (proof === 'bad') return refuse(datagram.data, packet, 'bad-token', BAD_TOKEN);
+    if (proof !== undefined) return this.#decideProven(datagram, packet, proof, load);
+    if (packet.destinationConnectionId.length < MIN_INITIAL_DESTINATION_OCTETS)
+      return drop('malformed-header');
+    const place = this.steering?.decide(datagram, packet, now) ?? HERE;
+    switch (place.type) {
+      case 'drop':
+        return drop(place.reason);
+      case 'hold':
+        return HOLD;
+      case 'away':
+        return this.#retry(datagram, packet, place.owner, now);
+      case 'here':
+        return this.#decideUnproven(datagram, packet, place.flight, load, now);
+    }
+  }
+
+  /**
+   * While no newcomers are taken: one that followed a Retry is told so, since it follows no other and would wait for its whole
+   * handshake timeout (RFC 9000 §17.2.5.2). The rest meets silence, by which forwarders know to send them elsewhere.
+   */
+  decideClosed(datagram: Datagram, packet: LongPacket, now: number): AcceptDecision {
+    const isWorthAnAnswer =
+      datagram.data.length >= MIN_INITIAL_DATAGRAM_OCTETS &&
+      this.#proofOf(datagram, packet, now) !== undefined;
+    return isWorthAnAnswer
+      ? refuse(datagram.data, packet, 'not-accepting', NOT_ACCEPTING)
+      : drop('not-accepting');
+  }
+
+  /** What the token of a packet proves, if anything; `bad`: it is one of a Retry, but not for this packet. */
+  #proofOf(datagram: Datagram, packet: LongPacket, now: number): RetryProof | 'bad' | undefined {
+    const { token, destinationConnectionId: destination } = packet;
+    if (token.length === 0) return undefined;
+    const nowMs = this.#wallClockMs?.() ?? now;
+    const proof = this.#tokens.open(token, datagram.path.remote, nowMs, MAX_AGE_MS);
     if (proof?.kind === 'retry') {
       // RFC 9000 §8.1.4: its CID is part of the token, so that one token makes one connection and no way around the cap.
-      if (!equalOctets(proof.retrySourceConnectionId, destination)) return refuseToken(datagram.data, packet);
-      const keys = authenticKeys(datagram.data, packet, this.#ciphers);
-      if (keys === undefined) return drop('undecryptable');
-      const limit = this.#limitReached(datagram, load);
-      if (limit !== undefined)
-        return { type: 'refuse', reason: limit, packet: refusal(keys, packet, TOO_MANY) };
-      return {
-        type: 'accept',
-        proven: true,
-        keys,
-        originalDestination: proof.originalDestinationConnectionId.slice(),
-        retrySourceId: proof.retrySourceConnectionId.slice(),
-      };
+      return equalOctets(proof.retrySourceConnectionId, destination) ? proof : 'bad';
     }
-    if (destination.length < MIN_INITIAL_DESTINATION_OCTETS) return drop('malformed-header');
-    if (this.#wantsRetry(datagram, load, now)) return this.#retry(datagram, packet, now);
-    const keys = authenticKeys(datagram.data, packet, this.#ciphers);
+    // RFC 9000 §8.1.2: a client that brings a Retry token back is taken or refused, but not sent another Retry.
+    return proof === undefined && this.#tokens.isRetry(token) ? 'bad' : undefined;
+  }
+
+  /** Taken by whichever endpoint it reaches: the one that it was sent to may be gone, and the client follows no second Retry. */
+  #decideProven(datagram: Datagram, packet: LongPacket, proof: RetryProof, load: Load): AcceptDecision {
+    const keys = authenticKeys(datagram.data, packet);
+    if (keys === undefined) return drop('undecryptable');
+    const limit = this.#limitReached(datagram, load);
+    if (limit !== undefined)
+      return { type: 'refuse', reason: limit, packet: refusal(keys, packet, TOO_MANY) };
+    return {
+      type: 'accept',
+      proven: true,
+      steered: proof.steered,
+      keys,
+      originalDestination: proof.originalDestinationConnectionId.slice(),
+      retrySourceId: proof.retrySourceConnectionId.slice(),
+      earlier: NO_DATAGRAMS,
+    };
+  }
+
+  /** `flight`: what steering has read of this client, the packet itself included. */
+  #decideUnproven(
+    datagram: Datagram,
+    packet: LongPacket,
+    flight: FirstFlight | undefined,
+    load: Load,
+    now: number,
+  ): AcceptDecision {
+    if (this.#wantsRetry(datagram, load, now)) return this.#retry(datagram, packet, undefined, now);
+    const keys = flight?.keys() ?? authenticKeys(datagram.data, packet);
     if (keys === undefined) return drop('undecryptable');
     this.#unprovenCredit -= 1;
     return {
       type: 'accept',
       proven: false,
+      steered: false,
       keys,
-      originalDestination: destination.slice(),
+      originalDestination: packet.destinationConnectionId.slice(),
       retrySourceId: undefined,
+      earlier: flight?.held ?? NO_DATAGRAMS,
     };
   }
 
@@ -159,14 +221,20 @@ export class Acceptor {
     this.#creditAt = now;
   }
 
-  #retry(datagram: Datagram, packet: LongPacket, now: number): AcceptDecision {
+  /** `owner` makes the Source CID, by which the client's next packets are routed; without one they come back here. */
+  #retry(
+    datagram: Datagram,
+    packet: LongPacket,
+    owner: ConnectionIdGenerator | undefined,
+    now: number,
+  ): AcceptDecision {
     const { destinationConnectionId: original, sourceConnectionId: client } = packet;
-    // The CID names this backend, so that the client's next packet comes back here.
-    const source = this.#newConnectionId();
+    const source = (owner ?? this.#connectionIds).generate();
+    const steered = owner !== undefined;
     const token = this.#tokens.sealRetry(
-      { originalDestinationConnectionId: original, retrySourceConnectionId: source },
+      { originalDestinationConnectionId: original, retrySourceConnectionId: source, steered },
       datagram.path.remote,
-      now,
+      this.#wallClockMs?.() ?? now,
     );
     const fields = {
       originalDestinationConnectionId: original,
@@ -174,59 +242,14 @@ export class Acceptor {
       sourceConnectionId: source,
       token,
     };
-    return { type: 'retry', packet: buildRetry(fields, this.#random(1)[0]!) };
+    this.steering?.onRetry(datagram, packet, owner, now);
+    return { type: 'retry', steered, packet: buildRetry(fields, this.#random(1)[0]!) };
   }
 }
 
-/** Keys for a first packet, if it is authentic: garbage makes no connection. */
-function authenticKeys(
-  data: Uint8Array,
-  packet: LongPacket,
-  ciphers?: PacketCiphers,
-): ConnectionKeys | undefined {
-  const keys = new ConnectionKeys('server', ciphers);
-  keys.setInitial(packet.destinationConnectionId);
-  try {
-    const opened = keys.initial!.receive.open(data, packet.start, packet.packetNumberAt, packet.end, 0);
-    return opened === undefined ? undefined : keys;
-  } catch (error) {
-    if (error instanceof TransportError) return undefined;
-    throw error;
-  }
-}
-
-/** How a connection that is not begun is closed. */
-interface Refusal {
-  readonly code: number;
-  readonly reason: string;
-}
-
-const BAD_TOKEN: Refusal = { code: TransportErrorCode.INVALID_TOKEN, reason: 'invalid Retry token' };
-const TOO_MANY: Refusal = { code: TransportErrorCode.CONNECTION_REFUSED, reason: 'too many connections' };
-
-/**
- * Closes at once what a bad Retry token would begin: the client takes no other Retry, so silence would cost it its whole
- * handshake timeout (RFC 9000 §8.1.2).
- */
-function refuseToken(data: Uint8Array, packet: LongPacket): AcceptDecision {
+function refuse(data: Uint8Array, packet: LongPacket, reason: DropReason, why: Refusal): AcceptDecision {
   const keys = authenticKeys(data, packet);
-  if (keys === undefined) return drop('undecryptable');
-  return { type: 'refuse', reason: 'bad-token', packet: refusal(keys, packet, BAD_TOKEN) };
+  return keys === undefined
+    ? drop('undecryptable')
+    : { type: 'refuse', reason, packet: refusal(keys, packet, why) };
 }
-
-/** CONNECTION_CLOSE in answer to a first packet. There is no state for it, and so no closing period. */
-function refusal(keys: ConnectionKeys, packet: LongPacket, { code, reason }: Refusal): Uint8Array {
-  const header = {
-    type: 'initial',
-    destinationConnectionId: packet.sourceConnectionId,
-    sourceConnectionId: packet.destinationConnectionId,
-  } as const;
-  const writer = new Writer(new Uint8Array(MAX_REFUSAL_OCTETS));
-  const packetNumberAt = writeLongHeader(writer, header, 0, 1);
-  writeConnectionClose(writer, { application: false, code, frameType: 0, reason });
-  finishPacket(writer, keys.initial!.send, 0, packetNumberAt, 1, 0);
-  return writer.finish();
-}
-
-/** Two CIDs of 20 octets, the rest of a long header, CONNECTION_CLOSE with its reason, a tag: below a tenth of what it answers. */
-const MAX_REFUSAL_OCTETS = 112;

@@ -7,7 +7,7 @@ import type { ConnectionEntry } from './entry.ts';
 const MAX_GENERATE_TRIES = 16;
 
 /** Octets as a map key; short and quick, as it is made for every packet. */
-function keyOf(octets: Uint8Array): string {
+export function keyOf(octets: Uint8Array): string {
   return String.fromCharCode.apply(null, octets as unknown as number[]);
 }
 

@@ -15,7 +15,7 @@ import {
   RESET_TOKEN_OCTETS,
 } from '../packet/index.ts';
 import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../types.ts';
-import { type AcceptDecision, Acceptor } from './acceptor.ts';
+import { type AcceptDecision, Acceptor, type Load } from './acceptor.ts';
 import { AddressLoad } from './address-load.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
@@ -57,6 +57,7 @@ export class QuicEndpoint {
   #datagramsReceived = 0;
   #datagramsSent = 0;
   #accepted = 0;
+  #steeredAccepted = 0;
 
   /** Throws `UsageError` for options that cannot work. */
   constructor(options: EndpointOptions) {
@@ -74,13 +75,13 @@ export class QuicEndpoint {
     this.#stateless = new StatelessSender(random);
     this.#acceptor =
       server &&
-      new Acceptor(
+      new Acceptor({
         server,
         random,
-        () => connectionIdGenerator.generate(),
-        statelessResetKey,
-        options.ciphers,
-      );
+        connectionIds: connectionIdGenerator,
+        clusterKey: statelessResetKey,
+        wallClockMs: options.wallClockMs,
+      });
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),
@@ -192,7 +193,7 @@ export class QuicEndpoint {
           this.#drop('malformed-header', octets, now);
           return;
         }
-        if (this.#acceptor === undefined || !this.acceptNew) {
+        if (this.#acceptor === undefined) {
           this.#drop('not-accepting', octets, now);
           return;
         }
@@ -235,22 +236,34 @@ export class QuicEndpoint {
   }
 
   #receiveFirst(datagram: Datagram, packet: LongPacket, acceptor: Acceptor, now: number): void {
-    const load = {
+    const decision = this.acceptNew
+      ? acceptor.decide(datagram, packet, this.#load(), now)
+      : acceptor.decideClosed(datagram, packet, now);
+    switch (decision.type) {
+      case 'hold':
+        return;
+      case 'accept':
+        this.#accept(datagram, packet, decision, now);
+        return;
+      case 'retry':
+        if (this.#stateless.retry(datagram, decision.packet, decision.steered)) return;
+        this.#drop('limit', datagram.data.length, now);
+        return;
+      case 'refuse':
+        this.#stateless.refuse(datagram, decision.packet);
+        this.#drop(decision.reason, datagram.data.length, now);
+        return;
+      case 'drop':
+        this.#drop(decision.reason, datagram.data.length, now);
+    }
+  }
+
+  #load(): Load {
+    return {
       connections: this.#entries.size - this.#closing,
       halfOpen: this.#halfOpen,
       addresses: this.#addresses,
     };
-    const decision = acceptor.decide(datagram, packet, load, now);
-    if (decision.type === 'refuse') this.#stateless.refuse(datagram, decision.packet);
-    if (decision.type === 'drop' || decision.type === 'refuse') {
-      this.#drop(decision.reason, datagram.data.length, now);
-      return;
-    }
-    if (decision.type === 'accept') {
-      this.#accept(datagram, packet, decision, now);
-      return;
-    }
-    if (!this.#stateless.retry(datagram, decision.packet)) this.#drop('limit', datagram.data.length, now);
   }
 
   #accept(
@@ -259,6 +272,7 @@ export class QuicEndpoint {
     decision: Extract<AcceptDecision, { type: 'accept' }>,
     now: number,
   ): void {
+    if (this.#options.ciphers !== undefined) decision.keys.setCiphers(this.#options.ciphers);
     const entry = new ConnectionEntry(this.#host);
     const { tls } = this.#options.server!;
     const state = createServer({
@@ -284,7 +298,9 @@ export class QuicEndpoint {
     entry.counted = this.#addresses.add(datagram.path.remote.host, decision.proven);
     this.#halfOpen += 1;
     this.#accepted += 1;
+    if (decision.steered) this.#steeredAccepted += 1;
     this.#incoming.push(this.#adopt(entry, state));
+    for (const earlier of decision.earlier) entry.connection.receive(earlier, now);
     entry.connection.receive(datagram, now);
   }
 
@@ -341,6 +357,8 @@ export class QuicEndpoint {
   /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */
   deadline(): number | undefined {
     let earliest = this.#deadlines.earliest?.scheduledAt;
+    const steeringAt = this.#acceptor?.steering?.deadline;
+    if (steeringAt !== undefined && (earliest === undefined || steeringAt < earliest)) earliest = steeringAt;
     // Those that were not asked for datagrams yet are scheduled once they were.
     this.#toSend.forEach(({ connection }) => {
       const at = connection.deadline();
@@ -351,6 +369,7 @@ export class QuicEndpoint {
 
   /** Does what is due. Then call `transmit` and `poll`. */
   onDeadline(now: number): void {
+    this.#acceptor?.steering?.expire(now);
     for (
       let entry = this.#deadlines.earliest;
       entry !== undefined && entry.scheduledAt <= now;
@@ -394,6 +413,9 @@ export class QuicEndpoint {
       connectionsAccepted: this.#accepted,
       versionNegotiationsSent: this.#stateless.versionNegotiations,
       retriesSent: this.#stateless.retries,
+      steeredRetriesSent: this.#stateless.steeredRetries,
+      steeredAccepted: this.#steeredAccepted,
+      peeksDropped: this.#acceptor?.steering?.dropped ?? 0,
       statelessResetsSent: this.#stateless.resets,
       dropped: { ...this.#dropped },
     };

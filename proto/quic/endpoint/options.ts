@@ -25,8 +25,24 @@ export interface ServerTlsOptions {
   readonly keyLog?: (line: string) => void;
 }
 
+/** Sends newcomers to the endpoint that their TLS server name belongs to, by a Retry (RFC 9000 §8.1.2). */
+export interface SteeringOptions {
+  /**
+   * Makes CIDs of the endpoint that owns `serverName`, by which the client's next packets are routed to it; `undefined` for this
+   * one's own names and unknown ones, which stay here. That endpoint must have the same `statelessResetKey` as this one.
+   */
+  readonly ownerOf: (serverName: string) => ConnectionIdGenerator | undefined;
+  /**
+   * First packets in a second whose server name is read, which comes before the address is proved and costs
+   * some six hashes and a decryption; half of them may come at once. Beyond it newcomers are answered as without steering. Default: no bound.
+   */
+  readonly peeksPerSecond?: number;
+}
+
 export interface ServerOptions {
   readonly tls: ServerTlsOptions;
+  /** Absent: whatever the server name, newcomers are accepted here. */
+  readonly steering?: SteeringOptions;
   /**
    * Whether this first packet must prove its address with a Retry before it costs state (RFC 9000 §8.1.2).
    * Besides this, an endpoint asks by itself once `maxHalfOpen` is reached.
@@ -72,6 +88,11 @@ export interface EndpointOptions {
   readonly transport?: Partial<TransportConfig>;
   /** False: no new connection and no Version Negotiation, for draining. Settable on the endpoint. Default true. */
   readonly acceptNew?: boolean;
+  /**
+   * The wall clock, in milliseconds since 1970: Retry tokens are dated by it, as other endpoints with the same `statelessResetKey`
+   * take them too. Absent: the times that are passed as `now`, for an endpoint whose tokens come back to itself.
+   */
+  readonly wallClockMs?: () => number;
   /** Wall-clock time at start, for the validity of certificates when dialling. Milliseconds since 1970. */
   readonly wallClockEpochMs?: number;
   readonly observer?: QuicObserver;
@@ -113,6 +134,12 @@ export interface EndpointStats {
   readonly connectionsAccepted: number;
   readonly versionNegotiationsSent: number;
   readonly retriesSent: number;
+  /** Those of them that sent a client to another endpoint. */
+  readonly steeredRetriesSent: number;
+  /** Connections whose client was sent here by another endpoint, or came here since the one it was sent to is gone. */
+  readonly steeredAccepted: number;
+  /** Clients whose server name was not read: the rest of it did not come in time, or too many were being read. */
+  readonly peeksDropped: number;
   readonly statelessResetsSent: number;
   /** Datagrams dropped before any connection saw them, and packets that connections dropped, by reason. */
   readonly dropped: Readonly<Partial<Record<DropReason, number>>>;

@@ -16,6 +16,8 @@ export class StatelessSender {
   #creditAt = 0;
   versionNegotiations = 0;
   retries = 0;
+  /** Those of `retries` that sent a client to another endpoint. */
+  steeredRetries = 0;
   resets = 0;
 
   constructor(random: RandomSource) {
@@ -46,9 +48,10 @@ export class StatelessSender {
     return sent;
   }
 
-  retry(received: Datagram, packet: Uint8Array): boolean {
+  retry(received: Datagram, packet: Uint8Array, steered: boolean): boolean {
     const sent = this.#answer(received, packet);
     if (sent) this.retries += 1;
+    if (sent && steered) this.steeredRetries += 1;
     return sent;
   }
 

@@ -5,51 +5,50 @@ import { MAX_CONNECTION_ID_OCTETS } from './header.ts';
 
 const SALT_OCTETS = 16;
 const TAG_OCTETS = 16;
-const LIFE_OCTETS = 8;
 /** Longest token that is looked at: ours are far shorter. */
 const MAX_TOKEN_OCTETS = 256;
 const KIND_RETRY = 0;
 const KIND_NEW_TOKEN = 1;
+/** How far ahead the clock of the host that made a token may be, in ms. */
+const MAX_CLOCK_SKEW_MS = 5000;
 const CONTEXT = 'parley address validation token';
+
+/** What a Retry token says of the Retry that it came in. */
+export interface RetryTokenFields {
+  readonly originalDestinationConnectionId: Uint8Array;
+  readonly retrySourceConnectionId: Uint8Array;
+  /** The Source CID of the Retry names another endpoint than the one that sent it. */
+  readonly steered: boolean;
+}
 
 /** What a token proves about the client that brought it back. */
 export type ValidToken =
   /** From a Retry packet: the CIDs go into the transport parameters (RFC 9000 §7.3). */
-  | {
-      readonly kind: 'retry';
-      readonly originalDestinationConnectionId: Uint8Array;
-      readonly retrySourceConnectionId: Uint8Array;
-    }
+  | ({ readonly kind: 'retry' } & RetryTokenFields)
   /** From a NEW_TOKEN frame of an earlier connection. */
   | { readonly kind: 'newToken' };
 
 /**
  * Address validation tokens (RFC 9000 §8.1), sealed so that a client can neither read nor forge them. All processes that
- * share `key` take each other's NEW_TOKEN tokens. A Retry token is good in the process alone that made it, whose clock its
- * age is counted by; the others know it for one by `isRetry`. Times are milliseconds.
+ * share `key` take each other's tokens. Times are milliseconds of a clock that these processes share: monotonic clocks of two
+ * hosts have nothing in common, so it is the wall clock, of which those may be up to 5 s apart.
  */
 export class TokenCodec {
   readonly #key: Uint8Array;
   readonly #random: RandomSource;
-  /** Tells this process from others with its key, and from itself before it was started again. */
-  readonly #life: Uint8Array;
 
   /** `key`: at least 16 secret octets, best 32. */
   constructor(key: Uint8Array, random: RandomSource) {
     this.#key = key;
     this.#random = random;
-    this.#life = random(LIFE_OCTETS).slice();
   }
 
   /** A Retry token, bound to the client's address and port (RFC 9000 §8.1.4). */
-  sealRetry(
-    fields: { originalDestinationConnectionId: Uint8Array; retrySourceConnectionId: Uint8Array },
-    client: Address,
-    nowMs: number,
-  ): Uint8Array {
-    const body = Writer.growing(128).u8(KIND_RETRY).bytes(this.#life).u64(Math.floor(nowMs));
+  sealRetry(fields: RetryTokenFields, client: Address, nowMs: number): Uint8Array {
+    const body = Writer.growing(128).u8(KIND_RETRY).u64(Math.floor(nowMs));
     writeText(body, `${client.host} ${client.port}`);
-    const { originalDestinationConnectionId: original, retrySourceConnectionId: source } = fields;
+    const { originalDestinationConnectionId: original, retrySourceConnectionId: source, steered } = fields;
+    body.u8(steered ? 1 : 0);
     body.u8(original.length).bytes(original).u8(source.length).bytes(source);
     return this.#seal(body.finish());
   }
@@ -74,14 +73,14 @@ export class TokenCodec {
     const body = this.#open(token);
     if (body === undefined) return undefined;
     try {
-      return readBody(new Reader(body), this.#life, client, nowMs, maxAgeMs);
+      return readBody(new Reader(body), client, nowMs, maxAgeMs);
     } catch (error) {
       if (error instanceof WireError) return undefined;
       throw error;
     }
   }
 
-  /** Whether it was made for a Retry under this key, by whatever process, to whomever and whenever. */
+  /** Whether it was made for a Retry under this key, for any client, at any time. */
   isRetry(token: Uint8Array): boolean {
     return this.#open(token)?.[0] === KIND_RETRY;
   }
@@ -130,21 +129,20 @@ function readConnectionId(reader: Reader): Uint8Array {
 
 function readBody(
   reader: Reader,
-  life: Uint8Array,
   client: Address,
   nowMs: number,
   maxAgeMs: { readonly retry: number; readonly newToken: number },
 ): ValidToken | undefined {
   const retry = reader.u8() === KIND_RETRY;
-  if (retry && !equalOctets(reader.bytes(LIFE_OCTETS), life)) return undefined;
   const ageMs = nowMs - reader.u64();
-  // The time was rounded down, so a token that is used at once is not from the future.
-  if (ageMs < 0 || ageMs > (retry ? maxAgeMs.retry : maxAgeMs.newToken)) return undefined;
+  if (ageMs < -MAX_CLOCK_SKEW_MS || ageMs > (retry ? maxAgeMs.retry : maxAgeMs.newToken)) return undefined;
   const address = new TextEncoder().encode(retry ? `${client.host} ${client.port}` : client.host);
   if (!equalOctets(reader.bytes(reader.u8()), address)) return undefined;
   if (!retry) return { kind: 'newToken' };
+  const steered = reader.u8() === 1;
   return {
     kind: 'retry',
+    steered,
     originalDestinationConnectionId: readConnectionId(reader),
     retrySourceConnectionId: readConnectionId(reader),
   };

@@ -256,7 +256,11 @@ const quic: Readonly<Record<string, FuzzedParser>> = {
       tape.chance(50)
         ? tokens.sealNewToken(CLIENT, 1000)
         : tokens.sealRetry(
-            { originalDestinationConnectionId: tape.bytes(8), retrySourceConnectionId: tape.bytes(8) },
+            {
+              originalDestinationConnectionId: tape.bytes(8),
+              retrySourceConnectionId: tape.bytes(8),
+              steered: tape.chance(50),
+            },
             CLIENT,
             1000,
           ),

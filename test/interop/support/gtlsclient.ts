@@ -1,12 +1,17 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
+import { withHosts } from './hosts.ts';
 
 const run = promisify(execFile);
 
 /** Ends as soon as all answers are there. */
 export const ONCE = ['--exit-on-all-streams-close', '--timeout=5s'] as const;
 
-const healthz = (port: number) => ['127.0.0.1', String(port), `https://localhost:${port}/healthz`];
+const healthz = (port: number, host = '127.0.0.1') => [
+  host,
+  String(port),
+  `https://localhost:${port}/healthz`,
+];
 
 /** The client as a process that a test may kill. */
 export function spawnGtlsclient(port: number, options: readonly string[]): ChildProcess {
@@ -14,9 +19,22 @@ export function spawnGtlsclient(port: number, options: readonly string[]): Child
 }
 
 /** GETs /healthz with ngtcp2's client over GnuTLS; gives all it printed. Rejects when the program is missing. */
-export async function gtlsclient(port: number, options: readonly string[]): Promise<string> {
-  const args = [...options, ...healthz(port)];
-  const { stdout, stderr } = await run('gtlsclient', args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
+export function gtlsclient(port: number, options: readonly string[]): Promise<string> {
+  return output(['gtlsclient', ...options, ...healthz(port)]);
+}
+
+/** The same, of a host by its name, which goes into the SNI (`--sni` is ignored with GnuTLS). `hosts` is its /etc/hosts. */
+export function gtlsclientTo(
+  host: string,
+  hosts: string,
+  port: number,
+  options: readonly string[],
+): Promise<string> {
+  return output(withHosts(hosts, ['gtlsclient', ...options, ...healthz(port, host)]));
+}
+
+async function output([program, ...args]: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await run(program!, args, { timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
   return stdout + stderr;
 }
 

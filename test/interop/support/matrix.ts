@@ -17,6 +17,7 @@ export const FEATURES = [
   'QUIC version 2 first, then 1',
   '0-RTT is refused, and the request answered',
   'Retry',
+  'steering by Retry',
   '20 % loss each way',
   'key update',
   'NAT rebinding',

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../../support/chromium.ts';
 import { Firefox, type FirefoxPage } from '../../support/firefox.ts';
+import { withHosts } from './hosts.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DENO = join(HERE, '../../../node_modules/.bin/deno');
@@ -171,7 +172,9 @@ export class LineClient implements W3cClient {
   }
 }
 
-/** Deno as a process of its own; its QUIC is quinn's. */
-export function startDeno(): W3cClient {
-  return new LineClient(DENO, ['run', '-A', '--unstable-net', join(HERE, 'deno-host.js')]);
+/** Deno as a process of its own; its QUIC is quinn's. `hosts`: a file that it has in place of /etc/hosts. */
+export function startDeno(hosts?: string): W3cClient {
+  const deno = [DENO, 'run', '-A', '--unstable-net', join(HERE, 'deno-host.js')];
+  const [program, ...args] = hosts === undefined ? deno : withHosts(hosts, deno);
+  return new LineClient(program!, args);
 }

@@ -229,13 +229,19 @@ describe('address validation tokens (RFC 9000 §8.1)', () => {
   const codec = new TokenCodec(new Uint8Array(32).fill(5), random);
   const client = { host: '192.0.2.7', port: 4000 };
   const age = { retry: 10_000, newToken: 86_400_000 };
-  const cids = { originalDestinationConnectionId: random(8), retrySourceConnectionId: random(17) };
+  const cids = {
+    originalDestinationConnectionId: random(8),
+    retrySourceConnectionId: random(17),
+    steered: true,
+  };
 
   it('gives back the CIDs of a Retry, to the same address and in time', () => {
     const token = codec.sealRetry(cids, client, 1_800_000_000_000.5);
     expect(codec.open(token, client, 1_800_000_000_000.5, age)).toEqual({ kind: 'retry', ...cids });
     expect(codec.open(token, client, 1_800_000_010_001.5, age)).toBeUndefined();
-    expect(codec.open(token, client, 1_799_999_999_999, age)).toBeUndefined();
+    // Another host's clock may be 5 s behind the one that dated it.
+    expect(codec.open(token, client, 1_799_999_995_001, age)).toEqual({ kind: 'retry', ...cids });
+    expect(codec.open(token, client, 1_799_999_994_999, age)).toBeUndefined();
     expect(codec.open(token, { ...client, port: 4001 }, 1_800_000_000_001, age)).toBeUndefined();
     expect(codec.open(token, { ...client, host: '192.0.2.8' }, 1_800_000_000_001, age)).toBeUndefined();
   });

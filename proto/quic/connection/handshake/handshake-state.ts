@@ -8,6 +8,7 @@ export class HandshakeState {
   #complete = false;
   #confirmed = false;
   #resumed = false;
+  #serverName: string | undefined;
   #durationMs: number | undefined;
   #doneDue = false;
   #doneAcked = false;
@@ -36,6 +37,11 @@ export class HandshakeState {
     return this.#resumed;
   }
 
+  /** The name that the client asked for, if any (RFC 6066 §3). */
+  get serverName(): string | undefined {
+    return this.#serverName;
+  }
+
   /** Milliseconds from the first packet to completion. */
   get durationMs(): number | undefined {
     return this.#durationMs;
@@ -49,8 +55,9 @@ export class HandshakeState {
   }
 
   /** Gives the milliseconds that it took. */
-  setComplete(resumed: boolean, now: number): number {
+  setComplete(resumed: boolean, now: number, serverName?: string): number {
     this.#complete = true;
+    this.#serverName = serverName;
     this.#resumed = resumed;
     this.#durationMs ??= now - this.#startedAt;
     return this.#durationMs;

@@ -122,7 +122,7 @@ function onComplete(
       TransportErrorCode.CRYPTO_ERROR + MISSING_EXTENSION,
       'peer sent no quic_transport_parameters (RFC 9001 §8.2)',
     );
-  const handshakeMs = state.handshake.setComplete(resumed, now);
+  const handshakeMs = state.handshake.setComplete(resumed, now, serverName);
   announceWritable(state);
   state.events.push({ type: 'connected', alpn, serverName, handshakeMs });
   state.localIds.issueUpTo(state.peerParameters.activeConnectionIdLimit);

@@ -17,7 +17,7 @@ export interface KeyPair {
 /** The packet protection keys of a connection, by space; gone ones are `undefined` again (RFC 9001 §4.9). */
 export class ConnectionKeys {
   readonly #role: 'client' | 'server';
-  readonly #ciphers: PacketCiphers;
+  #ciphers: PacketCiphers;
   initial: KeyPair | undefined;
   handshake: KeyPair | undefined;
   application: ApplicationKeys | undefined;
@@ -26,6 +26,11 @@ export class ConnectionKeys {
 
   constructor(role: 'client' | 'server', ciphers: PacketCiphers = NODE_CIPHERS) {
     this.#role = role;
+    this.#ciphers = ciphers;
+  }
+
+  /** For keys that are made from now on: of Handshake and 1-RTT packets. */
+  setCiphers(ciphers: PacketCiphers): void {
     this.#ciphers = ciphers;
   }
 
