@@ -23,6 +23,7 @@ import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
+import { addTcpMetrics, TcpListener } from './tcp/index.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
@@ -51,6 +52,8 @@ const DRAIN_IDLE_MS = 1000;
 export interface Backend {
   readonly tunnel: string;
   readonly public: string | undefined;
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp: string | undefined;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
   drain(): Promise<void>;
   /** Closes every connection and stops. */
@@ -75,9 +78,10 @@ class RunningBackend implements Backend {
   readonly #metrics: BackendMetrics;
   readonly #files: LiveFiles;
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
-  readonly #idle: IdleConnections;
+  readonly #idle: IdleConnections<QuicConnection>;
   readonly #idleReview: NodeJS.Timeout;
   #metricsServer: Server | undefined;
+  #tcp: TcpListener | undefined;
   readonly #drainSignal = new AbortController();
   readonly #shutdownSignal = new AbortController();
   #closed: Promise<void> | undefined;
@@ -103,6 +107,7 @@ class RunningBackend implements Backend {
       () => files.certificate.notAfterEpochMs,
       () => connectionIds.noncesUsed,
     );
+    addTcpMetrics(this.#metrics.registry, () => this.#tcp);
     const draining = this.#drainSignal.signal;
     const shutdown = this.#shutdownSignal.signal;
     // Every call listens: Node would take more than ten for a leak.
@@ -147,6 +152,29 @@ class RunningBackend implements Backend {
     return socket && formatAddress(socket.local);
   }
 
+  get tcp(): string | undefined {
+    return this.#tcp && formatAddress(this.#tcp.address);
+  }
+
+  /** Opens the TCP port, whose sessions are decided on as those of QUIC are. */
+  async listenTcp(address: Address): Promise<void> {
+    const { certificate, forwarders } = this.#files;
+    const { maxConnections, sessionsPerAddress, firstRequestSeconds, idleSeconds } = this.#config;
+    this.#tcp = await TcpListener.open({
+      address,
+      limits: {
+        maxConnections,
+        connectionsPerAddress: this.#config.connectionsPerAddress ?? 2 * sessionsPerAddress,
+        firstRequestMs: firstRequestSeconds * 1000,
+        idleMs: idleSeconds * 1000,
+      },
+      forwarders: forwarders.addresses,
+      handlers: this.#router,
+      pair: certificate.pem,
+    });
+    certificate.onRenewal(() => this.#tcp?.renew(certificate.pem));
+  }
+
   async serveMetrics(): Promise<void> {
     if (this.#config.metrics === undefined) return;
     this.#metricsServer = await serveMetrics(this.#config.metrics, this.#metrics, () =>
@@ -165,10 +193,12 @@ class RunningBackend implements Backend {
     this.#endpoint.acceptNew = false;
     this.#router.draining = true;
     for (const host of this.#hosts.values()) host.drain();
+    this.#tcp?.drain();
     this.#log.info({ connections: this.#hosts.size }, 'draining');
     const end = this.#driver.now() + this.#config.drainSeconds * 1000;
     const idleSince = new Map<QuicConnection, number>();
-    while (this.#hosts.size > 0 && this.#driver.now() < end && this.#closed === undefined) {
+    const busy = () => this.#hosts.size > 0 || (this.#tcp?.sessions ?? 0) > 0;
+    while (busy() && this.#driver.now() < end && this.#closed === undefined) {
       this.#closeIdle(idleSince, this.#driver.now());
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
@@ -195,7 +225,7 @@ class RunningBackend implements Backend {
     this.#metricsServer?.close();
     this.#files.certificate.close();
     this.#files.forwarders.close();
-    await this.#driver.close();
+    await Promise.all([this.#driver.close(), this.#tcp?.close()]);
   }
 
   /** Chromium keeps the connection of a session that ended, and would hold the drain up until its idle timeout. */
@@ -249,7 +279,7 @@ class RunningBackend implements Backend {
  * fault of the configuration.
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel, ticketSecret } = readCluster(config.cluster, config.name);
+  const { cluster, serverId, tunnel, tcp, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const { preferredAddress } = config;
@@ -308,6 +338,8 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     connectionIds,
     env,
   );
+  const tcpAddress = config.tcp ?? tcp;
+  if (tcpAddress !== undefined) await backend.listenTcp(tcpAddress);
   await backend.serveMetrics();
   return backend;
 }

@@ -13,6 +13,8 @@ export interface OwnPlace {
   readonly cluster: ClusterConfig;
   readonly serverId: Uint8Array;
   readonly tunnel: Address;
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp: Address | undefined;
   /** 32 octets that seal session tickets, the same at every backend. */
   readonly ticketSecret: Uint8Array;
 }
@@ -32,7 +34,7 @@ export function readCluster(path: string, name: string): OwnPlace {
   const ticketSecret =
     ticketKey ??
     hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
-  return { cluster, serverId: own.serverId, tunnel: own.tunnel, ticketSecret };
+  return { cluster, serverId: own.serverId, tunnel: own.tunnel, tcp: own.tcp, ticketSecret };
 }
 
 /** A backend's end of the tunnel, as the cluster file says. */

@@ -63,6 +63,11 @@ const schema = z.strictObject({
    * handshake, past the forwarder. Absent: calls stay with the forwarder.
    */
   preferredAddress: address.optional(),
+  /**
+   * TCP address for callers whose network blocks UDP: TLS with the same certificate, WebTransport over WebSocket or HTTP/2. Absent: the
+   * cluster file's `tcp` of this backend, if it has one.
+   */
+  tcp: address.optional(),
   /** PEM files. The certificate file may hold a chain, leaf first. */
   certificate: z.string().min(1),
   key: z.string().min(1),
