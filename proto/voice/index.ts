@@ -47,7 +47,6 @@ export {
   isParleyMessage,
   MAX_CLEARED_RESPONSES,
   type Message,
-  type MicrophoneReceivedMessage,
   type OrderedMessage,
   type PathChangedMessage,
   type PlaybackClearedMessage,
@@ -80,3 +79,20 @@ export {
   PcmAligner,
   samplesToMs,
 } from './pcm.ts';
+export {
+  type AnswerProgress,
+  type ArchivedStretch,
+  type Attached,
+  type AttachRefusal,
+  AudioLog,
+  BackendCall,
+  ConversationRecord,
+  type ConversationSnapshot,
+  type GoOn,
+  isNumbered,
+  MicrophoneArchive,
+  PageCall,
+  ReplayLog,
+  type Resume,
+  type SendFrom,
+} from './resume/index.ts';
