@@ -251,8 +251,8 @@ export class Call {
       case 'parley.playback.clear':
         void this.#answers.clear(message.responseIds);
         break;
-      case 'parley.microphone.received':
-        this.#caller.uplink.received(message.samples);
+      case 'parley.received':
+        this.#caller.uplink.received(message.microphoneSamples);
         break;
       case 'parley.path_changed':
         this.#events.emit('pathChanged', message);

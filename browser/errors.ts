@@ -179,6 +179,21 @@ const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, strin
   ],
   [SessionCloseCode.QUEUE_FULL]: ['More was waiting than the voice server can hold.', CALL_AGAIN, true],
   [SessionCloseCode.SHUTTING_DOWN]: ['The voice server is shutting down.', CALL_AGAIN, true],
+  [SessionCloseCode.ATTACHED_ELSEWHERE]: [
+    'This call goes on in another page.',
+    'Go on there, or press Talk to begin a call here.',
+    true,
+  ],
+  [SessionCloseCode.CALL_LOST]: [
+    'The voice server could not take the interrupted call up again.',
+    CALL_AGAIN,
+    true,
+  ],
+  [SessionCloseCode.UNAUTHORIZED]: [
+    'The voice server does not admit this page.',
+    'Reload the page, and sign in again where it asks for it.',
+    false,
+  ],
 };
 
 /** The backend closed the session: its code as a sentence, with the reason it gave. */

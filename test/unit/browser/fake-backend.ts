@@ -7,6 +7,7 @@ import {
   MicrophoneHeaderDecoder,
   SAMPLE_RATE,
   VOICE_CODEC,
+  VOICE_PROTOCOL,
 } from '../../../proto/voice/index.ts';
 import { type MemorySession, memorySessionPair } from '../../support/memory-session.ts';
 
@@ -17,6 +18,7 @@ export class FakeBackend {
   readonly cancelled: string[] = [];
   microphoneSamples = 0;
   readonly session: MemorySession;
+  #answers = 0;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
 
   constructor(session: MemorySession) {
@@ -43,21 +45,30 @@ export class FakeBackend {
   ready(): void {
     this.send({
       type: 'parley.ready',
-      protocol: 1,
+      protocol: VOICE_PROTOCOL,
       sessionId: 'session-1',
       serverId: '01',
       backend: 'backend-1',
       upstream: 'local',
       codec: VOICE_CODEC,
       rate: SAMPLE_RATE,
-      microphoneSamples: 0,
       handshakeMs: 1,
+      call: {
+        callId: 'call-1',
+        how: 'new',
+        ticket: 'ticket-1',
+        resumeSeconds: 0,
+        microphoneSamples: 0,
+        events: 0,
+        coveredEvents: [],
+        messages: 0,
+      },
     });
   }
 
   /** Acknowledges samples of the microphone. */
   received(samples: number): void {
-    this.send({ type: 'parley.microphone.received', samples });
+    this.send({ type: 'parley.received', microphoneSamples: samples, events: 0 });
   }
 
   clear(...responseIds: string[]): void {
@@ -72,7 +83,14 @@ export class FakeBackend {
   async answer(responseId: string, itemId: string, samples: number, open = false): Promise<void> {
     const writer = (await this.session.createUnidirectionalStream()).getWriter();
     writer.closed.catch(() => this.cancelled.push(itemId));
-    const header = { responseId, itemId, contentIndex: 0, outputIndex: 0 };
+    const header = {
+      responseId,
+      itemId,
+      contentIndex: 0,
+      outputIndex: 0,
+      answer: this.#answers++,
+      firstSample: 0,
+    };
     await writer.write(
       encodeHeader({ type: 'parley.answer', ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
     );
