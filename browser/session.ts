@@ -33,8 +33,8 @@ export function unsupported(): CallError | undefined {
   return undefined;
 }
 
-/** Where to dial: the URL, checked, with the token in its query. */
-export function sessionUrl(url: string, token: string | undefined): string {
+/** Where to dial: the URL, checked, with the token in its query; `host` takes the place of its host name, and the port stays. */
+export function sessionUrl(url: string, token: string | undefined, host?: string): string {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -42,6 +42,7 @@ export function sessionUrl(url: string, token: string | undefined): string {
     throw badOption(`"${url}" is not a URL`);
   }
   if (parsed.protocol !== 'https:') throw badOption(`"${url}" does not begin with https://`);
+  if (host !== undefined) parsed.hostname = host;
   if (token !== undefined) parsed.searchParams.set('token', token);
   return parsed.href;
 }
