@@ -38,6 +38,7 @@ export class Answers {
   readonly #host: AnswerHost;
   readonly #ledger: AnswerLedger;
   readonly #streams = new Map<string, AnswerStream>();
+  #nextAnswer = 0;
   #samples = 0;
   #droppedSamples = 0;
 
@@ -131,6 +132,8 @@ export class Answers {
       itemId,
       contentIndex,
       outputIndex,
+      answer: this.#nextAnswer++,
+      firstSample: 0,
       codec: VOICE_CODEC,
       rate: SAMPLE_RATE,
     });

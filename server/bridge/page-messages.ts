@@ -1,5 +1,6 @@
 import {
   errorMessage,
+  isNumbered,
   isParleyMessage,
   MAX_PARLEY_MESSAGE_OCTETS,
   type Message,
@@ -38,14 +39,21 @@ export class PageMessages {
   readonly #host: PageMessagesHost;
   readonly #allowed: ReadonlySet<string>;
   #greeted = false;
+  #events = 0;
 
   constructor(host: PageMessagesHost) {
     this.#host = host;
     this.#allowed = host.allowed ?? defaultAllowed;
   }
 
+  /** Numbered events of the page taken so far. */
+  get events(): number {
+    return this.#events;
+  }
+
   /** Throws `VoiceProtocolError` when the page broke the protocol. */
   receive({ message, json, octets }: ReceivedMessage): void {
+    if (isNumbered(message)) this.#events += 1;
     if (!this.#greeted) this.#greet(message);
     else if (!isParleyMessage(message)) this.#event(message, json);
     else if (octets > MAX_PARLEY_MESSAGE_OCTETS) this.#refuseLength(message, octets);
@@ -86,6 +94,8 @@ export class PageMessages {
         break;
       case 'parley.ordered':
         this.#ordered(known);
+        break;
+      case 'parley.received':
         break;
       default:
         this.#refuse(message.type);

@@ -261,7 +261,16 @@ class VoiceSession {
       upstream: this.#context.upstreamKind,
       codec: VOICE_CODEC,
       rate: SAMPLE_RATE,
-      microphoneSamples: this.#microphone.samples,
+      call: {
+        callId: this.#id,
+        how: 'new',
+        ticket: 'none',
+        resumeSeconds: 0,
+        microphoneSamples: 0,
+        events: 0,
+        coveredEvents: [],
+        messages: 0,
+      },
       handshakeMs: this.#session.stats().handshakeMs ?? null,
     });
     // Streams may overtake the hello: what they brought is acknowledged now.
@@ -272,7 +281,8 @@ class VoiceSession {
 
   /** Acknowledges samples; `parley.ready` is the first message that a page sees. */
   #received(samples: number): void {
-    if (this.#greeted) this.#tell({ type: 'parley.microphone.received', samples });
+    if (this.#greeted)
+      this.#tell({ type: 'parley.received', microphoneSamples: samples, events: this.#page.events });
   }
 
   #watchDraining(): void {

@@ -26,7 +26,9 @@ async function call(context: Partial<VoiceContext> = {}, upstream = new FakeUpst
 
 const voice = (octets: number) => new Uint8Array(octets).map((_, i) => i * 7);
 const received = (page: VoicePage) =>
-  page.messages.filter(({ type }) => type === 'parley.microphone.received').map(({ samples }) => samples);
+  page.messages
+    .filter(({ type }) => type === 'parley.received')
+    .map(({ microphoneSamples }) => microphoneSamples);
 
 describe('hanging up', () => {
   test('the last sample is acknowledged: at the end of each stretch, and while audio arrives', async () => {
