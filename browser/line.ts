@@ -181,7 +181,7 @@ export class Line {
       throw tokenError(error);
     }
     const host = target === 'owner' ? this.#ready?.call.host : undefined;
-    return sessionUrl(url, fresh, host);
+    return sessionUrl(url, { token: fresh, host, resume: this.#ready !== undefined });
   }
 
   #attachmentHost(id?: number): AttachmentHost {
@@ -234,7 +234,6 @@ export class Line {
         break;
       case 'parley.rewind': {
         const again = this.call.rewound(message);
-        this.#host.answers.playback.breakOff();
         from.sendFrom(again, this.#placesOf(again.events), message.rewind);
         this.#afterSendFrom(from);
         break;

@@ -73,10 +73,9 @@ export class Redial {
     this.#active = true;
     this.#target = hasOwner ? target : 'original';
     const again = byServer && now - this.#attachedAt < STABLE_MS;
-    if (!again) {
-      this.#attempt = 0;
-      this.#until = now + windowMs;
-    }
+    if (!again) this.#attempt = 0;
+    // In a circle of sessions that end at once, the time runs from the first of them.
+    if (!again || this.#until === 0) this.#until = now + windowMs;
     this.#nextAt = again ? now + this.#step() : now;
   }
 

@@ -136,6 +136,7 @@ describe('when the page dials again', () => {
     const redial = new Redial(most);
     const dials: number[] = [];
     let gaveUp = false;
+    redial.attached(0);
     redial.begin(0, 20_000, 'owner', false, true);
     for (let now = 0; now < 60_000 && !gaveUp; now += 10) {
       for (const step of drain(redial, now)) {
