@@ -55,11 +55,12 @@ describe('hanging up', () => {
       logger: pino({ level: 'silent' }),
     });
     const page = await new VoicePage(client).start(null);
-    await page.speak(0, 0, [voice(2000)]);
+    const spoken = page.speak(0, 0, [voice(2000)]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(page.messages).toEqual([]);
     await page.send(HELLO);
     await until(() => received(page).at(-1) === 1000, 'the acknowledgement');
+    await spoken;
     expect(page.messages[0]?.type).toBe('parley.ready');
     client.close();
     await served;
