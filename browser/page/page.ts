@@ -19,6 +19,7 @@ import { Transcript } from './transcript.ts';
 import {
   buttonText,
   connectionText,
+  OVERFLOW,
   outageText,
   overflowText,
   type PageState,
@@ -29,9 +30,6 @@ import {
 
 /** How often figures are refreshed, in ms. */
 const REFRESH_MS = 250;
-
-/** How `overflowText` begins: it stands in the timeline once, whatever its figures. */
-const OVERFLOW = 'Without a network only the last';
 
 /** How long news of the network stands in the status line, in ms. */
 const NEWS_MS = 6000;

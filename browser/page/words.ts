@@ -79,13 +79,16 @@ export function resumedText({ how, carrier, outageMs, omittedItems }: Resumed): 
   const over = carrier === 'tcp' ? ' over TCP' : '';
   const after = `Back${over} after ${duration(outageMs)}`;
   if (how === 'attached') return `${after}. The call goes on where it stopped, and nothing was lost.`;
-  const omitted =
-    omittedItems === 0 ? '' : ` It could not be told ${omittedItems} of the oldest or unwritten turns.`;
+  const turns = omittedItems === 1 ? 'One turn' : `${omittedItems} turns`;
+  const omitted = omittedItems === 0 ? '' : ` ${turns} could not be told.`;
   return `${after}. The speech model was told again what was said so far.${omitted}`;
 }
 
+/** How `overflowText` begins: it stands in the timeline once, whatever its figures. */
+export const OVERFLOW = 'Without a network only the last';
+
 export function overflowText({ keptMs, lostMs }: MicrophoneOverflow): string {
-  return `Without a network only the last ${duration(keptMs)} can be kept: ${duration(lostMs)} of your words are lost.`;
+  return `${OVERFLOW} ${duration(keptMs)} can be kept: ${duration(lostMs)} of your words are lost.`;
 }
 
 export const connectionText = (state: PageState): string => CONNECTION[state];
