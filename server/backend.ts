@@ -94,6 +94,7 @@ class RunningBackend implements Backend {
     files: LiveFiles,
     serverId: string,
     connectionIds: QuicLbGenerator,
+    sealSecret: Uint8Array,
     env: NodeJS.ProcessEnv,
   ) {
     this.#config = config;
@@ -113,7 +114,8 @@ class RunningBackend implements Backend {
     // Every call listens: Node would take more than ten for a leak.
     setMaxListeners(0, draining, shutdown);
     const { voice: observer } = this.#metrics;
-    const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer });
+    const details = { serverId, draining, shutdown, log, observer, sealSecret };
+    const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
@@ -336,6 +338,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     { certificate, forwarders },
     toHex(serverId),
     connectionIds,
+    ticketSecret,
     env,
   );
   const tcpAddress = config.tcp ?? tcp;

@@ -100,6 +100,10 @@ const schema = z.strictObject({
   idleSeconds: z.number().positive().default(60),
   /** Minutes after which a call is ended. */
   maxSessionMinutes: z.number().positive().default(120),
+  /** Seconds that a call waits for its page when its session is gone. 0: a call ends with its session. */
+  resumeSeconds: z.number().min(0).max(3600).default(60),
+  /** Seconds for which a call whose upstream ended tries to reach another. 0: a call ends with its upstream. */
+  redialSeconds: z.number().min(0).max(600).default(30),
   /**
    * When a newcomer must prove its address with a Retry, for one round trip more: `under-load` while many handshakes are
    * in progress, or `always`.

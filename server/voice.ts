@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
-import { OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
+import { type Call, OctetBudget, serveVoice, type VoiceObserver } from './bridge/index.ts';
+import { CallTable, Sealer } from './call/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
@@ -69,12 +70,21 @@ export function makeVoiceHandler(
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
+    /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
+    sealSecret: Uint8Array;
   },
 ): (session: WebTransportSession) => Promise<void> {
   const upstream = upstreamConfig(config, env);
-  const { serverId, draining, shutdown, log, observer } = details;
+  const { serverId, draining, shutdown, log, observer, sealSecret } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
+  const calls = new CallTable<Call>({
+    resumeSeconds: config.resumeSeconds,
+    maxWaiting: config.maxSessions,
+    onWaiting: (waiting) => observer.callsWaiting?.(waiting),
+  });
+  shutdown.addEventListener('abort', () => calls.close(), { once: true });
+  const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
   return (session) => {
     const sessionId = randomUUID();
     const onOddEvent = ({ first, ...odd }: OddEvent) => {
@@ -90,7 +100,8 @@ export function makeVoiceHandler(
       openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
       logger: log,
-      limits: { maxSessionMinutes: config.maxSessionMinutes },
+      limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
+      resume,
       allowedEvents,
       draining,
       shutdown,

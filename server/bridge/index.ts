@@ -1,6 +1,9 @@
+export { Call } from './call.ts';
 export {
   DEFAULT_ALLOWED_EVENTS,
   DEFAULT_VOICE_LIMITS,
+  type ResumeContext,
+  type ResumeRefusal,
   type VoiceContext,
   type VoiceLimits,
   type VoiceObserver,
