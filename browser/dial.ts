@@ -1,4 +1,6 @@
-import { openSession } from './session.ts';
+import { race, rememberUdp, retryWebTransport } from './carriers/run-race.ts';
+import { CallError, timeoutError, unreachableError } from './errors.ts';
+import { openSession, within } from './session.ts';
 
 /** What carries a session. */
 export type Carrier = 'webtransport' | 'tcp';
@@ -30,15 +32,90 @@ export interface DialOptions {
 /** Opens a session. Rejects with a `CallError`. */
 export type Dial = (url: string, options: DialOptions) => Promise<CarrierSession>;
 
-/** The way of every call and of every redial. */
-export const dial: Dial = async (url, { certificateHashes, timeoutMs, signal }) => {
+async function dialWebTransport(url: string, options: DialOptions): Promise<CarrierSession> {
+  const { certificateHashes, timeoutMs, signal } = options;
   const transport = await openSession(url, certificateHashes, timeoutMs, signal);
   return {
     carrier: 'webtransport',
     closed: transport.closed,
     incomingUnidirectionalStreams: transport.incomingUnidirectionalStreams,
-    createBidirectionalStream: (options) => transport.createBidirectionalStream(options),
-    createUnidirectionalStream: (options) => transport.createUnidirectionalStream(options),
+    createBidirectionalStream: (how) => transport.createBidirectionalStream(how),
+    createUnidirectionalStream: (how) => transport.createUnidirectionalStream(how),
     close: (info) => transport.close(info),
   };
+}
+
+async function dialOverTcp(
+  url: string,
+  { timeoutMs }: DialOptions,
+  signal: AbortSignal,
+): Promise<CarrierSession> {
+  const { dialTcp } = await import('./carriers/tcp.ts');
+  const waiting = new AbortController();
+  const stop = () => waiting.abort(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const late = () => timeoutError(url, timeoutMs / 1000, 'answer');
+    const session = await within(timeoutMs, dialTcp(url, waiting.signal), late);
+    return {
+      carrier: 'tcp',
+      closed: session.closed,
+      incomingUnidirectionalStreams: session.incomingUnidirectionalStreams,
+      createBidirectionalStream: () => session.createBidirectionalStream(),
+      createUnidirectionalStream: () => session.createUnidirectionalStream(),
+      close: (info) => session.close(info),
+    };
+  } catch (error) {
+    waiting.abort(error);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function storage(): Storage | undefined {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    // A page in a sandbox has none.
+    return undefined;
+  }
+}
+
+/** Fulfils when WebTransport works again: tried in the background for as long as the session over TCP lasts. */
+function betterThan(session: CarrierSession, url: string, options: DialOptions): Promise<void> {
+  const probe = new URL(url);
+  // The backend opens no upstream for it.
+  probe.searchParams.set('resume', '1');
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  session.closed.then(end, end);
+  return new Promise((resolve) => {
+    const found = (other: CarrierSession) => {
+      other.close();
+      rememberUdp(storage(), probe.origin, false);
+      resolve();
+    };
+    const attempt = (signal: AbortSignal) => dialWebTransport(probe.href, { ...options, signal });
+    retryWebTransport(attempt, found, ended.signal);
+  });
+}
+
+/** The way of every call and of every redial: WebTransport, or TCP where that is not answered. */
+export const dial: Dial = async (url, options) => {
+  const hasWebTransport = typeof WebTransport !== 'undefined';
+  try {
+    const { session, carrier } = await race<CarrierSession>({
+      webTransport: hasWebTransport ? (signal) => dialWebTransport(url, { ...options, signal }) : undefined,
+      tcp: typeof WebSocket === 'undefined' ? undefined : (signal) => dialOverTcp(url, options, signal),
+      origin: new URL(url).origin,
+      store: storage(),
+      signal: options.signal,
+    });
+    return carrier === 'tcp' && hasWebTransport
+      ? { ...session, better: betterThan(session, url, options) }
+      : session;
+  } catch (error) {
+    throw error instanceof CallError ? error : unreachableError(url, error);
+  }
 };

@@ -14,7 +14,8 @@ export function unsupported(): CallError | undefined {
       { retry: false },
     );
   }
-  if (typeof WebTransport === 'undefined') {
+  // Without WebTransport a call goes over TCP, by a WebSocket.
+  if (typeof WebTransport === 'undefined' && typeof WebSocket === 'undefined') {
     return new CallError(
       'no_webtransport',
       'This browser has no WebTransport, which carries the call.',

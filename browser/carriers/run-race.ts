@@ -37,7 +37,8 @@ function readFailure(store: FailureStore | undefined, origin: string): number | 
   }
 }
 
-function remember(store: FailureStore | undefined, origin: string, udpFails: boolean): void {
+/** Keeps, by origin, that UDP fails where TCP does not, or that it does not fail. */
+export function rememberUdp(store: FailureStore | undefined, origin: string, udpFails: boolean): void {
   try {
     if (udpFails) store?.setItem(KEY + origin, String(Date.now()));
     else store?.removeItem(KEY + origin);
@@ -98,7 +99,7 @@ class RunningRace<Session extends Closable> {
 
   #performOne(action: RaceAction): void {
     if (action.type === 'remember') {
-      remember(this.#options.store, this.#options.origin, action.udpFails);
+      rememberUdp(this.#options.store, this.#options.origin, action.udpFails);
       return;
     }
     const { type, carrier } = action;

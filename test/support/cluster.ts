@@ -155,7 +155,12 @@ async function writeFiles(
   const backends: ClusterFile['backends'] = [];
   const backendMetricsPorts: number[] = [];
   for (let i = 0; i < count; i++) {
-    backends.push({ name: `backend-${i + 1}`, serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` });
+    backends.push({
+      name: `backend-${i + 1}`,
+      serverId: hex(8),
+      tunnel: `127.0.0.1:${await freeUdpPort()}`,
+      tcp: `127.0.0.1:${await freeTcpPort()}`,
+    });
     backendMetricsPorts.push(await freeTcpPort());
   }
   const cluster: ClusterFile = {
