@@ -159,7 +159,8 @@ class RunningBackend implements Backend {
   }
 
   /** Opens the TCP port, whose sessions are decided on as those of QUIC are. */
-  async listenTcp(address: Address): Promise<void> {
+  async listenTcp(address: Address | undefined): Promise<void> {
+    if (address === undefined) return;
     const { certificate, forwarders } = this.#files;
     const { maxConnections, sessionsPerAddress, firstRequestSeconds, idleSeconds } = this.#config;
     this.#tcp = await TcpListener.open({
@@ -341,8 +342,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     ticketSecret,
     env,
   );
-  const tcpAddress = config.tcp ?? tcp;
-  if (tcpAddress !== undefined) await backend.listenTcp(tcpAddress);
+  await backend.listenTcp(config.tcp ?? tcp);
   await backend.serveMetrics();
   return backend;
 }

@@ -100,6 +100,7 @@ describe('arrows between folders point one way', () => {
     ['proto/wire', [/^proto\/wire\//]],
     ['proto/voice', [/^proto\/(voice|wire)\//, /^zod(\/|$)/]],
     ['proto/invariants', [/^proto\/(invariants|wire)\//]],
+    ['proto/proxy-protocol', [/^proto\/(proxy-protocol|wire)\//]],
     ['proto/spp', [/^proto\/(spp|wire)\//]],
     ['proto/quic-lb', [/^proto\/(quic-lb|wire)\//, /^node:crypto$/, /^zod$/]],
     ['proto/tls', [/^proto\/(tls|wire)\//, /^node:crypto$/]],
@@ -107,8 +108,12 @@ describe('arrows between folders point one way', () => {
     ['proto/http3', [/^proto\/(http3|quic|wire)\//]],
     ['proto/webtransport', [/^proto\/(webtransport|http3|quic|wire)\//]],
     ['net', [/^(net|proto\/wire)\//, /^node:/, /^(koffi|pino|prom-client)$/]],
-    ['lb', [/^proto\/(quic-lb|invariants|spp|wire)\//, /^(?!(proto|server|browser|test)\/)/]],
-    ['browser', [/^browser\//, /^proto\/(voice|wire)\//, /^zod(\/|$)/], ['browser/build.ts']],
+    ['lb', [/^proto\/(quic-lb|invariants|proxy-protocol|spp|wire)\//, /^(?!(proto|server|browser|test)\/)/]],
+    [
+      'browser',
+      [/^browser\//, /^proto\/(voice|wire)\//, /^zod(\/|$)/, /^@fails-components\/webtransport$/],
+      ['browser/build.ts'],
+    ],
     ['server', [/^(?!(lb|browser|test)\/)/], ['server/start/']],
   ];
   it.each(cases)('%s imports only what it may', (folder, allowed, except = []) => {
