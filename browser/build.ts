@@ -2,7 +2,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
 const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'example.js'];
@@ -17,8 +17,18 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
+/** The carrier over TCP is a file of its own, which is loaded when a call needs it. */
+const TCP_CARRIER: Plugin = {
+  name: 'tcp-carrier',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/carriers\/tcp\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './carriers/tcp.js', external: true } : undefined,
+    );
+  },
+};
+
 /**
- * Bundles into `outDir` the library (parley.js and worklets/*.js, which is all that a page of one's own needs), the demo
+ * Bundles into `outDir` the library (parley.js, worklets/*.js and carriers/tcp.js, which is all that a page of one's own needs), the demo
  * page and the example. Rejects when a source has a fault.
  */
 export async function buildPage(outDir: string): Promise<void> {
@@ -29,7 +39,14 @@ export async function buildPage(outDir: string): Promise<void> {
   await build({
     ...common,
     entryPoints: { page: join(SOURCE, 'page/page.ts'), parley: join(SOURCE, 'index.ts') },
+    plugins: [TCP_CARRIER],
     define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
+  });
+  await build({
+    ...common,
+    entryPoints: { 'carriers/tcp': join(SOURCE, 'carriers/tcp.ts') },
+    // When it is loaded the library would dial a server of somebody else, to see what the browser's WebTransport can do.
+    define: { 'globalThis.WebTransport': 'undefined' },
   });
   await Promise.all(STATIC_FILES.map((name) => copyFile(join(SOURCE, 'page', name), join(outDir, name))));
 }

@@ -1,6 +1,5 @@
 import { fromHex } from '../proto/wire/index.ts';
-import type { CallOptions } from './call-types.ts';
-import { CallError, timeoutError, tokenError, unreachableError } from './errors.ts';
+import { CallError, timeoutError, unreachableError } from './errors.ts';
 
 /** Octets of a SHA-256 hash. */
 const HASH_OCTETS = 32;
@@ -15,7 +14,8 @@ export function unsupported(): CallError | undefined {
       { retry: false },
     );
   }
-  if (typeof WebTransport === 'undefined') {
+  // Without WebTransport a call goes over TCP, by a WebSocket.
+  if (typeof WebTransport === 'undefined' && typeof WebSocket === 'undefined') {
     return new CallError(
       'no_webtransport',
       'This browser has no WebTransport, which carries the call.',
@@ -34,19 +34,18 @@ export function unsupported(): CallError | undefined {
   return undefined;
 }
 
-/** The token to dial with. Rejects with a `CallError` when the page's function fails or takes longer than `timeoutMs`. */
-export async function tokenFor(token: CallOptions['token'], timeoutMs: number): Promise<string | undefined> {
-  if (typeof token !== 'function') return token;
-  const late = () => new Error(`none came within ${timeoutMs / 1000} seconds`);
-  try {
-    return await within(timeoutMs, Promise.resolve(token()), late);
-  } catch (error) {
-    throw error instanceof CallError ? error : tokenError(error);
-  }
+/** What is dialled beside the URL that the page was given. */
+export interface DialDetails {
+  /** Says who calls: in the query. */
+  readonly token: string | undefined;
+  /** Takes the place of the URL's host name; its port stays. */
+  readonly host: string | undefined;
+  /** A call that was interrupted goes on: the backend then opens no upstream of its own accord before the hello. */
+  readonly resume: boolean;
 }
 
-/** Where to dial: the URL, checked, with the token in its query. */
-export function sessionUrl(url: string, token: string | undefined): string {
+/** Where to dial: the URL, checked, with its details. */
+export function sessionUrl(url: string, { token, host, resume }: DialDetails): string {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -54,6 +53,8 @@ export function sessionUrl(url: string, token: string | undefined): string {
     throw badOption(`"${url}" is not a URL`);
   }
   if (parsed.protocol !== 'https:') throw badOption(`"${url}" does not begin with https://`);
+  if (host !== undefined) parsed.hostname = host;
+  if (resume) parsed.searchParams.set('resume', '1');
   if (token !== undefined) parsed.searchParams.set('token', token);
   return parsed.href;
 }

@@ -24,6 +24,12 @@ const probe = z.strictObject({
   deadAfter: z.int('must be a whole number of probes').min(2, 'must be at least 2').default(50),
 });
 
+const tcp = z.strictObject({
+  maxConnections: z.int('must be a whole number').min(1, 'must be at least 1').default(10_000),
+  connectionsPerAddress: z.int('must be a whole number').min(1, 'must be at least 1').default(512),
+  idleSeconds: z.number('must be a number of seconds').positive('must be above 0').default(300),
+});
+
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const schema = z.strictObject({
@@ -37,6 +43,8 @@ const schema = z.strictObject({
   /** Batched system calls, `dgram`, or the former where it can be had. */
   socket: z.enum(SOCKET_KINDS, `must be one of ${SOCKET_KINDS.join(', ')}`).default('auto'),
   probe: probe.prefault({}),
+  /** Bounds of TCP connections, which are taken on the ports of `listen` when a backend of the cluster has a `tcp` address. */
+  tcp: tcp.prefault({}),
   logLevel: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   /** Milliseconds between lines of counters at level debug. */
   statsIntervalMs: z

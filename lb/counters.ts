@@ -11,6 +11,19 @@ const UNROUTABLE_REASONS: readonly UnroutableReason[] = ['rotation', 'tooShort',
 const zeros = <Key extends string>(keys: readonly Key[]): Record<Key, number> =>
   Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;
 
+/** Why a forwarder ends a TCP connection, or takes none. */
+export const TCP_ENDS = ['full', 'addressFull', 'noOctets', 'idle', 'noBackend', 'failed'] as const;
+export type TcpEnd = (typeof TCP_ENDS)[number];
+
+/** What is counted of TCP connections. */
+export interface TcpCounters {
+  accepted: number;
+  /** Ended by the forwarder, by why; those that client or backend ended are not among them. */
+  readonly ended: Record<TcpEnd, number>;
+  toBackendsOctets: number;
+  toClientsOctets: number;
+}
+
 /** Counts of one backend, in packets unless named otherwise. They outlive a reload. */
 export interface BackendCounters {
   /** Sent to it because the CID names it. */
@@ -27,6 +40,9 @@ export interface BackendCounters {
   toBackendOctets: number;
   probesSent: number;
   probesAnswered: number;
+  /** TCP connections that were opened to it, and those that it did not take. */
+  tcpConnections: number;
+  tcpFailures: number;
 }
 
 /** All that the forwarder counts: one number per branch that a packet can take. */
@@ -34,6 +50,12 @@ export class Counters {
   readonly droppedFromClients: Record<ClientDrop, number> = zeros(CLIENT_DROPS);
   readonly droppedFromBackends: Record<BackendDrop, number> = zeros(BACKEND_DROPS);
   readonly sendFailures: Record<SendFailure, number> = zeros(SEND_FAILURES);
+  readonly tcp: TcpCounters = {
+    accepted: 0,
+    ended: zeros(TCP_ENDS),
+    toBackendsOctets: 0,
+    toClientsOctets: 0,
+  };
   fromClients = 0;
   /** Datagrams above `MAX_DATAGRAM_OCTETS`, from either side. */
   oversize = 0;
@@ -56,6 +78,8 @@ export class Counters {
         toBackendOctets: 0,
         probesSent: 0,
         probesAnswered: 0,
+        tcpConnections: 0,
+        tcpFailures: 0,
       };
       this.backends.set(name, counters);
     }

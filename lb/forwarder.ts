@@ -114,20 +114,21 @@ export class Forwarding {
     if (config === undefined) throw new StartupError('The cluster file holds no QUIC-LB configuration.');
     const before = this.#generation?.backends ?? [];
     const known = new Map(before.map((backend) => [formatAddress(backend.endpoint), backend]));
-    const ends = cluster.backends.map(({ name, tunnel }) => {
+    const ends = cluster.backends.map(({ name, tunnel, tcp }) => {
       const endpoint = toEndpoint(tunnel.host, tunnel.port);
       return {
         name,
         endpoint,
+        tcp,
         socket: this.#socketTo(endpoint, name),
         old: known.get(formatAddress(endpoint)),
       };
     });
-    const backends = ends.map(({ name, endpoint, socket, old }, index): Backend => {
+    const backends = ends.map(({ name, endpoint, tcp, socket, old }, index): Backend => {
       const health =
         old?.health ?? new BackendHealth(this.#options.probe, config, randomBytes, before.length === 0);
       const knock = old?.knock ?? new Knock(endpoint, socket.local, () => health.refused());
-      return { index, name, endpoint, socket, health, knock, counters: this.counters.backend(name) };
+      return { index, name, endpoint, tcp, socket, health, knock, counters: this.counters.backend(name) };
     });
     this.#generation = new Generation(cluster, backends);
     const kept = new Set(backends.map(({ knock }) => knock));
@@ -149,6 +150,11 @@ export class Forwarding {
 
   get #current(): Generation {
     return this.#generation as Generation;
+  }
+
+  /** The cluster as it is now. To be asked after `start`. */
+  get generation(): Generation {
+    return this.#current;
   }
 
   kernelDrops(): number {

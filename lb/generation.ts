@@ -1,4 +1,4 @@
-import { type Endpoint, isHost, type PacketBatch, type UdpSocket } from '../net/udp/index.ts';
+import { type Address, type Endpoint, isHost, type PacketBatch, type UdpSocket } from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
 import { deriveTunnelKeys } from '../proto/quic-lb/index.ts';
 import { TunnelEnd } from '../proto/spp/index.ts';
@@ -13,6 +13,8 @@ export interface Backend {
   readonly index: number;
   readonly name: string;
   readonly endpoint: Endpoint;
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp: Address | undefined;
   /** What it is sent from. */
   readonly socket: UdpSocket;
   readonly health: BackendHealth;
@@ -39,6 +41,18 @@ export class Generation {
       if (list === undefined) this.#byPort.set(port, [backend]);
       else list.push(backend);
     }
+  }
+
+  /**
+   * The backend for a new TCP connection: the first in the rendezvous order of `client` that takes new connections, takes TCP, and is not
+   * in `failed`.
+   */
+  tcpBackend(client: Address, failed: ReadonlySet<Backend>): Backend | undefined {
+    const { takingNew, rendezvous } = this.table;
+    const eligible = Uint8Array.from(this.backends, (backend, i) =>
+      backend.tcp !== undefined && !failed.has(backend) ? (takingNew[i] as number) : 0,
+    );
+    return this.backends[rendezvous.pick(client, eligible)];
   }
 
   /** The backend that a packet came from, by its address. */

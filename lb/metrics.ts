@@ -16,6 +16,8 @@ export interface MetricsSource {
   states(): ReadonlyMap<string, BackendState>;
   /** Datagrams that full receive buffers have cost so far. */
   kernelDrops(): number;
+  /** TCP connections that are passed through now. */
+  tcpConnections(): number;
 }
 
 function counter(
@@ -120,12 +122,55 @@ function addSockets(registry: Registry, source: MetricsSource): void {
   );
 }
 
+/** TCP connections, by what becomes of them. */
+function addTcp(registry: Registry, source: MetricsSource): void {
+  const { tcp } = source.counters;
+  const { counters } = source;
+  counter(registry, 'tcp_accepted_total', 'TCP connections of clients', [], () => [[{}, tcp.accepted]]);
+  counter(
+    registry,
+    'tcp_ended_total',
+    'TCP connections that the forwarder ended or did not take, by why',
+    ['reason'],
+    () => Object.entries(tcp.ended).map(([reason, value]) => [{ reason }, value] as const),
+  );
+  counter(registry, 'tcp_dials_total', 'TCP connections to backends, by result', ['backend', 'result'], () =>
+    tcpDials(counters),
+  );
+  counter(
+    registry,
+    'tcp_octets_total',
+    'Octets of TCP connections that have ended, by where they went',
+    ['to'],
+    () => [
+      [{ to: 'backend' }, tcp.toBackendsOctets],
+      [{ to: 'client' }, tcp.toClientsOctets],
+    ],
+  );
+  new Gauge({
+    name: `${PREFIX}tcp_connections`,
+    help: 'TCP connections that are open',
+    registers: [registry],
+    collect() {
+      this.set(source.tcpConnections());
+    },
+  });
+}
+
+function* tcpDials(counters: Counters): Iterable<Sample> {
+  for (const [backend, { tcpConnections, tcpFailures }] of counters.backends) {
+    yield [{ backend, result: 'connected' }, tcpConnections];
+    yield [{ backend, result: 'failed' }, tcpFailures];
+  }
+}
+
 /** A registry that reads a forwarder's counters when it is collected. */
 export function createRegistry(source: MetricsSource): Registry {
   const { counters } = source;
   const registry = new Registry();
   addPackets(registry, counters);
   addSockets(registry, source);
+  addTcp(registry, source);
   counter(registry, 'probes_total', 'Health probes', ['backend', 'result'], () => probes(counters));
   counter(registry, 'reloads_total', 'Cluster files taken up while running', [], () => [
     [{}, counters.reloads],

@@ -17,6 +17,7 @@ import type { Counters } from './counters.ts';
 import { Forwarding } from './forwarder.ts';
 import { serveMetrics } from './metrics.ts';
 import type { BackendState } from './route.ts';
+import { TcpForwarding } from './tcp.ts';
 
 /** A running forwarder. */
 export interface Forwarder {
@@ -28,6 +29,8 @@ export interface Forwarder {
   states(): ReadonlyMap<string, BackendState>;
   /** Datagrams that full receive buffers have cost so far; 0 where the system does not say. */
   kernelDrops(): number;
+  /** TCP connections that are passed through now. */
+  tcpConnections(): number;
   /** Reads the cluster file again; a file with a fault changes nothing. Returns whether it was taken up. */
   reload(): boolean;
   /** Takes up this cluster at once, as a reload would. */
@@ -56,6 +59,8 @@ class RunningForwarder implements Forwarder {
   readonly #forwarding: Forwarding;
   readonly #logger: Logger;
   readonly #path: string | undefined;
+  #tcp: TcpForwarding | undefined;
+  #tcpLimits: ForwarderConfig['tcp'] | undefined;
   #watch: FileWatch | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
   #metricsServer: { readonly address: Address; close(): Promise<void> } | undefined;
@@ -86,12 +91,34 @@ class RunningForwarder implements Forwarder {
     return this.#forwarding.kernelDrops();
   }
 
+  tcpConnections(): number {
+    return this.#tcp?.connections ?? 0;
+  }
+
+  /** Takes TCP connections as soon as a backend does. */
+  async #startTcp(cluster: ClusterConfig): Promise<void> {
+    const limits = this.#tcpLimits;
+    if (this.#tcp !== undefined || limits === undefined) return;
+    if (cluster.backends.every(({ tcp }) => tcp === undefined)) return;
+    const generation = () => this.#forwarding.generation;
+    const { listening: listen, counters } = this;
+    this.#tcp = new TcpForwarding({ listen, limits, counters, logger: this.#logger, generation });
+    try {
+      await this.#tcp.start();
+    } catch (error) {
+      this.#tcp = undefined;
+      throw error;
+    }
+  }
+
   async start(config: ForwarderConfig, cluster: ClusterConfig, follow: boolean): Promise<void> {
     await this.#forwarding.start(cluster);
+    this.#tcpLimits = config.tcp;
     try {
+      await this.#startTcp(cluster);
       if (config.metrics !== undefined) this.#metricsServer = await serveMetrics(config.metrics, this);
     } catch (error) {
-      await this.#forwarding.close();
+      await Promise.all([this.#forwarding.close(), this.#tcp?.close()]);
       throw error;
     }
     const path = this.#path;
@@ -118,6 +145,7 @@ class RunningForwarder implements Forwarder {
   use(cluster: ClusterConfig): void {
     this.#forwarding.use(cluster);
     this.counters.reloads++;
+    this.#startTcp(cluster).catch((error: Error) => this.#logger.error(error.message));
     const backends = cluster.backends.map(({ name }) => name);
     this.#logger.info(
       { backends, rotations: cluster.quicLb.map((c) => c.configRotation) },
@@ -128,7 +156,7 @@ class RunningForwarder implements Forwarder {
   async close(): Promise<void> {
     this.#watch?.close();
     clearInterval(this.#statsTimer);
-    await Promise.all([this.#forwarding.close(), this.#metricsServer?.close()]);
+    await Promise.all([this.#forwarding.close(), this.#tcp?.close(), this.#metricsServer?.close()]);
   }
 
   #logStats(): void {

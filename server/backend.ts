@@ -26,6 +26,7 @@ import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket }
 import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
 import { steerTo } from './steering.ts';
+import { addTcpMetrics, TcpListener } from './tcp/index.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
@@ -56,6 +57,8 @@ export interface Backend {
   readonly public: string | undefined;
   /** The host name by which callers come back to this very backend; `undefined` when the cluster has no `callHost`. */
   readonly callHost: string | undefined;
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp: string | undefined;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
   drain(): Promise<void>;
   /** Closes every connection and stops. */
@@ -83,9 +86,10 @@ class RunningBackend implements Backend {
   readonly #metrics: BackendMetrics;
   readonly #files: LiveFiles;
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
-  readonly #idle: IdleConnections;
+  readonly #idle: IdleConnections<QuicConnection>;
   readonly #idleReview: NodeJS.Timeout;
   #metricsServer: Server | undefined;
+  #tcp: TcpListener | undefined;
   readonly #drainSignal = new AbortController();
   readonly #shutdownSignal = new AbortController();
   #closed: Promise<void> | undefined;
@@ -97,7 +101,8 @@ class RunningBackend implements Backend {
     sockets: readonly PacketSocket[],
     files: LiveFiles,
     { serverId, callHost }: { readonly serverId: string; readonly callHost: string | undefined },
-    subjectKey: Uint8Array,
+    /** The cluster's, 32 octets: seals tickets and checkpoints, and names subjects in the log. */
+    secret: Uint8Array,
     connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
   ) {
@@ -113,6 +118,7 @@ class RunningBackend implements Backend {
       () => files.certificate.notAfterEpochMs,
       () => connectionIds.noncesUsed,
     );
+    addTcpMetrics(this.#metrics.registry, () => this.#tcp);
     const draining = this.#drainSignal.signal;
     const shutdown = this.#shutdownSignal.signal;
     // Every call listens: Node would take more than ten for a leak.
@@ -120,8 +126,18 @@ class RunningBackend implements Backend {
     const { voice: observer } = this.#metrics;
     const { tokens } = files;
     const refused = (reason: string) => this.#metrics.tokenRefusals.inc({ reason });
-    const access = tokens && { tokens, subjectKey, refused };
-    const voice = makeVoiceHandler(config, env, { serverId, draining, shutdown, log, observer, access });
+    const access = tokens && { tokens, subjectKey: secret, refused };
+    const details = {
+      serverId,
+      host: callHost,
+      draining,
+      shutdown,
+      log,
+      observer,
+      access,
+      sealSecret: secret,
+    };
+    const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
@@ -160,6 +176,30 @@ class RunningBackend implements Backend {
     return socket && formatAddress(socket.local);
   }
 
+  get tcp(): string | undefined {
+    return this.#tcp && formatAddress(this.#tcp.address);
+  }
+
+  /** Opens the TCP port, whose sessions are decided on as those of QUIC are. */
+  async listenTcp(address: Address | undefined): Promise<void> {
+    if (address === undefined) return;
+    const { certificate, forwarders } = this.#files;
+    const { maxConnections, sessionsPerAddress, firstRequestSeconds, idleSeconds } = this.#config;
+    this.#tcp = await TcpListener.open({
+      address,
+      limits: {
+        maxConnections,
+        connectionsPerAddress: this.#config.connectionsPerAddress ?? 2 * sessionsPerAddress,
+        firstRequestMs: firstRequestSeconds * 1000,
+        idleMs: idleSeconds * 1000,
+      },
+      forwarders: forwarders.addresses,
+      handlers: this.#router,
+      pair: certificate.pem,
+    });
+    certificate.onRenewal(() => this.#tcp?.renew(certificate.pem));
+  }
+
   async serveMetrics(): Promise<void> {
     if (this.#config.metrics === undefined) return;
     this.#metricsServer = await serveMetrics(this.#config.metrics, this.#metrics, () =>
@@ -179,10 +219,12 @@ class RunningBackend implements Backend {
     this.#endpoint.acceptNew = false;
     this.#router.draining = true;
     for (const host of this.#hosts.values()) host.drain();
+    this.#tcp?.drain();
     this.#log.info({ connections: this.#hosts.size }, 'draining');
     const end = this.#driver.now() + this.#config.drainSeconds * 1000;
     const idleSince = new Map<QuicConnection, number>();
-    while (this.#hosts.size > 0 && this.#driver.now() < end && this.#closed === undefined) {
+    const busy = () => this.#hosts.size > 0 || (this.#tcp?.sessions ?? 0) > 0;
+    while (busy() && this.#driver.now() < end && this.#closed === undefined) {
       this.#closeIdle(idleSince, this.#driver.now());
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
@@ -210,7 +252,7 @@ class RunningBackend implements Backend {
     this.#files.certificate.close();
     this.#files.forwarders.close();
     this.#files.tokens?.close();
-    await this.#driver.close();
+    await Promise.all([this.#driver.close(), this.#tcp?.close()]);
   }
 
   /** Chromium keeps the connection of a session that ended, and would hold the drain up until its idle timeout. */
@@ -264,7 +306,7 @@ class RunningBackend implements Backend {
  * fault of the configuration.
  */
 export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel, callHost, ticketSecret } = readCluster(config.cluster, config.name);
+  const { cluster, serverId, tunnel, tcp, callHost, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const tokens = config.auth && new LiveTokens(config.auth, env, log);
@@ -334,6 +376,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     connectionIds,
     env,
   );
+  await backend.listenTcp(config.tcp ?? tcp);
   await backend.serveMetrics();
   return backend;
 }

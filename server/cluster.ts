@@ -21,6 +21,8 @@ export interface OwnPlace {
   readonly tunnel: Address;
   /** The host name by which callers come back to this backend; `undefined` when the cluster has no `callHost`. */
   readonly callHost: string | undefined;
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp: Address | undefined;
   /** 32 octets that seal session tickets, the same at every backend. */
   readonly ticketSecret: Uint8Array;
 }
@@ -40,8 +42,8 @@ export function readCluster(path: string, name: string): OwnPlace {
   const ticketSecret =
     ticketKey ??
     hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
-  const { serverId, tunnel } = own;
-  return { cluster, serverId, tunnel, callHost: callHostOf(cluster, serverId), ticketSecret };
+  const { serverId, tunnel, tcp } = own;
+  return { cluster, serverId, tunnel, tcp, callHost: callHostOf(cluster, serverId), ticketSecret };
 }
 
 /** A backend's end of the tunnel, as the cluster file says. */

@@ -64,6 +64,11 @@ const schema = z.strictObject({
    * handshake, past the forwarder. Absent: calls stay with the forwarder.
    */
   preferredAddress: address.optional(),
+  /**
+   * TCP address for callers whose network blocks UDP: TLS with the same certificate, WebTransport over WebSocket or HTTP/2. Absent: the
+   * cluster file's `tcp` of this backend, if it has one.
+   */
+  tcp: address.optional(),
   /** PEM files. The certificate file may hold a chain, leaf first. */
   certificate: z.string().min(1),
   key: z.string().min(1),
@@ -98,6 +103,10 @@ const schema = z.strictObject({
   idleSeconds: z.number().positive().default(60),
   /** Minutes after which a call is ended. */
   maxSessionMinutes: z.number().positive().default(120),
+  /** Seconds that a call waits for its page when its session is gone. 0: a call ends with its session. */
+  resumeSeconds: z.number().min(0).max(3600).default(60),
+  /** Seconds for which a call whose upstream ended tries to reach another. 0: a call ends with its upstream. */
+  redialSeconds: z.number().min(0).max(600).default(30),
   /**
    * When a newcomer must prove its address with a Retry, for one round trip more: `under-load` while many handshakes are
    * in progress, or `always`.

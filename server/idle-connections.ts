@@ -1,4 +1,4 @@
-import type { Address, QuicConnection } from '../proto/quic/index.ts';
+import type { Address } from '../proto/quic/index.ts';
 import { networkOf } from '../proto/wire/index.ts';
 
 /** Why a connection without a session was closed. */
@@ -19,6 +19,11 @@ export interface IdleLimits {
   readonly idleMs: number;
 }
 
+/** A connection as far as it is looked at here, over UDP or TCP. */
+interface Connection {
+  readonly path: { readonly remote: Address };
+}
+
 interface Idle {
   readonly network: string;
   until: number;
@@ -29,14 +34,14 @@ interface Idle {
  * Connections that carry no session, the oldest first. Each has a time to ask for something, and when places run out the oldest
  * gives up its own: connections that do nothing keep no caller out. One entry for each connection at most.
  */
-export class IdleConnections {
+export class IdleConnections<Held extends Connection> {
   readonly #limits: IdleLimits;
-  readonly #close: (connection: QuicConnection, why: IdleEnd) => void;
-  readonly #idle = new Map<QuicConnection, Idle>();
-  readonly #byNetwork = new Map<string, Set<QuicConnection>>();
+  readonly #close: (connection: Held, why: IdleEnd) => void;
+  readonly #idle = new Map<Held, Idle>();
+  readonly #byNetwork = new Map<string, Set<Held>>();
 
   /** @param close is to close a connection, which is here no more. */
-  constructor(limits: IdleLimits, close: (connection: QuicConnection, why: IdleEnd) => void) {
+  constructor(limits: IdleLimits, close: (connection: Held, why: IdleEnd) => void) {
     this.#limits = limits;
     this.#close = close;
   }
@@ -46,12 +51,12 @@ export class IdleConnections {
   }
 
   /** A new connection, which has asked for nothing. */
-  add(connection: QuicConnection, now: number): void {
+  add(connection: Held, now: number): void {
     this.#insert(connection, now + this.#limits.firstRequestMs, false);
   }
 
   /** It has asked for something, and has no session (any more). */
-  rest(connection: QuicConnection, now: number): void {
+  rest(connection: Held, now: number): void {
     const until = now + this.#limits.idleMs;
     const idle = this.#idle.get(connection);
     if (idle === undefined) this.#insert(connection, until, true);
@@ -62,7 +67,7 @@ export class IdleConnections {
   }
 
   /** It has a session, or is gone. */
-  remove(connection: QuicConnection): void {
+  remove(connection: Held): void {
     const idle = this.#idle.get(connection);
     if (idle === undefined) return;
     this.#idle.delete(connection);
@@ -71,7 +76,7 @@ export class IdleConnections {
     if (ofNetwork?.size === 0) this.#byNetwork.delete(idle.network);
   }
 
-  #insert(connection: QuicConnection, until: number, asked: boolean): void {
+  #insert(connection: Held, until: number, asked: boolean): void {
     const network = networkOf(connection.path.remote.host);
     this.#idle.set(connection, { network, until, asked });
     let ofNetwork = this.#byNetwork.get(network);
@@ -98,7 +103,7 @@ export class IdleConnections {
       if (until <= now) this.#end(connection, asked ? 'idle' : 'no-request');
   }
 
-  #end(connection: QuicConnection, why: IdleEnd): void {
+  #end(connection: Held, why: IdleEnd): void {
     this.remove(connection);
     this.#close(connection, why);
   }

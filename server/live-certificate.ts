@@ -16,6 +16,7 @@ export class LiveCertificate {
   readonly #log: Logger;
   readonly #watch: FileWatch;
   #current: TlsCertificate;
+  readonly #renewed: (() => void)[] = [];
 
   /** Throws `StartupError` when the certificate is not good. */
   constructor(certificatePath: string, keyPath: string, log: Logger) {
@@ -30,6 +31,18 @@ export class LiveCertificate {
     return this.#current;
   }
 
+  /** The same as PEM, for Node's own TLS. */
+  get pem(): { readonly cert: string; readonly key: string } {
+    const { chain, privateKey } = this.#current;
+    const cert = chain.map((der) => new X509Certificate(der).toString()).join('');
+    return { cert, key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  }
+
+  /** Calls back whenever another certificate was taken up. */
+  onRenewal(listener: () => void): void {
+    this.#renewed.push(listener);
+  }
+
   /** When it ends, in ms since 1970. */
   get notAfterEpochMs(): number {
     return Date.parse(new X509Certificate(this.#current.chain[0]!).validTo);
@@ -39,6 +52,7 @@ export class LiveCertificate {
   reload(): void {
     try {
       this.#current = this.#load();
+      for (const listener of this.#renewed) listener();
       const notAfter = new Date(this.notAfterEpochMs).toISOString();
       this.#log.info({ certificate: this.#certificatePath, notAfter }, 'certificate read again');
     } catch (error) {

@@ -110,7 +110,32 @@ export class BackendMetrics {
       'Answers cut because more of them waited for a slow page than may',
     );
     const refused = counter('parley_page_events_refused_total', 'Events of pages that were refused');
+    const carried = new Counter({
+      name: 'parley_calls_carried_total',
+      help: 'Sessions that came to carry a call, by how: new, attached (the call was here), restored (from a checkpoint)',
+      labelNames: ['how'],
+      registers: [this.registry],
+    });
+    const resumeRefused = new Counter({
+      name: 'parley_resumes_refused_total',
+      help: 'Pages that could not go on with their call, by what was refused (ticket, checkpoint, call) and why',
+      labelNames: ['what', 'why'],
+      registers: [this.registry],
+    });
+    const replaced = counter(
+      'parley_upstreams_replaced_total',
+      'Times that a call went on with a fresh upstream',
+    );
+    const waiting = new Gauge({
+      name: 'parley_calls_waiting',
+      help: 'Calls without a session that wait for their page',
+      registers: [this.registry],
+    });
     return {
+      callCarried: (how) => carried.inc({ how }),
+      resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
+      upstreamReplaced: () => replaced.inc(),
+      callsWaiting: (calls) => waiting.set(calls),
       upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
       microphoneSamples: (samples) => microphone.inc(samples),
       answerSamples: (samples) => answer.inc(samples),

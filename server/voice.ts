@@ -4,7 +4,8 @@ import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { SessionCloseCode } from '../proto/voice/index.ts';
 import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
-import { OctetBudget, serveVoice, type VoiceContext, type VoiceObserver } from './bridge/index.ts';
+import { type Call, OctetBudget, serveVoice, type VoiceContext, type VoiceObserver } from './bridge/index.ts';
+import { CallTable, Sealer } from './call/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
@@ -115,14 +116,25 @@ export function makeVoiceHandler(
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
+    /** Host name by which callers come back to this very backend. */
+    host?: string | undefined;
     /** Absent: everybody may call. */
     access?: Access | undefined;
+    /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
+    sealSecret: Uint8Array;
   },
 ): VoiceHandler {
   const upstream = upstreamConfig(config, env);
-  const { serverId, draining, shutdown, log, observer, access } = details;
+  const { serverId, host, draining, shutdown, log, observer, access, sealSecret } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
+  const calls = new CallTable<Call>({
+    resumeSeconds: config.resumeSeconds,
+    maxWaiting: config.maxSessions,
+    onWaiting: (waiting) => observer.callsWaiting?.(waiting),
+  });
+  shutdown.addEventListener('abort', () => calls.close(), { once: true });
+  const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
   const serve = (session: WebTransportSession, caller: CallerContext) => {
     const onOddEvent = ({ first, ...odd }: OddEvent) => {
       observer.upstreamEventDropped?.(odd.kind);
@@ -135,7 +147,9 @@ export function makeVoiceHandler(
       upstreamKind: config.upstream.kind,
       openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
-      limits: { maxSessionMinutes: config.maxSessionMinutes },
+      limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
+      resume,
+      host,
       allowedEvents,
       draining,
       shutdown,

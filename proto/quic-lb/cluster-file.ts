@@ -59,6 +59,8 @@ const backend = z.strictObject({
     'must be hex, or an object of hex by config rotation',
   ),
   tunnel: address,
+  /** Where it takes TCP connections, those of forwarders with the PROXY protocol. Absent: it takes none. */
+  tcp: address.optional(),
 });
 
 /** The shape of cluster.json, which forwarders and backends both read. */
@@ -93,6 +95,8 @@ export interface ClusterBackend {
   readonly serverIds: ServerIds;
   /** Where it listens for SPP. */
   readonly tunnel: { readonly host: string; readonly port: number };
+  /** Where it takes TCP connections, if anywhere. */
+  readonly tcp?: { readonly host: string; readonly port: number } | undefined;
 }
 
 /** cluster.json, checked and decoded. */
@@ -229,6 +233,9 @@ function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
   for (const tunnel of repeated(parsed.backends.map((entry) => entry.tunnel))) {
     faults.push(`Two backends have the tunnel address ${tunnel}; give each its own.`);
   }
+  for (const tcp of repeated(parsed.backends.flatMap((entry) => entry.tcp ?? []))) {
+    faults.push(`Two backends have the tcp address ${tcp}; give each its own.`);
+  }
   faults.push(...sharedKeyFaults(value.quicLb), ...mixedFaults(value.quicLb, value.backends));
   return faults;
 }
@@ -265,6 +272,7 @@ function parse(text: string): ClusterFileResult {
       serverId,
       serverIds,
       tunnel: parseAddress(entry.tunnel) as { host: string; port: number },
+      tcp: entry.tcp === undefined ? undefined : parseAddress(entry.tcp),
     };
   });
   const value: ClusterConfig = {

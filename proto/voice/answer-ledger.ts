@@ -193,6 +193,23 @@ export class AnswerLedger {
     if (part !== undefined) part.settled = true;
   }
 
+  /**
+   * Another upstream goes on with the conversation: it knows the items as text, so none of them can be truncated any more. What
+   * was still being made is cut. Gives the responses among those of which the page may have something to play.
+   */
+  upstreamReplaced(): string[] {
+    const unfinished: string[] = [];
+    for (const [id, response] of this.#responses) {
+      const parts = this.#partsOf(id);
+      for (const part of parts) part.settled = true;
+      if (response.cut || !(response.active || parts.some(({ complete }) => !complete))) continue;
+      response.cut = true;
+      if (parts.length > 0) unfinished.push(id);
+    }
+    for (const response of this.#responses.values()) response.active = false;
+    return unfinished;
+  }
+
   /** The item was deleted: it cannot be truncated any more. */
   itemDeleted(itemId: string): void {
     for (const part of this.#parts.values()) if (part.itemId === itemId) part.settled = true;

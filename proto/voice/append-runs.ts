@@ -30,6 +30,11 @@ export class AppendRuns {
     if (this.#length >= MIN_APPEND_OCTETS) this.flush(out);
   }
 
+  /** Forgets what was gathered. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** Adds what was gathered, however short. */
   flush(out: (pcm: Uint8Array) => void): void {
     if (this.#length === 0) return;

@@ -34,6 +34,10 @@ export const SessionCloseCode = {
   QUEUE_FULL: 13,
   /** The backend is shutting down. Calling again helps. */
   SHUTTING_DOWN: 14,
+  /** A newer session of the page, or another page with its ticket, carries the call now. */
+  ATTACHED_ELSEWHERE: 15,
+  /** The call cannot go on: its ticket was refused or is too old, its checkpoint does not open, or what is needed was not kept. */
+  CALL_LOST: 16,
   /** The token is missing, wrong or expired, or its caller may make no further call. */
   UNAUTHORIZED: 17,
 } as const;

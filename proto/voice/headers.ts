@@ -11,8 +11,10 @@ export const microphoneHeaderSchema = z.object({
   type: z.literal('parley.microphone'),
   /** 0, 1, 2, … in the order they were spoken. */
   stretch: count,
-  /** Samples of all stretches before this one. */
+  /** Samples of the call before this stretch, or before what this session carries of it. */
   firstSample: count,
+  /** Rewinds of the call before it was written (`parley.rewind`); a stream of an older one is not read. Absent is 0. */
+  rewind: z.optional(count),
   codec: z.literal(VOICE_CODEC),
   rate: z.literal(SAMPLE_RATE),
   /** When the stretch began, in ms since the call began, as the page counts. */
@@ -29,6 +31,10 @@ export const answerHeaderSchema = z.object({
   itemId: name,
   contentIndex: count,
   outputIndex: count,
+  /** 0, 1, 2, … over the whole call: by it the page says how far it got. */
+  answer: count,
+  /** Samples of it that came in an earlier session. */
+  firstSample: count,
   codec: z.literal(VOICE_CODEC),
   rate: z.literal(SAMPLE_RATE),
 });

@@ -1,8 +1,18 @@
 import * as z from 'zod/mini';
 import { ERROR_RETRY, type ErrorCode, SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import {
+  attachedSchema,
+  checkpointSchema,
+  moveSchema,
+  pageReceivedSchema,
+  resumeSchema,
+  rewindSchema,
+  rewoundSchema,
+  serverReceivedSchema,
+} from './resume/messages.ts';
 
 /** Version of the voice protocol; a hello with another one is refused. */
-export const VOICE_PROTOCOL = 1;
+export const VOICE_PROTOCOL = 2;
 /** The one codec of this version: 16-bit little-endian PCM, mono. */
 export const VOICE_CODEC = 'pcm16';
 /** Samples per second, the only rate the Realtime API takes for PCM. */
@@ -22,6 +32,8 @@ export const helloSchema = z.object({
   type: z.literal('parley.hello'),
   protocol: z.int(),
   codecs: z.array(z.string().check(z.maxLength(32))).check(z.minLength(1), z.maxLength(16)),
+  /** The call goes on that another session carried. Absent: a call begins. */
+  resume: z.optional(resumeSchema),
 });
 export type HelloMessage = z.infer<typeof helloSchema>;
 
@@ -78,8 +90,8 @@ export const readySchema = z.object({
   upstream: z.enum(['openai', 'local']),
   codec: z.literal(VOICE_CODEC),
   rate: z.literal(SAMPLE_RATE),
-  /** Microphone samples that this session's upstream has had so far. */
-  microphoneSamples: count,
+  /** How the session came to carry its call, and where both sides go on. */
+  call: attachedSchema,
   /** Time the QUIC handshake took, as the server saw it. */
   handshakeMs: z.nullable(measure),
 });
@@ -94,16 +106,6 @@ export const playbackClearSchema = z.object({
   responseIds: z.array(name).check(z.minLength(1), z.maxLength(MAX_CLEARED_RESPONSES)),
 });
 export type PlaybackClearMessage = z.infer<typeof playbackClearSchema>;
-
-/**
- * Microphone samples, of all stretches, that arrived at the backend in order. Sent when a stretch has ended and, while audio
- * arrives, at least every 250 ms. A page that hangs up waits for its last sample.
- */
-export const microphoneReceivedSchema = z.object({
-  type: z.literal('parley.microphone.received'),
-  samples: count,
-});
-export type MicrophoneReceivedMessage = z.infer<typeof microphoneReceivedSchema>;
 
 /** The client is seen at another address; the session goes on. */
 export const pathChangedSchema = z.object({
@@ -169,12 +171,17 @@ const clientSchemas = {
   'parley.playback.cleared': playbackClearedSchema,
   'parley.interrupt': interruptSchema,
   'parley.ordered': orderedSchema,
+  'parley.received': pageReceivedSchema,
+  'parley.rewound': rewoundSchema,
 } as const;
 
 const serverSchemas = {
   'parley.ready': readySchema,
   'parley.playback.clear': playbackClearSchema,
-  'parley.microphone.received': microphoneReceivedSchema,
+  'parley.received': serverReceivedSchema,
+  'parley.checkpoint': checkpointSchema,
+  'parley.rewind': rewindSchema,
+  'parley.move': moveSchema,
   'parley.path_changed': pathChangedSchema,
   'parley.forwarder_changed': forwarderChangedSchema,
   'parley.draining': drainingSchema,
@@ -189,12 +196,17 @@ export type ClientMessage =
   | PlaybackPositionMessage
   | PlaybackClearedMessage
   | InterruptMessage
-  | OrderedMessage;
+  | OrderedMessage
+  | z.infer<typeof pageReceivedSchema>
+  | z.infer<typeof rewoundSchema>;
 /** Parley's own messages, server to client. */
 export type ServerMessage =
   | ReadyMessage
   | PlaybackClearMessage
-  | MicrophoneReceivedMessage
+  | z.infer<typeof serverReceivedSchema>
+  | z.infer<typeof checkpointSchema>
+  | z.infer<typeof rewindSchema>
+  | z.infer<typeof moveSchema>
   | PathChangedMessage
   | ForwarderChangedMessage
   | DrainingMessage

@@ -25,6 +25,8 @@ interface Held {
   readonly json: string | undefined;
   /** Samples that must have been handed on before it; undefined for an event that only keeps its place in the order. */
   readonly samples: number | undefined;
+  /** Of an earlier session: no stretch of this one counts it. */
+  earlier: boolean;
 }
 
 interface Stretch {
@@ -46,7 +48,7 @@ interface Stretch {
  * for want of time: `check` finds a wait in vain. Inputs throw `VoiceProtocolError` when the page broke the protocol.
  */
 export class MicrophoneMachine {
-  readonly #order = new MicrophoneOrder<Stretch>();
+  #order = new MicrophoneOrder<Stretch>();
   readonly #streams = new Map<number, Stretch>();
   readonly #runs = new AppendRuns();
   readonly #held: Held[] = [];
@@ -56,6 +58,7 @@ export class MicrophoneMachine {
   #heldOctets = 0;
   #handedOn = 0;
   #released = 0;
+  #rewind = 0;
   #acknowledged = 0;
   #upstreamReady = true;
   #progress = 0;
@@ -121,6 +124,10 @@ export class MicrophoneMachine {
     const { header } = stretch.decoder;
     if (header === undefined) return;
     if (before === undefined) {
+      if ((header.rewind ?? 0) !== this.#rewind) {
+        this.#streams.delete(stream);
+        return;
+      }
       stretch.orderedEvents = header.orderedEvents ?? 0;
       this.#order.offer(header, stretch);
     }
@@ -159,7 +166,7 @@ export class MicrophoneMachine {
         `more than ${MAX_HELD_EVENTS} events wait for sample ${this.#held[0]?.samples} of the microphone`,
       );
     }
-    this.#held.push({ json, samples });
+    this.#held.push({ json, samples, earlier: false });
     this.#heldOctets += octetsOf(json);
     this.#advance();
   }
@@ -215,6 +222,42 @@ export class MicrophoneMachine {
     throw new VoiceProtocolError(SessionCloseCode.MICROPHONE_BROKEN, `${what} in ${timeoutMs} ms`);
   }
 
+  /** Whether the stream is one that still counts: not of an earlier session or rewind, and not handed on to its end. */
+  knows(stream: number): boolean {
+    return this.#streams.has(stream);
+  }
+
+  /**
+   * Another session goes on behind what arrived: its stretches and ordered events are counted from 0. What is held stays held;
+   * what had not come in order is forgotten, as the page sends it again. Call `poll` afterwards.
+   */
+  nextSession(): void {
+    this.flush();
+    this.#restart(this.receivedSamples, 0);
+    for (const held of this.#held) held.earlier = true;
+  }
+
+  /** The page sends everything again from this sample on; streams of another `rewind` are not read. */
+  sendAgainFrom(sample: number, rewind: number): void {
+    this.#runs.clear();
+    this.#outputs.length = 0;
+    this.#outputsTaken = 0;
+    this.#held.length = 0;
+    this.#heldOctets = 0;
+    this.#handedOn = sample;
+    this.#restart(sample, rewind);
+  }
+
+  #restart(sample: number, rewind: number): void {
+    this.#order = new MicrophoneOrder<Stretch>(0, sample);
+    this.#streams.clear();
+    this.#current = undefined;
+    this.#released = 0;
+    this.#rewind = rewind;
+    this.#acknowledged = sample;
+    this.#progress += 1;
+  }
+
   /** Forgets everything that waits. */
   clear(): void {
     this.#order.clear();
@@ -265,7 +308,7 @@ export class MicrophoneMachine {
 
   #releaseEvents(): void {
     for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
-      const { samples, json } = first;
+      const { samples, json, earlier } = first;
       if (samples !== undefined && samples > this.receivedSamples) return;
       // What it waits for has arrived: it is not kept back to be gathered with more.
       if (samples !== undefined && samples > this.#handedOn) this.#runs.flush(this.#append);
@@ -273,7 +316,7 @@ export class MicrophoneMachine {
       this.#heldOctets -= octetsOf(json);
       this.#progress += 1;
       if (json !== undefined) this.#outputs.push({ type: 'event', json });
-      if (samples !== undefined) this.#released += 1;
+      if (samples !== undefined && !earlier) this.#released += 1;
     }
   }
 

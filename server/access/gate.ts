@@ -64,7 +64,11 @@ export class AccessGate {
     const verdict = await this.#tokens.verify(tokenOf(request));
     if (!verdict.ok) return this.#refuse(verdict.why, TOKEN_REFUSAL_SENTENCES[verdict.why], undefined);
     const { caller } = verdict;
-    const admission = this.#limits.admit(caller);
+    // The session that carried the call may not be known to be gone yet: one that takes it over counts beside it for a while.
+    const beside = request.query.has('resume') && caller.maxCalls !== undefined ? 1 : 0;
+    const admission = this.#limits.admit(
+      beside === 0 ? caller : { ...caller, maxCalls: (caller.maxCalls ?? 0) + beside },
+    );
     if (typeof admission === 'string')
       return this.#refuse(admission, LIMIT_SENTENCES[admission], caller.subject);
     return { ok: true, caller, admission };

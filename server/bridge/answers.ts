@@ -1,43 +1,41 @@
 import {
   type AnswerLedger,
-  type AnswerPart,
-  encodeHeader,
+  type AnswerProgress,
   isId,
+  MAX_OPEN_ANSWERS,
   type Message,
   OCTETS_PER_SAMPLE,
-  PcmAligner,
-  SAMPLE_RATE,
   StreamCode,
   type Truncation,
-  VOICE_CODEC,
 } from '../../proto/voice/index.ts';
 import type { SendStream } from '../webtransport/types.ts';
-import { StreamSender } from './stream-sender.ts';
+import { AnswerStream, type Part } from './answer-stream.ts';
 
-/** Answer streams open at once; a Realtime session makes one response at a time, of few parts. */
-const MAX_OPEN_ANSWERS = 32;
-/** What a piece of audio that waits costs beside its octets. */
-const PIECE_OVERHEAD_OCTETS = 128;
-
-/** What the answers need of their session. */
+/** What the answers need of their call. */
 export interface AnswerHost {
-  openStream(): Promise<SendStream>;
-  /** So much more waits for the page, or less when below 0: octets, with what keeping them costs. */
+  /** So much more is kept for the page, or less when below 0: octets, with what keeping them costs. */
   queued(octets: number): void;
+  /** Audio of a part arrived from the upstream. */
+  arrived(itemId: string, contentIndex: number, samples: number): void;
+  /** The first audio of a part is about to be sent. */
+  begins(): void;
   sent(samples: number): void;
   dropped(samples: number): void;
 }
 
-interface AnswerStream extends AnswerPart {
-  readonly sender: StreamSender;
-  readonly aligner: PcmAligner;
-}
-
-/** The upstream's audio on its way to the page: one stream per audio part of a response item. */
+/**
+ * The upstream's audio on its way to the page: one stream per audio part of a response item. It is kept until the page says
+ * that it has it, so that another session can go on where one broke off.
+ */
 export class Answers {
   readonly #host: AnswerHost;
   readonly #ledger: AnswerLedger;
-  readonly #streams = new Map<string, AnswerStream>();
+  /** By number, oldest first. */
+  readonly #streams = new Map<number, AnswerStream>();
+  /** Those that the upstream is still making, by part. */
+  readonly #open = new Map<string, AnswerStream>();
+  #openStream: (() => Promise<SendStream>) | undefined;
+  #nextAnswer = 0;
   #samples = 0;
   #droppedSamples = 0;
 
@@ -46,7 +44,7 @@ export class Answers {
     this.#host = host;
   }
 
-  /** Samples handed to the transport so far. */
+  /** Samples handed to a transport so far, each counted once. */
   get samples(): number {
     return this.#samples;
   }
@@ -56,8 +54,36 @@ export class Answers {
     return this.#droppedSamples;
   }
 
+  /** Answers of which something is kept. */
   get openStreams(): number {
     return this.#streams.size;
+  }
+
+  /** Counts on from here: answers of a call that another backend began. */
+  countFrom(nextAnswer: number): void {
+    this.#nextAnswer = nextAnswer;
+  }
+
+  /** A session carries them from now on; `progress` is what its page has of those that began before. */
+  carry(open: () => Promise<SendStream>, progress: readonly AnswerProgress[]): void {
+    this.#openStream = open;
+    this.received(progress);
+    const known = new Map(progress.map(({ answer, samples }) => [answer, samples]));
+    for (const stream of this.#streams.values()) stream.carry(open, known.get(stream.number) ?? 0);
+  }
+
+  /** No session carries them: what comes is kept. */
+  uncarry(): void {
+    this.#openStream = undefined;
+    for (const stream of this.#streams.values()) stream.uncarry();
+  }
+
+  /** The page says how far it has got. */
+  received(progress: readonly AnswerProgress[]): void {
+    for (const { answer, samples, ended } of progress) {
+      const stream = this.#streams.get(answer);
+      if (stream?.received(samples, ended)) this.#drop(stream, StreamCode.CANCELLED);
+    }
   }
 
   /** `response.output_audio.delta`. Gives its response; undefined when the event is not what the API says. */
@@ -68,16 +94,15 @@ export class Answers {
     const { responseId, itemId, contentIndex } = part;
     this.#ledger.begin(part);
     const cut = this.#ledger.isCut(responseId);
-    const stream = cut ? undefined : (this.#streams.get(keyOf(itemId, contentIndex)) ?? this.#begin(part));
-    // Half a sample at the end of a delta is the upstream's fault, and no use to anybody when the rest is dropped.
+    const stream = cut ? undefined : (this.#open.get(keyOf(itemId, contentIndex)) ?? this.#begin(part));
+    // Half a sample at the end of a delta is the upstream's fault, and of no use when the rest is dropped.
     const whole = stream?.aligner.push(octets) ?? octets.subarray(0, octets.length & ~1);
     const samples = whole.length / OCTETS_PER_SAMPLE;
     this.#ledger.arrived(itemId, contentIndex, samples);
-    if (stream === undefined) this.#dropped(samples);
-    else if (samples > 0) {
-      this.#host.queued(whole.length + PIECE_OVERHEAD_OCTETS);
-      stream.sender.push(whole, samples);
-    }
+    this.#host.arrived(itemId, contentIndex, samples);
+    // One that the page needs no more of is still being made.
+    if (stream === undefined || !this.#streams.has(stream.number)) this.#dropped(samples);
+    else if (samples > 0) stream.push(whole);
     return responseId;
   }
 
@@ -85,68 +110,69 @@ export class Answers {
   done(event: Message): Truncation[] {
     const part = readPart(event);
     if (part === undefined) return [];
-    this.#streams.get(keyOf(part.itemId, part.contentIndex))?.sender.end();
+    const key = keyOf(part.itemId, part.contentIndex);
+    this.#open.get(key)?.end();
+    this.#open.delete(key);
     return this.#ledger.complete(part.itemId, part.contentIndex);
   }
 
   /** `response.done`: nothing more comes of it, whether or not each part said so. Gives what to truncate of it. */
   responseDone(responseId: string): Truncation[] {
-    for (const stream of this.#streams.values()) if (stream.responseId === responseId) stream.sender.end();
+    for (const [key, stream] of this.#open) {
+      if (stream.part.responseId !== responseId) continue;
+      stream.end();
+      this.#open.delete(key);
+    }
     return this.#ledger.responseDone(responseId);
   }
 
-  /** These responses were cut: their streams are reset, and what is queued of them is dropped. */
+  /** These responses were cut: their streams are reset, and what is kept of them is dropped. */
   cut(responseIds: readonly string[]): void {
-    for (const [key, { responseId, sender }] of this.#streams) {
-      if (!responseIds.includes(responseId)) continue;
-      sender.abort(StreamCode.BARGE_IN);
-      this.#streams.delete(key);
-    }
+    for (const stream of this.#streams.values())
+      if (responseIds.includes(stream.part.responseId)) this.#drop(stream, StreamCode.BARGE_IN);
   }
 
   stop(): void {
-    for (const stream of this.#streams.values()) stream.sender.abort(StreamCode.SESSION_CLOSED);
+    for (const stream of this.#streams.values()) stream.drop(StreamCode.SESSION_CLOSED);
     this.#streams.clear();
+    this.#open.clear();
+    this.#openStream = undefined;
   }
 
   #begin(part: Part): AnswerStream {
-    const { responseId, itemId, contentIndex, outputIndex } = part;
-    const oldest = this.#streams.values().next().value;
-    if (oldest !== undefined && this.#streams.size >= MAX_OPEN_ANSWERS) oldest.sender.end();
-    const sender = new StreamSender(() => this.#host.openStream(), {
-      taken: (octets, samples) => {
-        this.#host.queued(-octets - PIECE_OVERHEAD_OCTETS);
+    this.#host.begins();
+    this.#bound();
+    const stream = new AnswerStream(part, this.#nextAnswer++, {
+      queued: (octets) => this.#host.queued(octets),
+      sent: ({ part: { itemId, contentIndex } }, samples) => {
         this.#samples += samples;
         this.#ledger.sent(itemId, contentIndex, samples);
-        if (samples > 0) this.#host.sent(samples);
+        this.#host.sent(samples);
       },
-      dropped: (octets, samples) => {
-        this.#host.queued(-octets - PIECE_OVERHEAD_OCTETS);
-        this.#dropped(samples);
-      },
+      dropped: (samples) => this.#dropped(samples),
     });
-    const header = encodeHeader({
-      type: 'parley.answer',
-      responseId,
-      itemId,
-      contentIndex,
-      outputIndex,
-      codec: VOICE_CODEC,
-      rate: SAMPLE_RATE,
-    });
-    const stream = { responseId, itemId, contentIndex, sender, aligner: new PcmAligner() };
-    this.#streams.set(keyOf(itemId, contentIndex), stream);
-    this.#host.queued(header.length + PIECE_OVERHEAD_OCTETS);
-    sender.push(header);
-    void this.#forgetWhenOver(stream);
+    this.#streams.set(stream.number, stream);
+    this.#open.set(keyOf(part.itemId, part.contentIndex), stream);
+    if (this.#openStream !== undefined) stream.carry(this.#openStream, 0);
     return stream;
   }
 
-  /** Until its last octet is handed over, a cut must still find the stream. */
-  async #forgetWhenOver(stream: AnswerStream): Promise<void> {
-    await stream.sender.over;
-    const key = keyOf(stream.itemId, stream.contentIndex);
-    if (this.#streams.get(key) === stream) this.#streams.delete(key);
+  /** A Realtime session makes one response at a time, of few parts: the oldest are taken for received. */
+  #bound(): void {
+    for (const [key, stream] of this.#open) {
+      if (this.#open.size < MAX_OPEN_ANSWERS) break;
+      stream.end();
+      this.#open.delete(key);
+    }
+    for (const stream of this.#streams.values()) {
+      if (this.#streams.size < 2 * MAX_OPEN_ANSWERS) break;
+      this.#drop(stream, StreamCode.CANCELLED);
+    }
+  }
+
+  #drop(stream: AnswerStream, code: StreamCode): void {
+    stream.drop(code);
+    this.#streams.delete(stream.number);
   }
 
   #dropped(samples: number): void {
@@ -154,10 +180,6 @@ export class Answers {
     this.#droppedSamples += samples;
     this.#host.dropped(samples);
   }
-}
-
-interface Part extends AnswerPart {
-  readonly outputIndex: number;
 }
 
 /** Undefined when the event names no part that a stream's header can carry. */

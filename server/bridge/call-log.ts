@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { formatAddress } from '../../proto/quic/types.ts';
-import type { Message } from '../../proto/voice/index.ts';
+import type { HowAttached, Message } from '../../proto/voice/index.ts';
 import type { WebTransportSession } from '../webtransport/types.ts';
 import type { SessionEnd } from './ending.ts';
 
@@ -11,23 +11,38 @@ export interface CallFigures {
   readonly answerSamplesDropped: number;
 }
 
-/** Two lines of the log for each call: one when it begins, and one at its end that explains it. */
+/** The log of a call: a line when it begins, one at its end that explains it, and one for each change between. */
 export class CallLog {
   readonly #logger: Logger;
-  readonly #session: WebTransportSession;
   readonly #startedAt = performance.now();
+  #session: WebTransportSession | undefined;
   #upstreamSession: string | undefined;
   #underruns = 0;
   #bargeIns = 0;
+  #rewinds = 0;
+  #attachments = 0;
 
-  constructor(session: WebTransportSession, logger: Logger) {
-    this.#session = session;
+  constructor(logger: Logger) {
     this.#logger = logger;
   }
 
-  began(upstream: string): void {
-    const { remoteAddress, origin } = this.#session.request;
-    this.#logger.info({ caller: formatAddress(remoteAddress), origin, upstream }, 'call began');
+  /** A session carries the call. */
+  carriedBy(session: WebTransportSession, how: HowAttached, upstream: string): void {
+    this.#session = session;
+    this.#attachments += 1;
+    const { remoteAddress, origin } = session.request;
+    const caller = formatAddress(remoteAddress);
+    if (how === 'new') this.#logger.info({ caller, origin, upstream }, 'call began');
+    else this.#logger.info({ caller, how, attachments: this.#attachments }, 'call attached');
+  }
+
+  detached(reason: string): void {
+    this.#logger.info({ reason }, 'call lost its session and waits for its page');
+  }
+
+  rewound(why: string, omittedItems: number): void {
+    this.#rewinds += 1;
+    this.#logger.info({ why, rewinds: this.#rewinds, omittedItems }, 'call goes on with a fresh upstream');
   }
 
   /** `session.created`: the ID under which the upstream's operator finds the call. */
@@ -46,22 +61,25 @@ export class CallLog {
   }
 
   ended({ closeCode, reason, error }: SessionEnd, figures: CallFigures): void {
-    const stats = this.#session.stats();
+    const stats = this.#session?.stats();
+    const remote = this.#session?.request.remoteAddress;
     this.#logger.info(
       {
-        caller: formatAddress(this.#session.request.remoteAddress),
+        caller: remote && formatAddress(remote),
         durationMs: Math.round(performance.now() - this.#startedAt),
         closeCode,
         error,
         reason,
-        rttMs: rounded(stats.smoothedRttMs),
-        minRttMs: rounded(stats.minRttMs),
-        packetsSent: stats.packetsSent,
-        packetsLost: stats.packetsLost,
-        pathChanges: stats.pathChanges,
+        rttMs: rounded(stats?.smoothedRttMs),
+        minRttMs: rounded(stats?.minRttMs),
+        packetsSent: stats?.packetsSent,
+        packetsLost: stats?.packetsLost,
+        pathChanges: stats?.pathChanges,
         ...figures,
         underruns: this.#underruns,
         bargeIns: this.#bargeIns,
+        rewinds: this.#rewinds,
+        attachments: this.#attachments,
         upstreamSession: this.#upstreamSession,
       },
       'call ended',
@@ -70,6 +88,6 @@ export class CallLog {
 }
 
 /** Tenths of a ms; undefined before the first sample, which is infinite to the engine. */
-function rounded(ms: number): number | undefined {
-  return Number.isFinite(ms) ? Math.round(ms * 10) / 10 : undefined;
+function rounded(ms: number | undefined): number | undefined {
+  return ms !== undefined && Number.isFinite(ms) ? Math.round(ms * 10) / 10 : undefined;
 }

@@ -1,7 +1,14 @@
 import type { Logger } from 'pino';
-import { MAX_MESSAGE_OCTETS, OCTETS_PER_SAMPLE, SAMPLE_RATE } from '../../proto/voice/index.ts';
+import {
+  type HowAttached,
+  MAX_MESSAGE_OCTETS,
+  OCTETS_PER_SAMPLE,
+  SAMPLE_RATE,
+} from '../../proto/voice/index.ts';
 import type { Caller } from '../access/index.ts';
+import type { CallTable, Sealer, SealRefusal } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+import type { Call } from './call.ts';
 import type { OctetBudget } from './octet-budget.ts';
 
 /** Bounds of one voice session. */
@@ -29,6 +36,8 @@ export interface VoiceLimits {
   readonly clearTimeoutMs: number;
   /** How long an ordered event may wait for audio of which nothing comes, in ms; then the session ends. */
   readonly orderedTimeoutMs: number;
+  /** How long it is tried to reach an upstream again when one ended, in ms; 0 ends the call with its upstream. */
+  readonly redialMs: number;
 }
 
 export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
@@ -42,6 +51,7 @@ export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   maxAnswerQueueOctets: 10 * 60 * SAMPLE_RATE * OCTETS_PER_SAMPLE,
   clearTimeoutMs: 3000,
   orderedTimeoutMs: 30_000,
+  redialMs: 30_000,
 });
 
 /** Events of the Realtime API that a page may send; what is not here is refused with `parley.error`. */
@@ -62,6 +72,14 @@ export const DEFAULT_ALLOWED_EVENTS: readonly string[] = Object.freeze([
 export interface VoiceObserver {
   sessionStarted?(): void;
   sessionEnded?(closeCode: number): void;
+  /** A session came to carry a call. */
+  callCarried?(how: HowAttached): void;
+  /** A page could not resume: what was refused, and why. */
+  resumeRefused?(what: 'ticket' | 'checkpoint' | 'call', why: ResumeRefusal): void;
+  /** A fresh upstream was given the conversation while the call went on. */
+  upstreamReplaced?(): void;
+  /** Calls that have no session now. */
+  callsWaiting?(calls: number): void;
   microphoneSamples?(samples: number): void;
   answerSamples?(samples: number): void;
   /** Answer audio of responses that were cut before it was sent. */
@@ -75,6 +93,24 @@ export interface VoiceObserver {
   upstreamEventDropped?(kind?: string): void;
 }
 
+/** Why a page could not resume its call. */
+export type ResumeRefusal =
+  | SealRefusal
+  /** The call is not here, and there is no checkpoint to restore it from. */
+  | 'unknown'
+  /** What would be needed to go on was not kept. */
+  | 'gap'
+  /** A newer session carries it. */
+  | 'superseded'
+  /** This backend resumes no calls. */
+  | 'off';
+
+/** Lets calls outlive the sessions that carry them. */
+export interface ResumeContext {
+  readonly calls: CallTable<Call>;
+  readonly sealer: Sealer;
+}
+
 /** What a voice session needs to know of the backend that serves it. */
 export interface VoiceContext {
   /** The backend's name in the cluster file. */
@@ -86,7 +122,11 @@ export interface VoiceContext {
   readonly caller?: Caller | undefined;
   /** Milliseconds that the caller's limits leave to this call now; undefined, or absent, without a limit. */
   readonly timeLeftMs?: (() => number | undefined) | undefined;
-  /** Dials an upstream. Called once per session, unless `upstream` is there. */
+  /** Without it a call ends with its session. */
+  readonly resume?: ResumeContext | undefined;
+  /** Host name under which this very backend is dialled. */
+  readonly host?: string | undefined;
+  /** Dials an upstream: for a call that begins, unless `upstream` is there, and whenever one is to be replaced. */
   readonly openUpstream: () => Upstream;
   /** An upstream that is being dialled already, while the session was accepted. The session owns and closes it. */
   readonly upstream?: Upstream | undefined;

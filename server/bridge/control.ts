@@ -1,10 +1,6 @@
 import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import {
   encodeMessage,
-  errorMessage,
-  isMessageType,
-  MAX_MESSAGE_OCTETS,
-  type Message,
   MessageDecoder,
   type ReceivedMessage,
   type ServerMessage,
@@ -24,8 +20,8 @@ export interface ControlHost {
   hold(): Promise<void> | undefined;
   /** More waits for the page than may. */
   overflowed(): void;
-  /** A message of the page was left out for its length. */
-  refused(): void;
+  /** A message of the page was left out for its length, in octets. */
+  skipped(octets: number): void;
 }
 
 export interface ControlLimits {
@@ -64,27 +60,11 @@ export class Control {
   }
 
   send(message: ServerMessage): void {
-    this.#push(encodeMessage(message));
+    this.push(encodeMessage(message));
   }
 
-  /**
-   * Passes an event of the upstream on, as it is. False when a message cannot carry it: one that is too long, of which the page
-   * is told, or one that is nested so deep that it cannot be written, or whose type is none.
-   */
-  forward(event: Message): boolean {
-    if (!isMessageType(event.type)) return false;
-    const octets = tryEncode(event);
-    if (octets === undefined) return false;
-    if (octets.length <= MAX_MESSAGE_OCTETS) {
-      this.#push(octets);
-      return true;
-    }
-    const sentence = `${event.type.slice(0, 64)} of ${octets.length} octets was left out: a message may have ${MAX_MESSAGE_OCTETS}.`;
-    this.send(errorMessage('event_too_large', sentence));
-    return false;
-  }
-
-  #push(octets: Uint8Array): void {
+  /** Sends a message that is encoded already. */
+  push(octets: Uint8Array): void {
     this.#queuedOctets += octets.length + ENTRY_OVERHEAD_OCTETS;
     this.#sender.push(octets);
     if (this.#queuedOctets > this.#limits.maxQueueOctets) this.#host.overflowed();
@@ -110,19 +90,12 @@ export class Control {
       this.#decoder.push(value);
       for (let frame = this.#decoder.read(); frame !== undefined; frame = this.#decoder.read()) {
         if ('message' in frame) this.#host.message(frame);
-        else this.refuseLength('An event', frame.skippedOctets, this.#limits.maxMessageOctets);
+        else this.#host.skipped(frame.skippedOctets);
         // Nothing is awaited where nothing has to be waited for: that is after nearly every message.
         for (let wait = this.#waitFor(); wait !== undefined; wait = this.#waitFor()) await wait;
         if (this.#stopped) return;
       }
     }
-  }
-
-  /** Tells the page that something it sent was too long and was left out. */
-  refuseLength(what: string, octets: number, maxOctets: number): void {
-    this.#host.refused();
-    const sentence = `${what} of ${octets} octets was left out: this backend takes ${maxOctets}.`;
-    this.send(errorMessage('event_too_large', sentence));
   }
 
   #waitFor(): Promise<void> | undefined {
@@ -150,16 +123,6 @@ export class Control {
   stopReading(): void {
     this.#stopped = true;
     this.#wake();
-  }
-}
-
-/** Undefined for a message nested deeper than `JSON.stringify` can follow. */
-function tryEncode(message: Message): Uint8Array | undefined {
-  try {
-    return encodeMessage(message);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
   }
 }
 

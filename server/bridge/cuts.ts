@@ -9,9 +9,8 @@ import {
   type Truncation,
 } from '../../proto/voice/index.ts';
 import type { Answers } from './answers.ts';
+import { OWN_EVENT_PREFIX } from './own-events.ts';
 
-/** Begins the `event_id` of cancels that the bridge sends: an error about one of them is no news to the page. */
-const OWN_EVENT_PREFIX = 'parley_';
 /** Out-of-band responses that a page may have asked for and the upstream not begun. */
 const MAX_AWAITED_OUT_OF_BAND = 64;
 
@@ -36,6 +35,8 @@ export class Cuts {
   readonly #timers = new Set<NodeJS.Timeout>();
   #awaitedOutOfBand = 0;
   #lastResponse: string | undefined;
+  /** Of an upstream that is gone: played on until the next answer begins. */
+  #unfinished: string[] = [];
 
   /** `clearTimeoutMs`: how long a page may take to say where playback stopped; then its last report counts. */
   constructor(ledger: AnswerLedger, answers: Answers, clearTimeoutMs: number, host: CutsHost) {
@@ -122,6 +123,20 @@ export class Cuts {
     this.#truncate(this.#ledger.cleared(responseIds));
   }
 
+  /** Another upstream goes on: what the last one left unfinished ends where the next answer begins. */
+  upstreamReplaced(): void {
+    this.#awaitedOutOfBand = 0;
+    const unfinished = this.#ledger.upstreamReplaced();
+    this.#unfinished = [...this.#unfinished, ...unfinished].slice(-MAX_CLEARED_RESPONSES);
+    this.#answers.cut(unfinished);
+  }
+
+  /** Audio of an answer is about to be sent. */
+  answerBegins(): void {
+    if (this.#unfinished.length === 0) return;
+    this.#clear(this.#unfinished.splice(0));
+  }
+
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
@@ -131,6 +146,11 @@ export class Cuts {
   #cut(responseIds: readonly string[]): number {
     const audible = this.#ledger.cut(responseIds);
     this.#answers.cut(responseIds);
+    this.#clear([...this.#unfinished.splice(0), ...audible]);
+    return audible.length;
+  }
+
+  #clear(audible: readonly string[]): void {
     for (let at = 0; at < audible.length; at += MAX_CLEARED_RESPONSES) {
       const some = audible.slice(at, at + MAX_CLEARED_RESPONSES);
       this.#host.tell({ type: 'parley.playback.clear', responseIds: some });
@@ -140,7 +160,6 @@ export class Cuts {
       }, this.#clearTimeoutMs);
       this.#timers.add(timer);
     }
-    return audible.length;
   }
 
   #cancel(responseId: string): void {

@@ -21,11 +21,13 @@ export interface SessionEnd {
 /** What the ending needs of its session. */
 export interface EndingHost {
   /** Stops what produces and reads, at once. */
-  stop(): void;
+  stop(end: SessionEnd): void;
   control(): Control | undefined;
   close(closeCode: number, reason: string): void;
   /** Everything is let go. */
   ended(end: SessionEnd): void;
+  /** A stream that the call needs broke off. */
+  streamLost(): void;
   /** A failure that is no page's fault. */
   fault(error: unknown): void;
 }
@@ -112,7 +114,7 @@ export class Ending {
       const full = error.closeCode === SessionCloseCode.QUEUE_FULL;
       this.begin(error.closeCode, error.message, full ? 'queue_full' : 'malformed');
     } else if (error instanceof Error && error.name === 'StreamError') {
-      this.begin(SessionCloseCode.NORMAL, 'The page gave up a stream that the call needs.');
+      this.#host.streamLost();
     } else {
       this.#host.fault(error);
       this.begin(SessionCloseCode.INTERNAL, 'The backend failed; calling again may help.', 'internal');
@@ -120,7 +122,7 @@ export class Ending {
   }
 
   async #end(end: SessionEnd, tell: boolean): Promise<void> {
-    this.#host.stop();
+    this.#host.stop(end);
     const { closeCode, reason, error } = end;
     if (tell) await this.#flushBeforeClose(error === undefined ? undefined : errorMessage(error, reason));
     this.#host.control()?.stop();

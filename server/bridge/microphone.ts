@@ -1,5 +1,5 @@
 import type { ReadableStream, ReadableStreamDefaultReader } from 'node:stream/web';
-import { MicrophoneMachine, StreamCode } from '../../proto/voice/index.ts';
+import { type Message, MicrophoneMachine, StreamCode } from '../../proto/voice/index.ts';
 import { StreamError } from '../webtransport/types.ts';
 import { ignore } from './stream-sender.ts';
 
@@ -15,9 +15,18 @@ export interface MicrophoneSink {
   ready(): Promise<void> | undefined;
   append(pcm: Uint8Array): void;
   /** An event of the page whose turn has come. */
-  event(json: string): void;
+  event(json: string, event: PageEvent): void;
   /** So many samples have arrived, in order. */
   received(samples: number): void;
+}
+
+/** An event of the page, on its way among the audio. */
+export interface PageEvent {
+  /** Its number in the call. */
+  readonly number: number;
+  readonly message: Message;
+  /** Samples that go before it, when it is bound to them. */
+  readonly samples: number | undefined;
 }
 
 /**
@@ -29,9 +38,11 @@ export class Microphone {
   readonly #machine = new MicrophoneMachine();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
+  /** Events in the machine, in order: the same that come out of it. */
+  #events: PageEvent[] = [];
+  #eventsTaken = 0;
   #nextStream = 0;
   #stopped = false;
-  #sessionGone = false;
   #stalledSince: number | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #mayHold: (() => void)[] = [];
@@ -57,9 +68,9 @@ export class Microphone {
 
   /**
    * Reads one stream to its end. Rejects with `VoiceProtocolError` when the page broke the protocol or the stream was reset;
-   * the session cannot go on after either.
+   * the call cannot go on after either. `gone` says whether the session is over, so that a stream which breaks off is no fault.
    */
-  async accept(stream: ReadableStream<Uint8Array>): Promise<void> {
+  async accept(stream: ReadableStream<Uint8Array>, gone: () => boolean): Promise<void> {
     const reader = stream.getReader();
     reader.closed.catch(ignore);
     if (this.#stopped) {
@@ -71,9 +82,9 @@ export class Microphone {
     this.#machine.open(id);
     while (!this.#stopped) {
       if (!this.#machine.wants(id)) await this.#untilWanted(id);
-      if (this.#stopped) return;
-      const chunk = await this.#read(id, reader);
-      if (this.#stopped) return;
+      if (this.#stopped || !this.#readers.has(id)) return;
+      const chunk = await this.#read(id, reader, gone);
+      if (this.#stopped || !this.#readers.has(id)) return;
       if (chunk !== undefined) this.#machine.receive(id, chunk);
       else {
         this.#readers.delete(id);
@@ -81,13 +92,42 @@ export class Microphone {
       }
       this.#drain();
       if (chunk === undefined) return;
+      if (!this.#machine.knows(id)) this.#giveUp(id, reader);
     }
   }
 
+  /** The session that carried it is over: what comes next goes on behind what has arrived. */
+  nextSession(): void {
+    this.#machine.nextSession();
+    this.#drain();
+    this.#giveUpAll();
+  }
+
+  /** The page sends audio and events again from this sample on; what waits is forgotten. */
+  sendAgainFrom(sample: number, rewind: number): void {
+    this.#machine.sendAgainFrom(sample, rewind);
+    this.#events = [];
+    this.#eventsTaken = 0;
+    this.#giveUpAll();
+    for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #giveUp(id: number, reader: Reader): void {
+    this.#readers.delete(id);
+    reader.cancel(new StreamError(StreamCode.CANCELLED, 'it is sent again in another stream')).catch(ignore);
+  }
+
+  #giveUpAll(): void {
+    for (const [id, reader] of this.#readers) this.#giveUp(id, reader);
+    for (const wake of this.#wanted.values()) wake();
+    this.#wanted.clear();
+  }
+
   /** An event of the page, in its order among the audio; see `MicrophoneMachine.event`. */
-  event(json: string | undefined, samples?: number): void {
+  event(json: string | undefined, event: PageEvent): void {
     if (this.#stopped) return;
-    this.#machine.event(json, samples);
+    if (json !== undefined) this.#events.push(event);
+    this.#machine.event(json, event.samples);
     this.#drain();
   }
 
@@ -100,11 +140,6 @@ export class Microphone {
   /** Throws when the page announced audio, or an event, that has not come for `timeoutMs`. */
   check(timeoutMs: number): void {
     this.#machine.check(performance.now(), timeoutMs);
-  }
-
-  /** The session ended: what has arrived can still be read, and a stream that breaks off now is no fault. */
-  sessionGone(): void {
-    this.#sessionGone = true;
   }
 
   /** Waits until every stream that has come was read to its end, as long as samples come within `timeoutMs` of each other. */
@@ -139,7 +174,7 @@ export class Microphone {
     for (let output = this.#machine.poll(); output !== undefined; output = this.#machine.poll()) {
       if (this.#stopped) return;
       if (output.type === 'append') this.#sink.append(output.pcm);
-      else if (output.type === 'event') this.#sink.event(output.json);
+      else if (output.type === 'event') this.#sink.event(output.json, this.#nextEvent());
       else this.#sink.received(output.samples);
     }
     this.#acknowledgeSoon();
@@ -153,6 +188,15 @@ export class Microphone {
       wake();
     }
     if (!this.#machine.holdsMuch) for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #nextEvent(): PageEvent {
+    const event = this.#events[this.#eventsTaken]!;
+    this.#eventsTaken += 1;
+    if (this.#eventsTaken < this.#events.length) return event;
+    this.#events = [];
+    this.#eventsTaken = 0;
+    return event;
   }
 
   #acknowledgeSoon(): void {
@@ -180,18 +224,17 @@ export class Microphone {
   }
 
   /** Undefined at the end of the stream. */
-  async #read(id: number, reader: Reader): Promise<Uint8Array | undefined> {
+  async #read(id: number, reader: Reader, gone: () => boolean): Promise<Uint8Array | undefined> {
     try {
       const { done, value } = await reader.read();
       return done ? undefined : value;
     } catch (error) {
-      if (this.#stopped) return undefined;
-      this.#readers.delete(id);
       // The session's end is known only after its streams have failed.
       await new Promise((resolve) => {
         setImmediate(resolve);
       });
-      if (this.#sessionGone || this.#stopped) return undefined;
+      const ours = this.#readers.delete(id);
+      if (gone() || this.#stopped || !ours) return undefined;
       return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
     }
   }

@@ -1,4 +1,5 @@
 import {
+  type AnswerProgress,
   errorMessage,
   isParleyMessage,
   MAX_PARLEY_MESSAGE_OCTETS,
@@ -7,10 +8,6 @@ import {
   parseClientMessage,
   type ReceivedMessage,
   type ServerMessage,
-  SessionCloseCode,
-  VOICE_CODEC,
-  VOICE_PROTOCOL,
-  VoiceProtocolError,
 } from '../../proto/voice/index.ts';
 import { formatProblem } from '../realtime/index.ts';
 import { DEFAULT_ALLOWED_EVENTS } from './context.ts';
@@ -18,61 +15,62 @@ import type { Cuts } from './cuts.ts';
 import type { Microphone } from './microphone.ts';
 
 const defaultAllowed: ReadonlySet<string> = new Set(DEFAULT_ALLOWED_EVENTS);
+/** Stands for a message that was acted on, or refused, at once: nothing of it is to be given again. */
+const SETTLED: Message = Object.freeze({ type: 'parley.settled' });
 
 /** What the page's messages act on. */
 export interface PageMessagesHost {
   /** Types of events that pass; the defaults when undefined. */
   readonly allowed: ReadonlySet<string> | undefined;
+  /** Longest message that is taken, in octets of JSON. */
+  readonly maxOctets: number;
   readonly cuts: Cuts;
   readonly microphone: Microphone;
-  /** The page has said hello, as it should. */
-  hello(): void;
+  /** The page says how far it got. */
+  received(messages: number, answers: readonly AnswerProgress[]): void;
+  /** The page sends again, as it was asked to. */
+  rewound(rewind: number): void;
   underruns(count: number): void;
   tell(message: ServerMessage): void;
   /** Something was refused; the page was told. */
   refused(): void;
+  /** The message of this number has had what effect it will have. */
+  settled(number: number, message: Message): void;
 }
 
-/** What a page says on the control stream: Parley's own messages, and events of the Realtime API for the upstream. */
+/** What a page says behind its hello: Parley's own messages, and events of the Realtime API for the upstream. */
 export class PageMessages {
   readonly #host: PageMessagesHost;
   readonly #allowed: ReadonlySet<string>;
-  #greeted = false;
 
   constructor(host: PageMessagesHost) {
     this.#host = host;
     this.#allowed = host.allowed ?? defaultAllowed;
   }
 
-  /** Throws `VoiceProtocolError` when the page broke the protocol. */
-  receive({ message, json, octets }: ReceivedMessage): void {
-    if (!this.#greeted) this.#greet(message);
-    else if (!isParleyMessage(message)) this.#event(message, json);
-    else if (octets > MAX_PARLEY_MESSAGE_OCTETS) this.#refuseLength(message, octets);
-    else this.#parleyMessage(message);
+  /** `number` is the message's in the call, undefined for one that is not numbered. Throws `VoiceProtocolError`. */
+  receive({ message, json, octets }: ReceivedMessage, number: number | undefined): void {
+    if (!isParleyMessage(message)) this.#event(message, json, number ?? 0);
+    else if (octets > MAX_PARLEY_MESSAGE_OCTETS) this.#refuseLength(message, octets, number);
+    else this.#parleyMessage(message, number);
   }
 
-  #greet(message: Message): void {
-    const hello = message.type === 'parley.hello' ? parseClientMessage(message) : undefined;
-    if (hello?.type !== 'parley.hello') {
-      throw new VoiceProtocolError(
-        SessionCloseCode.MALFORMED,
-        `The first message must be parley.hello, not ${message.type.slice(0, 64)}.`,
-      );
-    }
-    if (hello.protocol !== VOICE_PROTOCOL || !hello.codecs.includes(VOICE_CODEC)) {
-      throw new VoiceProtocolError(
-        SessionCloseCode.UNSUPPORTED,
-        `This backend speaks voice protocol ${VOICE_PROTOCOL} with the codec ${VOICE_CODEC}.`,
-      );
-    }
-    this.#greeted = true;
-    this.#host.hello();
+  /** A message above the bound came and was left out. */
+  skipped(octets: number, number: number | undefined): void {
+    if (number !== undefined) this.#host.settled(number, SETTLED);
+    this.#host.refused();
+    const sentence = `An event of ${octets} octets was left out: this backend takes ${this.#host.maxOctets}.`;
+    this.#host.tell(errorMessage('event_too_large', sentence));
   }
 
-  #parleyMessage(message: Message): void {
+  #parleyMessage(message: Message, number: number | undefined): void {
     const { cuts } = this.#host;
     const known = parseClientMessage(message);
+    if (known?.type === 'parley.ordered') {
+      this.#ordered(known, number ?? 0);
+      return;
+    }
+    if (number !== undefined) this.#host.settled(number, SETTLED);
     switch (known?.type) {
       case 'parley.playback.position':
         this.#host.underruns(known.underruns ?? 0);
@@ -84,16 +82,21 @@ export class PageMessages {
       case 'parley.interrupt':
         cuts.interrupt();
         break;
-      case 'parley.ordered':
-        this.#ordered(known);
+      case 'parley.received':
+        this.#host.received(known.messages, known.answers);
+        break;
+      case 'parley.rewound':
+        this.#host.rewound(known.rewind);
         break;
       default:
         this.#refuse(message.type);
     }
   }
 
-  #event(event: Message, json: string): void {
-    if (this.#takes(event) && this.#host.cuts.pageEvent(event)) this.#host.microphone.event(json);
+  #event(message: Message, json: string, number: number): void {
+    if (this.#takes(message) && this.#host.cuts.pageEvent(message))
+      this.#host.microphone.event(json, { number, message, samples: undefined });
+    else this.#host.settled(number, SETTLED);
   }
 
   /** Whether an event may pass; if not, the page is told why. */
@@ -106,13 +109,14 @@ export class PageMessages {
   }
 
   /** One that is refused still counts: stretches may wait for its number. */
-  #ordered({ event, microphoneSamples }: OrderedMessage): void {
+  #ordered({ event, microphoneSamples }: OrderedMessage, number: number): void {
     let json: string | undefined;
     if (this.#takes(event) && this.#host.cuts.pageEvent(event)) {
       json = toJson(event);
       if (json === undefined) this.#refuse(event.type, 'it is nested too deep');
     }
-    this.#host.microphone.event(json, microphoneSamples);
+    if (json === undefined) this.#host.settled(number, SETTLED);
+    this.#host.microphone.event(json, { number, message: event, samples: microphoneSamples });
   }
 
   #refuse(type: string, because = 'its type is not on the list of those that pass'): void {
@@ -121,13 +125,18 @@ export class PageMessages {
     this.#host.tell(errorMessage('event_refused', sentence));
   }
 
-  #refuseLength({ type, ...message }: Message, octets: number): void {
+  #refuseLength({ type, ...message }: Message, octets: number, number: number | undefined): void {
+    if (number !== undefined) this.#host.settled(number, SETTLED);
     this.#host.refused();
     const sentence = `${type.slice(0, 64)} of ${octets} octets was left out: such a message may have ${MAX_PARLEY_MESSAGE_OCTETS}.`;
     this.#host.tell(errorMessage('event_too_large', sentence));
     // Stretches may wait for the number of an ordered event that is refused, too.
     if (type === 'parley.ordered' && Number.isSafeInteger(message.microphoneSamples))
-      this.#host.microphone.event(undefined, message.microphoneSamples as number);
+      this.#host.microphone.event(undefined, {
+        number: number ?? 0,
+        message: SETTLED,
+        samples: message.microphoneSamples as number,
+      });
   }
 }
 

@@ -15,14 +15,15 @@ const MAX_SOCKET_OCTETS = 128 << 10;
 /** Hears of the upstream, until `close`. */
 export interface LinkListener {
   event(event: Message): void;
+  opened?(): void;
   ended(end: UpstreamEnd): void;
   /** More waits than may wait; the event that was one too many is lost. */
   overflowed(): void;
 }
 
 /**
- * The session's way to its upstream: client events wait here as JSON, in order, until the upstream is open and takes them.
- * `attach` is called once today; a redial would attach the next upstream and keep what waits.
+ * The call's way to its upstream: client events wait here as JSON, in order, until the upstream is open and takes them.
+ * After one upstream another may be attached: what waits is kept, unless `reset` was called.
  */
 export class UpstreamLink {
   readonly #listener: LinkListener;
@@ -49,15 +50,33 @@ export class UpstreamLink {
   attach(upstream: Upstream): void {
     this.#upstream = upstream;
     upstream.onClose((end) => {
-      if (!this.#closed) this.#listener.ended(end);
+      if (this.#closed || this.#upstream !== upstream) return;
+      this.#upstream = undefined;
+      upstream.close();
+      this.#listener.ended(end);
     });
-    upstream.onOpen(() => this.#flush());
+    upstream.onOpen(() => {
+      if (this.#closed || this.#upstream !== upstream) return;
+      this.#listener.opened?.();
+      this.#flush();
+    });
+  }
+
+  /** Lets the upstream go, and everything that waits for it. */
+  reset(): void {
+    this.#upstream?.close();
+    this.#upstream = undefined;
+    this.#queue = [];
+    this.#queueTaken = 0;
+    this.#queuedOctets = 0;
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
   }
 
   /** From now on events come, those that waited first. */
   listen(): void {
-    this.#upstream?.onEvent((event) => {
-      if (!this.#closed) this.#listener.event(event);
+    const upstream = this.#upstream;
+    upstream?.onEvent((event) => {
+      if (!this.#closed && this.#upstream === upstream) this.#listener.event(event);
     });
   }
 

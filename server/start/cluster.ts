@@ -41,6 +41,7 @@ function planCluster(plan: LocalPlan): ClusterFile {
       name: `backend-${i + 1}`,
       serverId: hex(8),
       tunnel: `127.0.0.1:${plan.firstTunnelPort + i}`,
+      tcp: `127.0.0.1:${plan.firstTunnelPort + i}`,
     })),
     forwarders: ['127.0.0.1'],
     // Browsers take every name below localhost for this machine.

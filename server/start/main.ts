@@ -45,7 +45,9 @@ function wantedPorts({ ports, backends, lan }: Options, useOpenAi: boolean): Wan
       ? [{ ...page, what: 'page for the network', host: every, port: ports.lan, flag: '--lan-port' }]
       : []),
     { what: 'forwarder', protocol: 'udp', host: every, port: ports.forwarder, flag: '--port' },
+    { what: 'forwarder', protocol: 'tcp', host: every, port: ports.forwarder, flag: '--port' },
     ...tunnels,
+    ...tunnels.map((tunnel) => ({ ...tunnel, protocol: 'tcp' as const })),
     ...(useOpenAi ? [] : [{ ...page, what: 'realtime', port: ports.realtime, flag: '--realtime-port' }]),
   ];
 }

@@ -40,7 +40,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 function securityHeaders(connectTo: string): Record<string, string> {
   return {
-    'content-security-policy': `default-src 'self'; connect-src 'self' ${connectTo}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
+    'content-security-policy': `default-src 'self'; connect-src 'self' ${connectTo} ${connectTo.replace('https:', 'wss:')}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'permissions-policy': 'microphone=(self)',

@@ -9,7 +9,7 @@ import { type MintForPage, servePage, TOKEN_PATH } from '../../server/start/page
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Starts a headless Chromium whose microphone is the WAV file, said once. QUIC stays on, as in a user's browser. */
-export function launchChromium(wav: string): Promise<Browser> {
+export function launchChromium(wav: string, more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: EXECUTABLE,
     args: [
@@ -24,6 +24,7 @@ export function launchChromium(wav: string): Promise<Browser> {
       '--use-fake-device-for-media-stream',
       `--use-file-for-fake-audio-capture=${wav}%noloop`,
       '--autoplay-policy=no-user-gesture-required',
+      ...more,
     ],
   });
 }

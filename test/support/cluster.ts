@@ -119,6 +119,8 @@ export interface ClusterOptions {
   readonly auth?: BackendConfigInput['auth'];
   /** Each backend has a name under this one, and the forwarder listens on ::1 too. */
   readonly callHost?: string;
+  /** How many times faster than speech the local service makes answers. */
+  readonly answerSpeed?: number;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -164,7 +166,12 @@ async function writeFiles(
   const backends: ClusterFile['backends'] = [];
   const backendMetricsPorts: number[] = [];
   for (let i = 0; i < count; i++) {
-    backends.push({ name: `backend-${i + 1}`, serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` });
+    backends.push({
+      name: `backend-${i + 1}`,
+      serverId: hex(8),
+      tunnel: `127.0.0.1:${await freeUdpPort()}`,
+      tcp: `127.0.0.1:${await freeTcpPort()}`,
+    });
     backendMetricsPorts.push(await freeTcpPort());
   }
   const cluster: ClusterFile = {
@@ -219,6 +226,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     certificate: readFileSync(certificate.certificatePath, 'utf8'),
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
+    ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();

@@ -84,7 +84,12 @@ function backendMetrics(): Promise<MetricDescription[]> {
 }
 
 function forwarderMetrics(): Promise<MetricDescription[]> {
-  const source = { counters: new Counters(), states: () => new Map(), kernelDrops: () => 0 };
+  const source = {
+    counters: new Counters(),
+    states: () => new Map(),
+    kernelDrops: () => 0,
+    tcpConnections: () => 0,
+  };
   return describeMetrics(createRegistry(source));
 }
 

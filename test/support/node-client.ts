@@ -26,7 +26,10 @@ export class NodeClient {
   static async dial(
     port: number,
     certificateHash: string,
-    { host = '127.0.0.1', serverName = 'localhost' }: { readonly host?: string; readonly serverName?: string } = {},
+    {
+      host = '127.0.0.1',
+      serverName = 'localhost',
+    }: { readonly host?: string; readonly serverName?: string } = {},
   ): Promise<NodeClient> {
     const socket = await openPublicSocket({ host, port: 0 });
     const endpoint = new QuicEndpoint({

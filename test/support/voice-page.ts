@@ -5,6 +5,8 @@ import {
   AnswerHeaderDecoder,
   encodeHeader,
   encodeMessage,
+  isNumbered,
+  MAX_OPEN_ANSWERS,
   type Message,
   MessageDecoder,
   SAMPLE_RATE,
@@ -134,6 +136,8 @@ export class VoicePage {
   inattentive = false;
   closeInfo: CloseInfo | undefined;
   #writer!: WritableStreamDefaultWriter<Uint8Array>;
+  #hungUp = false;
+  #reporting: NodeJS.Timeout | undefined;
 
   constructor(session: WebTransportSession) {
     this.session = session;
@@ -160,11 +164,16 @@ export class VoicePage {
     return this.sendRaw(encodeMessage(message));
   }
 
-  sendRaw(octets: Uint8Array): Promise<void> {
-    return this.#writer.write(octets).catch(() => {});
+  async sendRaw(octets: Uint8Array): Promise<void> {
+    try {
+      await this.#writer.write(octets);
+    } catch {
+      // The stream is closed, or the session over.
+    }
   }
 
   endControl(): Promise<void> {
+    this.#hungUp = true;
     return this.#writer.close().catch(() => {});
   }
 
@@ -239,11 +248,34 @@ export class VoicePage {
           await new Promise((resolve) => setTimeout(resolve, 5));
         decoder.push(chunk);
         for (let next = decoder.next(); next !== undefined; next = decoder.next()) this.messages.push(next);
+        this.#reportSoon();
       }
       this.controlEnded = true;
     } catch {
       // The session is over.
     }
+  }
+
+  /** Acknowledges what came, soon after it came. */
+  #reportSoon(): void {
+    this.#reporting ??= setTimeout(() => {
+      this.#reporting = undefined;
+      if (this.#hungUp || this.closeInfo !== undefined || this.find('parley.ready') === undefined) return;
+      const answers = this.answers
+        .filter(({ header }) => header !== undefined)
+        .slice(-MAX_OPEN_ANSWERS)
+        .map(({ header, chunks, ended, resetCode }) => ({
+          answer: header!.answer,
+          samples: header!.firstSample + chunks.reduce((sum, chunk) => sum + chunk.length / 2, 0),
+          ended: ended || resetCode !== undefined,
+        }))
+        .filter(({ samples }) => Number.isInteger(samples));
+      void this.send({
+        type: 'parley.received',
+        messages: this.messages.filter(isNumbered).length,
+        answers,
+      } as { type: string });
+    }, 10);
   }
 
   async #acceptAnswers(): Promise<void> {
@@ -268,8 +300,10 @@ export class VoicePage {
         const audio = decoder.push(value);
         answer.header = decoder.header;
         if (audio.length > 0) answer.chunks.push(audio);
+        this.#reportSoon();
       }
       answer.ended = true;
+      this.#reportSoon();
     } catch (error) {
       answer.resetCode = (error as { streamErrorCode?: number }).streamErrorCode;
     }

@@ -7,7 +7,8 @@ import { ReplayLog } from './replay-log.ts';
 
 /** Messages kept for a page that may be gone: more than a minute of a conversation's events. */
 export const MAX_KEPT_MESSAGES = 16_384;
-export const MAX_KEPT_MESSAGE_OCTETS = 4 << 20;
+/** As much as may wait on a control stream: two messages of the longest. */
+export const MAX_KEPT_MESSAGE_OCTETS = 16 << 20;
 
 /** Where a session that was attached goes on. */
 export interface GoOn {
@@ -37,6 +38,8 @@ export class BackendCall {
   #rewind = 0;
   /** The page has not said yet that it sends again: what still comes was sent before the rewind. */
   #awaitsRewound = false;
+  /** Events at or behind `#events` that had their effect: the page says so in their place when it sends again. */
+  #covered: readonly number[] = [];
 
   constructor(limits = { maxEntries: MAX_KEPT_MESSAGES, maxOctets: MAX_KEPT_MESSAGE_OCTETS }) {
     this.#messages = new ReplayLog(limits);
@@ -109,7 +112,7 @@ export class BackendCall {
       how: 'attached',
       microphoneSamples: this.#samples,
       events: this.#events,
-      coveredEvents: [],
+      coveredEvents: this.#covered.filter((number) => number >= this.#events),
       messages: resume.messages,
     };
   }
@@ -126,6 +129,7 @@ export class BackendCall {
     if (resume.events > pageEvents) return 'gap';
     this.#attachment = resume.attachment;
     this.#events = pageEvents;
+    this.#covered = coveredPageEvents;
     this.#samples = Math.max(microphoneSamples, resume.microphoneSamples);
     return {
       how: 'restored',
@@ -144,6 +148,7 @@ export class BackendCall {
     this.#rewind += 1;
     this.#awaitsRewound = true;
     this.#events = snapshot.pageEvents;
+    this.#covered = snapshot.coveredPageEvents;
     this.#samples = snapshot.microphoneSamples;
     return {
       rewind: this.#rewind,

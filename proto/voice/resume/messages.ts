@@ -56,6 +56,8 @@ export const attachedSchema = z.object({
   /** `new`: a call begins. `attached`: the same upstream goes on. `restored`: a fresh upstream was given the conversation. */
   how: z.enum(HOW_ATTACHED),
   ticket: sealed(MAX_TICKET_OCTETS),
+  /** Host name under which this very backend is dialled (steering by Retry); absent where backends have no names. */
+  host: z.optional(z.string().check(z.minLength(1), z.maxLength(253))),
   /** How long the backend keeps the call when its session ends. */
   resumeSeconds: count,
   /** The page sends microphone audio from this sample of the call on, */

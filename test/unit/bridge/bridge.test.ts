@@ -80,14 +80,23 @@ describe('the beginning of a call', () => {
     await until(() => page.find('session.created') !== undefined, 'session.created');
     expect(page.messages[0]).toEqual({
       type: 'parley.ready',
-      protocol: 1,
+      protocol: 2,
       sessionId: expect.any(String),
       serverId: '0001',
       backend: 'backend-1',
       upstream: 'local',
       codec: 'pcm16',
       rate: 24_000,
-      microphoneSamples: 0,
+      call: {
+        callId: expect.any(String),
+        how: 'new',
+        ticket: expect.any(String),
+        resumeSeconds: expect.any(Number),
+        microphoneSamples: 0,
+        events: 0,
+        coveredEvents: [],
+        messages: 0,
+      },
       handshakeMs: 12.5,
     });
     expect(parseServerMessage(page.messages[0]!)).toEqual(page.messages[0]);
@@ -159,7 +168,7 @@ describe('the beginning of a call', () => {
 
   test.each([
     ['another first message', { type: 'response.create' }, SessionCloseCode.MALFORMED],
-    ['another protocol', { ...HELLO, protocol: 2 }, SessionCloseCode.UNSUPPORTED],
+    ['another protocol', { ...HELLO, protocol: 1 }, SessionCloseCode.UNSUPPORTED],
     ['another codec', { ...HELLO, codecs: ['opus'] }, SessionCloseCode.UNSUPPORTED],
   ])('%s ends the call', async (_, first, code) => {
     const made = setUp();

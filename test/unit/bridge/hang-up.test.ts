@@ -26,7 +26,9 @@ async function call(context: Partial<VoiceContext> = {}, upstream = new FakeUpst
 
 const voice = (octets: number) => new Uint8Array(octets).map((_, i) => i * 7);
 const received = (page: VoicePage) =>
-  page.messages.filter(({ type }) => type === 'parley.microphone.received').map(({ samples }) => samples);
+  page.messages
+    .filter(({ type }) => type === 'parley.received')
+    .map(({ microphoneSamples }) => microphoneSamples);
 
 describe('hanging up', () => {
   test('the last sample is acknowledged: at the end of each stretch, and while audio arrives', async () => {
@@ -53,11 +55,12 @@ describe('hanging up', () => {
       logger: pino({ level: 'silent' }),
     });
     const page = await new VoicePage(client).start(null);
-    await page.speak(0, 0, [voice(2000)]);
+    const spoken = page.speak(0, 0, [voice(2000)]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(page.messages).toEqual([]);
     await page.send(HELLO);
     await until(() => received(page).at(-1) === 1000, 'the acknowledgement');
+    await spoken;
     expect(page.messages[0]?.type).toBe('parley.ready');
     client.close();
     await served;

@@ -30,7 +30,7 @@ function listening(ready: () => Promise<void> | undefined = () => undefined) {
       controller = given;
     },
   });
-  const done = microphone.accept(stream);
+  const done = microphone.accept(stream, () => false);
   controller.enqueue(header(0, 0));
   return { handedOn, controller, done, microphone };
 }

@@ -35,7 +35,9 @@ describe('a development certificate', () => {
     expect(parsed.verify(parsed.publicKey)).toBe(true);
     expect(parsed.checkPrivateKey(made.privateKey)).toBe(true);
     expect(parsed.publicKey.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');
-    expect(parsed.subjectAltName).toBe('DNS:localhost, DNS:*.localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1');
+    expect(parsed.subjectAltName).toBe(
+      'DNS:localhost, DNS:*.localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1',
+    );
     expect(parsed.ca).toBe(false);
     expect(Buffer.from(made.der).equals(parsed.raw)).toBe(true);
     expect(made.sha256Hex).toBe(createHash('sha256').update(parsed.raw).digest('hex'));

@@ -119,7 +119,15 @@ test('whatever passes, a page can be told: the message decodes, and audio has a 
       const responseId = response_id || 'unknown';
       const answers = new AnswerHeaderDecoder();
       answers.push(
-        encodeHeader({ type: 'parley.answer', responseId, ...header, codec: 'pcm16', rate: 24_000 }),
+        encodeHeader({
+          type: 'parley.answer',
+          answer: 0,
+          firstSample: 0,
+          responseId,
+          ...header,
+          codec: 'pcm16',
+          rate: 24_000,
+        }),
       );
       expect(answers.header).toMatchObject({ ...header, responseId });
     }),

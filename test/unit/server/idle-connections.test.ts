@@ -7,7 +7,7 @@ const A = { host: '192.0.2.1', port: 9 };
 
 function make() {
   const closed: [QuicConnection, string][] = [];
-  const idle = new IdleConnections({ firstRequestMs: 100, idleMs: 1000 }, (connection, why) =>
+  const idle = new IdleConnections<QuicConnection>({ firstRequestMs: 100, idleMs: 1000 }, (connection, why) =>
     closed.push([connection, why]),
   );
   return { idle, closed };

@@ -59,6 +59,7 @@ function handler() {
       shutdown: signal,
       log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
       observer: {},
+      sealSecret: KEY,
       access: {
         tokens: new TokenVerifier({ keys: { secret: SECRET }, leewaySeconds: 0 }),
         subjectKey: KEY,

@@ -1,0 +1,121 @@
+import { race, rememberUdp, retryWebTransport } from './carriers/run-race.ts';
+import { CallError, timeoutError, unreachableError } from './errors.ts';
+import { openSession, within } from './session.ts';
+
+/** What carries a session. */
+export type Carrier = 'webtransport' | 'tcp';
+
+/** A session that stands: the part of W3C WebTransport that a call uses, whatever carries it. */
+export interface CarrierSession {
+  readonly carrier: Carrier;
+  /** Fulfils when either side closed the session, rejects when it was lost. */
+  readonly closed: Promise<{ readonly closeCode?: number; readonly reason?: string }>;
+  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  /** Fulfils when a better way is open again (UDP works): the call dials once more and moves to it without a pause. */
+  readonly better?: Promise<unknown>;
+  createBidirectionalStream(options: { readonly sendOrder: number }): Promise<{
+    readonly readable: ReadableStream<Uint8Array>;
+    readonly writable: WritableStream<Uint8Array>;
+  }>;
+  createUnidirectionalStream(options: { readonly sendOrder: number }): Promise<WritableStream<Uint8Array>>;
+  close(info?: { readonly closeCode: number; readonly reason: string }): void;
+}
+
+export interface DialOptions {
+  readonly certificateHashes: readonly string[] | undefined;
+  /** Longest wait for the session, in ms. */
+  readonly timeoutMs: number;
+  /** Aborted: the session is not wanted, and what was opened is closed. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens a session. Rejects with a `CallError`. */
+export type Dial = (url: string, options: DialOptions) => Promise<CarrierSession>;
+
+async function dialWebTransport(url: string, options: DialOptions): Promise<CarrierSession> {
+  const { certificateHashes, timeoutMs, signal } = options;
+  const transport = await openSession(url, certificateHashes, timeoutMs, signal);
+  return {
+    carrier: 'webtransport',
+    closed: transport.closed,
+    incomingUnidirectionalStreams: transport.incomingUnidirectionalStreams,
+    createBidirectionalStream: (how) => transport.createBidirectionalStream(how),
+    createUnidirectionalStream: (how) => transport.createUnidirectionalStream(how),
+    close: (info) => transport.close(info),
+  };
+}
+
+async function dialOverTcp(
+  url: string,
+  { timeoutMs }: DialOptions,
+  signal: AbortSignal,
+): Promise<CarrierSession> {
+  const { dialTcp } = await import('./carriers/tcp.ts');
+  const waiting = new AbortController();
+  const stop = () => waiting.abort(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const late = () => timeoutError(url, timeoutMs / 1000, 'answer');
+    const session = await within(timeoutMs, dialTcp(url, waiting.signal), late);
+    return {
+      carrier: 'tcp',
+      closed: session.closed,
+      incomingUnidirectionalStreams: session.incomingUnidirectionalStreams,
+      createBidirectionalStream: () => session.createBidirectionalStream(),
+      createUnidirectionalStream: () => session.createUnidirectionalStream(),
+      close: (info) => session.close(info),
+    };
+  } catch (error) {
+    waiting.abort(error);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function storage(): Storage | undefined {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    // A page in a sandbox has none.
+    return undefined;
+  }
+}
+
+/** Fulfils when WebTransport works again: tried in the background for as long as the session over TCP lasts. */
+function betterThan(session: CarrierSession, url: string, options: DialOptions): Promise<void> {
+  const probe = new URL(url);
+  // The backend opens no upstream for it.
+  probe.searchParams.set('resume', '1');
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  session.closed.then(end, end);
+  return new Promise((resolve) => {
+    const found = (other: CarrierSession) => {
+      other.close();
+      rememberUdp(storage(), probe.origin, false);
+      resolve();
+    };
+    const attempt = (signal: AbortSignal) => dialWebTransport(probe.href, { ...options, signal });
+    retryWebTransport(attempt, found, ended.signal);
+  });
+}
+
+/** The way of every call and of every redial: WebTransport, or TCP where that is not answered. */
+export const dial: Dial = async (url, options) => {
+  const hasWebTransport = typeof WebTransport !== 'undefined';
+  try {
+    const { session, carrier } = await race<CarrierSession>({
+      webTransport: hasWebTransport ? (signal) => dialWebTransport(url, { ...options, signal }) : undefined,
+      tcp: typeof WebSocket === 'undefined' ? undefined : (signal) => dialOverTcp(url, options, signal),
+      origin: new URL(url).origin,
+      store: storage(),
+      signal: options.signal,
+    });
+    return carrier === 'tcp' && hasWebTransport
+      ? { ...session, better: betterThan(session, url, options) }
+      : session;
+  } catch (error) {
+    throw error instanceof CallError ? error : unreachableError(url, error);
+  }
+};

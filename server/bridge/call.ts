@@ -1,0 +1,513 @@
+import { randomUUID } from 'node:crypto';
+import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
+import type { Logger } from 'pino';
+import {
+  AnswerLedger,
+  type AttachRefusal,
+  type BackendCall,
+  ConversationRecord,
+  type ConversationSnapshot,
+  errorMessage,
+  type GoOn,
+  isNumbered,
+  MAX_ARCHIVE_SAMPLES,
+  type Message,
+  type ReceivedMessage,
+  type Resume,
+  SAMPLE_RATE,
+  type ServerMessage,
+  SessionCloseCode,
+} from '../../proto/voice/index.ts';
+import type { TableCall } from '../call/index.ts';
+import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
+import type { SendStream, WebTransportSession } from '../webtransport/types.ts';
+import { Answers } from './answers.ts';
+import { CallLog } from './call-log.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
+import { Cuts } from './cuts.ts';
+import type { SessionEnd } from './ending.ts';
+import { Microphone, type PageEvent } from './microphone.ts';
+import { AnswerQueue } from './octet-budget.ts';
+import { Outbox } from './outbox.ts';
+import { PageMessages } from './page-messages.ts';
+import { PauseWatch } from './pause-watch.ts';
+import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse } from './reasons.ts';
+import { Restoration } from './restoration.ts';
+import { UpstreamKeeper } from './upstream-keeper.ts';
+
+/** How long samples and events that arrived may go unacknowledged, in ms. */
+const ACKNOWLEDGE_MS = 200;
+/** How long a drain waits for a pause in the conversation before the call is moved. */
+const MOVE_WITHIN_MS = 5000;
+const PAUSE_POLL_MS = 100;
+/** Once the page has ended the call: how long the microphone may go without a new sample before it counts as ended. */
+const MICROPHONE_SETTLE_MS = 2000;
+/** How long what arrived may take to be given to the upstream after the page has ended the call. */
+const UPSTREAM_FLUSH_MS = 2000;
+/** Audio behind the newest sample that a page surely still has: it keeps more, but may have spoken on. */
+const MAX_SENT_AGAIN_SAMPLES = MAX_ARCHIVE_SAMPLES - 20 * SAMPLE_RATE;
+
+/** Events behind which the conversation can be restored better than before. */
+const CHECKPOINT_AFTER: ReadonlySet<string> = new Set([
+  'response.done',
+  'session.updated',
+  'conversation.item.done',
+  'conversation.item.created',
+  'conversation.item.deleted',
+  'conversation.item.truncated',
+  'conversation.item.input_audio_transcription.completed',
+]);
+
+/** The session that carries a call just now. */
+export interface Carrier {
+  readonly session: WebTransportSession;
+  /** Writes a message to the control stream. */
+  push(octets: Uint8Array): void;
+  openStream(): Promise<SendStream>;
+  /** The call is over: the page is told, and the session closed. Calls `Call.over`. */
+  end(end: SessionEnd): void;
+  /** Another session carries the call from now on. */
+  supersede(): void;
+}
+
+/** A conversation: its upstream, its place in the microphone's audio, its answers, its items. Sessions come and go beneath it. */
+export class Call implements TableCall {
+  readonly id: string;
+  /** This backend's holding of the call, as its tickets name it. */
+  readonly incarnation = randomUUID();
+  readonly microphone: Microphone;
+  readonly keeper: UpstreamKeeper;
+  readonly answers: Answers;
+  readonly #context: VoiceContext;
+  readonly #limits: VoiceLimits;
+  readonly #logger: Logger;
+  readonly #log: CallLog;
+  readonly #answerQueue: AnswerQueue;
+  readonly #cuts: Cuts;
+  readonly #page: PageMessages;
+  readonly #outbox: Outbox;
+  readonly #record = new ConversationRecord();
+  readonly #pause = new PauseWatch(performance.now());
+  readonly #checkpoints: Checkpoints | undefined;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #stopDraining: () => void;
+  #restoration: Restoration | undefined;
+  #carrier: Carrier | undefined;
+  #acknowledging: NodeJS.Timeout | undefined;
+  #acknowledged = { samples: 0, events: 0 };
+  /** Whether speech cuts the answer: the session's `interrupt_response`, as the upstream last said. */
+  #interrupts = true;
+  #over = false;
+
+  constructor(id: string, context: VoiceContext) {
+    this.id = id;
+    this.#context = context;
+    this.#limits = { ...DEFAULT_VOICE_LIMITS, ...context.limits };
+    this.#logger = context.logger.child({ session: id });
+    this.#log = new CallLog(this.#logger);
+    this.#outbox = new Outbox(context.resume !== undefined, {
+      push: (octets) => this.#carrier?.push(octets),
+      overflowed: () => this.queueFull('The page does not read: too many events wait for it.'),
+    });
+    this.keeper = this.#makeKeeper();
+    this.microphone = this.#makeMicrophone();
+    const ledger = new AnswerLedger();
+    this.#answerQueue = new AnswerQueue(this.#limits.maxAnswerQueueOctets, context.answerBudget);
+    this.answers = this.#makeAnswers(ledger);
+    this.#cuts = new Cuts(ledger, this.answers, this.#limits.clearTimeoutMs, {
+      tell: (message) => void this.#outbox.forward(message),
+      send: (event) => this.keeper.link.send(event),
+    });
+    this.#page = this.#makePageMessages();
+    this.#checkpoints = this.#makeCheckpoints();
+    this.#stopDraining = this.#watchDraining();
+    this.#startTimeLimit();
+  }
+
+  get ended(): boolean {
+    return this.#over;
+  }
+
+  /** Whether an attempt of this number comes after the one that carries the call. */
+  olderThan(attachment: number): boolean {
+    return this.#backend.attachment < attachment;
+  }
+
+  carriedBy(carrier: Carrier): boolean {
+    return this.#carrier === carrier;
+  }
+
+  get attached(): boolean {
+    return this.#carrier !== undefined;
+  }
+
+  get keptOctets(): number {
+    return this.#backend.keptOctets + this.#answerQueue.octets + this.#record.octets;
+  }
+
+  get #backend(): BackendCall {
+    return this.#outbox.call;
+  }
+
+  #makeKeeper(): UpstreamKeeper {
+    const { maxUpstreamQueueOctets, redialMs } = this.#limits;
+    return new UpstreamKeeper(maxUpstreamQueueOctets, redialMs, {
+      dial: () => this.#context.openUpstream(),
+      event: (event) => this.guard(() => this.#fromUpstream(event)),
+      lost: (end) => this.#upstreamLost(end),
+      overflowed: () => this.queueFull('More was sent than the upstream takes: too many events wait for it.'),
+      begunAnew: (why) => this.guard(() => this.#beginAnew(why)),
+      quiet: () => this.#pause.quiet(performance.now()),
+      redialling: (end, delayMs) =>
+        this.#logger.warn({ code: end.code, closeCode: end.closeCode, delayMs, ...end.details }, end.message),
+      endsSoon: (inMs) => this.#logger.info({ inMs }, 'the upstream ends soon: a pause is looked for'),
+    });
+  }
+
+  #makeMicrophone(): Microphone {
+    return new Microphone({
+      ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
+      append: (pcm) => {
+        this.#context.observer?.microphoneSamples?.(pcm.length / 2);
+        this.keeper.link.append(pcm);
+        this.#record.microphone(this.microphone.samples);
+      },
+      event: (json, event) => this.#pageEvent(json, event),
+      received: () => this.#acknowledge(),
+    });
+  }
+
+  #makeAnswers(ledger: AnswerLedger): Answers {
+    return new Answers(ledger, {
+      queued: (octets) => this.#answerQueue.add(octets),
+      arrived: (itemId, contentIndex, samples) => this.#record.answerAudio(itemId, contentIndex, samples),
+      begins: () => this.#cuts.answerBegins(),
+      sent: (samples) => this.#context.observer?.answerSamples?.(samples),
+      dropped: (samples) => this.#context.observer?.answerSamplesDropped?.(samples),
+    });
+  }
+
+  #makePageMessages(): PageMessages {
+    return new PageMessages({
+      allowed: this.#context.allowedEvents,
+      maxOctets: this.#limits.maxControlOctets,
+      cuts: this.#cuts,
+      microphone: this.microphone,
+      received: (messages, answers) => {
+        if (this.#context.resume !== undefined) this.#backend.acknowledged(messages);
+        this.answers.received(answers);
+      },
+      rewound: (rewind) => this.#backend.pageRewound(rewind),
+      underruns: (count) => this.#log.underruns(count),
+      tell: (message) => this.tell(message),
+      refused: () => this.#context.observer?.pageEventRefused?.(),
+      settled: (number, message) => this.#record.pageEvent(number, message),
+    });
+  }
+
+  #makeCheckpoints(): Checkpoints | undefined {
+    const { resume, caller } = this.#context;
+    const subject = caller?.subject ?? '';
+    if (resume === undefined) return undefined;
+    return new Checkpoints({
+      callId: this.id,
+      subject,
+      sealer: resume.sealer,
+      snapshot: () => this.#record.snapshot(),
+      attached: () => this.attached,
+      send: (message) => this.tell(message),
+      fault: (error) => this.#logger.error({ err: error }, 'a checkpoint could not be made'),
+    });
+  }
+
+  /** The first session of a call that begins here. `greet` writes `parley.ready`. */
+  begin(carrier: Carrier, upstream: Upstream | undefined, greet: (on: GoOn) => void): void {
+    const { session } = this.#context;
+    this.keeper.start(upstream);
+    if (session !== undefined)
+      this.keeper.link.send({ type: 'session.update', session } as unknown as RealtimeClientEvent);
+    const on = { microphoneSamples: 0, events: 0, coveredEvents: [], messages: 0 };
+    this.#carry(carrier, { how: 'new', ...on }, undefined, greet);
+  }
+
+  /** A session goes on where another one broke off, or takes the call from one that is still there. */
+  attach(carrier: Carrier, resume: Resume, greet: (on: GoOn) => void): AttachRefusal | undefined {
+    this.#backend.microphone(this.microphone.receivedSamples);
+    const on = this.#backend.attach(resume);
+    if (typeof on === 'string') return on;
+    this.microphone.nextSession();
+    this.#carry(carrier, on, resume, greet);
+    return undefined;
+  }
+
+  /** A call that another backend began goes on here: a fresh upstream is given the conversation. */
+  restore(
+    carrier: Carrier,
+    resume: Resume,
+    snapshot: ConversationSnapshot,
+    upstream: Upstream | undefined,
+    greet: (on: GoOn) => void,
+  ): AttachRefusal | undefined {
+    const on = this.#backend.restored(resume, snapshot);
+    if (typeof on === 'string') return on;
+    this.microphone.sendAgainFrom(on.microphoneSamples, 0);
+    this.answers.countFrom(resume.nextAnswer);
+    this.#giveConversation({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.keeper.start(upstream);
+    this.#carry(carrier, on, undefined, greet);
+    return undefined;
+  }
+
+  #carry(carrier: Carrier, on: GoOn, resume: Resume | undefined, greet: (on: GoOn) => void): void {
+    const before = this.#carrier;
+    this.#carrier = carrier;
+    before?.supersede();
+    this.#context.resume?.calls.attached(this);
+    this.#log.carriedBy(carrier.session, on.how, this.#context.upstreamKind);
+    this.#context.observer?.callCarried?.(on.how);
+    greet(on);
+    this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
+    for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
+    this.answers.carry(() => carrier.openStream(), resume?.answers ?? []);
+    if (on.how !== 'new') this.#checkpoints?.due();
+    this.keeper.listen();
+  }
+
+  /** The session is gone, and the page did not end the call: it waits for the page, if it can. */
+  detach(carrier: Carrier, reason: string): void {
+    if (this.#carrier !== carrier || this.#over) return;
+    this.#carrier = undefined;
+    const { resume } = this.#context;
+    if (resume === undefined) {
+      this.over({ closeCode: SessionCloseCode.NORMAL, reason, error: undefined });
+      return;
+    }
+    this.#log.detached(reason);
+    this.guard(() => this.microphone.nextSession());
+    this.answers.uncarry();
+    resume.calls.detached(this);
+  }
+
+  /** A message of the session that carries the call. Throws `VoiceProtocolError` when the page broke the protocol. */
+  message(carrier: Carrier, received: ReceivedMessage): void {
+    if (this.#carrier !== carrier) return;
+    const { message } = received;
+    if (!isNumbered(message)) {
+      this.#page.receive(received, undefined);
+      return;
+    }
+    const number = this.#backend.take(message);
+    if (number === undefined) return;
+    this.#page.receive(received, number);
+    this.#acknowledgeSoon();
+  }
+
+  /** A message that was too long to be read; only an event can be. */
+  skipped(carrier: Carrier, octets: number): void {
+    if (this.#carrier !== carrier) return;
+    this.#page.skipped(octets, this.#backend.take({ type: 'skipped' }));
+  }
+
+  tell(message: ServerMessage): void {
+    this.#outbox.send(message);
+  }
+
+  /** The page has ended the call: what has arrived of its words still goes to the upstream. */
+  async settle(): Promise<void> {
+    await this.microphone.settled(MICROPHONE_SETTLE_MS);
+    await this.keeper.link.flushed(UPSTREAM_FLUSH_MS);
+  }
+
+  /** Ends the call, and the session that carries it. */
+  end(end: SessionEnd): void {
+    if (this.#carrier === undefined) this.over(end);
+    else this.#carrier.end(end);
+  }
+
+  /** The page went on from a checkpoint: this holding of the call is of no use any more. */
+  restoredElsewhere(): void {
+    this.#carrier?.supersede();
+    this.expire('The call goes on from a checkpoint.');
+  }
+
+  expire(sentence: string): void {
+    this.end({ closeCode: SessionCloseCode.CALL_LOST, reason: sentence, error: undefined });
+  }
+
+  shutDown(): void {
+    const reason = 'This backend is being shut down; others take calls.';
+    this.end({ closeCode: SessionCloseCode.SHUTTING_DOWN, reason, error: 'shutting_down' });
+  }
+
+  queueFull(sentence: string): void {
+    this.end({ closeCode: SessionCloseCode.QUEUE_FULL, reason: sentence, error: 'queue_full' });
+  }
+
+  /** Everything is let go, once. */
+  over(end: SessionEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    const figures = {
+      microphoneSamples: this.microphone.samples,
+      answerSamples: this.answers.samples,
+    };
+    this.microphone.stop();
+    this.answers.stop();
+    this.#cuts.stop();
+    this.#checkpoints?.stop();
+    this.keeper.close();
+    clearTimeout(this.#acknowledging);
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#stopDraining();
+    this.#carrier = undefined;
+    this.#context.resume?.calls.remove(this);
+    this.#log.ended(end, { ...figures, answerSamplesDropped: this.answers.droppedSamples });
+  }
+
+  /** Runs what must not throw into the machinery that calls it. */
+  guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#logger.error({ err: error }, 'voice call failed');
+      const reason = 'The backend failed; calling again may help.';
+      this.end({ closeCode: SessionCloseCode.INTERNAL, reason, error: 'internal' });
+    }
+  }
+
+  #pageEvent(json: string, { number, message, samples }: PageEvent): void {
+    this.keeper.link.sendText(json);
+    this.#record.pageEvent(number, message, samples);
+  }
+
+  #acknowledgeSoon(): void {
+    if (this.#acknowledging !== undefined || this.#over) return;
+    this.#acknowledging = setTimeout(() => this.#acknowledge(), ACKNOWLEDGE_MS);
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#acknowledging);
+    this.#acknowledging = undefined;
+    if (this.#carrier === undefined) return;
+    const { receivedSamples: samples } = this.microphone;
+    const { events } = this.#backend;
+    if (samples === this.#acknowledged.samples && events === this.#acknowledged.events) return;
+    this.#acknowledged = { samples, events };
+    this.tell({ type: 'parley.received', microphoneSamples: samples, events });
+  }
+
+  #fromUpstream(event: Message): void {
+    this.#pause.upstreamEvent(event, performance.now());
+    if (event.type === 'response.output_audio.delta') {
+      this.#answer(event);
+      return;
+    }
+    if (event.type === 'session.created' || event.type === 'session.updated') this.#sessionIs(event);
+    if (this.#restoration?.answers(event)) return;
+    this.#record.upstreamEvent(event);
+    if (event.type === 'input_audio_buffer.speech_started' && this.#interrupts && this.#cuts.bargeIn()) {
+      this.#log.bargeIn();
+      this.#context.observer?.bargeIn?.();
+    }
+    if (CHECKPOINT_AFTER.has(event.type)) this.#checkpoints?.due();
+    if (!this.#cuts.upstreamEvent(event)) return;
+    if (!this.#outbox.forward(event)) this.#dropUpstreamEvent(event);
+  }
+
+  #sessionIs(event: Message): void {
+    this.#interrupts = interruptsResponse(event);
+    if (event.type !== 'session.created') return;
+    this.#log.upstreamSession(event);
+    this.keeper.session(event);
+  }
+
+  #answer(event: Message): void {
+    const responseId = this.answers.delta(event);
+    if (responseId === undefined) this.#dropUpstreamEvent(event);
+    else if (this.#answerQueue.full) this.#overflow(responseId);
+  }
+
+  /** A page that takes an answer too slowly loses the rest of it, so that it may have the next one. */
+  #overflow(responseId: string): void {
+    const waiting = Math.round(this.#answerQueue.octets / (2 * SAMPLE_RATE));
+    this.#cuts.overflow(responseId);
+    this.#context.observer?.answerOverflowed?.();
+    const sentence = `An answer was cut: ${waiting} s of audio wait for this page, which takes it too slowly.`;
+    this.#logger.warn({ response: responseId }, sentence);
+    this.tell(errorMessage('answer_overflow', sentence));
+  }
+
+  #dropUpstreamEvent(event: Message): void {
+    this.#context.observer?.upstreamEventDropped?.();
+    const type = String(event.type).slice(0, 64);
+    this.#logger.warn({ type }, 'an event of the upstream was left out: no message can carry it');
+  }
+
+  /** What the last upstream was given may have had no effect: the conversation, then what is not settled, goes to the next. */
+  #beginAnew(why: string): void {
+    if (this.#over) return;
+    const taken = this.#record.snapshot();
+    const oldest = this.microphone.receivedSamples - MAX_SENT_AGAIN_SAMPLES;
+    const snapshot = { ...taken, microphoneSamples: Math.max(taken.microphoneSamples, oldest) };
+    this.#cuts.upstreamReplaced();
+    this.#pause.upstreamReplaced(performance.now());
+    const { rewind, ...from } = this.#backend.rewound(snapshot);
+    // A session that comes later knows of no rewind before it.
+    this.microphone.sendAgainFrom(from.microphoneSamples, this.attached ? rewind : 0);
+    this.#acknowledged = { samples: from.microphoneSamples, events: from.events };
+    this.#giveConversation(snapshot);
+    this.#log.rewound(why, snapshot.omittedItems);
+    this.#context.observer?.upstreamReplaced?.();
+    this.tell({ type: 'parley.rewind', rewind, ...from, omittedItems: snapshot.omittedItems });
+  }
+
+  #giveConversation(snapshot: ConversationSnapshot): void {
+    this.#record.restore(snapshot);
+    this.#restoration = new Restoration(snapshot, this.#context.session);
+    for (const text of this.#restoration.texts) this.keeper.link.sendText(text);
+  }
+
+  #upstreamLost(end: UpstreamEnd): void {
+    this.#logger.warn({ code: end.code, closeCode: end.closeCode, ...end.details }, end.message);
+    this.end({ closeCode: CLOSE_CODE_OF_UPSTREAM_END[end.code], reason: end.message, error: end.code });
+  }
+
+  #startTimeLimit(): void {
+    const { maxSessionMinutes } = this.#limits;
+    const reason = `This backend ends a call after ${maxSessionMinutes} minutes.`;
+    const end = {
+      closeCode: SessionCloseCode.SESSION_TIME_LIMIT,
+      reason,
+      error: 'session_time_limit',
+    } as const;
+    const delayMs = Math.min(maxSessionMinutes * 60_000, 2 ** 31 - 1);
+    this.#timers.add(setTimeout(() => this.end(end), delayMs));
+  }
+
+  /** The backend will end: in a pause the page is asked to take the call elsewhere. */
+  #watchDraining(): () => void {
+    const { draining, resume } = this.#context;
+    if (draining === undefined || resume === undefined) return () => undefined;
+    const move = () => this.#moveInPause(performance.now() + MOVE_WITHIN_MS);
+    if (draining.aborted) move();
+    else draining.addEventListener('abort', move, { once: true });
+    return () => draining.removeEventListener('abort', move);
+  }
+
+  #moveInPause(until: number): void {
+    const now = performance.now();
+    if (this.#over) return;
+    if (now < until && !this.#pause.quiet(now)) {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        this.#moveInPause(until);
+      }, PAUSE_POLL_MS);
+      this.#timers.add(timer);
+      return;
+    }
+    void this.#checkpoints?.now().then(() => {
+      if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
+    });
+  }
+}

@@ -1,0 +1,2 @@
+export { TcpListener, type TcpListenerOptions } from './listener.ts';
+export { addTcpMetrics } from './metrics.ts';
