@@ -158,7 +158,7 @@ export function notResumedError(outageMs: number): CallError {
   );
 }
 
-export function protocolError(error: VoiceProtocolError): CallError {
+function protocolError(error: VoiceProtocolError): CallError {
   return new CallError(
     'protocol',
     `The voice server sent something this page does not understand: ${error.message}.`,

@@ -5,7 +5,7 @@ export const HEDGE_MS = 1500;
 /** Dials that may run at once; the oldest is given up for a new one. */
 export const MAX_DIALS = 3;
 /** An attachment that lasted that long, in ms, was a good one: the next loss is dialled at once again. */
-export const STABLE_MS = 10_000;
+const STABLE_MS = 10_000;
 /** A dial that is younger than this, in ms, is as good as a new one when the network returns. */
 const FRESH_MS = 250;
 

@@ -1,7 +1,7 @@
 /** Silence of the backend, in ms, after which its session may be gone, while audio is under way: it acknowledges audio every 250 ms. */
-export const SILENT_MS = 2000;
+const SILENT_MS = 2000;
 /** The same while no audio is under way: its figures come each second. */
-export const SILENT_IDLE_MS = 3500;
+const SILENT_IDLE_MS = 3500;
 /** A look that comes so long after the last one, in ms, was held up with the whole page, and what came meanwhile is yet to be read. */
 const HELD_UP_MS = 1500;
 

@@ -4,7 +4,7 @@
  */
 
 /** Time without an answer over WebTransport after which TCP is tried beside it, in ms. */
-export const TCP_AFTER_MS = 1000;
+const TCP_AFTER_MS = 1000;
 /** How long a network that let no UDP through is remembered, in ms: TCP is then tried at once. */
 export const REMEMBER_MS = 10 * 60_000;
 /** How often WebTransport is tried again while a call is carried over TCP, in ms. */

@@ -1,8 +1,6 @@
 export { Call } from './call.ts';
 export {
   DEFAULT_VOICE_LIMITS,
-  type ResumeContext,
-  type ResumeRefusal,
   type VoiceContext,
   type VoiceObserver,
 } from './context.ts';

@@ -21,7 +21,7 @@ export interface CallTableLimits {
   readonly onWaiting?: ((waiting: number) => void) | undefined;
 }
 
-export const DEFAULT_CALL_TABLE_LIMITS: CallTableLimits = Object.freeze({
+const DEFAULT_CALL_TABLE_LIMITS: CallTableLimits = Object.freeze({
   resumeSeconds: 60,
   maxWaiting: 1000,
   maxOctets: 256 << 20,

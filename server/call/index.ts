@@ -1,5 +1,5 @@
-export { CallTable, type CallTableLimits, DEFAULT_CALL_TABLE_LIMITS, type TableCall } from './call-table.ts';
-export { type Opened, Sealer, SealKind, type SealRefusal } from './seal.ts';
+export { CallTable, type TableCall } from './call-table.ts';
+export { Sealer, SealKind, type SealRefusal } from './seal.ts';
 export {
   checkpointSchema,
   fitSnapshot,

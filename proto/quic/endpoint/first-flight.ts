@@ -9,7 +9,7 @@ import { deriveInitialSecrets, PacketKeys } from '../protection/index.ts';
 import type { Datagram } from '../types.ts';
 
 /** Longest ClientHello that is put together, in octets: one with post-quantum key shares and tickets has some 2500. */
-export const MAX_PEEKED_OCTETS = 8192;
+const MAX_PEEKED_OCTETS = 8192;
 /** Separate pieces of it; Chromium cuts one into tens. */
 const MAX_PEEKED_PIECES = 128;
 /** Datagrams of one client that wait for its server_name, and their octets. */

@@ -17,7 +17,7 @@ export {
   RESET_TOKEN_OCTETS,
   statelessResetToken,
 } from './stateless-reset.ts';
-export { type RetryTokenFields, TokenCodec, type ValidToken } from './token.ts';
+export { TokenCodec, type ValidToken } from './token.ts';
 export { buildVersionNegotiation } from './version-negotiation.ts';
 export {
   finishPacket,
