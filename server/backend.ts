@@ -301,6 +301,27 @@ class RunningBackend implements Backend {
   }
 }
 
+async function openSockets(
+  config: BackendConfig,
+  tunnel: Address,
+  forwarders: LiveForwarders,
+  log: Logger,
+): Promise<PacketSocket[]> {
+  const choice = chooseSockets(config.socket);
+  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
+  const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
+  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
+  return sockets;
+}
+
+/** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
+function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger): LiveTokens | undefined {
+  if (config.auth !== undefined) return new LiveTokens(config.auth, env, log);
+  if (config.origins.includes('*'))
+    log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
+  return undefined;
+}
+
 /**
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
@@ -309,9 +330,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const { cluster, serverId, tunnel, tcp, callHost, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
-  const tokens = config.auth && new LiveTokens(config.auth, env, log);
-  if (tokens === undefined && config.origins.includes('*'))
-    log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
+  const tokens = openTokens(config, env, log);
   const { preferredAddress } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(
@@ -361,10 +380,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
     ...(qlog && { observer: qlog.observer }),
   });
-  const choice = chooseSockets(config.socket);
-  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
-  const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
-  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
+  const sockets = await openSockets(config, tunnel, forwarders, log);
   backend = new RunningBackend(
     config,
     log,

@@ -12,7 +12,7 @@ const MAX_MESSAGE_OCTETS = 16 * 1024;
 /** Octets that may wait in the WebSocket before writes wait: it takes all that it is given, and tells nobody. */
 const MAX_BUFFERED_OCTETS = 128 * 1024;
 const BUFFER_POLL_MS = 10;
-/** Codes of WebSocket closes (RFC 6455 §7.4.1): no session ends with them, so they say that its connection was lost. */
+/** Codes of WebSocket closes (RFC 6455): no session ends with them, so they say that its connection was lost. */
 const FIRST_WEBSOCKET_CODE = 1000;
 const LAST_WEBSOCKET_CODE = 1015;
 

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { ERROR_RETRY, type ErrorCode, SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import type { Message } from './message.ts';
 import {
   attachedSchema,
   checkpointSchema,
@@ -10,6 +11,8 @@ import {
   rewoundSchema,
   serverReceivedSchema,
 } from './resume/messages.ts';
+
+export type { Message } from './message.ts';
 
 /** Version of the voice protocol; a hello with another one is refused. */
 export const VOICE_PROTOCOL = 2;
@@ -213,12 +216,6 @@ export type ServerMessage =
   | BehindMessage
   | StatsMessage
   | ErrorMessage;
-
-/** A message as it stands on the control stream: Parley's, or an event of the Realtime API. */
-export interface Message {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
 
 /** Events whose meaning depends on the audio before and after them: a page sends these as `parley.ordered`. */
 export const AUDIO_BOUND_EVENTS: ReadonlySet<string> = new Set([

@@ -41,7 +41,7 @@ const RESUME_QUERY = 'resume';
 /** One session, from its hello on the carrier of a call. */
 export class Attachment implements Carrier {
   readonly session: WebTransportSession;
-  readonly #context: VoiceContext;
+  readonly #context: VoiceContext<Call>;
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
   readonly #ending: Ending;
@@ -57,7 +57,7 @@ export class Attachment implements Carrier {
   #gone = false;
   #toldBehind = false;
 
-  constructor(session: WebTransportSession, context: VoiceContext) {
+  constructor(session: WebTransportSession, context: VoiceContext<Call>) {
     this.session = session;
     this.#context = { ...context, sessionId: context.sessionId ?? randomUUID() };
     this.#limits = { ...DEFAULT_VOICE_LIMITS, ...context.limits };

@@ -26,6 +26,7 @@ import { CallLog } from './call-log.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Cuts } from './cuts.ts';
+import { moveWhenDraining } from './drain-move.ts';
 import type { SessionEnd } from './ending.ts';
 import { Microphone, type PageEvent } from './microphone.ts';
 import { AnswerQueue } from './octet-budget.ts';
@@ -38,9 +39,6 @@ import { UpstreamKeeper } from './upstream-keeper.ts';
 
 /** How long samples and events that arrived may go unacknowledged, in ms. */
 const ACKNOWLEDGE_MS = 200;
-/** How long a drain waits for a pause in the conversation before the call is moved. */
-const MOVE_WITHIN_MS = 5000;
-const PAUSE_POLL_MS = 100;
 /** Once the page has ended the call: how long the microphone may go without a new sample before it counts as ended. */
 const MICROPHONE_SETTLE_MS = 2000;
 /** How long what arrived may take to be given to the upstream after the page has ended the call. */
@@ -488,26 +486,13 @@ export class Call implements TableCall {
   /** The backend will end: in a pause the page is asked to take the call elsewhere. */
   #watchDraining(): () => void {
     const { draining, resume } = this.#context;
-    if (draining === undefined || resume === undefined) return () => undefined;
-    const move = () => this.#moveInPause(performance.now() + MOVE_WITHIN_MS);
-    if (draining.aborted) move();
-    else draining.addEventListener('abort', move, { once: true });
-    return () => draining.removeEventListener('abort', move);
-  }
-
-  #moveInPause(until: number): void {
-    const now = performance.now();
-    if (this.#over) return;
-    if (now < until && !this.#pause.quiet(now)) {
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        this.#moveInPause(until);
-      }, PAUSE_POLL_MS);
-      this.#timers.add(timer);
-      return;
-    }
-    void this.#checkpoints?.now().then(() => {
-      if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
+    return moveWhenDraining(resume === undefined ? undefined : draining, {
+      quiet: (now) => this.#pause.quiet(now),
+      over: () => this.#over,
+      move: () =>
+        void this.#checkpoints?.now().then(() => {
+          if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
+        }),
     });
   }
 }

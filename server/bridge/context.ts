@@ -6,9 +6,8 @@ import {
   SAMPLE_RATE,
 } from '../../proto/voice/index.ts';
 import type { Caller } from '../access/index.ts';
-import type { CallTable, Sealer, SealRefusal } from '../call/index.ts';
+import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
-import type { Call } from './call.ts';
 import type { OctetBudget } from './octet-budget.ts';
 
 /** Bounds of one voice session. */
@@ -106,13 +105,13 @@ export type ResumeRefusal =
   | 'off';
 
 /** Lets calls outlive the sessions that carry them. */
-export interface ResumeContext {
-  readonly calls: CallTable<Call>;
+export interface ResumeContext<C extends TableCall = TableCall> {
+  readonly calls: CallTable<C>;
   readonly sealer: Sealer;
 }
 
 /** What a voice session needs to know of the backend that serves it. */
-export interface VoiceContext {
+export interface VoiceContext<C extends TableCall = TableCall> {
   /** The backend's name in the cluster file. */
   readonly backend: string;
   /** Its server ID, hex. */
@@ -123,7 +122,7 @@ export interface VoiceContext {
   /** Milliseconds that the caller's limits leave to this call now; undefined, or absent, without a limit. */
   readonly timeLeftMs?: (() => number | undefined) | undefined;
   /** Without it a call ends with its session. */
-  readonly resume?: ResumeContext | undefined;
+  readonly resume?: ResumeContext<C> | undefined;
   /** Host name under which this very backend is dialled. */
   readonly host?: string | undefined;
   /** Dials an upstream: for a call that begins, unless `upstream` is there, and whenever one is to be replaced. */

@@ -25,7 +25,7 @@ export type Resumption =
 /** Opens what a page brought to go on with a call. Never rejects for what the page sent. */
 export async function openResumption(
   { ticket: sealedTicket, checkpoint, attachment }: Resume,
-  { resume, caller }: VoiceContext,
+  { resume, caller }: VoiceContext<Call>,
 ): Promise<Resumption> {
   if (resume === undefined) return { what: 'call', why: 'off' };
   const subject = caller?.subject ?? '';

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { Message } from '../messages.ts';
+import type { Message } from '../message.ts';
 
 /** Octets of a sealed ticket, as text. */
 export const MAX_TICKET_OCTETS = 2048;
