@@ -214,8 +214,8 @@ const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, strin
     true,
   ],
   [SessionCloseCode.UNAUTHORIZED]: [
-    'The voice server does not admit this page.',
-    'Reload the page, and sign in again where it asks for it.',
+    'The voice server does not let you call.',
+    'Reload the page or sign in again; if that does not help, ask the operator of this page.',
     false,
   ],
 };

@@ -191,9 +191,11 @@ export class Attachment implements Carrier {
   #watchTimeLeft(): void {
     const stop = watchTimeLeft(() => this.#context.timeLeftMs?.(), {
       near: (leftMs) => {
-        if (this.#call === undefined) return false;
+        const call = this.#call;
+        if (call === undefined) return false;
         const sentence = `Your minutes for today end in ${Math.ceil(leftMs / 1000)} s, and the call with them.`;
-        this.#tell(errorMessage('time_limit_near', sentence));
+        // By the call, which counts what the page is to be given.
+        call.tell(errorMessage('time_limit_near', sentence));
         return true;
       },
       over: () => {

@@ -6,7 +6,6 @@ import { arrive, FakeBrowserAudio } from './fake-audio.ts';
 import { FakeBackend, type FakeNetwork } from './fake-backend.ts';
 
 const WORKLETS = { microphone: 'm.js', playback: 'p.js' };
-const _SECOND = 24_000;
 const URL = 'https://voice.example:4433/voice';
 
 let audio: FakeBrowserAudio;
@@ -50,14 +49,6 @@ async function speak(blocks: number): Promise<void> {
   audio.worklet('parley-microphone').run(blocks, 0.1);
   await arrive();
 }
-async function _play(blocks: number): Promise<void> {
-  audio.worklet('parley-playback').run(blocks);
-  await arrive();
-}
-const _tone = (samples: number, from = 0) =>
-  new Uint8Array(Int16Array.from({ length: samples }, (_, i) => 1000 + ((from + i) % 7000)).buffer);
-const _hash = (octets: Uint8Array) => new AudioHash().update(octets).digest();
-const attached = (call: object = {}) => ({ how: 'attached' as const, resumeSeconds: 60, ...call });
 
 describe('hanging up without a network', () => {
   it('delivers the rest when there is one in time', async () => {
