@@ -134,8 +134,8 @@ describe('connections that ask for nothing', () => {
         expect(status).toBe('ok');
         expect(tookMs).toBeLessThan(SERVED_WITHIN_MS);
       }
-      // 100 of the crowd, those whose address is not proved yet, and a caller.
-      expect(most).toBeLessThan(100 + 2 * AT_ONCE);
+      // 100 of the crowd, those whose address is not proved yet, a caller; and those that were closed, for three probe timeouts.
+      expect(most).toBeLessThan(CROWD / 3);
       expect(
         await backend('parley_idle_connections_closed_total', { reason: 'address-full' }),
       ).toBeGreaterThan(CROWD / 4);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Call, connect } from '../../../browser/call.ts';
 import type { CallOptions } from '../../../browser/call-types.ts';
-import { AudioHash, SessionCloseCode } from '../../../proto/voice/index.ts';
+import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import { arrive, FakeBrowserAudio } from './fake-audio.ts';
 import { FakeBackend, type FakeNetwork } from './fake-backend.ts';
 
@@ -49,6 +49,8 @@ async function speak(blocks: number): Promise<void> {
   audio.worklet('parley-microphone').run(blocks, 0.1);
   await arrive();
 }
+
+const attached = (call: object = {}) => ({ how: 'attached' as const, resumeSeconds: 60, ...call });
 
 describe('hanging up without a network', () => {
   it('delivers the rest when there is one in time', async () => {
