@@ -92,6 +92,8 @@ export const CANNOT: Readonly<Record<Client, Partial<Record<Feature, string>>>> 
     'a request with a body': "a page's fetch() takes HTTP/3 only from a trusted certificate",
     'reset and stop codes both ways':
       'the reader of a bidirectional stream fails without the code, and `reader.cancel()` sends no STOP_SENDING (seen on our side); the codes of its own resets and of our stops arrive',
+    'reset and stop codes to the client':
+      'tells of the failed write before it tells of the code in two of five attempts; resets arrive with their code',
     'an application protocol': 'has no `protocols` option before version 155',
     'small first datagrams are dropped': 'always pads them',
   },
