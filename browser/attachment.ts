@@ -158,6 +158,11 @@ export class Attachment {
     if (this.#stop()) closeQuietly(this.#session, closeCode, reason);
   }
 
+  /** It carries the call no more, and is left to its backend to close. */
+  abandon(): void {
+    this.#stop();
+  }
+
   #answerSource(): AnswerSource {
     const { account, heard } = this.#host;
     return {

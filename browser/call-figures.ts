@@ -50,6 +50,11 @@ export class CallFigures {
         this.#stats = message;
         this.#pathChanges = Math.max(this.#pathChanges, message.pathChanges);
         break;
+      case 'parley.ready':
+      case 'parley.received':
+      case 'parley.checkpoint':
+      case 'parley.rewind':
+      case 'parley.move':
       case 'parley.playback.clear':
       case 'parley.draining':
       case 'parley.error':

@@ -283,6 +283,12 @@ export class Call {
       case 'parley.error':
         this.#events.emit('serverError', message);
         break;
+      case 'parley.ready':
+      case 'parley.received':
+      case 'parley.checkpoint':
+      case 'parley.rewind':
+      case 'parley.move':
+        break; // the line's own
     }
   }
 

@@ -16,8 +16,6 @@ export type CallErrorCode =
   | 'audio_failed'
   /** The options given to `connect` are wrong. */
   | 'bad_options'
-  /** The page's function `token` failed: there is nothing to show the backend. */
-  | 'no_token'
   /** The backend could not be reached, or refused the session. */
   | 'unreachable'
   /** The backend did not answer in time. */

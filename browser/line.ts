@@ -176,7 +176,9 @@ export class Line {
     const { token, url } = this.#options;
     let fresh: string | undefined;
     try {
-      fresh = typeof token === 'function' ? await token() : token;
+      const late = () => new Error(`none came within ${this.#timeoutMs / 1000} seconds`);
+      fresh =
+        typeof token === 'function' ? await within(this.#timeoutMs, Promise.resolve(token()), late) : token;
     } catch (error) {
       throw tokenError(error);
     }
@@ -265,7 +267,9 @@ export class Line {
     this.#current = attachment;
     this.#candidate = undefined;
     this.#why = undefined;
-    old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
+    // The backend closes the one that it took the call from; closing it here, with answers being read, crashed Chromium 156.
+    if (message.call.how === 'attached') old?.abandon();
+    else old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
     if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
     attachment.sendFrom(from, this.#placesOf(from.events), 0);
     this.#afterSendFrom(attachment);

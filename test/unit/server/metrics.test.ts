@@ -65,6 +65,7 @@ test('what only grows is a counter that ends in _total, and nothing else does; e
   expect(counters).toContain('parley_log_lines_dropped_total');
   const gauges = list.filter(({ type }) => type === 'gauge').map(({ name }) => name);
   expect(gauges).toEqual([
+    'parley_calls_waiting',
     'parley_certificate_not_after_timestamp_seconds',
     'parley_quic_connections',
     'parley_quic_half_open',
