@@ -9,7 +9,7 @@ const STREAM_WINDOW_OCTETS = 512 * 1024;
 const SESSION_WINDOW_OCTETS = 2 << 20;
 /** Octets of one WebSocket message. Browsers cut those above 64 KiB into frames, of which the library's server loses the last. */
 const MAX_MESSAGE_OCTETS = 16 * 1024;
-/** Octets that may wait in the WebSocket before writes wait: it takes all that it is given, and tells nobody. */
+/** Octets that may wait in the WebSocket before writes wait: it takes all that it is given without a sign. */
 const MAX_BUFFERED_OCTETS = 128 * 1024;
 const BUFFER_POLL_MS = 10;
 /** Codes of WebSocket closes (RFC 6455): no session ends with them, so they say that its connection was lost. */
