@@ -1,56 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Call, connect } from '../../../browser/call.ts';
-import type { CallOptions } from '../../../browser/call-types.ts';
+import { describe, expect, it } from 'vitest';
 import { SessionCloseCode } from '../../../proto/voice/index.ts';
-import { arrive, FakeBrowserAudio } from './fake-audio.ts';
-import { FakeBackend, type FakeNetwork } from './fake-backend.ts';
+import { arrive } from './fake-audio.ts';
+import {
+  attached,
+  backend,
+  call,
+  callsOverSessions,
+  dialUp,
+  network,
+  pass,
+  speak,
+  told,
+} from './resume-scene.ts';
 
-const WORKLETS = { microphone: 'm.js', playback: 'p.js' };
-const URL = 'https://voice.example:4433/voice';
-
-let audio: FakeBrowserAudio;
-let network: FakeNetwork;
-let call: Call;
-let events: { name: string; value: unknown }[] = [];
-const told = (name: string) => events.filter((event) => event.name === name).map(({ value }) => value);
-const backend = (index: number) => network.backends[index]!;
-
-/** Begins a call that its backend keeps for 60 s. */
-async function dialUp(options: Partial<CallOptions> = {}, ready: object = {}): Promise<void> {
-  call = connect({ url: URL, worklets: WORKLETS, ...options });
-  for (const name of ['state', 'ended', 'resumed', 'cleared', 'event', 'microphoneOverflow'] as const)
-    call.on(name, (value) => events.push({ name, value }));
-  await arrive();
-  backend(0).ready({ resumeSeconds: 60, ...ready });
-  await arrive();
-}
-
-beforeEach(async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
-  audio = await FakeBrowserAudio.install();
-  network = FakeBackend.network();
-  events = [];
-});
-afterEach(async () => {
-  void call.hangUp();
-  await pass(7000);
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** Time goes by, and what is on its way arrives. */
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 50) {
-    await vi.advanceTimersByTimeAsync(Math.min(50, left));
-    await arrive();
-  }
-}
-async function speak(blocks: number): Promise<void> {
-  audio.worklet('parley-microphone').run(blocks, 0.1);
-  await arrive();
-}
-
-const attached = (call: object = {}) => ({ how: 'attached' as const, resumeSeconds: 60, ...call });
+callsOverSessions();
 
 describe('hanging up without a network', () => {
   it('delivers the rest when there is one in time', async () => {

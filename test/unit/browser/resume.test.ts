@@ -1,58 +1,27 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Call, connect } from '../../../browser/call.ts';
-import type { CallOptions, Resumed } from '../../../browser/call-types.ts';
+import { describe, expect, it } from 'vitest';
+import type { Resumed } from '../../../browser/call-types.ts';
 import { CallError } from '../../../browser/errors.ts';
 import { AudioHash, type Message, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { MAX_KEPT_EVENTS } from '../../../proto/voice/resume/page-call.ts';
 import { concat } from '../../../proto/wire/index.ts';
-import { arrive, BLOCK, FakeBrowserAudio } from './fake-audio.ts';
-import { FakeBackend, type FakeNetwork } from './fake-backend.ts';
+import { arrive, BLOCK } from './fake-audio.ts';
+import {
+  attached,
+  audio,
+  backend,
+  begin,
+  call,
+  callsOverSessions,
+  dialUp,
+  network,
+  pass,
+  speak,
+  told,
+} from './resume-scene.ts';
 
-const WORKLETS = { microphone: 'm.js', playback: 'p.js' };
+callsOverSessions();
+
 const SECOND = 24_000;
-const URL = 'https://voice.example:4433/voice';
-
-let audio: FakeBrowserAudio;
-let network: FakeNetwork;
-let call: Call;
-let events: { name: string; value: unknown }[] = [];
-const told = (name: string) => events.filter((event) => event.name === name).map(({ value }) => value);
-const backend = (index: number) => network.backends[index]!;
-
-/** Begins a call that its backend keeps for 60 s. */
-async function dialUp(options: Partial<CallOptions> = {}, ready: object = {}): Promise<void> {
-  call = connect({ url: URL, worklets: WORKLETS, ...options });
-  for (const name of ['state', 'ended', 'resumed', 'cleared', 'event', 'microphoneOverflow'] as const)
-    call.on(name, (value) => events.push({ name, value }));
-  await arrive();
-  backend(0).ready({ resumeSeconds: 60, ...ready });
-  await arrive();
-}
-
-beforeEach(async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
-  audio = await FakeBrowserAudio.install();
-  network = FakeBackend.network();
-  events = [];
-});
-afterEach(async () => {
-  void call.hangUp();
-  await pass(7000);
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** Time goes by, and what is on its way arrives. */
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 50) {
-    await vi.advanceTimersByTimeAsync(Math.min(50, left));
-    await arrive();
-  }
-}
-async function speak(blocks: number): Promise<void> {
-  audio.worklet('parley-microphone').run(blocks, 0.1);
-  await arrive();
-}
 async function play(blocks: number): Promise<void> {
   audio.worklet('parley-playback').run(blocks);
   await arrive();
@@ -60,7 +29,6 @@ async function play(blocks: number): Promise<void> {
 const tone = (samples: number, from = 0) =>
   new Uint8Array(Int16Array.from({ length: samples }, (_, i) => 1000 + ((from + i) % 7000)).buffer);
 const hash = (octets: Uint8Array) => new AudioHash().update(octets).digest();
-const attached = (call: object = {}) => ({ how: 'attached' as const, resumeSeconds: 60, ...call });
 
 describe('a session that is lost in mid-sentence', () => {
   it('is dialled again at once; audio goes on at the sample that the backend names, none lost or doubled', async () => {
@@ -152,7 +120,7 @@ describe('a session that is lost in mid-sentence', () => {
   });
 
   it('before the call was ready it is over, as there is nothing to go on with', async () => {
-    call = connect({ url: URL, worklets: WORKLETS });
+    begin();
     await arrive();
     backend(0).session.lose();
     expect((await call.ended).error).toMatchObject({ code: 'connection_lost' });
@@ -408,7 +376,7 @@ describe('where the page dials, and with what', () => {
 
   it('a first token that is refused ends the call with a sentence', async () => {
     const token = () => Promise.reject(new Error('not signed in'));
-    call = connect({ url: URL, worklets: WORKLETS, token });
+    begin({ token });
     expect((await call.ended).error).toMatchObject({ code: 'no_token', message: /not signed in/ });
   });
 
