@@ -15,19 +15,19 @@ const PEEKS_PER_SECOND = 256;
  * such CIDs start at random: that one is in use at the owner has the chance of two random nonces being the same.
  */
 export function steerTo(
-  config: QuicLbConfig,
-  ownServerId: Uint8Array,
+  configNow: () => QuicLbConfig,
+  ownName: string,
   callHosts: () => CallHosts,
   random: RandomSource,
 ): SteeringOptions {
-  /** By server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
+  /** By config rotation and server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
   const generators = new Map<string, ConnectionIdGenerator>();
-  const own = toHex(ownServerId);
-  const generatorOf = ({ serverIds }: ClusterBackend): ConnectionIdGenerator | undefined => {
+  const generatorOf = ({ name, serverIds }: ClusterBackend): ConnectionIdGenerator | undefined => {
+    if (name === ownName) return undefined;
+    const config = configNow();
     const serverId = serverIds.get(config.configRotation);
     if (serverId?.length !== config.serverIdLength) return undefined;
-    const id = toHex(serverId);
-    if (id === own) return undefined;
+    const id = `${config.configRotation} ${toHex(serverId)}`;
     let generator = generators.get(id);
     if (generator === undefined) {
       generator = createConnectionIdGenerator(config, serverId, random);

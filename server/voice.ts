@@ -111,13 +111,14 @@ export function makeVoiceHandler(
   config: BackendConfig,
   env: NodeJS.ProcessEnv,
   details: {
-    serverId: string;
+    /** Asked for each call: a configuration that is rotated may give another. */
+    readonly serverId: string;
     draining: AbortSignal;
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
     /** Host name by which callers come back to this very backend. */
-    host?: string | undefined;
+    readonly host?: string | undefined;
     /** Absent: everybody may call. */
     access?: Access | undefined;
     /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
@@ -125,7 +126,7 @@ export function makeVoiceHandler(
   },
 ): VoiceHandler {
   const upstream = upstreamConfig(config, env);
-  const { serverId, host, draining, shutdown, log, observer, access, sealSecret } = details;
+  const { draining, shutdown, log, observer, access, sealSecret } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   const calls = new CallTable<Call>({
@@ -143,13 +144,13 @@ export function makeVoiceHandler(
     };
     return serveVoice(session, {
       backend: config.name,
-      serverId,
+      serverId: details.serverId,
       upstreamKind: config.upstream.kind,
       openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
       session: config.session,
       limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
       resume,
-      host,
+      host: details.host,
       allowedEvents,
       draining,
       shutdown,

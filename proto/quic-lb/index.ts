@@ -1,4 +1,5 @@
 export { CallHosts, callHostOf } from './call-host.ts';
+export { MAX_WORKERS, workerName } from './cluster-backends.ts';
 export {
   type ClusterBackend,
   type ClusterConfig,
@@ -8,6 +9,15 @@ export {
   faultSentence,
   parseClusterFile,
 } from './cluster-file.ts';
+export {
+  type HostAndPort,
+  isHostName,
+  isInNetwork,
+  type Network,
+  parseHostAndPort,
+  parseNetwork,
+} from './cluster-hosts.ts';
+export { type SecretPlace, type SecretReader, secretPlace } from './cluster-secrets.ts';
 export {
   createConnectionIdGenerator,
   decodeServerId,
@@ -22,6 +32,13 @@ export {
   unroutableReason,
 } from './decoder.ts';
 export { NonceCounter } from './nonces.ts';
+export {
+  advanceRotation,
+  type RotationPhase,
+  type RotationStep,
+  reuseFaults,
+  rotationPhase,
+} from './rotation.ts';
 export { deriveTunnelKeys } from './tunnel-keys.ts';
 export {
   awsNlbConfig,

@@ -208,9 +208,12 @@ export class QuicConnection implements QuicTransport {
     this.#onActive();
   }
 
-  /** Issues new CIDs and has the peer leave the old ones, after a change of the load balancer's configuration. */
+  /**
+   * Issues new CIDs and has the peer leave the old ones (RFC 9000 §5.1.2), after a change of the load balancer's configuration; within
+   * the handshake, or while the peer still leaves those of the last change, as soon as that is done.
+   */
   rotateConnectionIds(): void {
-    if (!this.#state.handshake.complete || !this.#state.close.isOpen) return;
+    if (!this.#state.close.isOpen) return;
     this.#state.localIds.rotate();
     this.#onActive();
   }
