@@ -12,6 +12,7 @@ import {
   type SocketChoice,
   toEndpoint,
   type UdpSocket,
+  type UdpSocketOptions,
 } from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
 import {
@@ -39,6 +40,8 @@ export interface ForwardingOptions {
   /** Sockets that are bound to the first of `listen` already. */
   readonly inherited?: readonly number[] | undefined;
   readonly tunnel?: readonly Address[] | undefined;
+  /** Other workers listen on the same addresses. */
+  readonly reusePort?: boolean | undefined;
   readonly probe: ProbeRules;
   readonly logger: Logger;
   readonly sockets: SocketChoice;
@@ -84,7 +87,7 @@ export class Forwarding {
             listen,
             '--listen',
             (batch, socket) => this.#receive(batch, socket, shared),
-            inherited[i],
+            { descriptor: inherited[i], reusePort: this.#options.reusePort },
           ),
         );
       }
@@ -130,7 +133,7 @@ export class Forwarding {
       const knock = old?.knock ?? new Knock(endpoint, socket.local, () => health.refused());
       return { index, name, endpoint, tcp, socket, health, knock, counters: this.counters.backend(name) };
     });
-    this.#generation = new Generation(cluster, backends);
+    this.#generation = new Generation(cluster, backends, this.counters.routedByRotation);
     const kept = new Set(backends.map(({ knock }) => knock));
     for (const { knock } of before) if (!kept.has(knock)) knock.close();
     if (before.length === 0) return;
@@ -175,11 +178,12 @@ export class Forwarding {
     all: readonly Address[],
     setting: string,
     onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
-    descriptor?: number,
+    { descriptor, reusePort }: Pick<UdpSocketOptions, 'descriptor' | 'reusePort'> = {},
   ): Promise<UdpSocket> {
     return this.#options.sockets.open({
       address,
       descriptor,
+      reusePort,
       setting,
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
       onBatch: (batch, socket) => {

@@ -30,8 +30,8 @@ export class Generation {
   /** By the port of their tunnel: few packets of clients have such a port, so most are told apart at once. */
   readonly #byPort = new Map<number, Backend[]>();
 
-  constructor(cluster: ClusterConfig, backends: readonly Backend[]) {
-    this.table = new RoutingTable(cluster);
+  constructor(cluster: ClusterConfig, backends: readonly Backend[], routed: Float64Array) {
+    this.table = new RoutingTable(cluster, routed);
     this.tunnel = new TunnelEnd('forwarder', cluster.tunnelTag, deriveTunnelKeys(cluster.routingKey));
     this.backends = backends;
     for (const backend of backends) {

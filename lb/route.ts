@@ -59,12 +59,14 @@ export class RoutingTable {
   /** Room for the octets of an address that came as text. */
   readonly source = new Uint8Array(IP_OCTETS);
 
-  constructor(cluster: ClusterConfig) {
+  /** `routed` counts, by config rotation, the packets whose CID named a backend. */
+  constructor(cluster: ClusterConfig, routed?: Float64Array) {
     const { backends } = cluster;
     this.decoder = new QuicLbDecoder(
       cluster.quicLb,
       backends.map((backend) => backend.serverIds),
       BATCH_PACKETS,
+      routed,
     );
     // By name: a backend that changes its address, or its server ID as configurations rotate, keeps its clients.
     const identities = backends.map((backend) => backend.name);

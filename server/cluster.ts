@@ -52,6 +52,15 @@ function findOwn(backends: readonly ClusterBackend[], name: string): ClusterBack
   return onHost.length === 1 ? onHost[0] : undefined;
 }
 
+/** 32 octets that seal session tickets, the same at every backend. */
+export function ticketSecretOf({ statelessResetKey, ticketKey }: ClusterConfig): Uint8Array {
+  // HKDF keeps the two apart: what tickets are sealed with tells nothing of the key of resets.
+  return (
+    ticketKey ??
+    hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length)
+  );
+}
+
 /** Reads the cluster file and finds the backend called `name` in it. Throws `StartupError`, one sentence per fault. */
 export function readCluster(path: string, name: string, env = process.env): OwnPlace {
   const { cluster, files } = loadClusterFile(path, env);
@@ -63,11 +72,7 @@ export function readCluster(path: string, name: string, env = process.env): OwnP
       `${path}: there is no backend called "${name}"; it names ${known.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`,
     );
   }
-  const { statelessResetKey, ticketKey } = cluster;
-  // HKDF keeps the two apart: what tickets are sealed with tells nothing of the key of resets.
-  const ticketSecret =
-    ticketKey ??
-    hkdfExpandLabel(statelessResetKey, 'parley tickets', new Uint8Array(0), statelessResetKey.length);
+  const ticketSecret = ticketSecretOf(cluster);
   const { serverId, tunnel, tcp } = own;
   const callHost = callHostOf(cluster, serverId);
   return { cluster, name: own.name, serverId, tunnel, tcp, callHost, ticketSecret, files };
@@ -124,7 +129,12 @@ export class LiveCluster implements TunnelRules {
   /** Told of each change; a sentence that it throws as `StartupError` refuses the file. */
   #onChange: (place: OwnPlace) => void = () => {};
 
-  constructor(path: string, place: OwnPlace, log: Logger, { env = process.env, ask }: LiveClusterOptions = {}) {
+  constructor(
+    path: string,
+    place: OwnPlace,
+    log: Logger,
+    { env = process.env, ask }: LiveClusterOptions = {},
+  ) {
     this.#path = path;
     this.#place = place;
     this.#log = log;

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
@@ -53,10 +54,12 @@ const session = z.looseObject({ type: z.literal('realtime') }).check((context) =
 });
 
 const schema = z.strictObject({
-  /** Which backend of the cluster file this is. */
-  name: z.string().min(1),
+  /** Which backend of the cluster file this is. Absent: the one of this host's name. */
+  name: z.string().min(1).default(hostname()),
   /** Path of the cluster file. */
   cluster: z.string().min(1).default('cluster.json'),
+  /** UDP address that the tunnel port is opened on. Absent: that of the cluster file; every IPv4 address where that holds a name. */
+  tunnel: address.optional(),
   /** UDP address for clients that come without a forwarder. Absent: only the tunnel port listens. */
   public: address.optional(),
   /**

@@ -15,7 +15,8 @@ const SLICE_MS = 200;
 
 type Random = (length: number) => Uint8Array;
 
-const nameOf = ({ configRotation, key }: QuicLbConfig, serverId: Uint8Array) =>
+/** Tells configurations with a server ID apart, for as long as a process runs: not to be shown, as it holds the key. */
+export const nameOf = ({ configRotation, key }: QuicLbConfig, serverId: Uint8Array) =>
   `${configRotation} ${key === undefined ? '' : toHex(key)} ${toHex(serverId)}`;
 
 /** The CIDs that a backend issues: those of the first configuration of its cluster, as that is now. */

@@ -5,7 +5,7 @@ import {
   createConnectionIdGenerator,
   type QuicLbConfig,
 } from '../proto/quic-lb/index.ts';
-import { toHex } from '../proto/wire/index.ts';
+import { nameOf } from './connection-ids.ts';
 
 /** First packets in a second whose server name is read: with a fifth of a millisecond each, a twentieth of the processor. */
 const PEEKS_PER_SECOND = 256;
@@ -20,14 +20,14 @@ export function steerTo(
   callHosts: () => CallHosts,
   random: RandomSource,
 ): SteeringOptions {
-  /** By config rotation and server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
+  /** By configuration and server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
   const generators = new Map<string, ConnectionIdGenerator>();
   const generatorOf = ({ name, serverIds }: ClusterBackend): ConnectionIdGenerator | undefined => {
     if (name === ownName) return undefined;
     const config = configNow();
     const serverId = serverIds.get(config.configRotation);
     if (serverId?.length !== config.serverIdLength) return undefined;
-    const id = `${config.configRotation} ${toHex(serverId)}`;
+    const id = nameOf(config, serverId);
     let generator = generators.get(id);
     if (generator === undefined) {
       generator = createConnectionIdGenerator(config, serverId, random);

@@ -1,7 +1,12 @@
 import type { Logger } from 'pino';
 import { Gauge, Registry } from 'prom-client';
 import { readCounter } from '../metrics.ts';
-import { type OperatorAnswer, type OperatorPort, type OperatorRequest, openOperatorPort } from '../operator-port.ts';
+import {
+  type OperatorAnswer,
+  type OperatorPort,
+  type OperatorRequest,
+  openOperatorPort,
+} from '../operator-port.ts';
 import { StartupError } from '../startup.ts';
 import type { Address } from '../udp/index.ts';
 import { mergeAnswers } from './merge.ts';
@@ -73,7 +78,11 @@ export class Supervisor {
     this.workers = Array.from({ length: count }, (_, index) => {
       const onEnd = (how: string, restartInMs: number | undefined) => {
         if (restartInMs === undefined) log.info({ worker: index, how }, 'worker ended');
-        else log.error({ worker: index, how, restartInMs }, `worker ${index} ended (${how}) and is started again`);
+        else
+          log.error(
+            { worker: index, how, restartInMs },
+            `worker ${index} ended (${how}) and is started again`,
+          );
         this.#onChange();
       };
       const onReady = () => {
@@ -113,7 +122,9 @@ export class Supervisor {
     this.#onChange = () => {};
     if (failed || this.workers.some(({ isReady }) => !isReady)) {
       await this.stop('SIGTERM');
-      throw new StartupError(failed ? 'A worker could not start; what it says is above.' : 'A worker was not ready in time.');
+      throw new StartupError(
+        failed ? 'A worker could not start; what it says is above.' : 'A worker was not ready in time.',
+      );
     }
     log.info({ workers: count, metrics: this.#port?.address }, 'all workers are ready');
   }

@@ -26,6 +26,7 @@ export {
 } from './connection-id.ts';
 export {
   QuicLbDecoder,
+  ROTATIONS,
   type ServerIds,
   UNROUTABLE,
   type UnroutableReason,
