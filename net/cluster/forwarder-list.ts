@@ -19,6 +19,11 @@ export class ForwarderList {
     this.#networks = listed.flatMap((text) => parseNetwork(text) ?? []);
   }
 
+  /** Addresses whose judgement is kept. */
+  get remembered(): number {
+    return this.#judged.size;
+  }
+
   /** Whether packets of this IP address are taken. */
   has(host: string): boolean {
     if (this.#hosts.has(host)) return true;
