@@ -10,6 +10,7 @@ import {
 } from '../proto/quic/index.ts';
 import { toHex } from '../proto/wire/index.ts';
 import type { LiveTokens } from './access/index.ts';
+import { CallList, CallTimings } from './calls/index.ts';
 import type { LiveCluster, OwnPlace } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { ConnectionIdMove, type LiveConnectionIds } from './connection-ids.ts';
@@ -17,7 +18,7 @@ import { IdleConnections, type IdleEnd } from './idle-connections.ts';
 import type { LiveCertificate } from './live-certificate.ts';
 import { addClusterMetrics, BackendMetrics } from './metrics.ts';
 import { EndpointDriver, type PacketSocket } from './net/index.ts';
-import { operatorHandler } from './operators.ts';
+import { operatorHandler, readOperatorToken } from './operators.ts';
 import { SessionRouter } from './router.ts';
 import { addTcpMetrics, TcpListener } from './tcp/index.ts';
 import { makeVoiceHandler } from './voice.ts';
@@ -84,6 +85,7 @@ export class RunningBackend implements Backend {
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
   readonly #idle: IdleConnections<QuicConnection>;
   readonly #idleReview: NodeJS.Timeout;
+  readonly #timings: CallTimings;
   readonly #connectionIds: LiveConnectionIds;
   readonly #move: ConnectionIdMove;
   #operatorPort: OperatorPort | undefined;
@@ -113,6 +115,9 @@ export class RunningBackend implements Backend {
       () => files.certificate.notAfterEpochMs,
       () => connectionIds.noncesUsed,
     );
+    this.#timings = new CallTimings(this.#metrics.registry);
+    this.#timings.start();
+    const calls = new CallList(config.name, this.#timings);
     addTcpMetrics(this.#metrics.registry, () => this.#tcp);
     this.#move = new ConnectionIdMove(() => this.#driver.wake());
     addClusterMetrics(this.#metrics.registry, cluster, this.#move);
@@ -136,13 +141,20 @@ export class RunningBackend implements Backend {
       shutdown,
       log,
       observer,
+      calls,
+      onBack: (seconds: number) => this.#timings.outage(seconds),
       access,
       sealSecret: secret,
     };
     const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
-    this.operators = operatorHandler(this.#metrics, () => this.#router.health());
+    this.operators = operatorHandler({
+      metrics: this.#metrics,
+      health: () => this.#router.health(),
+      calls,
+      token: readOperatorToken(config.operatorToken, env),
+    });
     cluster.onChange((place) => this.#useCluster(place));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
     this.#idle = new IdleConnections(limits, (connection, why) => this.#closeUnused(connection, why));
@@ -268,6 +280,7 @@ export class RunningBackend implements Backend {
       connection.close(H3_NO_ERROR, 'the backend is shutting down');
     clearInterval(this.#idleReview);
     this.#move.close();
+    this.#timings.stop();
     void this.#operatorPort?.close();
     this.#files.certificate.close();
     this.#files.cluster.close();
@@ -310,6 +323,7 @@ export class RunningBackend implements Backend {
     else if (event.type === 'forwarderChanged') this.#metrics.forwarderChanges.inc();
     this.#hosts.get(connection)?.handle(event);
     if (event.type === 'closed') {
+      this.#timings.connectionEnded(connection.stats());
       this.#hosts.delete(connection);
       this.#idle.remove(connection);
       this.#reviewLoad();

@@ -53,6 +53,11 @@ const session = z.looseObject({ type: z.literal('realtime') }).check((context) =
   if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: context.value });
 });
 
+const operatorToken = z.union(
+  [z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })],
+  'must be {"file": …} or {"env": …}',
+);
+
 const schema = z.strictObject({
   /** Which backend of the cluster file this is. Absent: the one of this host's name. */
   name: z.string().min(1).default(hostname()),
@@ -91,6 +96,11 @@ const schema = z.strictObject({
   echoPath: z.string().startsWith('/').optional(),
   /** HTTP address of /metrics and /healthz for operators. Absent: none. */
   metrics: address.optional(),
+  /**
+   * The token that operators give for `/calls` on the `metrics` port: in a file, or in a variable of the environment. Absent: calls
+   * are not shown.
+   */
+  operatorToken: operatorToken.optional(),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Calls at once from one client address. */
   sessionsPerAddress: z.number().int().min(1).default(64),

@@ -1,18 +1,61 @@
-import type { OperatorHandler } from '../net/operator-port.ts';
+import { readFileOrStop } from '../net/files.ts';
+import type { OperatorAnswer, OperatorHandler, OperatorRequest } from '../net/operator-port.ts';
 import { plainAnswer } from '../net/operator-port.ts';
+import { StartupError } from '../net/startup.ts';
+import { type CallList, hasBearer } from './calls/index.ts';
+import type { BackendConfig } from './config.ts';
 import type { BackendMetrics } from './metrics.ts';
 
-/** What operators are answered: `/metrics` for Prometheus and `/healthz`. */
-export function operatorHandler(
-  metrics: BackendMetrics,
-  health: () => { readonly status: number; readonly body: string },
-): OperatorHandler {
-  return async ({ path }) => {
-    if (path === '/healthz') return { contentType: 'application/json', ...health() };
-    if (path === '/metrics') {
-      const { registry } = metrics;
-      return { status: 200, contentType: registry.contentType, body: await registry.metrics() };
+/** A token that can be guessed shows who calls. */
+const MIN_TOKEN_CHARACTERS = 16;
+
+/** The token that operators must give; undefined where none is set. Throws `StartupError`, which never repeats it. */
+export function readOperatorToken(
+  place: BackendConfig['operatorToken'],
+  env: NodeJS.ProcessEnv,
+): string | undefined {
+  if (place === undefined) return undefined;
+  const [written, where] =
+    'file' in place
+      ? [readFileOrStop(place.file, 'operatorToken'), place.file]
+      : [env[place.env] ?? '', place.env];
+  const token = written.trim();
+  if (token.length < MIN_TOKEN_CHARACTERS || /\s/.test(token))
+    throw new StartupError(
+      `operatorToken: ${where} must hold ${MIN_TOKEN_CHARACTERS} characters at least, without a space; make one with "openssl rand -hex 16".`,
+    );
+  return token;
+}
+
+/** What operators are shown of a backend. */
+export interface OperatorView {
+  readonly metrics: BackendMetrics;
+  readonly health: () => { readonly status: number; readonly body: string };
+  readonly calls: CallList;
+  /** Absent: calls are not shown. */
+  readonly token: string | undefined;
+}
+
+/** What operators are answered: `/metrics` for Prometheus, `/healthz`, and `/calls` to those who have the token. */
+export function operatorHandler({ metrics, health, calls, token }: OperatorView): OperatorHandler {
+  const list = ({ authorization }: OperatorRequest): OperatorAnswer => {
+    if (token === undefined) return plainAnswer(404, 'Calls are not shown: "operatorToken" is not set.\n');
+    if (!hasBearer(authorization, token)) return plainAnswer(401, 'This wants the operators\u2019 token.\n');
+    const body = `${JSON.stringify({ calls: calls.summaries() })}\n`;
+    return { status: 200, contentType: 'application/json', body };
+  };
+  return async (request) => {
+    switch (request.path) {
+      case '/healthz':
+        return { contentType: 'application/json', ...health() };
+      case '/metrics': {
+        const { registry } = metrics;
+        return { status: 200, contentType: registry.contentType, body: await registry.metrics() };
+      }
+      case '/calls':
+        return list(request);
+      default:
+        return plainAnswer(404, 'Nothing here but /metrics, /healthz and /calls.\n');
     }
-    return plainAnswer(404, 'Nothing here but /metrics and /healthz.\n');
   };
 }

@@ -6,6 +6,7 @@ import { SessionCloseCode } from '../proto/voice/index.ts';
 import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
 import { type Call, OctetBudget, serveVoice, type VoiceContext, type VoiceObserver } from './bridge/index.ts';
 import { CallTable, Sealer } from './call/index.ts';
+import type { CallList } from './calls/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
@@ -117,6 +118,10 @@ export function makeVoiceHandler(
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
+    /** Where operators see calls. Absent: nowhere. */
+    calls?: CallList | undefined;
+    /** Told how long a call waited whose page came back, in seconds. */
+    onBack?: ((seconds: number) => void) | undefined;
     /** Host name by which callers come back to this very backend. */
     readonly host?: string | undefined;
     /** Absent: everybody may call. */
@@ -133,6 +138,7 @@ export function makeVoiceHandler(
     resumeSeconds: config.resumeSeconds,
     maxWaiting: config.maxSessions,
     onWaiting: (waiting) => observer.callsWaiting?.(waiting),
+    onBack: details.onBack,
   });
   shutdown.addEventListener('abort', () => calls.close(), { once: true });
   const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
@@ -142,11 +148,16 @@ export function makeVoiceHandler(
       // Once per call and kind: a broken upstream sends fifty a second.
       if (first) log.warn({ session: caller.sessionId, ...odd }, 'an event of the upstream was left out');
     };
+    const subject = access && caller.caller && subjectName(caller.caller.subject, access.subjectKey);
+    const listed = details.calls?.begin(session, caller.sessionId ?? '', subject, observer);
     return serveVoice(session, {
       backend: config.name,
       serverId: details.serverId,
       upstreamKind: config.upstream.kind,
-      openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
+      openUpstream: () => {
+        const opened = openUpstream({ ...upstream(), onOddEvent });
+        return listed?.watch(opened) ?? opened;
+      },
       session: config.session,
       limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
       resume,
@@ -154,7 +165,7 @@ export function makeVoiceHandler(
       allowedEvents,
       draining,
       shutdown,
-      observer,
+      observer: listed?.observer ?? observer,
       answerBudget,
       ...caller,
     });
