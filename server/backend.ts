@@ -15,6 +15,7 @@ import type { LiveCluster, OwnPlace } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { ConnectionIdMove, type LiveConnectionIds } from './connection-ids.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
+import type { QlogOnDemand } from './insight/index.ts';
 import type { LiveCertificate } from './live-certificate.ts';
 import { addClusterMetrics, BackendMetrics } from './metrics.ts';
 import { EndpointDriver, type PacketSocket } from './net/index.ts';
@@ -22,7 +23,7 @@ import { operatorHandler, readOperatorToken } from './operators.ts';
 import { SessionRouter } from './router.ts';
 import { addTcpMetrics, TcpListener } from './tcp/index.ts';
 import { makeVoiceHandler } from './voice.ts';
-import { WebTransportHost } from './webtransport/index.ts';
+import { WebTransportHost, type WebTransportSession } from './webtransport/index.ts';
 
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
@@ -69,6 +70,8 @@ export interface BackendParts {
   readonly sockets: readonly PacketSocket[];
   readonly files: LiveFiles;
   readonly connectionIds: LiveConnectionIds;
+  /** Absent: traces are not begun while connections run. */
+  readonly qlogOnDemand?: QlogOnDemand | undefined;
 }
 
 /** A backend whose sockets are open: `start.ts` makes them. */
@@ -97,7 +100,7 @@ export class RunningBackend implements Backend {
   constructor(
     config: BackendConfig,
     log: Logger,
-    { endpoint, sockets, files, connectionIds }: BackendParts,
+    { endpoint, sockets, files, connectionIds, qlogOnDemand }: BackendParts,
     env: NodeJS.ProcessEnv,
   ) {
     this.#config = config;
@@ -154,6 +157,7 @@ export class RunningBackend implements Backend {
       health: () => this.#router.health(),
       calls,
       token: readOperatorToken(config.operatorToken, env),
+      ...(qlogOnDemand && { trace: (session) => this.#trace(session, qlogOnDemand) }),
     });
     cluster.onChange((place) => this.#useCluster(place));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
@@ -170,6 +174,17 @@ export class RunningBackend implements Backend {
       `CIDs are of config rotation ${configRotation} now, and connections move to them`,
     );
     this.#move.start(this.#endpoint.connections());
+  }
+
+  #trace(session: WebTransportSession, qlog: QlogOnDemand): { readonly path: string } | string {
+    for (const [connection, host] of this.#hosts) {
+      for (const own of host.sessions) {
+        if (own !== session) continue;
+        const path = qlog.begin(connection, this.#driver.now());
+        return path === undefined ? 'As many traces are open as may be.' : { path };
+      }
+    }
+    return 'This call is carried by TCP, which has no qlog.';
   }
 
   /** The host name by which callers come back to this very backend. */

@@ -135,6 +135,8 @@ const schema = z.strictObject({
   socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
+  /** Directory for qlogs that operators ask for while a call runs. Absent: they cannot. */
+  qlogOnDemand: z.string().min(1).optional(),
 });
 
 /** Every key of a backend's file, as docs/configuration.md documents them. */

@@ -10,7 +10,7 @@ import { type Backend, RunningBackend } from './backend.ts';
 import { bindAddress, LiveCluster, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { LiveConnectionIds } from './connection-ids.ts';
-import { openKeyLog, QlogDirectory } from './insight/index.ts';
+import { openKeyLog, QlogDirectory, QlogOnDemand } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { resetGuard } from './reset-guard.ts';
@@ -72,6 +72,8 @@ export async function startBackend(
   if (keyLog)
     log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
   const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  const qlogOnDemand =
+    config.qlogOnDemand === undefined ? undefined : new QlogOnDemand(new QlogDirectory(config.qlogOnDemand));
   let backend: RunningBackend | undefined;
   const connectionIds = new LiveConnectionIds(place.cluster, place.serverId, random);
   const { ciphers, why } = choosePacketCiphers();
@@ -120,7 +122,7 @@ export async function startBackend(
   backend = new RunningBackend(
     config,
     log,
-    { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds },
+    { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds, qlogOnDemand },
     env,
   );
   await backend.listenTcp(config.tcp ?? (tcp && bindAddress(tcp)));

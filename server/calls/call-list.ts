@@ -32,7 +32,7 @@ const SAMPLE_RATE = 24_000;
 /** One session that carries a call. */
 class ListedCall {
   readonly session: WebTransportSession;
-  readonly #id: string;
+  readonly id: string;
   readonly #subject: string | undefined;
   readonly #startedAt = performance.now();
   readonly #timings: CallTimings;
@@ -44,7 +44,7 @@ class ListedCall {
 
   constructor(session: WebTransportSession, id: string, subject: string | undefined, timings: CallTimings) {
     this.session = session;
-    this.#id = id;
+    this.id = id;
     this.#subject = subject;
     this.#timings = timings;
   }
@@ -82,7 +82,7 @@ class ListedCall {
     const stats = this.session.stats();
     const { host, port } = request.remoteAddress;
     return {
-      session: this.#id,
+      session: this.id,
       backend,
       subject: this.#subject,
       remote: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
@@ -138,6 +138,12 @@ export class CallList {
       observer: call.observer(observer),
       watch: (upstream) => new WatchedUpstream(upstream, this.#timings),
     };
+  }
+
+  /** The session that the page shows by this ID; `undefined` when none runs. */
+  find(id: string): WebTransportSession | undefined {
+    for (const call of this.#calls) if (call.id === id) return call.session;
+    return undefined;
   }
 
   summaries(): CallSummary[] {

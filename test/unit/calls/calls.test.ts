@@ -91,6 +91,33 @@ describe('the list of calls', () => {
     ).toMatchObject({ status: 404 });
   });
 
+  it('has a qlog begun of one call, by those who have the token', async () => {
+    const list = new CallList('b', new CallTimings(new Registry()));
+    const { session } = fakeSession();
+    list.begin(session, 'id-1', undefined, {});
+    const traced: unknown[] = [];
+    const handler = operatorHandler({
+      metrics: {} as BackendMetrics,
+      health: () => ({ status: 200, body: '{}' }),
+      calls: list,
+      token: TOKEN,
+      trace: (asked) => {
+        traced.push(asked);
+        return { path: '/qlogs/x.sqlog' };
+      },
+    });
+    const ask = (method: string, id: string, token = TOKEN) =>
+      handler({ method, path: '/qlog', query: `session=${id}`, authorization: `Bearer ${token}` });
+    expect(await ask('POST', 'id-1')).toMatchObject({
+      status: 200,
+      body: '{"session":"id-1","qlog":"/qlogs/x.sqlog"}\n',
+    });
+    expect(await ask('POST', 'id-2')).toMatchObject({ status: 404 });
+    expect(await ask('GET', 'id-1')).toMatchObject({ status: 405 });
+    expect(await ask('POST', 'id-1', 'wrong')).toMatchObject({ status: 401 });
+    expect(traced).toEqual([session]);
+  });
+
   it('wants a token that is no guess, and never repeats a bad one', () => {
     expect(readOperatorToken({ env: 'T' }, { T: ` ${TOKEN}\n` })).toBe(TOKEN);
     expect(() => readOperatorToken({ env: 'T' }, { T: 'secret' })).toThrow(
