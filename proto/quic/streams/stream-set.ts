@@ -268,7 +268,7 @@ export class StreamSet {
       }
       this.#limited.delete(stream);
     }
-    this.#flow.blockedDue = this.#starved.size > 0;
+    this.#flow.repeatBlocked(this.#starved.size > 0);
   }
 
   /** Whose turn it is, among those that can send; others leave the queue. */
