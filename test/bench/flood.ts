@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startCluster } from '../support/cluster.ts';
 import { NodeClient } from '../support/node-client.ts';
 import { Child } from './child.ts';
@@ -43,9 +46,18 @@ function figures(name: string, values: readonly number[]): string[] {
   return [name, at(0.5), at(0.99), String(values.length)];
 }
 
-if (PROFILE) process.env.NODE_OPTIONS = '--cpu-prof --cpu-prof-dir=/tmp/parley-flood-profile';
-const cluster = await startCluster({ backends: 1 });
-delete process.env.NODE_OPTIONS;
+/** What a process counted as dropped, or as failed to send, on any grounds. */
+async function drops(name: string, metricsPort: number): Promise<string> {
+  const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => /drop|fail|retr/i.test(line) && !/^#| 0$/.test(line));
+  return lines.map((line) => `${name}: ${line}`).join('\n');
+}
+
+const profiles = mkdtempSync(join(tmpdir(), 'parley-flood-'));
+const cluster = await startCluster({
+  backends: 1,
+  ...(PROFILE && { backendFlags: ['--cpu-prof', `--cpu-prof-dir=${profiles}`] }),
+});
 const source = new Child('./flood-source.ts');
 const { forwarderPort: port, certificateHash: hash } = cluster;
 const backendPid = () => cluster.backends[0]!.pid!;
@@ -93,11 +105,14 @@ try {
   const lost = await Promise.all(calls.map((call) => call.stop()));
   print(`${sent} first packets from ${addresses} addresses; ${lost.reduce((a, b) => a + b)} frames lost`);
   print(table(['ms', 'p50', 'p99', 'count'], rows));
+  print(await drops('forwarder', cluster.metricsPort));
+  print(await drops('backend', cluster.backendMetricsPorts[0]!));
   if (PROFILE) {
     await cluster.backends[0]!.kill('SIGTERM');
-    print(costTable('backend', readCosts('/tmp/parley-flood-profile'), 40));
+    print(costTable('backend', readCosts(profiles), 40));
   }
 } finally {
   await source.stop();
   await cluster.close();
+  rmSync(profiles, { recursive: true, force: true });
 }

@@ -19,6 +19,7 @@ import { type AcceptDecision, Acceptor, type Load } from './acceptor.ts';
 import { AddressLoad } from './address-load.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
+import { ACCEPT_UNITS, Newcomers } from './newcomers.ts';
 import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } from './options.ts';
 import { ConnectionSchedule } from './schedule.ts';
 import { StatelessSender } from './stateless.ts';
@@ -52,6 +53,7 @@ export class QuicEndpoint {
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   readonly #addresses = new AddressLoad();
+  readonly #newcomers: Newcomers;
   #halfOpen = 0;
   /** Entries that are closing: they keep no newcomer out. */
   #closing = 0;
@@ -83,6 +85,7 @@ export class QuicEndpoint {
         clusterKey: statelessResetKey,
         wallClockMs: options.wallClockMs,
       });
+    this.#newcomers = new Newcomers(server?.newcomersPerTurn ?? Number.POSITIVE_INFINITY);
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),
@@ -149,6 +152,11 @@ export class QuicEndpoint {
   /** Takes one datagram from the socket. Never throws, whatever it holds. */
   receive(datagram: Datagram, now: number): void {
     this.#datagramsReceived += 1;
+    this.#receive(datagram, now, false);
+  }
+
+  /** `isHeld`: it is a newcomer's and has waited for its turn. */
+  #receive(datagram: Datagram, now: number, isHeld: boolean): void {
     const { data } = datagram;
     if (data.length === 0) {
       this.#drop('too-short', 0, now);
@@ -164,11 +172,16 @@ export class QuicEndpoint {
       entry.connection.receive(datagram, now);
       return;
     }
-    this.#receiveUnmatched(datagram, packet, now);
+    this.#receiveUnmatched(datagram, packet, now, isHeld);
   }
 
   /** A datagram that no connection owns. */
-  #receiveUnmatched(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+  #receiveUnmatched(
+    datagram: Datagram,
+    packet: Exclude<ParsedPacket, { type: 'drop' }>,
+    now: number,
+    isHeld: boolean,
+  ): void {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
@@ -187,7 +200,8 @@ export class QuicEndpoint {
           this.#drop('not-accepting', octets, now);
           return;
         }
-        this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        if (isHeld || !this.#newcomers.mustWait) this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        else if (!this.#newcomers.hold(datagram, now)) this.#drop('limit', octets, now);
         return;
       default:
         this.#drop('unknown-connection', octets, now);
@@ -229,6 +243,7 @@ export class QuicEndpoint {
     const decision = this.acceptNew
       ? acceptor.decide(datagram, packet, this.#load(), now)
       : acceptor.decideClosed(datagram, packet, now);
+    this.#newcomers.spend(decision.type === 'accept' ? ACCEPT_UNITS : 1);
     switch (decision.type) {
       case 'hold':
         return;
@@ -327,16 +342,21 @@ export class QuicEndpoint {
 
   /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */
   deadline(): number | undefined {
-    const connectionsAt = this.#schedule.deadline();
-    const steeringAt = this.#acceptor?.steering?.deadline;
-    if (connectionsAt === undefined || steeringAt === undefined) return connectionsAt ?? steeringAt;
-    return Math.min(connectionsAt, steeringAt);
+    const earliest = Math.min(
+      this.#schedule.deadline() ?? Number.POSITIVE_INFINITY,
+      this.#acceptor?.steering?.deadline ?? Number.POSITIVE_INFINITY,
+      this.#newcomers.deadline ?? Number.POSITIVE_INFINITY,
+    );
+    return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
   }
 
   /** Does what is due. Then call `transmit` and `poll`. */
   onDeadline(now: number): void {
     this.#acceptor?.steering?.expire(now);
     this.#schedule.onDeadline(now);
+    this.#newcomers.startTurn();
+    for (let first = this.#newcomers.take(); first !== undefined; first = this.#newcomers.take())
+      this.#receive(first, now, true);
   }
 
   /** The next event, `undefined` when there is none now. */
