@@ -4,7 +4,7 @@ import type { Datagram } from '../types.ts';
 /** How many Retries a handshake that begins costs as much as: it is a key agreement and a signature. */
 export const ACCEPT_UNITS = 16;
 /** First packets that wait for their turn; they are of one datagram's size each, so some 1.5 MiB. Those of 200 ms of a flood fit. */
-export const MAX_WAITING_NEWCOMERS = 1024;
+const MAX_WAITING_NEWCOMERS = 1024;
 /** Octets of them, for datagrams that are larger. */
 const MAX_WAITING_OCTETS = 2 << 20;
 
