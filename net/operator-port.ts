@@ -48,7 +48,7 @@ export async function openOperatorPort(
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     const { authorization } = request.headers;
     const asked: OperatorRequest = { method: request.method ?? 'GET', path, query, authorization };
-    Promise.resolve()
+    void Promise.resolve()
       .then(() => handler(asked))
       .catch(() => plainAnswer(500, 'This could not be answered; the log may say why.\n'))
       .then(({ status, contentType, body }) => {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { choosePacketCiphers } from '../net/ciphers/index.ts';
@@ -13,6 +12,7 @@ import { LiveConnectionIds } from './connection-ids.ts';
 import { openKeyLog, QlogDirectory, QlogOnDemand } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
+import { createRandomSource } from './random.ts';
 import { resetGuard } from './reset-guard.ts';
 import { steerTo } from './steering.ts';
 import { warmUp } from './warm-up.ts';
@@ -22,9 +22,13 @@ import { CLIENT_STREAM_LIMITS } from './webtransport/index.ts';
  * Handshakes in a second that may begin without a proof of the address, and half-open ones, beyond which newcomers get a Retry. A
  * handshake costs about a millisecond, so forged addresses cost callers no more than this share of the processor.
  */
-const UNPROVEN_PER_SECOND = 64;
-const MAX_HALF_OPEN = 64;
-const MAX_HALF_OPEN_PER_ADDRESS = 16;
+const NEWCOMER_LIMITS = {
+  unprovenPerSecond: 64,
+  maxHalfOpen: 64,
+  maxHalfOpenPerAddress: 16,
+  // About two milliseconds, in which calls wait.
+  newcomersPerTurn: 32,
+} as const;
 
 async function openSockets(
   config: BackendConfig,
@@ -47,6 +51,17 @@ function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger):
   return undefined;
 }
 
+/** What shows the insides of connections, as far as it is asked for. */
+function openInsight(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger) {
+  const keyLog = openKeyLog(config.keyLogFile, env);
+  if (keyLog)
+    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
+  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  const qlogOnDemand =
+    config.qlogOnDemand === undefined ? undefined : new QlogOnDemand(new QlogDirectory(config.qlogOnDemand));
+  return { keyLog, qlog, qlogOnDemand };
+}
+
 /**
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
@@ -67,13 +82,8 @@ export async function startBackend(
     throw new StartupError(
       '"preferredAddress" needs "public": the port that callers are sent to must be open.',
     );
-  const random = (length: number) => new Uint8Array(randomBytes(length));
-  const keyLog = openKeyLog(config.keyLogFile, env);
-  if (keyLog)
-    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
-  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
-  const qlogOnDemand =
-    config.qlogOnDemand === undefined ? undefined : new QlogOnDemand(new QlogDirectory(config.qlogOnDemand));
+  const random = createRandomSource();
+  const { keyLog, qlog, qlogOnDemand } = openInsight(config, env, log);
   let backend: RunningBackend | undefined;
   const connectionIds = new LiveConnectionIds(place.cluster, place.serverId, random);
   const { ciphers, why } = choosePacketCiphers();
@@ -108,9 +118,7 @@ export async function startBackend(
         ),
       }),
       ...(config.retry === 'always' && { requireRetry: () => true }),
-      unprovenPerSecond: UNPROVEN_PER_SECOND,
-      maxHalfOpen: MAX_HALF_OPEN,
-      maxHalfOpenPerAddress: MAX_HALF_OPEN_PER_ADDRESS,
+      ...NEWCOMER_LIMITS,
       maxConnections: config.maxConnections,
       maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
       makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,

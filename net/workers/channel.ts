@@ -33,7 +33,7 @@ export function serveSupervisor(handler: OperatorHandler, onOrphaned: () => void
   };
   process.on('message', ({ type, id, request }: SupervisorMessage) => {
     if (type !== 'ask') return;
-    Promise.resolve()
+    void Promise.resolve()
       .then(() => handler(request))
       .catch(() => plainAnswer(500, 'This worker could not answer.\n'))
       .then((answer) => tell({ type: 'answer', id, answer }));

@@ -175,6 +175,9 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
     owns: () => true,
     send,
     flush: () => plain.flush(),
+    get isFull() {
+      return plain.isFull;
+    },
     onDatagram,
     close: () => plain.close(),
   };

@@ -18,7 +18,7 @@ export interface Manifest {
 }
 
 /** The objects in a text of YAML; a key that comes twice, or any other fault, throws. */
-export function parseManifests(text: string): Manifest[] {
+function parseManifests(text: string): Manifest[] {
   return parseAllDocuments(text, { strict: true, uniqueKeys: true }).map((document) => {
     const [fault] = document.errors;
     if (fault !== undefined) throw fault;

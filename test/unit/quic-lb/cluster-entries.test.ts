@@ -96,7 +96,7 @@ describe('an entry of backends that stands for several processes', () => {
 });
 
 describe('hosts of a cluster file', () => {
-  it('may be names, and ranges where forwarders are listed', () => {
+  it('may be names (RFC 1123 §2.1), and ranges where forwarders are listed', () => {
     const forwarders = ['10.0.0.1', '10.1.0.0/16', '2001:db8::/32', 'Forwarders.parley.svc', 'fd00::1'];
     const { backends, forwarders: taken } = sound({
       forwarders,
