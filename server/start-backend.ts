@@ -62,6 +62,15 @@ function openInsight(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger)
   return { keyLog, qlog, qlogOnDemand };
 }
 
+/** Where clients are asked to go after the handshake. Throws `StartupError` when the port is not open. */
+function preferredAddressOf({ preferredAddress, public: open }: BackendConfig): Address | undefined {
+  if (preferredAddress !== undefined && open === undefined)
+    throw new StartupError(
+      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
+    );
+  return preferredAddress;
+}
+
 /**
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
@@ -77,11 +86,7 @@ export async function startBackend(
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const tokens = openTokens(config, env, log);
-  const { preferredAddress } = config;
-  if (preferredAddress !== undefined && config.public === undefined)
-    throw new StartupError(
-      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
-    );
+  const preferredAddress = preferredAddressOf(config);
   const random = createRandomSource();
   const { keyLog, qlog, qlogOnDemand } = openInsight(config, env, log);
   let backend: RunningBackend | undefined;

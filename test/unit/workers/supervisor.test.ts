@@ -66,6 +66,16 @@ describe('a supervisor', () => {
     expect(metric(await metrics(supervisor), 'parley_worker_restarts_total', { worker: '1' })).toBe(1);
   });
 
+  it('has every worker read its files again on a reload', async () => {
+    const said: string[] = [];
+    const supervisor = supervise(2, '', said);
+    await supervisor.start();
+    const ready = () => said.filter((line) => line.includes('worker is ready')).length;
+    expect(ready()).toBe(2);
+    supervisor.reload();
+    await until(() => ready() === 4, 'both workers to have had SIGHUP');
+  });
+
   it('ends all when one cannot start at all, and says so', async () => {
     const supervisor = supervise(2, 'fails');
     await expect(supervisor.start()).rejects.toThrow('A worker could not start; what it says is above.');
