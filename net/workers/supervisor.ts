@@ -107,18 +107,22 @@ export class Supervisor {
     const { operators, setting, log, count } = this.#options;
     if (operators !== undefined)
       this.#port = await openOperatorPort(operators, (request) => this.answer(request), setting);
+    // Told to end before anything ran.
+    if (this.#stopping) return this.#port?.close();
     let failed = false;
     const settled = new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, READY_MS);
       this.#onChange = () => {
         failed ||= this.workers.some(({ isRunning }) => !isRunning);
-        if (!failed && this.workers.some(({ isReady }) => !isReady)) return;
+        if (!failed && !this.#stopping && this.workers.some(({ isReady }) => !isReady)) return;
         clearTimeout(timer);
         resolve();
       };
     });
     for (const worker of this.workers) worker.start();
     await settled;
+    // It was told to end meanwhile: that is no fault.
+    if (this.#stopping) return;
     this.#onChange = () => {};
     if (failed || this.workers.some(({ isReady }) => !isReady)) {
       await this.stop('SIGTERM');
@@ -147,10 +151,6 @@ export class Supervisor {
       this.#onChange();
     });
     await this.#port?.close();
-  }
-
-  get isStopping(): boolean {
-    return this.#stopping;
   }
 
   /** What all workers answer together. */

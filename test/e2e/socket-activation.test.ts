@@ -100,7 +100,7 @@ describe('systemd-socket-activate', () => {
       const client = await NodeClient.dial(port, cluster.certificateHash);
       clients.push(client);
       await client.quicEvent('handshakeConfirmed');
-      expect(lines.join('')).toContain('all workers are ready');
+      await until(() => lines.join('').includes('all workers are ready'), 'the other worker too');
     } finally {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');

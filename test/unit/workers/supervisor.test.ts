@@ -76,6 +76,15 @@ describe('a supervisor', () => {
     await until(() => ready() === 4, 'both workers to have had SIGHUP');
   });
 
+  it('told to end while it starts, ends without a complaint', async () => {
+    const supervisor = supervise(2, '');
+    const started = supervisor.start();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await supervisor.stop('SIGTERM');
+    await expect(started).resolves.toBeUndefined();
+    expect(supervisor.workers.map(({ isRunning }) => isRunning)).toEqual([false, false]);
+  });
+
   it('ends all when one cannot start at all, and says so', async () => {
     const supervisor = supervise(2, 'fails');
     await expect(supervisor.start()).rejects.toThrow('A worker could not start; what it says is above.');
