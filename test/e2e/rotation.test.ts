@@ -34,7 +34,6 @@ const processes = () => [cluster.forwarder, ...cluster.backends];
 const signal = (name: NodeJS.Signals) => {
   for (const { pid } of processes()) process.kill(pid!, name);
 };
-const said = (text: string) => processes().map(({ log }) => log.filter((line) => line.includes(text)).length);
 
 /** Writes a file, and waits until every process has taken it, or refused it, as `what` says. */
 async function give(file: Record<string, unknown>, what: RegExp): Promise<void> {
@@ -110,7 +109,6 @@ describe('a rotation under calls, with processes', () => {
       { ...before, quicLb: [{ ...now, key: 'ab'.repeat(16) }] },
       /Config rotation 1 is in use with another key/,
     );
-    expect(said('is in use with another key').every((times) => times === 1)).toBe(true);
     await pingAll();
     const [first, second] = before.backends as object[];
     const twice = { ...second, serverId: (first as { serverId: string }).serverId };
