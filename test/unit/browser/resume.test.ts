@@ -1,66 +1,29 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Call, connect } from '../../../browser/call.ts';
-import type { CallOptions, Resumed } from '../../../browser/call-types.ts';
+import { describe, expect, it } from 'vitest';
+import type { Resumed } from '../../../browser/call-types.ts';
 import { CallError } from '../../../browser/errors.ts';
-import { AudioHash, type Message, SessionCloseCode } from '../../../proto/voice/index.ts';
+import { type Message, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { MAX_KEPT_EVENTS } from '../../../proto/voice/resume/page-call.ts';
 import { concat } from '../../../proto/wire/index.ts';
-import { arrive, BLOCK, FakeBrowserAudio } from './fake-audio.ts';
-import { FakeBackend, type FakeNetwork } from './fake-backend.ts';
+import { arrive, BLOCK } from './fake-audio.ts';
+import {
+  attached,
+  audio,
+  backend,
+  begin,
+  call,
+  dialUp,
+  hash,
+  network,
+  pass,
+  play,
+  resumableCalls,
+  SECOND,
+  speak,
+  told,
+  tone,
+} from './resumable-call.ts';
 
-const WORKLETS = { microphone: 'm.js', playback: 'p.js' };
-const SECOND = 24_000;
-const URL = 'https://voice.example:4433/voice';
-
-let audio: FakeBrowserAudio;
-let network: FakeNetwork;
-let call: Call;
-let events: { name: string; value: unknown }[] = [];
-const told = (name: string) => events.filter((event) => event.name === name).map(({ value }) => value);
-const backend = (index: number) => network.backends[index]!;
-
-/** Begins a call that its backend keeps for 60 s. */
-async function dialUp(options: Partial<CallOptions> = {}, ready: object = {}): Promise<void> {
-  call = connect({ url: URL, worklets: WORKLETS, ...options });
-  for (const name of ['state', 'ended', 'resumed', 'cleared', 'event', 'microphoneOverflow'] as const)
-    call.on(name, (value) => events.push({ name, value }));
-  await arrive();
-  backend(0).ready({ resumeSeconds: 60, ...ready });
-  await arrive();
-}
-
-beforeEach(async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
-  audio = await FakeBrowserAudio.install();
-  network = FakeBackend.network();
-  events = [];
-});
-afterEach(async () => {
-  void call.hangUp();
-  await pass(7000);
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** Time goes by, and what is on its way arrives. */
-async function pass(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 50) {
-    await vi.advanceTimersByTimeAsync(Math.min(50, left));
-    await arrive();
-  }
-}
-async function speak(blocks: number): Promise<void> {
-  audio.worklet('parley-microphone').run(blocks, 0.1);
-  await arrive();
-}
-async function play(blocks: number): Promise<void> {
-  audio.worklet('parley-playback').run(blocks);
-  await arrive();
-}
-const tone = (samples: number, from = 0) =>
-  new Uint8Array(Int16Array.from({ length: samples }, (_, i) => 1000 + ((from + i) % 7000)).buffer);
-const hash = (octets: Uint8Array) => new AudioHash().update(octets).digest();
-const attached = (call: object = {}) => ({ how: 'attached' as const, resumeSeconds: 60, ...call });
+resumableCalls();
 
 describe('a session that is lost in mid-sentence', () => {
   it('is dialled again at once; audio goes on at the sample that the backend names, none lost or doubled', async () => {
@@ -152,7 +115,7 @@ describe('a session that is lost in mid-sentence', () => {
   });
 
   it('before the call was ready it is over, as there is nothing to go on with', async () => {
-    call = connect({ url: URL, worklets: WORKLETS });
+    begin();
     await arrive();
     backend(0).session.lose();
     expect((await call.ended).error).toMatchObject({ code: 'connection_lost' });
@@ -375,147 +338,5 @@ describe('a rewind', () => {
     ]);
     const { samples } = call.stats.microphone;
     expect(backend(0).streams[1]!.audio.length / 2).toBe(samples - 3000);
-  });
-});
-
-describe('where the page dials, and with what', () => {
-  it("the owner's name first, at the same port and path; the original URL after a failure, and so on in turn", async () => {
-    await dialUp({}, { host: '01.voice.example' });
-    network.mode = 'refused';
-    backend(0).session.lose();
-    await pass(3000);
-    const hosts = network.urls.slice(1, 5).map((url) => url.replace('https://', '').replace('?resume=1', ''));
-    expect(hosts).toEqual([
-      '01.voice.example:4433/voice',
-      'voice.example:4433/voice',
-      '01.voice.example:4433/voice',
-      'voice.example:4433/voice',
-    ]);
-  });
-
-  it('a token function is asked for each dial; one that fails is a dial that failed', async () => {
-    let count = 0;
-    const token = async () => {
-      count += 1;
-      if (count === 2) throw new Error('the app server is away');
-      return `token-${count}`;
-    };
-    await dialUp({ token });
-    backend(0).session.lose();
-    await pass(1000);
-    expect(network.urls.map((url) => url.split('token=')[1])).toEqual(['token-1', 'token-3']);
-  });
-
-  it('a first token that is refused ends the call with a sentence', async () => {
-    const token = () => Promise.reject(new Error('not signed in'));
-    call = connect({ url: URL, worklets: WORKLETS, token });
-    expect((await call.ended).error).toMatchObject({ code: 'no_token', message: /not signed in/ });
-  });
-
-  it('a move goes to the original URL while the old session carries on, which is closed when the new one is ready', async () => {
-    await dialUp({}, { host: '01.voice.example' });
-    backend(0).send({ type: 'parley.move' });
-    await pass(100);
-    expect(network.urls[1]).toBe('https://voice.example:4433/voice?resume=1');
-    expect(backend(1).resume).toMatchObject({ move: true });
-    expect(call.state).toBe('ready');
-    expect(backend(0).closeInfo).toBeUndefined();
-    backend(1).ready({ how: 'restored', resumeSeconds: 60 });
-    await arrive();
-    expect(backend(0).closeInfo).toMatchObject({ closeCode: SessionCloseCode.NORMAL });
-    expect(told('state')).toEqual(['ready']);
-    expect(told('resumed')).toMatchObject([{ how: 'restored' }]);
-  });
-});
-
-describe('how a session ended decides whether the call goes on', () => {
-  const { INTERNAL, SHUTTING_DOWN, HELLO_TIMEOUT, ...others } = SessionCloseCode;
-  for (const closeCode of [INTERNAL, SHUTTING_DOWN, HELLO_TIMEOUT]) {
-    it(`code ${closeCode}: the page dials again`, async () => {
-      await dialUp();
-      backend(0).session.close({ closeCode, reason: 'r' });
-      await pass(300);
-      expect(call.state).toBe('reconnecting');
-      expect(network.backends).toHaveLength(2);
-    });
-  }
-  for (const [name, closeCode] of Object.entries(others)) {
-    it(`${name}: the call is over, with a sentence`, async () => {
-      await dialUp();
-      backend(0).session.close({ closeCode, reason: '' });
-      await pass(300);
-      expect(told('ended')).toMatchObject([{ error: { closeCode, code: 'closed_by_server' } }]);
-      expect(network.backends).toHaveLength(1);
-    });
-  }
-
-  it('a refusal of the resumed call ends it too', async () => {
-    await dialUp();
-    backend(0).session.lose();
-    await pass(50);
-    backend(1).session.close({ closeCode: SessionCloseCode.CALL_LOST, reason: '' });
-    await pass(300);
-    expect(told('ended')).toMatchObject([{ error: { closeCode: SessionCloseCode.CALL_LOST } }]);
-  });
-
-  it("an old session that gave way to the page's own new one is no other page", async () => {
-    await dialUp();
-    await speak(50);
-    await pass(2300);
-    backend(0).session.close({ closeCode: SessionCloseCode.ATTACHED_ELSEWHERE, reason: '' });
-    await arrive();
-    backend(1).ready(attached());
-    await arrive();
-    expect(call.state).toBe('ready');
-  });
-});
-
-describe('hanging up without a network', () => {
-  it('delivers the rest when there is one in time', async () => {
-    await dialUp();
-    await speak(100);
-    network.mode = 'refused';
-    backend(0).session.lose();
-    await arrive();
-    const end = call.hangUp();
-    await arrive();
-    expect(call.state).toBe('ending');
-    network.mode = 'open';
-    await pass(2000);
-    backend(1).ready(attached());
-    await arrive();
-    const { samples } = call.stats.microphone;
-    expect(backend(1).microphoneSamples).toBe(samples);
-    backend(1).received(samples);
-    await pass(50);
-    expect(await end).toEqual({ error: undefined, undeliveredMs: 0 });
-    expect(backend(1).closeInfo).toMatchObject({ closeCode: SessionCloseCode.NORMAL });
-  });
-
-  it('says after 5 s how much was not delivered', async () => {
-    await dialUp();
-    await speak(100);
-    network.mode = 'refused';
-    backend(0).session.lose();
-    await arrive();
-    const end = call.hangUp();
-    await pass(5200);
-    expect(await end).toMatchObject({ error: undefined });
-    expect((await end).undeliveredMs).toBe(Math.round(call.stats.microphone.samples / 24));
-  });
-});
-
-describe('more than can be kept', () => {
-  it('is told, with how much is gone', async () => {
-    await dialUp({ resumeFor: 600_000 });
-    network.mode = 'refused';
-    backend(0).session.lose();
-    await arrive();
-    for (let i = 0; i < 123; i++) await speak(188);
-    const overflows = told('microphoneOverflow') as { keptMs: number; lostMs: number }[];
-    expect(overflows.length).toBeGreaterThan(1);
-    expect(overflows.length).toBeLessThan(6);
-    expect(overflows.at(-1)!.keptMs).toBe(120_000);
-    expect(overflows.at(-1)!.lostMs).toBeGreaterThan(2000);
   });
 });
