@@ -113,7 +113,11 @@ export class Attachment implements Carrier {
 
   #watchSession(): void {
     this.session.closed.then(
-      (info) => this.#ending.spawn(this.#closedByPage(info.closeCode, info.reason)),
+      ({ closeCode, reason }) => {
+        // So a page closes a session that it gives up for another one.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`the page gave the session up: ${reason}`);
+        else this.#ending.spawn(this.#closedByPage(closeCode, reason));
+      },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
     );
     this.#ending.cleanUp(
@@ -270,6 +274,8 @@ export class Attachment implements Carrier {
     }
     if ('call' in found) {
       const { call } = found;
+      // Its upstream is there: one that was dialled before the hello is not needed.
+      this.#takeUpstream()?.close();
       const ticket = await this.#ticketFor(call);
       if (this.#ending.begun) return;
       if (call.ended) this.#refuse('call', 'unknown');
