@@ -43,6 +43,8 @@ export class AnswerRecord {
   #played: Played | undefined;
   complete = false;
   cleared = false;
+  /** More of it may come, in this session or in the next one. */
+  open = true;
 
   constructor(key: number, header: AnswerHeader) {
     this.key = key;
@@ -152,6 +154,25 @@ export class AnswerLog {
     return this.#records.get(key);
   }
 
+  /** The answer of this number that goes on in another session; undefined for one that begins. */
+  resumed(answer: number): AnswerRecord | undefined {
+    for (const record of this.#records.values()) {
+      if (record.open && record.header.answer === answer) return record;
+    }
+    return undefined;
+  }
+
+  /** Answers of which more may come. */
+  get open(): AnswerRecord[] {
+    return [...this.#records.values()].filter(({ open }) => open);
+  }
+
+  /** These are not to be heard any more. Gives those that were not heard to their end. */
+  cutRecords(records: readonly AnswerRecord[]): Cut {
+    const named = new Set(records);
+    return this.#cut((_header, record) => named.has(record));
+  }
+
   /** These responses are not to be heard any more, for good. */
   cutResponses(responseIds: readonly string[]): Cut {
     for (const responseId of responseIds) remember(this.#cutResponses, responseId);
@@ -165,8 +186,8 @@ export class AnswerLog {
     return this.#cut((header) => header.itemId === itemId);
   }
 
-  #cut(named: (header: AnswerHeader) => boolean): Cut {
-    const known = [...this.#records.values()].filter(({ header }) => named(header));
+  #cut(named: (header: AnswerHeader, record: AnswerRecord) => boolean): Cut {
+    const known = [...this.#records.values()].filter((record) => named(record.header, record));
     const stopped = known.filter((record) => !record.cleared && !record.heard);
     for (const record of stopped) record.cleared = true;
     return { stopped, known };

@@ -1,6 +1,6 @@
 import type { Message } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
-import { type AnswerReaderListener, readAnswers } from './answer-reader.ts';
+import { type AnswerSource, readAnswers } from './answer-reader.ts';
 import { type CutPositions, Playback } from './playback.ts';
 
 /** How often the page says where playback is while an answer plays. */
@@ -31,6 +31,7 @@ export class Answers {
       progress: (position) => this.#progress(position),
       finished: (position) => this.#report(position, false),
       level: (level) => host.level(level),
+      replaced: (positions) => this.#tell(positions),
     });
   }
 
@@ -38,9 +39,9 @@ export class Answers {
     return this.playback.counters;
   }
 
-  /** Takes answer streams for as long as they come. Rejects when the session breaks. */
-  read(streams: ReadableStream<ReadableStream<Uint8Array>>, listener: AnswerReaderListener): Promise<void> {
-    return readAnswers(streams, this.playback, listener);
+  /** Takes the answer streams of a session for as long as they come. Rejects when the session breaks. */
+  read(streams: ReadableStream<ReadableStream<Uint8Array>>, source: AnswerSource): Promise<void> {
+    return readAnswers(streams, this.playback, source);
   }
 
   /** `parley.playback.clear`: stops these responses, then says how far each item that is known of them was heard. */

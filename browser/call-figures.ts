@@ -1,5 +1,6 @@
 import type { ReadyMessage, ServerMessage, StatsMessage } from '../proto/voice/index.ts';
 import type { CallStats } from './call-types.ts';
+import type { Carrier } from './dial.ts';
 
 /** The figures of the line, as the backend told them, and the times the page took. */
 export class CallFigures {
@@ -11,25 +12,31 @@ export class CallFigures {
   #pathChanges = 0;
   #forwarderChanges = 0;
   #behindMs = 0;
+  #carrier: Carrier | undefined;
+  #resumptions = 0;
 
   /** Time since the call began, in ms. */
   get elapsedMs(): number {
     return performance.now() - this.#startedAt;
   }
 
-  /** The WebTransport session stands. */
-  sessionOpened(): void {
-    this.#sessionMs = this.elapsedMs;
+  /** A session stands. */
+  sessionOpened(carrier: Carrier): void {
+    this.#carrier = carrier;
+    this.#sessionMs ??= this.elapsedMs;
+  }
+
+  /** The backend of a session is ready: the first one, or one that took the call over. */
+  ready(message: ReadyMessage): void {
+    if (this.#ready === undefined) this.#readyMs = this.elapsedMs;
+    else this.#resumptions += 1;
+    this.#ready = message;
+    this.#behindMs = 0;
   }
 
   /** Notes what a message of the backend says in figures. */
   take(message: ServerMessage): void {
     switch (message.type) {
-      case 'parley.ready':
-        if (this.#ready !== undefined) break;
-        this.#ready = message;
-        this.#readyMs = this.elapsedMs;
-        break;
       case 'parley.path_changed':
         this.#pathChanges = message.changes;
         break;
@@ -53,6 +60,8 @@ export class CallFigures {
     | 'sessionMs'
     | 'readyMs'
     | 'handshakeMs'
+    | 'carrier'
+    | 'resumptions'
     | 'backend'
     | 'serverId'
     | 'pathChanges'
@@ -65,6 +74,8 @@ export class CallFigures {
       sessionMs: this.#sessionMs,
       readyMs: this.#readyMs,
       handshakeMs: this.#stats?.handshakeMs ?? this.#ready?.handshakeMs ?? undefined,
+      carrier: this.#carrier,
+      resumptions: this.#resumptions,
       backend: this.#ready?.backend,
       serverId: this.#ready?.serverId,
       pathChanges: this.#pathChanges,

@@ -9,6 +9,7 @@ import type {
 } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
 import type { AudioState } from './audio-contexts.ts';
+import type { Carrier } from './dial.ts';
 import type { CallError } from './errors.ts';
 import type { MicrophoneNews, MicrophoneState } from './microphone-status.ts';
 import type { Outage } from './outage-watch.ts';
@@ -20,8 +21,13 @@ export interface CallOptions {
   readonly url: string;
   /** SHA-256 of certificates to trust instead of a certificate authority, as 64 hex digits each. */
   readonly certificateHashes?: readonly string[];
-  /** Sent as the query parameter `token`, for a proxy or a handler of your own: this backend checks none. */
-  readonly token?: string;
+  /**
+   * Says who calls: sent as the query parameter `token`. A function is asked anew for each dial, so that a token that lives
+   * for minutes does for a call that dials again after an hour.
+   */
+  readonly token?: string | (() => string | Promise<string>);
+  /** How long, in ms, the page dials again when the call is interrupted. Default: as long as the backend keeps the call. */
+  readonly resumeFor?: number;
   /** Begin muted: the microphone is opened, and nothing of it is taken. */
   readonly muted?: boolean;
   /** More constraints for `getUserMedia`, such as `deviceId`; echo cancellation and its kin are on. */
@@ -36,10 +42,30 @@ export interface CallOptions {
 }
 
 /**
- * The line, not the microphone: `connecting` until the backend is ready, `ending` while the rest of what was said is
+ * The line, not the microphone: `connecting` until the backend is ready, `reconnecting` while the network is gone and the page
+ * dials again (what is said is kept, what came of an answer is heard on), `ending` while the rest of what was said is
  * delivered, then `ended`. Whether the caller can be heard is `microphoneState`.
  */
-export type CallState = 'connecting' | 'ready' | 'ending' | 'ended';
+export type CallState = 'connecting' | 'ready' | 'reconnecting' | 'ending' | 'ended';
+
+/** How the call goes on after an interruption. */
+export interface Resumed {
+  /** `attached`: in the same conversation of the speech model. `restored`: a new one was given what was said so far. */
+  readonly how: 'attached' | 'restored';
+  readonly carrier: Carrier;
+  /** From the loss of the old session, or its last sign, to the new one, in ms. */
+  readonly outageMs: number;
+  /** Items of the conversation that could not be restored. */
+  readonly omittedItems: number;
+}
+
+/** Microphone audio that is gone, as more was said without a network than the page keeps. */
+export interface MicrophoneOverflow {
+  /** What is kept, in ms. */
+  readonly keptMs: number;
+  /** What is gone of this interruption, in ms. */
+  readonly lostMs: number;
+}
 
 /** How a call ended. */
 export interface CallEnd {
@@ -67,6 +93,10 @@ export interface CallEvents {
   audio: AudioState;
   /** Nothing came from the server for 3 s or more (each half second), or something came again. The call goes on. */
   outage: Outage;
+  /** The call was interrupted, or asked to move, and goes on. */
+  resumed: Resumed;
+  /** More was said than is kept without a network (120 s): the oldest of it is gone. Told about each second. */
+  microphoneOverflow: MicrophoneOverflow;
   /** Playback was stopped: the caller spoke, the page interrupted, a response was cancelled. How far each answer was heard. */
   cleared: readonly Position[];
   stats: StatsMessage;
@@ -95,6 +125,9 @@ export interface CallStats {
   readonly readyMs: number | undefined;
   /** Duration of the QUIC handshake as the backend saw it. */
   readonly handshakeMs: number | undefined;
+  readonly carrier: Carrier | undefined;
+  /** Times that another session took the call over. */
+  readonly resumptions: number;
   readonly backend: string | undefined;
   readonly serverId: string | undefined;
   readonly microphone: {
@@ -104,6 +137,8 @@ export interface CallStats {
     readonly sentSamples: number;
     /** Samples that the backend has acknowledged. */
     readonly receivedSamples: number;
+    /** Audio that the backend has not acknowledged, and that is sent again if it has to be. */
+    readonly keptMs: number;
     /** Audio that waits in the page for the network. */
     readonly bufferedMs: number;
     readonly stretches: number;

@@ -1,33 +1,30 @@
 import {
   type Message,
-  parseServerMessage,
   type ReadyMessage,
   type ServerMessage,
   SessionCloseCode,
   samplesToMs,
-  VOICE_CODEC,
-  VOICE_PROTOCOL,
-  VoiceProtocolError,
 } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
 import { Answers } from './answers.ts';
 import { CallFigures } from './call-figures.ts';
-import type { CallEnd, CallEvents, CallOptions, CallState, CallStats } from './call-types.ts';
+import type { CallEnd, CallEvents, CallOptions, CallState, CallStats, Resumed } from './call-types.ts';
 import { CallerAudio } from './caller-audio.ts';
-import { CONTROL_SEND_ORDER, ControlStream, checkEventSize } from './control-stream.ts';
+import { checkEventSize } from './control-stream.ts';
 import { Emitter } from './emitter.ts';
-import { CallError, closedByServerError, lostError, timeoutError, toCallError } from './errors.ts';
+import { CallError, toCallError } from './errors.ts';
 import { delivered } from './hang-up.ts';
+import { Line } from './line.ts';
 import type { MicrophoneState } from './microphone-status.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { Outbox } from './outbox.ts';
-import { openSession, sessionUrl, unsupported, within } from './session.ts';
+import { unsupported, within } from './session.ts';
+import { onWake } from './wake-events.ts';
 
-const DEFAULT_TIMEOUT_MS = 10_000;
-/** How long the session's close code is waited for after a stream of it broke. */
-const CLOSE_CODE_MS = 2000;
 /** Longest wait, when hanging up, for the worklet's last samples and for the control stream to take its last message. */
 const SETTLE_MS = 1000;
+/** Lost microphone audio is told each time that it grew by so many ms. */
+const OVERFLOW_STEP_MS = 1000;
 
 /** One call. `connect` makes it; listen with `on`. */
 export class Call {
@@ -42,34 +39,29 @@ export class Call {
   readonly #answers: Answers;
   readonly #outbox: Outbox;
   readonly #outage: OutageWatch;
+  readonly #line: Line;
   readonly #abort = new AbortController();
+  readonly #stopWaking: () => void;
   #state: CallState = 'connecting';
-  #transport: WebTransport | undefined;
-  #control: ControlStream | undefined;
+  #progress: (() => void)[] = [];
+  #overflowMs = 0;
   #settleReady!: { resolve(message: ReadyMessage): void; reject(error: CallError): void };
   #settleEnded!: (end: CallEnd) => void;
 
   /** Use `connect`. */
   constructor(options: CallOptions) {
     this.#options = options;
-    this.#caller = new CallerAudio(options.muted ?? false, {
-      elapsedMs: () => this.#figures.elapsedMs,
-      level: (level) => this.#events.emit('microphoneLevel', level),
-      muted: (muted) => this.#events.emit('muted', muted),
-      microphone: (news) => this.#events.emit('microphone', news),
-      audio: (state) => this.#events.emit('audio', state),
-      stretchEnded: () => this.#outbox.stretchEnded(),
-      failed: (error) => this.#end(error),
-    });
     this.#answers = new Answers({
       send: (message) => this.#sendOwn(message),
       level: (level) => this.#events.emit('answerLevel', level),
       cleared: (positions) => this.#events.emit('cleared', positions),
     });
+    this.#line = this.#newLine();
+    this.#caller = this.#newCaller(this.#line);
     this.#outbox = new Outbox({
       closing: () => this.#caller.closing,
-      order: () => this.#caller.uplink.order(this.#figures.elapsedMs),
-      send: (message) => this.#control?.send(message),
+      order: () => this.#line.microphone.order(this.#figures.elapsedMs),
+      send: (message) => this.#line.send(message),
       failed: (error) => this.#end(toCallError(error)),
     });
     this.#outage = new OutageWatch((outage) => this.#events.emit('outage', outage));
@@ -81,7 +73,39 @@ export class Call {
     this.ended = new Promise((resolve) => {
       this.#settleEnded = resolve;
     });
+    this.#stopWaking = onWake(() => this.#line.wake());
     this.#start().catch((error) => this.#end(toCallError(error)));
+  }
+
+  #newLine(): Line {
+    return new Line(this.#options, {
+      answers: this.#answers,
+      opened: ({ carrier }) => this.#figures.sessionOpened(carrier),
+      ready: (message) => this.#becomeReady(message),
+      reconnecting: () => this.#changeLine('reconnecting'),
+      recovered: () => this.#changeLine('ready'),
+      resumed: (message, how) => this.#resumed(message, how),
+      heard: () => this.#outage.heard(),
+      own: (message) => this.#takeOwn(message),
+      event: (message) => this.#events.emit('event', message),
+      progress: () => this.#progressed(),
+      failed: (error) => this.#end(error),
+    });
+  }
+
+  #newCaller({ microphone }: Line): CallerAudio {
+    return new CallerAudio(this.#options.muted ?? false, microphone, {
+      elapsedMs: () => this.#figures.elapsedMs,
+      level: (level) => {
+        this.#events.emit('microphoneLevel', level);
+        this.#checkOverflow();
+      },
+      muted: (muted) => this.#events.emit('muted', muted),
+      microphone: (news) => this.#events.emit('microphone', news),
+      audio: (state) => this.#events.emit('audio', state),
+      stretchEnded: () => this.#outbox.stretchEnded(),
+      failed: (error) => this.#end(error),
+    });
   }
 
   get state(): CallState {
@@ -110,13 +134,29 @@ export class Call {
       muted: this.muted,
       microphoneState: this.microphoneState,
       audioState: this.#caller.audioState,
-      microphone: this.#caller.figures,
+      microphone: this.#microphoneFigures,
       playback: {
         bufferedMs: playback.bufferedMs,
         underruns: playback.underruns,
         playing: playback.playing,
         contextRate: this.#caller.playbackRate,
       },
+    };
+  }
+
+  get #microphoneFigures(): CallStats['microphone'] {
+    const { microphone, sentSamples, call } = this.#line;
+    const { samples, hash, stretches } = microphone;
+    const { receivedSamples } = call;
+    return {
+      samples,
+      hash,
+      stretches,
+      sentSamples,
+      receivedSamples,
+      bufferedMs: samplesToMs(samples - sentSamples),
+      keptMs: samplesToMs(samples - receivedSamples),
+      contextRate: this.#caller.microphoneRate,
     };
   }
 
@@ -128,15 +168,16 @@ export class Call {
   /**
    * Sends an event of the Realtime API; the backend's allow-list decides. `input_audio_buffer.commit` and `.clear` keep their
    * place in the audio: all that was said before is before them, and nothing that is said after. An event that ends an answer
-   * (`response.cancel`, `output_audio_buffer.clear`, `conversation.item.truncate`) stops its sound at once. Throws `CallError`
-   * when there is no connection, when the event is too long, or when too much waits for the network.
+   * (`response.cancel`, `output_audio_buffer.clear`, `conversation.item.truncate`) stops its sound at once. Without a network
+   * the event is kept and sent, once, when there is one again. Throws `CallError` when the call is over, when the event is too
+   * long, or when too much waits for the network.
    */
   send(event: { readonly type: string }): void {
-    if (this.#control === undefined || this.#state === 'ended') {
+    if (this.#state === 'ended') {
       throw new CallError(
         'connection_lost',
-        `The event ${event.type} was not sent: there is no connection.`,
-        'Wait until the call is ready.',
+        `The event ${event.type} was not sent: the call is over.`,
+        'Press Talk to call again.',
       );
     }
     checkEventSize(event);
@@ -149,7 +190,7 @@ export class Call {
    * keeps only what was heard. Fulfils with how far each answer was heard; with none when nothing was to be heard.
    */
   async interrupt(): Promise<readonly Position[]> {
-    if (this.#state !== 'ready') return [];
+    if (!this.#talking) return [];
     const stopped = this.#answers.interrupt();
     this.#outbox.send({ type: 'parley.interrupt' });
     return stopped;
@@ -167,7 +208,7 @@ export class Call {
 
   /**
    * Ends the call once the backend has acknowledged all that was said, for as long as that makes progress (it gives up after
-   * 5 s without any). Fulfils when the call is over, with how much could not be delivered.
+   * 5 s without any, so also when there is no network). Fulfils when the call is over, with how much could not be delivered.
    */
   async hangUp(): Promise<CallEnd> {
     if (this.#state === 'connecting') {
@@ -175,7 +216,7 @@ export class Call {
         new CallError('hung_up', 'The call was hung up before it was ready.', 'Press Talk to call again.'),
       );
     }
-    if (this.#state !== 'ready') return this.ended;
+    if (!this.#talking) return this.ended;
     this.#setState('ending');
     void this.#answers.interrupt();
     await this.#deliverRest();
@@ -184,75 +225,45 @@ export class Call {
   }
 
   async #deliverRest(): Promise<void> {
-    const { uplink } = this.#caller;
     await settled(this.#caller.stop());
-    uplink.finish();
-    await delivered(uplink, this.ended);
-    await settled(this.#control?.flushed());
+    this.#line.finish();
+    await delivered(this.#delivery(), this.ended);
+    await settled(this.#line.flushed());
+  }
+
+  #delivery() {
+    const { microphone, call } = this.#line;
+    return {
+      get samples() {
+        return microphone.samples;
+      },
+      get receivedSamples() {
+        return call.receivedSamples;
+      },
+      progress: () => new Promise<void>((resolve) => this.#progress.push(resolve)),
+    };
   }
 
   async #start(): Promise<void> {
     const problem = unsupported();
     if (problem !== undefined) throw problem;
+    const { signal } = this.#abort;
     await Promise.all([
-      this.#caller.open(this.#options, this.#answers.playback, this.#abort.signal),
-      this.#openSession(),
+      this.#caller.open(this.#options, this.#answers.playback, signal),
+      this.#line.start(signal),
     ]);
   }
 
-  async #openSession(): Promise<void> {
-    const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const url = sessionUrl(this.#options.url, this.#options.token);
-    const transport = await openSession(url, this.#options.certificateHashes, timeoutMs, this.#abort.signal);
-    this.#transport = transport;
-    this.#figures.sessionOpened();
-    this.#watchClose(transport);
-    const failed = (error: unknown) => this.#fail(error);
-    const heard = () => this.#outage.heard();
-    this.#answers.read(transport.incomingUnidirectionalStreams, { heard, failed }).catch(failed);
-    const control = new ControlStream(
-      await transport.createBidirectionalStream({ sendOrder: CONTROL_SEND_ORDER }),
-    );
-    this.#control = control;
-    control.send({ type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] } as Message);
-    // The first words leave beside the hello; they do not wait for its answer.
-    this.#caller.uplink.run(() => transport.createUnidirectionalStream({ sendOrder: 0 })).catch(failed);
-    this.#readControl(control).catch(failed);
-    await within(timeoutMs, this.ready, () => timeoutError(url, timeoutMs / 1000, 'sign of life'));
-  }
-
-  #watchClose(transport: WebTransport): void {
-    transport.closed.then(
-      ({ closeCode, reason }) => this.#end(closedByServerError(closeCode ?? 0, reason ?? '')),
-      (error) => this.#end(lostError(error)),
-    );
-  }
-
-  async #readControl(control: ControlStream): Promise<void> {
-    for await (const message of control.messages()) {
-      this.#outage.heard();
-      const own = message.type.startsWith('parley.') ? parseServerMessage(message) : undefined;
-      const isFirst = this.#state === 'connecting';
-      if (isFirst && own?.type !== 'parley.ready' && own?.type !== 'parley.error') {
-        throw new VoiceProtocolError(SessionCloseCode.MALFORMED, `${message.type} came before parley.ready`);
-      }
-      if (own !== undefined) this.#takeOwn(own);
-      else if (!message.type.startsWith('parley.')) this.#events.emit('event', message);
-    }
-    this.#fail(new Error('the control stream ended'));
+  /** The call runs, with a network or without one. */
+  get #talking(): boolean {
+    return this.#state === 'ready' || this.#state === 'reconnecting';
   }
 
   #takeOwn(message: ServerMessage): void {
     this.#figures.take(message);
     switch (message.type) {
-      case 'parley.ready':
-        this.#becomeReady(message);
-        break;
       case 'parley.playback.clear':
         void this.#answers.clear(message.responseIds);
-        break;
-      case 'parley.microphone.received':
-        this.#caller.uplink.received(message.samples);
         break;
       case 'parley.path_changed':
         this.#events.emit('pathChanged', message);
@@ -277,35 +288,53 @@ export class Call {
 
   #becomeReady(message: ReadyMessage): void {
     if (this.#state !== 'connecting') return;
+    this.#figures.ready(message);
     this.#outage.start();
     this.#setState('ready');
     this.#settleReady.resolve(message);
     this.#events.emit('ready', message);
   }
 
+  #resumed(message: ReadyMessage, how: Resumed): void {
+    this.#figures.ready(message);
+    this.#changeLine('ready');
+    this.#events.emit('resumed', how);
+  }
+
+  /** The line is gone, or there again; a call that is being hung up stays so. */
+  #changeLine(state: 'ready' | 'reconnecting'): void {
+    if (state === 'ready') this.#outage.start();
+    else this.#outage.stop();
+    if (this.#talking && this.#state !== state) this.#setState(state);
+  }
+
+  #progressed(): void {
+    for (const resolve of this.#progress.splice(0)) resolve();
+  }
+
+  #checkOverflow(): void {
+    const { microphone, receivedSamples } = this.#line.call;
+    const lostMs = samplesToMs(microphone.firstSample - receivedSamples);
+    if (lostMs <= 0) this.#overflowMs = 0;
+    else if (lostMs >= this.#overflowMs + OVERFLOW_STEP_MS || this.#overflowMs === 0) {
+      this.#overflowMs = lostMs;
+      const keptMs = samplesToMs(microphone.samples - microphone.firstSample);
+      this.#events.emit('microphoneOverflow', { keptMs, lostMs });
+    }
+  }
+
   #setMuted(muted: boolean): void {
-    if (this.#state === 'connecting' || this.#state === 'ready') this.#caller.setMuted(muted);
+    if (this.#state === 'connecting' || this.#talking) this.#caller.setMuted(muted);
   }
 
   /** Sends a message of the voice protocol; a failure ends the call, as no code of the page waits for it. */
   #sendOwn(message: Message): void {
-    if (this.#state !== 'ready') return;
+    if (!this.#talking) return;
     try {
-      this.#control?.send(message);
+      this.#line.send(message);
     } catch (error) {
       this.#end(toCallError(error));
     }
-  }
-
-  /** A stream broke. When the whole session is going, its close code says more than the stream's error: wait for it. */
-  #fail(error: unknown): void {
-    const transport = this.#transport;
-    if (error instanceof VoiceProtocolError || error instanceof CallError || transport === undefined) {
-      this.#end(toCallError(error));
-      return;
-    }
-    const closed = within(CLOSE_CODE_MS, transport.closed, () => lostError(error));
-    closed.catch((reason) => this.#end(reason instanceof CallError ? reason : lostError(error)));
   }
 
   #setState(state: CallState): void {
@@ -317,14 +346,14 @@ export class Call {
     if (this.#state === 'ended') return;
     // A page that hung up is not told that the line broke; what was not delivered is said beside.
     const wanted = this.#state === 'ending' || error?.code === 'hung_up';
-    this.#closeTransport(error);
+    this.#closeLine(error);
+    this.#stopWaking();
     this.#abort.abort();
     this.#answers.playback.close();
     this.#outbox.close();
     this.#outage.stop();
     if (error !== undefined) this.#settleReady.reject(error);
-    const { samples, receivedSamples } = this.#caller.uplink;
-    const undeliveredMs = Math.round(samplesToMs(samples - receivedSamples));
+    const undeliveredMs = Math.round(this.#microphoneFigures.keptMs);
     const end: CallEnd = { error: wanted ? undefined : error, undeliveredMs };
     this.#setState('ended');
     this.#caller.close();
@@ -332,17 +361,11 @@ export class Call {
     this.#settleEnded(end);
   }
 
-  #closeTransport(error: CallError | undefined): void {
+  #closeLine(error: CallError | undefined): void {
     const malformed = error?.code === 'protocol';
-    const closeCode = malformed ? (error.closeCode ?? SessionCloseCode.MALFORMED) : SessionCloseCode.NORMAL;
-    try {
-      this.#transport?.close({
-        closeCode,
-        reason: malformed ? error.message.slice(0, 300) : 'the caller hung up',
-      });
-    } catch {
-      // Already closed from the other side: there is nothing left to end.
-    }
+    if (malformed) {
+      this.#line.close(error.closeCode ?? SessionCloseCode.MALFORMED, error.message.slice(0, 300));
+    } else this.#line.close(SessionCloseCode.NORMAL, 'the caller hung up');
   }
 }
 

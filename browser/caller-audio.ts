@@ -1,15 +1,15 @@
 import type { AudioState } from './audio-contexts.ts';
 import { type AudioEngine, openAudio } from './audio-engine.ts';
-import type { CallOptions, CallStats } from './call-types.ts';
+import type { CallOptions } from './call-types.ts';
 import { type CallError, type CallErrorCode, toCallError } from './errors.ts';
 import { Microphone } from './microphone.ts';
+import type { MicrophoneAudio } from './microphone-audio.ts';
 import {
   type MicrophoneNews,
   type MicrophoneReason,
   type MicrophoneState,
   MicrophoneStatus,
 } from './microphone-status.ts';
-import { MicrophoneUplink } from './microphone-uplink.ts';
 import type { Playback } from './playback.ts';
 
 /** What a failure says of the microphone. */
@@ -33,11 +33,11 @@ export interface CallerAudioHost {
 }
 
 /**
- * The hardware of a call, and the way of the microphone's samples to the uplink. The microphone is taken from the first
+ * The hardware of a call, and the way of the microphone's samples into what is kept. The microphone is taken from the first
  * moment, and its audio kept until there is a connection, so that the first word is never lost to the handshake.
  */
 export class CallerAudio {
-  readonly uplink = new MicrophoneUplink();
+  readonly #audio: MicrophoneAudio;
   readonly #host: CallerAudioHost;
   readonly #status: MicrophoneStatus;
   #muted: boolean;
@@ -46,8 +46,9 @@ export class CallerAudio {
   #microphone: Microphone | undefined;
   #engine: AudioEngine | undefined;
 
-  constructor(muted: boolean, host: CallerAudioHost) {
+  constructor(muted: boolean, audio: MicrophoneAudio, host: CallerAudioHost) {
     this.#muted = muted;
+    this.#audio = audio;
     this.#host = host;
     this.#status = new MicrophoneStatus(muted, (news) => host.microphone(news));
   }
@@ -73,10 +74,8 @@ export class CallerAudio {
     return this.#engine?.playbackRate;
   }
 
-  get figures(): CallStats['microphone'] {
-    const { samples, hash, sentSamples, receivedSamples, bufferedMs, stretches } = this.uplink;
-    const contextRate = this.#engine?.microphoneRate;
-    return { samples, hash, sentSamples, receivedSamples, bufferedMs, stretches, contextRate };
+  get microphoneRate(): number | undefined {
+    return this.#engine?.microphoneRate;
   }
 
   /** Asks for the microphone, starts the browser's audio and joins playback to it. Rejects with a `CallError`. */
@@ -108,9 +107,9 @@ export class CallerAudio {
     this.#engine = engine;
     playback.attach(engine.playback.port);
     this.#microphone = new Microphone(engine.microphone.port, {
-      opened: () => this.uplink.begin(this.#host.elapsedMs()),
+      opened: () => this.#audio.begin(this.#host.elapsedMs()),
       closed: () => {
-        this.uplink.end();
+        this.#audio.end();
         this.#host.stretchEnded();
       },
       samples: (samples, level) => this.#take(samples, level),
@@ -129,7 +128,7 @@ export class CallerAudio {
     this.#host.muted(muted);
   }
 
-  /** Takes no more samples; fulfils when the last one is in the uplink. */
+  /** Takes no more samples; fulfils when the last one is kept. */
   async stop(): Promise<void> {
     await this.#microphone?.close();
   }
@@ -143,12 +142,7 @@ export class CallerAudio {
 
   #take(samples: Int16Array, level: number): void {
     if (this.#over) return;
-    try {
-      this.uplink.push(samples);
-    } catch (error) {
-      this.#host.failed(toCallError(error));
-      return;
-    }
+    this.#audio.push(samples);
     if (this.#status.state === 'asking') this.#status.update({ flowing: true });
     this.#host.level(this.#muted ? 0 : level);
   }

@@ -45,9 +45,8 @@ export class ControlStream {
     this.#readable = stream.readable;
   }
 
-  /** Sends a message. Throws `CallError` when too much waits; a broken connection shows in `messages`. */
-  send(message: { readonly type: string }): void {
-    const octets = encodeMessage(message);
+  /** Sends an encoded message. Throws `CallError` when too much waits; a broken connection shows in `messages`. */
+  write(octets: Uint8Array): void {
     if (this.#waitingOctets + octets.length > MAX_WAITING_OCTETS) {
       throw new CallError(
         'queue_full',

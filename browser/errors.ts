@@ -30,6 +30,8 @@ export type CallErrorCode =
   | 'event_too_large'
   /** A queue in the page is full: the network took nothing for too long. */
   | 'queue_full'
+  /** The page's `token` function gave no token. */
+  | 'no_token'
   /** The call was hung up before it was ready. */
   | 'hung_up';
 
@@ -134,6 +136,25 @@ export function lostError(error: unknown): CallError {
   );
 }
 
+/** The call was interrupted, and dialling again led to nothing for as long as the call is kept. */
+export function notResumedError(outageMs: number): CallError {
+  const seconds = Math.round(outageMs / 1000);
+  return new CallError(
+    'connection_lost',
+    `The connection to the voice server was lost, and did not come back within ${seconds} seconds.`,
+    'Check the network, then press Talk to call again.',
+  );
+}
+
+export function tokenError(error: unknown): CallError {
+  return new CallError(
+    'no_token',
+    `This page got no permission to call: ${textOf(error)}.`,
+    'Check the network, reload the page, and sign in again where it asks for it.',
+    { cause: error },
+  );
+}
+
 export function protocolError(error: VoiceProtocolError): CallError {
   return new CallError(
     'protocol',
@@ -179,7 +200,35 @@ const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, strin
   ],
   [SessionCloseCode.QUEUE_FULL]: ['More was waiting than the voice server can hold.', CALL_AGAIN, true],
   [SessionCloseCode.SHUTTING_DOWN]: ['The voice server is shutting down.', CALL_AGAIN, true],
+  [SessionCloseCode.ATTACHED_ELSEWHERE]: [
+    'This call goes on in another page.',
+    'Go on there, or press Talk to begin a call here.',
+    true,
+  ],
+  [SessionCloseCode.CALL_LOST]: [
+    'The voice server could not take the interrupted call up again.',
+    CALL_AGAIN,
+    true,
+  ],
+  [SessionCloseCode.UNAUTHORIZED]: [
+    'The voice server does not admit this page.',
+    'Reload the page, and sign in again where it asks for it.',
+    false,
+  ],
 };
+
+/** Close codes after which the call may go on in another session. */
+const RESUMABLE: ReadonlySet<number | undefined> = new Set<SessionCloseCode>([
+  SessionCloseCode.INTERNAL,
+  SessionCloseCode.HELLO_TIMEOUT,
+  SessionCloseCode.SHUTTING_DOWN,
+]);
+
+/** Whether a call that was ready is over for good when its session ends like this; it dials again otherwise. */
+export function endsTheCall({ code, closeCode }: CallError): boolean {
+  if (code === 'closed_by_server') return !RESUMABLE.has(closeCode);
+  return code !== 'connection_lost' && code !== 'timeout' && code !== 'unreachable';
+}
 
 /** The backend closed the session: its code as a sentence, with the reason it gave. */
 export function closedByServerError(closeCode: number, reason: string): CallError {

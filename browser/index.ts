@@ -2,7 +2,16 @@
 export type { AnswerCounters, Position } from './answer-log.ts';
 export type { AudioState } from './audio-contexts.ts';
 export { Call, connect } from './call.ts';
-export type { CallEnd, CallEvents, CallOptions, CallState, CallStats } from './call-types.ts';
+export type {
+  CallEnd,
+  CallEvents,
+  CallOptions,
+  CallState,
+  CallStats,
+  MicrophoneOverflow,
+  Resumed,
+} from './call-types.ts';
+export type { Carrier } from './dial.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
 export type { MicrophoneNews, MicrophoneReason, MicrophoneState } from './microphone-status.ts';
 export type { Outage } from './outage-watch.ts';

@@ -1,197 +1,133 @@
 import {
-  AudioHash,
+  type ArchivedStretch,
   encodeHeader,
-  int16ToOctets,
+  type MicrophoneArchive,
+  OCTETS_PER_SAMPLE,
   SAMPLE_RATE,
-  samplesToMs,
   VOICE_CODEC,
 } from '../proto/voice/index.ts';
 import { CallError } from './errors.ts';
 
-/** Microphone audio that may wait in the page while the network takes none: ten minutes, 28.8 MB. */
-export const MAX_WAITING_SAMPLES = 10 * 60 * SAMPLE_RATE;
 /** Octets of audio given to the transport in one write. */
 const MAX_WRITE_OCTETS = 32_768;
 
-/** Opens the next uni stream to the backend. */
-export type OpenStream = () => Promise<WritableStream<Uint8Array>>;
-
-interface Stretch {
-  readonly number: number;
-  readonly firstSample: number;
-  readonly startMs: number;
-  readonly orderedEvents: number;
-  readonly chunks: Uint8Array[];
-  ended: boolean;
+/** Where an uplink takes its audio, and where it goes. */
+export interface UplinkOptions {
+  readonly archive: MicrophoneArchive;
+  /** First sample to send. */
+  readonly from: number;
+  /** Number of the rewind that it follows; 0 for none in this session. */
+  readonly rewind: number;
+  /** Ordered events that this session was given, of the first `count` of the call. */
+  orderedEvents(count: number): number;
+  /** The transport took more. */
+  sent(): void;
+  /** Opens the next uni stream to the backend. */
+  openStream(): Promise<WritableStream<Uint8Array>>;
 }
 
 /**
- * Carries microphone samples to the backend: one uni stream per unmuted stretch, each sample exactly once and in order.
- * It takes samples before there is a connection and keeps them. What the transport does not take yet waits here and is
- * counted; above `MAX_WAITING_SAMPLES` the call fails rather than lose a word. Delivered is what the backend has acknowledged: what a
+ * Carries microphone audio from the archive to one session: one uni stream per unmuted stretch, each sample exactly once and
+ * in order. What was sent stays in the archive until a checkpoint releases it. Delivered is what the backend has acknowledged: what a
  * browser says of its streams is not enough (Firefox fulfils `close` before the peer has acknowledged the FIN).
  */
 export class MicrophoneUplink {
-  readonly #hash = new AudioHash();
-  readonly #stretches: Stretch[] = [];
+  readonly #options: UplinkOptions;
   readonly #closing = new Set<Promise<void>>();
-  #current: Stretch | undefined;
-  #stretchCount = 0;
-  #orderedEvents = 0;
-  #samples = 0;
-  #sentSamples = 0;
-  #receivedSamples = 0;
-  #progress: (() => void)[] = [];
+  #position: number;
+  /** The archive's number of the last stretch that was begun. */
+  #stretch = -1;
+  /** Streams of this uplink so far. */
+  #streams = 0;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
   #wake: (() => void) | undefined;
   #finished = false;
+  #stopped = false;
 
-  /** Samples that left the worklet so far. */
-  get samples(): number {
-    return this.#samples;
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    this.#position = options.from;
   }
 
-  /** FNV-1a, 64 bits, over the PCM16 octets of all of them, as hex. */
-  get hash(): string {
-    return this.#hash.digest();
+  /** The sample behind the last one that the transport took. */
+  get position(): number {
+    return this.#position;
   }
 
-  /** Samples that the transport took. */
-  get sentSamples(): number {
-    return this.#sentSamples;
+  /** There is more in the archive. */
+  wake(): void {
+    this.#wake?.();
+    this.#wake = undefined;
   }
 
-  /** Samples that the backend has, as it said. */
-  get receivedSamples(): number {
-    return this.#receivedSamples;
-  }
-
-  /** Audio that waits in the page, in ms. */
-  get bufferedMs(): number {
-    return samplesToMs(this.#samples - this.#sentSamples);
-  }
-
-  /** Stretches begun so far. */
-  get stretches(): number {
-    return this.#stretchCount;
-  }
-
-  /** The caller is heard from now on. `startMs` counts from the beginning of the call. */
-  begin(startMs: number): void {
-    if (this.#current !== undefined) return;
-    const number = this.#stretchCount++;
-    this.#current = {
-      number,
-      firstSample: this.#samples,
-      startMs,
-      orderedEvents: this.#orderedEvents,
-      chunks: [],
-      ended: false,
-    };
-    this.#stretches.push(this.#current);
-    this.#wakeUp();
-  }
-
-  /** Samples that left the worklet, which the uplink now owns. Throws `CallError` when too many wait. */
-  push(samples: Int16Array): void {
-    if (this.#current === undefined) throw new Error('microphone samples came outside a stretch');
-    const octets = int16ToOctets(samples);
-    this.#hash.update(octets);
-    this.#samples += samples.length;
-    this.#current.chunks.push(octets);
-    this.#wakeUp();
-    if (this.#samples - this.#sentSamples <= MAX_WAITING_SAMPLES) return;
-    throw new CallError(
-      'queue_full',
-      'The network took none of your words for ten minutes.',
-      'Check the network, then press Talk to call again.',
-    );
-  }
-
-  /**
-   * An event has its place here in the audio: what was said before it and what is said after it go in different stretches,
-   * so that neither overtakes it. Gives the samples before it.
-   */
-  order(startMs: number): number {
-    this.#orderedEvents++;
-    if (this.#current !== undefined) {
-      this.end();
-      this.begin(startMs);
-    }
-    return this.#samples;
-  }
-
-  /** The backend has the first `samples` of all samples. */
-  received(samples: number): void {
-    const received = Math.min(samples, this.#samples);
-    if (received <= this.#receivedSamples) return;
-    this.#receivedSamples = received;
-    this.#progressed();
-  }
-
-  /** Fulfils at the next sample that the transport takes or the backend acknowledges. */
-  progress(): Promise<void> {
-    return new Promise((resolve) => this.#progress.push(resolve));
-  }
-
-  /** The stretch is over (mute, hang-up): its stream ends with a FIN once all of it is sent. */
-  end(): void {
-    if (this.#current === undefined) return;
-    this.#current.ended = true;
-    this.#current = undefined;
-    this.#wakeUp();
-  }
-
-  /** Ends the stretch and the uplink: `run` returns when everything is sent. */
+  /** `run` returns when everything that is in the archive is sent. */
   finish(): void {
-    this.end();
     this.#finished = true;
-    this.#wakeUp();
+    this.wake();
   }
 
-  /** Sends until `finish` was called and the transport has it all. Rejects when the transport fails. */
-  async run(openStream: OpenStream): Promise<void> {
-    for (;;) {
-      const stretch = this.#stretches.shift();
-      if (stretch !== undefined) await this.#send(stretch, await openStream());
-      else if (this.#finished) break;
-      else await this.#sleep();
+  /** Sends no more; the stream under way is reset (`StreamCode.CANCELLED`, which is what `abort` sends). */
+  stop(): void {
+    this.#stopped = true;
+    this.#writer?.abort().catch(() => undefined);
+    this.wake();
+  }
+
+  /** Sends until `stop`, or until `finish` and the end. Rejects when the session fails, or when audio to send is not kept any more. */
+  async run(): Promise<void> {
+    try {
+      while (!this.#stopped) {
+        const next = this.#options.archive
+          .stretchesFrom(this.#position)
+          .find(({ number }) => number > this.#stretch);
+        if (next !== undefined) await this.#send(next);
+        else if (this.#finished) break;
+        else await this.#sleep();
+      }
+      await Promise.all(this.#closing);
+    } catch (error) {
+      if (!this.#stopped) throw error;
     }
-    await Promise.all(this.#closing);
   }
 
-  async #send(stretch: Stretch, stream: WritableStream<Uint8Array>): Promise<void> {
+  async #send(stretch: ArchivedStretch): Promise<void> {
+    const { archive, rewind, openStream, orderedEvents } = this.#options;
+    this.#stretch = stretch.number;
+    const stream = await openStream();
     const writer = stream.getWriter();
     // Failures are seen at the writes; these promises would only be reported a second time as unhandled.
     writer.closed.catch(() => undefined);
-    const { number, firstSample, startMs, orderedEvents } = stretch;
+    this.#writer = writer;
+    if (this.#stopped) return this.stop();
+    const ordered = orderedEvents(stretch.orderedEvents);
     await writer.write(
       encodeHeader({
         type: 'parley.microphone',
-        stretch: number,
-        firstSample,
+        stretch: this.#streams++,
+        firstSample: this.#position,
         codec: VOICE_CODEC,
         rate: SAMPLE_RATE,
-        startMs,
-        ...(orderedEvents > 0 && { orderedEvents }),
+        startMs: stretch.startMs,
+        ...(rewind > 0 && { rewind }),
+        ...(ordered > 0 && { orderedEvents: ordered }),
       }),
     );
-    for (;;) {
-      const octets = takeOctets(stretch.chunks);
+    while (!this.#stopped) {
+      if (archive.firstSample > this.#position) throw forgotten();
+      const octets = take(archive, stretch.number, this.#position);
       if (octets !== undefined) {
         await writer.write(octets);
-        this.#sentSamples += octets.length / 2;
-        this.#progressed();
-      } else if (stretch.ended) break;
+        this.#position += octets.length / OCTETS_PER_SAMPLE;
+        this.#options.sent();
+      } else if (archive.read(stretch.number, this.#position, 1).ended) break;
       else await this.#sleep();
     }
+    if (this.#stopped) return;
+    this.#writer = undefined;
     // Chromium fulfils `close` once the peer has acknowledged the FIN; the next stretch need not wait for that.
     const closing = writer.close().finally(() => this.#closing.delete(closing));
     closing.catch(() => undefined);
     this.#closing.add(closing);
-  }
-
-  #progressed(): void {
-    for (const resolve of this.#progress.splice(0)) resolve();
   }
 
   #sleep(): Promise<void> {
@@ -199,31 +135,33 @@ export class MicrophoneUplink {
       this.#wake = resolve;
     });
   }
-
-  #wakeUp(): void {
-    this.#wake?.();
-    this.#wake = undefined;
-  }
 }
 
-/** The octets at the front of the queue, joined up to `MAX_WRITE_OCTETS`, so that a backlog goes out in few writes. */
-function takeOctets(chunks: Uint8Array[]): Uint8Array | undefined {
-  const first = chunks[0];
-  if (first === undefined) return undefined;
-  let length = first.length;
-  let count = 1;
-  for (; count < chunks.length; count++) {
-    const next = length + (chunks[count]?.length ?? 0);
-    if (next > MAX_WRITE_OCTETS) break;
-    length = next;
+/** A copy of the audio at `sample`, up to `MAX_WRITE_OCTETS`, so that a backlog goes out in few writes. */
+function take(archive: MicrophoneArchive, stretch: number, sample: number): Uint8Array | undefined {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  while (length < MAX_WRITE_OCTETS) {
+    const at = sample + length / OCTETS_PER_SAMPLE;
+    const { octets } = archive.read(stretch, at, MAX_WRITE_OCTETS - length);
+    if (octets.length === 0) break;
+    parts.push(octets);
+    length += octets.length;
   }
-  const taken = chunks.splice(0, count);
-  if (count === 1) return first;
+  if (length === 0) return undefined;
   const joined = new Uint8Array(length);
   let at = 0;
-  for (const chunk of taken) {
-    joined.set(chunk, at);
-    at += chunk.length;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
   }
   return joined;
+}
+
+function forgotten(): CallError {
+  return new CallError(
+    'queue_full',
+    'The network took your words too slowly for two minutes, and the oldest of them are gone.',
+    'Check the network, then press Talk to call again.',
+  );
 }

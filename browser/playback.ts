@@ -22,6 +22,8 @@ export interface PlaybackListener {
   /** An answer was heard to its end. */
   finished(position: Position): void;
   level(level: number): void;
+  /** Answers that will not go on were stopped, as another one began to be heard in their place. */
+  replaced(positions: readonly Position[]): void;
 }
 
 /**
@@ -41,6 +43,8 @@ export class Playback {
   #playing = false;
   #room: (() => void)[] = [];
   #closed = false;
+  /** Answers that broke off with their upstream and are heard from the buffer until another one comes. */
+  #broken: AnswerRecord[] = [];
 
   constructor(listener: PlaybackListener) {
     this.#listener = listener;
@@ -71,7 +75,10 @@ export class Playback {
     return this.#playing;
   }
 
+  /** An answer's stream began: the answer begins, or goes on after a change of session. */
   begin(header: AnswerHeader): AnswerRecord {
+    const resumed = this.#log.resumed(header.answer);
+    if (resumed !== undefined) return resumed;
     const record = this.#log.begin(header);
     if (!record.cleared) this.#command({ type: 'begin', key: record.key });
     return record;
@@ -82,6 +89,7 @@ export class Playback {
     if (octets.length === 0) return;
     record.received(octets);
     if (record.cleared) return;
+    if (this.#broken.length > 0) this.#cutBroken();
     const samples = new Int16Array(octetsToInt16(octets));
     this.#command({ type: 'samples', key: record.key, samples }, [samples.buffer]);
   }
@@ -89,7 +97,15 @@ export class Playback {
   /** Its stream ended: `complete` with a FIN, not so with a reset. */
   end(record: AnswerRecord, complete: boolean): void {
     record.complete = complete;
+    record.open = false;
     if (!record.cleared) this.#command({ type: 'end', key: record.key });
+  }
+
+  /** The upstream is another one: what has not wholly come of its answers never will. What came is heard until a new one begins. */
+  breakOff(): void {
+    const broken = this.#log.open;
+    for (const record of broken) this.end(record, false);
+    this.#broken.push(...broken.filter(({ cleared }) => !cleared));
   }
 
   /** Responses of which the caller has not heard everything. */
@@ -105,6 +121,14 @@ export class Playback {
   /** The same for one item. */
   cutItem(itemId: string): Promise<CutPositions> {
     return this.#cut(this.#log.cutItem(itemId));
+  }
+
+  #cutBroken(): void {
+    const cut = this.#cut(this.#log.cutRecords(this.#broken));
+    this.#broken = [];
+    void cut.then(({ stopped }) => {
+      if (stopped.length > 0) this.#listener.replaced(stopped);
+    });
   }
 
   async #cut({ stopped, known }: Cut): Promise<CutPositions> {

@@ -33,8 +33,18 @@ export function unsupported(): CallError | undefined {
   return undefined;
 }
 
-/** Where to dial: the URL, checked, with the token in its query. */
-export function sessionUrl(url: string, token: string | undefined): string {
+/** What is dialled beside the URL that the page was given. */
+export interface DialDetails {
+  /** Says who calls: in the query. */
+  readonly token: string | undefined;
+  /** Takes the place of the URL's host name; its port stays. */
+  readonly host: string | undefined;
+  /** A call that was interrupted goes on: the backend then opens no upstream of its own accord before the hello. */
+  readonly resume: boolean;
+}
+
+/** Where to dial: the URL, checked, with its details. */
+export function sessionUrl(url: string, { token, host, resume }: DialDetails): string {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -42,6 +52,8 @@ export function sessionUrl(url: string, token: string | undefined): string {
     throw badOption(`"${url}" is not a URL`);
   }
   if (parsed.protocol !== 'https:') throw badOption(`"${url}" does not begin with https://`);
+  if (host !== undefined) parsed.hostname = host;
+  if (resume) parsed.searchParams.set('resume', '1');
   if (token !== undefined) parsed.searchParams.set('token', token);
   return parsed.href;
 }

@@ -16,7 +16,17 @@ import { Panel } from './panel.ts';
 import { Ribbon } from './ribbon.ts';
 import { type Entry, Timeline } from './timeline.ts';
 import { Transcript } from './transcript.ts';
-import { buttonText, connectionText, outageText, type PageState, statusText } from './words.ts';
+import {
+  buttonText,
+  connectionText,
+  OVERFLOW,
+  outageText,
+  overflowText,
+  type PageState,
+  reconnectingText,
+  resumedText,
+  statusText,
+} from './words.ts';
 
 /** How often figures are refreshed, in ms. */
 const REFRESH_MS = 250;
@@ -44,6 +54,9 @@ interface PageConfig {
   readonly upstream?: string;
 }
 
+/** States in which the caller can mute, or unmute. */
+const MUTABLE: ReadonlySet<PageState> = new Set(['connecting', 'waiting', 'ready', 'muted', 'reconnecting']);
+
 const talk = element<HTMLButtonElement>('talk');
 const mute = element<HTMLButtonElement>('mute');
 const microphoneMeter = element<HTMLMeterElement>('level-microphone');
@@ -65,7 +78,7 @@ function show(next: PageState): void {
   setText(element('connection'), connectionText(next));
   setText(element('talk-label'), buttonText(next));
   talk.disabled = next === 'ending' || next === 'unsupported';
-  mute.disabled = next !== 'ready' && next !== 'muted' && next !== 'waiting' && next !== 'connecting';
+  mute.disabled = !MUTABLE.has(next);
 }
 
 /** The line and the microphone in one: only a live microphone is listened to. */
@@ -76,11 +89,11 @@ function showCall(current: Call): void {
   else show(microphone.state === 'live' ? 'ready' : 'waiting');
 }
 
-/** An outage stands above news, and news above the usual sentence. */
+/** A line that is gone stands above news, and news above the usual sentence. */
 function showStatus(): void {
-  const sentence = outage ?? news ?? statusText(state, microphone);
-  setText(element('status'), sentence);
-  document.body.toggleAttribute('data-outage', outage !== undefined);
+  const gone = state === 'reconnecting' ? reconnectingText(call?.stats.microphone.keptMs ?? 0) : outage;
+  setText(element('status'), gone ?? news ?? statusText(state, microphone));
+  document.body.toggleAttribute('data-outage', gone !== undefined);
 }
 
 function showNews(text: string): void {
@@ -196,8 +209,20 @@ function listenToNetwork(current: Call): void {
   current.on('pathChanged', () => changed('Your address changed, and the call went on.'));
   current.on('forwarderChanged', () => changed('Another forwarder carries the call, which went on.'));
   current.on('draining', () =>
-    changed('The server will restart soon. Hang up and call again when it suits you.'),
+    changed('The server will restart soon. The call then goes on at another one.'),
   );
+  current.on('state', (next) => {
+    if (next !== 'reconnecting') return;
+    outage = undefined;
+    timeline.add('change', 'The network is gone. Your words are kept.');
+    ribbon.mark();
+  });
+  current.on('resumed', (resumed) => {
+    timeline.add('good', resumedText(resumed));
+    ribbon.mark();
+    showNews(resumedText(resumed));
+  });
+  current.on('microphoneOverflow', (overflow) => timeline.addFault(overflowText(overflow), OVERFLOW));
   current.on('outage', ({ silentMs, over }) => {
     if (over) timeline.add('good', `The server answers again after ${duration(silentMs)}. Nothing was lost.`);
     else if (outage === undefined) timeline.add('change', outageText(silentMs));
@@ -268,7 +293,9 @@ mute.addEventListener('click', () => {
   else call?.mute();
 });
 setInterval(() => {
-  if (call !== undefined && state !== 'idle' && state !== 'error') panel.show(call.stats);
+  if (call === undefined || state === 'idle' || state === 'error') return;
+  panel.show(call.stats);
+  if (state === 'reconnecting') showStatus();
 }, REFRESH_MS);
 
 let configAt = 0;

@@ -20,9 +20,15 @@ const FIELDS = [
   'answer-buffer',
   'underruns',
   'paths',
+  'resumptions',
+  'carrier',
   'forwarders',
   'samples',
 ] as const;
+
+/** The carrier in words. */
+const CARRIERS = { webtransport: 'WebTransport', tcp: 'TCP', none: NOTHING } as const;
+
 type Field = (typeof FIELDS)[number];
 
 /** The figures of the connection. */
@@ -53,6 +59,8 @@ export class Panel {
     this.#set('session', stats.sessionId ?? NOTHING);
     this.#copy.hidden = stats.sessionId === undefined;
     this.#set('microphone-buffer', duration(microphone.bufferedMs));
+    this.#set('resumptions', count(stats.resumptions));
+    this.#set('carrier', CARRIERS[stats.carrier ?? 'none']);
     this.#set('answer-buffer', duration(playback.bufferedMs));
     this.#set('underruns', count(playback.underruns));
     this.#set('paths', count(stats.pathChanges));

@@ -1,4 +1,5 @@
-import type { MicrophoneNews } from '../index.ts';
+import type { MicrophoneNews, MicrophoneOverflow, Resumed } from '../index.ts';
+import { duration } from './format.ts';
 
 /** How the page stands; `waiting` is a call whose line is ready and whose caller cannot be heard. */
 export type PageState =
@@ -7,6 +8,7 @@ export type PageState =
   | 'waiting'
   | 'ready'
   | 'muted'
+  | 'reconnecting'
   | 'ending'
   | 'error'
   | 'unsupported';
@@ -17,6 +19,7 @@ const STATUS: Readonly<Record<PageState, string>> = {
   waiting: 'Waiting for the microphone. Allow it if the browser asks.',
   ready: 'Listening. Speak over an answer to stop it.',
   muted: 'Muted. Nothing that you say leaves this page.',
+  reconnecting: 'The network is gone. Reconnecting: speak on, your words are kept.',
   ending: 'Sending the rest of what you said.',
   error: 'The call failed. What you can do is written below.',
   unsupported: 'This browser cannot make a call.',
@@ -27,6 +30,7 @@ const CONNECTION: Readonly<Record<PageState, string>> = {
   waiting: 'In call, no microphone',
   ready: 'In call',
   muted: 'In call, muted',
+  reconnecting: 'Reconnecting',
   ending: 'Hanging up',
   error: 'Not connected',
   unsupported: 'Not connected',
@@ -37,6 +41,7 @@ const BUTTON: Readonly<Record<PageState, string>> = {
   waiting: 'Hang up',
   ready: 'Hang up',
   muted: 'Hang up',
+  reconnecting: 'Hang up',
   ending: 'Ending',
   error: 'Talk',
   unsupported: 'Talk',
@@ -60,6 +65,30 @@ export function statusText(state: PageState, microphone: MicrophoneNews): string
   return state === 'connecting' && microphone.state === 'muted'
     ? 'Connecting. You are muted.'
     : STATUS[state];
+}
+
+/** The sentence while there is no network; the figure changes seldom, as screen readers read each change aloud. */
+export function reconnectingText(keptMs: number): string {
+  const seconds = Math.floor(keptMs / 5000) * 5;
+  if (seconds === 0) return STATUS.reconnecting;
+  return `The network is gone. Reconnecting: ${seconds} s of your words are kept.`;
+}
+
+/** What happened when the call goes on: how, over what, and after how long. */
+export function resumedText({ how, carrier, outageMs, omittedItems }: Resumed): string {
+  const over = carrier === 'tcp' ? ' over TCP' : '';
+  const after = `Back${over} after ${duration(outageMs)}`;
+  if (how === 'attached') return `${after}. The call goes on where it stopped, and nothing was lost.`;
+  const turns = omittedItems === 1 ? 'One turn' : `${omittedItems} turns`;
+  const omitted = omittedItems === 0 ? '' : ` ${turns} could not be told.`;
+  return `${after}. The speech model was told again what was said so far.${omitted}`;
+}
+
+/** How `overflowText` begins: it stands in the timeline once, whatever its figures. */
+export const OVERFLOW = 'Without a network only the last';
+
+export function overflowText({ keptMs, lostMs }: MicrophoneOverflow): string {
+  return `${OVERFLOW} ${duration(keptMs)} can be kept: ${duration(lostMs)} of your words are lost.`;
 }
 
 export const connectionText = (state: PageState): string => CONNECTION[state];

@@ -14,7 +14,9 @@ export interface PageReport {
     | {
         readonly samples: number;
         readonly hash: string;
+        readonly receivedSamples: number;
         readonly bufferedMs: number;
+        readonly keptMs: number;
         readonly stretches: number;
       }
     | undefined;
@@ -33,6 +35,7 @@ export interface PageReport {
     | {
         readonly backend: string;
         readonly serverId: string;
+        readonly resumptions: number;
         readonly pathChanges: number;
         readonly forwarderChanges: number;
       }

@@ -8,6 +8,8 @@ const header = (itemId: string, responseId = 'resp_1'): AnswerHeader => ({
   itemId,
   contentIndex: 0,
   outputIndex: 0,
+  answer: 0,
+  firstSample: 0,
   codec: 'pcm16',
   rate: 24_000,
 });

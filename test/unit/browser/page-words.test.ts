@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { modelNews } from '../../../browser/page/model-news.ts';
-import { outageText, statusText } from '../../../browser/page/words.ts';
+import {
+  OVERFLOW,
+  outageText,
+  overflowText,
+  reconnectingText,
+  resumedText,
+  statusText,
+} from '../../../browser/page/words.ts';
 
 const done = (status: string, status_details?: object) =>
   modelNews({ type: 'response.done', response: { id: 'resp_1', status, status_details, output: [] } });
@@ -56,5 +63,35 @@ describe('what the page says of the microphone', () => {
       '5',
       '10',
     ]);
+  });
+});
+
+describe('what the page says of an interrupted call', () => {
+  it('what is kept, by steps of 5 s', () => {
+    expect([0, 4900].map(reconnectingText)).toEqual(
+      Array(2).fill(expect.stringMatching(/^The network is gone\. .*are kept\.$/)),
+    );
+    expect(reconnectingText(12_000)).toMatch(/10 s of your words are kept/);
+  });
+
+  it('how it goes on: after how long, over what, and what is missing', () => {
+    const resumed = { how: 'attached', carrier: 'webtransport', outageMs: 5200, omittedItems: 0 } as const;
+    expect(resumedText(resumed)).toBe(
+      'Back after 5.2 s. The call goes on where it stopped, and nothing was lost.',
+    );
+    expect(resumedText({ ...resumed, how: 'restored', carrier: 'tcp' })).toBe(
+      'Back over TCP after 5.2 s. The speech model was told again what was said so far.',
+    );
+    expect(resumedText({ ...resumed, how: 'restored', omittedItems: 1 })).toMatch(
+      /One turn could not be told/,
+    );
+    expect(resumedText({ ...resumed, how: 'restored', omittedItems: 3 })).toMatch(
+      /3 turns could not be told/,
+    );
+  });
+
+  it('a first sentence of what was lost that stays the same, so that it stands in the timeline once', () => {
+    for (const lostMs of [1000, 9000])
+      expect(overflowText({ keptMs: 120_000, lostMs }).startsWith(OVERFLOW)).toBe(true);
   });
 });

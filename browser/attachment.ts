@@ -1,0 +1,233 @@
+import {
+  encodeMessage,
+  type Message,
+  type MicrophoneArchive,
+  type Resume,
+  type SendFrom,
+  SessionCloseCode,
+  VOICE_CODEC,
+  VOICE_PROTOCOL,
+  VoiceProtocolError,
+} from '../proto/voice/index.ts';
+import type { AnswerSource } from './answer-reader.ts';
+import type { Answers } from './answers.ts';
+import { CONTROL_SEND_ORDER, ControlStream } from './control-stream.ts';
+import type { CarrierSession } from './dial.ts';
+import { CallError, closedByServerError, lostError, toCallError } from './errors.ts';
+import { MicrophoneUplink } from './microphone-uplink.ts';
+import { within } from './session.ts';
+
+/** How long the session's close code is waited for after a stream of it broke. */
+const CLOSE_CODE_MS = 2000;
+/** How long it is waited, after a stream broke without a word why, whether its session is gone with it. */
+const RESET_MS = 500;
+
+/** What an attachment needs of the call that it carries. */
+export interface AttachmentHost {
+  readonly archive: MicrophoneArchive;
+  readonly answers: Answers;
+  /** The call's account of its answers (`PageCall`). */
+  readonly account: {
+    answerBegins(answer: number): number | undefined;
+    answerReceived(answer: number, samples: number): void;
+    answerEnded(answer: number): void;
+  };
+  /** The transport took microphone audio. */
+  sent(): void;
+  /** Something came. */
+  heard(): void;
+  /** A message of the backend, in order. What this throws ends the attachment. */
+  message(message: Message, from: Attachment): void;
+  /** It is over, and not by `close`. */
+  over(error: CallError, from: Attachment): void;
+}
+
+/** One session that carries the call, or asks for it: its control stream, the microphone's streams, the answers' streams. */
+export class Attachment {
+  readonly #session: CarrierSession;
+  readonly #host: AttachmentHost;
+  /** Places, among the call's ordered events, of those that this session was given; ascending. */
+  readonly #ordered: number[] = [];
+  #control: ControlStream | undefined;
+  #uplink: MicrophoneUplink | undefined;
+  #held: { readonly released: Promise<void>; readonly release: () => void } | undefined;
+  #over = false;
+  /** It carries the call: the backend said that it is ready. */
+  ready = false;
+
+  constructor(session: CarrierSession, host: AttachmentHost) {
+    this.#session = session;
+    this.#host = host;
+    session.closed.then(
+      ({ closeCode, reason }) => this.#end(closedByServerError(closeCode ?? 0, reason ?? '')),
+      (error) => this.#end(lostError(error)),
+    );
+  }
+
+  get session(): CarrierSession {
+    return this.#session;
+  }
+
+  /** The microphone's sample behind the last one that this session took; undefined before it takes any. */
+  get position(): number | undefined {
+    return this.#uplink?.position;
+  }
+
+  /** Says hello, and takes what comes. */
+  async open(resume: Resume | undefined): Promise<void> {
+    try {
+      const stream = await this.#session.createBidirectionalStream({ sendOrder: CONTROL_SEND_ORDER });
+      if (this.#over) return;
+      const control = new ControlStream(stream);
+      this.#control = control;
+      const hello: Message = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] };
+      const message: Message = resume === undefined ? hello : { ...hello, resume };
+      control.write(encodeMessage(message));
+      const failed = (error: unknown) => this.#fail(error);
+      const answers = this.#session.incomingUnidirectionalStreams;
+      this.#host.answers.read(answers, this.#answerSource()).catch(failed);
+      this.#readControl(control).catch(failed);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Sends what is kept of the call from there on, events first. `ordered` are their places among the ordered events. */
+  sendFrom({ microphoneSamples, events }: SendFrom, ordered: readonly number[], rewind: number): void {
+    this.#uplink?.stop();
+    this.#ordered.splice(0, this.#ordered.length, ...ordered);
+    const rewound: Message = { type: 'parley.rewound', rewind };
+    if (rewind > 0) this.send(encodeMessage(rewound));
+    for (const event of events) this.send(encodeMessage(event));
+    this.speakFrom(microphoneSamples, rewind);
+  }
+
+  /** Sends the microphone's audio from this sample on. */
+  speakFrom(from: number, rewind = 0): void {
+    const uplink = new MicrophoneUplink({
+      archive: this.#host.archive,
+      from,
+      rewind,
+      orderedEvents: (count) => this.#ordered.filter((place) => place < count).length,
+      sent: () => this.#host.sent(),
+      openStream: () => this.#session.createUnidirectionalStream({ sendOrder: 0 }),
+    });
+    this.#uplink = uplink;
+    uplink.run().catch((error) => this.#fail(error));
+  }
+
+  /** There is more microphone audio. */
+  wake(): void {
+    this.#uplink?.wake();
+  }
+
+  /** No more microphone audio will come. */
+  finish(): void {
+    this.#uplink?.finish();
+  }
+
+  /** Sends a message. `place` is that of an event with a place in the audio. Throws `CallError` when too much waits. */
+  send(encoded: Uint8Array, place?: number): void {
+    if (place !== undefined) this.#ordered.push(place);
+    this.#control?.write(encoded);
+  }
+
+  /** Fulfils when every message was taken by the transport. */
+  async flushed(): Promise<void> {
+    await this.#control?.flushed();
+  }
+
+  /** Takes nothing of what comes until `release`: another session is asked to carry the call from here on. */
+  hold(): void {
+    if (this.#held !== undefined) return;
+    let release = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.#held = { released, release };
+  }
+
+  /** It carries the call after all. */
+  release(): void {
+    this.#held?.release();
+    this.#held = undefined;
+  }
+
+  /** Ends it; its host is not told. */
+  close(closeCode: number, reason: string): void {
+    if (this.#stop()) closeQuietly(this.#session, closeCode, reason);
+  }
+
+  #answerSource(): AnswerSource {
+    const { account, heard } = this.#host;
+    return {
+      heard,
+      mayTake: () => this.#mayTake(),
+      begins: (answer) => account.answerBegins(answer),
+      received: (answer, samples) => account.answerReceived(answer, samples),
+      ended: (answer) => account.answerEnded(answer),
+      wasReset: (error) => this.#wasReset(error),
+      failed: (error) => this.#fail(error),
+    };
+  }
+
+  async #readControl(control: ControlStream): Promise<void> {
+    for await (const message of control.messages()) {
+      this.#host.heard();
+      if (!(await this.#mayTake())) return;
+      this.#host.message(message, this);
+    }
+    if (!this.#over) this.#fail(new Error('the control stream ended'));
+  }
+
+  async #mayTake(): Promise<boolean> {
+    while (this.#held !== undefined && !this.#over) await this.#held.released;
+    return !this.#over;
+  }
+
+  async #wasReset(error: unknown): Promise<boolean> {
+    const source = (error as Partial<WebTransportError> | undefined)?.source;
+    if (source !== undefined) return source === 'stream' && !this.#over;
+    const { closed } = this.#session;
+    const gone = closed.then(
+      () => false,
+      () => false,
+    );
+    return within(RESET_MS, gone, () => new Error('it goes on')).catch(() => !this.#over);
+  }
+
+  /** A stream broke. When the whole session is going, its close code says more than the stream's error: wait for it. */
+  #fail(error: unknown): void {
+    if (error instanceof VoiceProtocolError || error instanceof CallError) {
+      this.#end(toCallError(error));
+      return;
+    }
+    const closed = within(CLOSE_CODE_MS, this.#session.closed, () => lostError(error));
+    closed.catch((reason) => this.#end(reason instanceof CallError ? reason : lostError(error)));
+  }
+
+  #end(error: CallError): void {
+    if (!this.#stop()) return;
+    const malformed = error.code === 'protocol';
+    // NORMAL would hang up: the call may go on in another session.
+    const closeCode = malformed ? (error.closeCode ?? SessionCloseCode.MALFORMED) : SessionCloseCode.INTERNAL;
+    closeQuietly(this.#session, closeCode, malformed ? error.message.slice(0, 300) : 'this session is over');
+    this.#host.over(error, this);
+  }
+
+  #stop(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.release();
+    this.#uplink?.stop();
+    return true;
+  }
+}
+
+function closeQuietly(session: CarrierSession, closeCode: number, reason: string): void {
+  try {
+    session.close({ closeCode, reason });
+  } catch {
+    // Already closed from the other side: there is nothing left to end.
+  }
+}

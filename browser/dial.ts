@@ -1,0 +1,44 @@
+import { openSession } from './session.ts';
+
+/** What carries a session. */
+export type Carrier = 'webtransport' | 'tcp';
+
+/** A session that stands: the part of W3C WebTransport that a call uses, whatever carries it. */
+export interface CarrierSession {
+  readonly carrier: Carrier;
+  /** Fulfils when either side closed the session, rejects when it was lost. */
+  readonly closed: Promise<{ readonly closeCode?: number; readonly reason?: string }>;
+  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  /** Fulfils when a better way is open again (UDP works): the call dials once more and moves to it without a pause. */
+  readonly better?: Promise<unknown>;
+  createBidirectionalStream(options: { readonly sendOrder: number }): Promise<{
+    readonly readable: ReadableStream<Uint8Array>;
+    readonly writable: WritableStream<Uint8Array>;
+  }>;
+  createUnidirectionalStream(options: { readonly sendOrder: number }): Promise<WritableStream<Uint8Array>>;
+  close(info?: { readonly closeCode: number; readonly reason: string }): void;
+}
+
+export interface DialOptions {
+  readonly certificateHashes: readonly string[] | undefined;
+  /** Longest wait for the session, in ms. */
+  readonly timeoutMs: number;
+  /** Aborted: the session is not wanted, and what was opened is closed. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens a session. Rejects with a `CallError`. */
+export type Dial = (url: string, options: DialOptions) => Promise<CarrierSession>;
+
+/** The way of every call and of every redial. */
+export const dial: Dial = async (url, { certificateHashes, timeoutMs, signal }) => {
+  const transport = await openSession(url, certificateHashes, timeoutMs, signal);
+  return {
+    carrier: 'webtransport',
+    closed: transport.closed,
+    incomingUnidirectionalStreams: transport.incomingUnidirectionalStreams,
+    createBidirectionalStream: (options) => transport.createBidirectionalStream(options),
+    createUnidirectionalStream: (options) => transport.createUnidirectionalStream(options),
+    close: (info) => transport.close(info),
+  };
+};

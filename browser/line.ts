@@ -1,0 +1,424 @@
+import {
+  encodeMessage,
+  type Message,
+  PageCall,
+  parseServerMessage,
+  type ReadyMessage,
+  type ServerMessage,
+  SessionCloseCode,
+  VoiceProtocolError,
+} from '../proto/voice/index.ts';
+import type { Answers } from './answers.ts';
+import { Attachment, type AttachmentHost } from './attachment.ts';
+import type { CallOptions, Resumed } from './call-types.ts';
+import { type CarrierSession, dial } from './dial.ts';
+import { CallError, endsTheCall, notResumedError, timeoutError, toCallError, tokenError } from './errors.ts';
+import { MicrophoneAudio } from './microphone-audio.ts';
+import { Redial, type RedialStep, type RedialTarget } from './redial.ts';
+import { sessionUrl, within } from './session.ts';
+import { SilenceWatch } from './silence-watch.ts';
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** How often it is looked whether there is something to report, and whether the backend is silent, in ms. */
+const TICK_MS = 250;
+
+/** Why another session is looked for. */
+type Why =
+  /** The session that carried the call is gone. */
+  | 'lost'
+  /** It is silent, and may be gone. */
+  | 'silent'
+  /** The backend will end, and asks the page to go to another one. */
+  | 'move'
+  /** A better carrier works again. */
+  | 'better';
+
+/** What the line needs of its call. */
+export interface LineHost {
+  readonly answers: Answers;
+  /** A session stands, with what carries it. */
+  opened(session: CarrierSession): void;
+  /** The call began. */
+  ready(message: ReadyMessage): void;
+  /** The call has no session that answers: another is looked for. */
+  reconnecting(): void;
+  /** The silent session answers again. */
+  recovered(): void;
+  /** Another session carries the call. */
+  resumed(message: ReadyMessage, how: Resumed): void;
+  heard(): void;
+  own(message: ServerMessage): void;
+  event(message: Message): void;
+  /** The transport took microphone audio, or the backend has more of it. */
+  progress(): void;
+  /** The call is over, and not by `close`. */
+  failed(error: CallError): void;
+}
+
+/** What carries the call: one session after another, each going on where the last one stopped. */
+export class Line {
+  readonly call = new PageCall();
+  readonly microphone: MicrophoneAudio;
+  readonly #options: CallOptions;
+  readonly #host: LineHost;
+  readonly #redial = new Redial(Math.random);
+  readonly #silence = new SilenceWatch();
+  readonly #dials = new Map<number, AbortController>();
+  /** Places, among the ordered events of the call, of the events that have one. */
+  readonly #places = new WeakMap<Message, number>();
+  #current: Attachment | undefined;
+  #candidate: { readonly attachment: Attachment; readonly id: number } | undefined;
+  #ready: ReadyMessage | undefined;
+  #why: Why | undefined;
+  #lostAt = 0;
+  #finishing = false;
+  #over = false;
+  #redialTimer: ReturnType<typeof setTimeout> | undefined;
+  #ticker: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: CallOptions, host: LineHost) {
+    this.#options = options;
+    this.#host = host;
+    this.microphone = new MicrophoneAudio(this.call.microphone, () => this.#current?.wake());
+  }
+
+  /** Whether a session carries the call, as far as is known. */
+  get attached(): boolean {
+    return this.#current?.ready === true;
+  }
+
+  /** The microphone's sample behind the last one that the transport took. */
+  get sentSamples(): number {
+    return this.#current?.position ?? this.call.receivedSamples;
+  }
+
+  /** Dials for the first time. Rejects with a `CallError`. */
+  async start(signal: AbortSignal): Promise<void> {
+    const url = await this.#url('original');
+    const timeoutMs = this.#timeoutMs;
+    const session = await this.#dial(url, signal);
+    this.#host.opened(session);
+    const attachment = new Attachment(session, this.#attachmentHost());
+    this.#current = attachment;
+    await attachment.open(undefined);
+    // The first words leave beside the hello; they do not wait for its answer.
+    attachment.speakFrom(0);
+    const ready = new Promise<void>((resolve) => {
+      this.#settleReady = resolve;
+    });
+    await within(timeoutMs, ready, () => timeoutError(url, timeoutMs / 1000, 'sign of life'));
+  }
+
+  #settleReady: () => void = () => {};
+
+  /**
+   * Sends a message, or keeps it until there is a session, when it is one of those that must arrive; what only tells the
+   * present state is dropped then. Throws `CallError` when too much is kept.
+   */
+  send(message: Message): void {
+    const encoded = encodeMessage(message);
+    if (!this.call.send(message, encoded.length)) {
+      throw new CallError(
+        'queue_full',
+        `The event ${message.type} was not sent: the network took no events for too long.`,
+        'Check the network, then press Talk to call again.',
+      );
+    }
+    let place: number | undefined;
+    if (message.type === 'parley.ordered') {
+      place = this.microphone.orderedEvents - 1;
+      this.#places.set(message, place);
+    }
+    if (this.attached) this.#current?.send(encoded, place);
+  }
+
+  /** The browser says that the network may be back, or the page is seen again. */
+  wake(): void {
+    this.#redial.wake(performance.now());
+    this.#drive();
+  }
+
+  /** No more microphone audio will come. */
+  finish(): void {
+    this.#finishing = true;
+    this.#current?.finish();
+  }
+
+  /** Fulfils when every message was taken by the transport. */
+  async flushed(): Promise<void> {
+    await this.#current?.flushed();
+  }
+
+  /** The call is over: tells the backend, and dials no more. */
+  close(closeCode: number, reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#redialTimer);
+    clearInterval(this.#ticker);
+    this.#redial.cancel();
+    for (const abort of this.#dials.values()) abort.abort();
+    this.#dials.clear();
+    // The newest session speaks for the call: a candidate that was given the call hangs up, and the held one with it.
+    this.#candidate?.attachment.close(closeCode, reason);
+    this.#current?.close(closeCode, reason);
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  }
+
+  #dial(url: string, signal: AbortSignal): Promise<CarrierSession> {
+    const { certificateHashes } = this.#options;
+    return dial(url, { certificateHashes, timeoutMs: this.#timeoutMs, signal });
+  }
+
+  async #url(target: RedialTarget): Promise<string> {
+    const { token, url } = this.#options;
+    let fresh: string | undefined;
+    try {
+      fresh = typeof token === 'function' ? await token() : token;
+    } catch (error) {
+      throw tokenError(error);
+    }
+    const host = target === 'owner' ? this.#ready?.call.host : undefined;
+    return sessionUrl(url, { token: fresh, host, resume: this.#ready !== undefined });
+  }
+
+  #attachmentHost(id?: number): AttachmentHost {
+    return {
+      archive: this.call.microphone,
+      answers: this.#host.answers,
+      account: this.call,
+      sent: () => this.#host.progress(),
+      heard: () => this.#heard(id),
+      message: (message, from) => this.#message(message, from),
+      over: (error, from) => this.#attachmentOver(error, from),
+    };
+  }
+
+  #heard(id: number | undefined): void {
+    this.#host.heard();
+    if (this.#candidate !== undefined && this.#candidate.id !== id) return;
+    this.#silence.heard(performance.now());
+    // The old session came to life before another one was asked: it goes on.
+    if (this.#why !== 'silent' || this.#candidate !== undefined) return;
+    this.#why = undefined;
+    this.#redial.cancel();
+    this.#drive();
+    this.#host.recovered();
+  }
+
+  #message(message: Message, from: Attachment): void {
+    const own = message.type.startsWith('parley.') ? parseServerMessage(message) : undefined;
+    if (own?.type === 'parley.ready') {
+      if (!from.ready) this.#becomeReady(own, from);
+      return;
+    }
+    // A refusal comes before ready, and the close behind it.
+    if (!from.ready && own?.type !== 'parley.error')
+      throw new VoiceProtocolError(SessionCloseCode.MALFORMED, `${message.type} came before parley.ready`);
+    if (!from.ready && this.#ready !== undefined) return;
+    if (from.ready) this.call.received(message);
+    if (own !== undefined) this.#takeOwn(own, from);
+    else if (!message.type.startsWith('parley.')) this.#host.event(message);
+  }
+
+  #takeOwn(message: ServerMessage, from: Attachment): void {
+    switch (message.type) {
+      case 'parley.received':
+        this.call.acknowledged(message);
+        this.#host.progress();
+        break;
+      case 'parley.checkpoint':
+        this.call.checkpoint(message);
+        break;
+      case 'parley.rewind': {
+        const again = this.call.rewound(message);
+        from.sendFrom(again, this.#placesOf(again.events), message.rewind);
+        this.#afterSendFrom(from);
+        break;
+      }
+      case 'parley.move':
+        this.#look('move');
+        break;
+      default:
+        this.#host.own(message);
+    }
+  }
+
+  #becomeReady(message: ReadyMessage, attachment: Attachment): void {
+    const first = this.#ready === undefined;
+    const from = this.call.attached(message.call);
+    attachment.ready = true;
+    this.#ready = message;
+    const now = performance.now();
+    this.#redial.attached(now);
+    this.#silence.start(now);
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    if (first) {
+      for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
+      this.#settleReady();
+      this.#host.ready(message);
+      return;
+    }
+    const old = this.#current;
+    this.#current = attachment;
+    this.#candidate = undefined;
+    this.#why = undefined;
+    old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
+    if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
+    attachment.sendFrom(from, this.#placesOf(from.events), 0);
+    this.#afterSendFrom(attachment);
+    this.#drive();
+    const { session } = attachment;
+    this.#watchBetter(session);
+    this.#host.opened(session);
+    this.#host.resumed(message, {
+      how: message.call.how === 'attached' ? 'attached' : 'restored',
+      carrier: session.carrier,
+      outageMs: Math.round(now - this.#lostAt),
+      omittedItems: message.call.omittedItems ?? 0,
+    });
+  }
+
+  #afterSendFrom(attachment: Attachment): void {
+    if (this.#finishing) attachment.finish();
+    this.#host.progress();
+  }
+
+  #placesOf(events: readonly Message[]): number[] {
+    return events.flatMap((event) => this.#places.get(event) ?? []);
+  }
+
+  #watchBetter(session: CarrierSession): void {
+    const better = () => {
+      if (this.#current?.session === session) this.#look('better');
+    };
+    session.better?.then(better, () => undefined);
+  }
+
+  /** How long another session is looked for, in ms; 0 where the backend keeps no calls. */
+  get #windowMs(): number {
+    return this.#options.resumeFor ?? (this.#ready?.call.resumeSeconds ?? 0) * 1000;
+  }
+
+  /** Looks for another session. */
+  #look(why: Why, byServer = false): void {
+    const windowMs = this.#windowMs;
+    if (this.#over || windowMs <= 0) return;
+    const now = performance.now();
+    const wasReconnecting = this.#why === 'lost' || this.#why === 'silent';
+    if (why !== 'lost' && this.#why !== undefined) return;
+    this.#why = why;
+    const hasOwner = this.#ready?.call.host !== undefined;
+    this.#redial.begin(now, windowMs, why === 'move' ? 'original' : 'owner', hasOwner, byServer);
+    if (!wasReconnecting) {
+      this.#lostAt = why === 'silent' ? this.#silence.heardAt : now;
+      if (why === 'lost' || why === 'silent') this.#host.reconnecting();
+    }
+    this.#drive();
+  }
+
+  #attachmentOver(error: CallError, from: Attachment): void {
+    if (this.#over) return;
+    const isCandidate = this.#candidate?.attachment === from;
+    if (!isCandidate && from !== this.#current) return;
+    // An older session that gave way to the page's own newer one says the same as another page's: the newest decides.
+    const superseded = !isCandidate && this.#candidate !== undefined;
+    if (!this.call.resumable || this.#windowMs <= 0 || (endsTheCall(error) && !superseded)) {
+      this.#host.failed(error);
+      return;
+    }
+    if (isCandidate) this.#candidateFailed();
+    else {
+      this.#current = undefined;
+      this.#look('lost', error.code === 'closed_by_server');
+    }
+  }
+
+  #candidateFailed(): void {
+    const candidate = this.#candidate;
+    if (candidate === undefined) return;
+    this.#candidate = undefined;
+    this.#current?.release();
+    this.#redial.failed(candidate.id, performance.now());
+    this.#drive();
+  }
+
+  /** Does what the redial policy says, and sets its timer. */
+  #drive(): void {
+    if (this.#over) return;
+    for (let step = this.#redial.poll(performance.now()); step; step = this.#redial.poll(performance.now()))
+      this.#do(step);
+    clearTimeout(this.#redialTimer);
+    const { deadline } = this.#redial;
+    if (this.#over || deadline === undefined) return;
+    this.#redialTimer = setTimeout(() => this.#drive(), Math.max(0, deadline - performance.now()));
+  }
+
+  #do(step: RedialStep): void {
+    switch (step.type) {
+      case 'dial':
+        void this.#redialTo(step.id, step.target);
+        break;
+      case 'abandon':
+        this.#dials.get(step.id)?.abort();
+        this.#dials.delete(step.id);
+        break;
+      case 'give_up':
+        // A session that is still there carries the call for as long as it lasts; silence of it is noticed again.
+        if (this.#current === undefined) this.#host.failed(notResumedError(performance.now() - this.#lostAt));
+        this.#why = undefined;
+    }
+  }
+
+  async #redialTo(id: number, target: RedialTarget): Promise<void> {
+    const abort = new AbortController();
+    this.#dials.set(id, abort);
+    try {
+      const session = await this.#dial(await this.#url(target), abort.signal);
+      if (this.#dials.delete(id) && !this.#over) this.#greet(id, session);
+      else session.close();
+    } catch {
+      if (!this.#dials.delete(id)) return;
+      this.#redial.failed(id, performance.now());
+      this.#drive();
+    }
+  }
+
+  /** Asks the new session to carry the call. What comes on the old one from here on is not taken: the new one brings it again. */
+  #greet(id: number, session: CarrierSession): void {
+    this.#redial.standing(id);
+    this.#current?.hold();
+    const attachment = new Attachment(session, this.#attachmentHost(id));
+    this.#candidate = { attachment, id };
+    void attachment.open(this.call.resume(this.#why === 'move'));
+    const timer = setTimeout(() => {
+      if (this.#candidate?.attachment !== attachment) return;
+      attachment.close(SessionCloseCode.INTERNAL, 'no answer came in time');
+      this.#candidateFailed();
+    }, this.#timeoutMs);
+    session.closed.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer),
+    );
+    this.#drive();
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    if (this.attached && this.#candidate === undefined) this.#report();
+    const flowing = this.call.receivedSamples < this.microphone.samples;
+    if (this.attached && this.#silence.isSilent(now, flowing)) this.#look('silent');
+  }
+
+  #report(): void {
+    const report = this.call.report();
+    if (report === undefined) return;
+    try {
+      this.send({ type: 'parley.received', ...report });
+    } catch (error) {
+      this.#host.failed(toCallError(error));
+    }
+  }
+}
