@@ -17,7 +17,8 @@ import {
 import { SealKind, type Ticket } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import type { BidirectionalStream, SendStream, WebTransportSession } from '../webtransport/types.ts';
-import { Call, type Carrier } from './call.ts';
+import { Call } from './call.ts';
+import type { Carrier } from './carrier.ts';
 import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';

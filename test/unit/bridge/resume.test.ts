@@ -151,7 +151,8 @@ class Talk {
     } else {
       // A cut that the backend knows of, or a session that it takes for alive still.
       if (action === 'cut') this.#page.cut();
-      expect(await this.#page.dial(this.#backend.serve)).toBe(true);
+      const ready = await this.#page.dial(this.#backend.serve);
+      expect(ready, JSON.stringify(this.#page.closes)).toBe(true);
     }
   }
 
@@ -192,7 +193,7 @@ describe('a session that is lost', () => {
         page.session?.close();
         await until(() => backend.calls.size === 0, 'the end');
       }),
-      { numRuns: 25 },
+      { numRuns: 25, examples: [[['race']], [['race', 'race', 'cut', 'race']]] },
     );
   }, 60_000);
 
