@@ -18,7 +18,8 @@ import {
 import { SealKind, type Ticket } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import type { BidirectionalStream, SendStream, WebTransportSession } from '../webtransport/types.ts';
-import { Call, type Carrier } from './call.ts';
+import { Call } from './call.ts';
+import type { Carrier } from './carrier.ts';
 import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
@@ -116,7 +117,11 @@ export class Attachment implements Carrier {
 
   #watchSession(): void {
     this.session.closed.then(
-      (info) => this.#ending.spawn(this.#closedByPage(info.closeCode, info.reason)),
+      ({ closeCode, reason }) => {
+        // So a page closes a session that it gives up for another one.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`the page gave the session up: ${reason}`);
+        else this.#ending.spawn(this.#closedByPage(closeCode, reason));
+      },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
     );
     this.#ending.cleanUp(
@@ -291,6 +296,8 @@ export class Attachment implements Carrier {
     }
     if ('call' in found) {
       const { call } = found;
+      // Its upstream is there: one that was dialled before the hello is not needed.
+      this.#takeUpstream()?.close();
       const ticket = await this.#ticketFor(call);
       if (this.#ending.begun) return;
       if (call.ended) this.#refuse('call', 'unknown');

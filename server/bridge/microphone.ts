@@ -35,6 +35,7 @@ export interface PageEvent {
  */
 export class Microphone {
   readonly #sink: MicrophoneSink;
+  readonly #resumable: boolean;
   readonly #machine = new MicrophoneMachine();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
@@ -47,8 +48,10 @@ export class Microphone {
   #acknowledging: NodeJS.Timeout | undefined;
   #mayHold: (() => void)[] = [];
 
-  constructor(sink: MicrophoneSink) {
+  /** `resumable`: what a stream lost that broke off is sent again in the next session, so the call need not end. */
+  constructor(sink: MicrophoneSink, resumable = false) {
     this.#sink = sink;
+    this.#resumable = resumable;
   }
 
   /** Samples handed to the upstream so far. */
@@ -235,6 +238,7 @@ export class Microphone {
       });
       const ours = this.#readers.delete(id);
       if (gone() || this.#stopped || !ours) return undefined;
+      if (this.#resumable) throw new StreamError(StreamCode.CANCELLED, 'a microphone stream broke off');
       return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
     }
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sceneForEachTest } from '../support/scene.ts';
 import { scriptMicrophone } from '../support/scripted-microphone.ts';
-import { expectAllSpokenArrived, expectEachSentenceAnswered } from '../support/upstream-exact.ts';
+import { assertAllSpokenArrived, assertEachSentenceAnswered } from '../support/upstream-exact.ts';
 import { UpstreamLog } from '../support/upstream-log.ts';
 
 const FIRST = 'This is said before anything happens.';
@@ -36,7 +36,7 @@ describe('a backend that ends with a call', () => {
     const report = await scene.until(page, 'the call ended', ({ state }) => state === 'idle');
     const spoken = await microphone.spoken();
     expect(log.sessions).toHaveLength(2);
-    expectAllSpokenArrived(log, spoken);
-    expectEachSentenceAnswered(log, spoken, report, 2);
+    assertAllSpokenArrived(log, spoken);
+    assertEachSentenceAnswered(log, spoken, report, 2);
   });
 });
