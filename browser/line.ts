@@ -236,6 +236,7 @@ export class Line {
         break;
       case 'parley.rewind': {
         const again = this.call.rewound(message);
+        this.#forgetItems(again.goneItems);
         from.sendFrom(again, this.#placesOf(again.events), message.rewind);
         this.#afterSendFrom(from);
         break;
@@ -272,6 +273,7 @@ export class Line {
     if (message.call.how === 'attached') old?.abandon();
     else old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
     if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
+    this.#forgetItems(from.goneItems);
     attachment.sendFrom(from, this.#placesOf(from.events), 0);
     this.#afterSendFrom(attachment);
     this.#drive();
@@ -284,6 +286,12 @@ export class Line {
       outageMs: Math.round(now - this.#lostAt),
       omittedItems: message.call.omittedItems ?? 0,
     });
+  }
+
+  /** A fresh upstream knows nothing of these: what they were is said again, under other names. */
+  #forgetItems(itemIds: readonly string[]): void {
+    for (const item_id of itemIds)
+      this.#host.event({ type: 'conversation.item.deleted', event_id: `parley_${item_id}`, item_id });
   }
 
   #afterSendFrom(attachment: Attachment): void {

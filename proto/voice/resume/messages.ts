@@ -9,9 +9,13 @@ export const MAX_CHECKPOINT_OCTETS = 768 * 1024;
 export const MAX_OPEN_ANSWERS = 64;
 /** Events that a checkpoint may name beside its first number. */
 export const MAX_COVERED_EVENTS = 256;
+/** Characters of an item's name; longer ones are no upstream's. */
+export const MAX_ITEM_NAME_LENGTH = 256;
 
 const count = z.int().check(z.nonnegative());
 const sealed = (maximum: number) => z.string().check(z.minLength(1), z.maxLength(maximum));
+
+const lastItem = z.optional(z.nullable(z.string().check(z.maxLength(MAX_ITEM_NAME_LENGTH))));
 
 /** How far the page has got with one answer stream. */
 export const answerProgressSchema = z.object({
@@ -70,6 +74,8 @@ export const attachedSchema = z.object({
   messages: count,
   /** Items of the conversation that could not be restored. */
   omittedItems: z.optional(count),
+  /** The last item of the conversation that was restored; null where it is empty, absent where that is not known. */
+  lastItem,
 });
 export type Attached = z.infer<typeof attachedSchema>;
 
@@ -111,6 +117,8 @@ export const rewindSchema = z.object({
   events: count,
   coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
   omittedItems: count,
+  /** The last item of the conversation that the fresh upstream was given; null where it is empty. */
+  lastItem,
 });
 
 /** What follows on the control stream, and in streams with this number, was sent after the rewind. */
