@@ -405,7 +405,8 @@ export class Line {
     this.#current?.hold();
     const attachment = new Attachment(session, this.#attachmentHost(id));
     this.#candidate = { attachment, id };
-    void attachment.open(this.call.resume(this.#why === 'move'));
+    const { unheardResponses } = this.#host.answers.playback;
+    void attachment.open(this.call.resume(this.#why === 'move', unheardResponses));
     const timer = setTimeout(() => {
       if (this.#candidate?.attachment !== attachment) return;
       attachment.close(SessionCloseCode.INTERNAL, 'no answer came in time');

@@ -231,6 +231,7 @@ export class Call implements TableCall {
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
+    this.#cuts.heardElsewhere(resume.unheard ?? []);
     this.#giveConversation({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.keeper.start(upstream);
     this.#carry(carrier, on, undefined, greet);
@@ -465,14 +466,15 @@ export class Call implements TableCall {
 
   /** The backend will end: in a pause the page is asked to take the call elsewhere. */
   #watchDraining(): () => void {
-    const { draining, resume } = this.#context;
-    return moveWhenDraining(resume === undefined ? undefined : draining, {
-      quiet: (now) => this.#pause.quiet(now),
+    const { draining, drainMs, resume } = this.#context;
+    const host = {
+      quiet: (now: number) => this.#pause.quiet(now) && this.answers.openStreams === 0,
       over: () => this.#over,
       move: () =>
         void this.#checkpoints?.now().then(() => {
           if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
         }),
-    });
+    };
+    return moveWhenDraining(resume === undefined ? undefined : draining, host, drainMs);
   }
 }

@@ -66,6 +66,16 @@ export class RecordedCall {
     return this.until(`${this.#said} answers were heard`, heard, timeoutMs);
   }
 
+  /** From now on the page notes when the call is without a session and when it has one again, by `Date.now()`; fulfils with the way to read it. */
+  async markStates(): Promise<() => Promise<{ reconnecting?: number; resumed?: number }>> {
+    await this.page.evaluate(`{
+      window.marks = {};
+      window.parley.call.on('state', (state) => { window.marks[state] ??= Date.now(); });
+      window.parley.call.on('resumed', () => { window.marks.resumed ??= Date.now(); });
+    }`);
+    return () => this.page.evaluate('window.marks') as Promise<{ reconnecting?: number; resumed?: number }>;
+  }
+
   /** Hangs up; asserts that nothing was lost or doubled, whichever upstreams had a part in it. */
   async endWhole(): Promise<PageReport> {
     const shown = await this.shown();

@@ -41,6 +41,12 @@ export class UpstreamLog implements ServiceObserver {
     return this.sessions.at(-1);
   }
 
+  /** Another call begins. */
+  clear(): void {
+    this.sessions.length = 0;
+    this.#byId.clear();
+  }
+
   onAppend(sessionId: string, pcm: Uint8Array): void {
     const session = this.#session(sessionId);
     session.appends.push({ at: performance.now(), pcm: Buffer.from(pcm) });

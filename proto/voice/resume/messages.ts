@@ -15,6 +15,7 @@ export const MAX_ITEM_NAME_LENGTH = 256;
 const count = z.int().check(z.nonnegative());
 const sealed = (maximum: number) => z.string().check(z.minLength(1), z.maxLength(maximum));
 
+const name = z.string().check(z.minLength(1), z.maxLength(MAX_ITEM_NAME_LENGTH));
 const lastItem = z.optional(z.nullable(z.string().check(z.maxLength(MAX_ITEM_NAME_LENGTH))));
 
 /** How far the page has got with one answer stream. */
@@ -45,6 +46,8 @@ export const resumeSchema = z.object({
   /** The oldest microphone sample, and the oldest numbered event, that the page can send again. */
   microphoneSamples: count,
   events: count,
+  /** Responses of which the page still plays what came, or waits for more: for a backend that does not know the call. */
+  unheard: z.optional(z.array(name).check(z.maxLength(MAX_OPEN_ANSWERS))),
   /** The page asks for another backend: the one that has the call is draining. */
   move: z.optional(z.boolean()),
 });

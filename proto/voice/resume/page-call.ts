@@ -79,8 +79,8 @@ export class PageCall {
     return this.#forgottenEvents;
   }
 
-  /** For the hello of the next session; undefined for a call that begins. */
-  resume(move = false): Resume | undefined {
+  /** For the hello of the next session; undefined for a call that begins. `unheard`: responses that are played still, newest last. */
+  resume(move = false, unheard: readonly string[] = []): Resume | undefined {
     if (this.#ticket === undefined) return undefined;
     this.#attachment += 1;
     return {
@@ -92,6 +92,7 @@ export class PageCall {
       ...(this.#checkpoint !== undefined && { checkpoint: this.#checkpoint }),
       microphoneSamples: this.microphone.firstSample,
       events: this.#events.first,
+      ...(unheard.length > 0 && { unheard: unheard.slice(-MAX_OPEN_ANSWERS) }),
       ...(move && { move }),
     };
   }

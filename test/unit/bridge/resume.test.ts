@@ -400,4 +400,53 @@ describe('a drain', () => {
     expect(types.indexOf('parley.checkpoint')).toBeLessThan(types.indexOf('parley.move'));
     expect(types).toContain('parley.checkpoint');
   });
+
+  const asked = (page: ResumingPage) => page.signals.some(({ type }) => type === 'parley.move');
+
+  test('while audio of an answer is on its way to the page is no pause', async () => {
+    const draining = new AbortController();
+    const { backend, page } = await begin(new TestBackend(SECRET, { draining: draining.signal }));
+    await until(() => backend.upstream.isOpen, 'the upstream');
+    backend.upstream.delta('a_1', noise(4800, 1));
+    draining.abort();
+    await later(1300);
+    expect(asked(page)).toBe(false);
+    backend.upstream.done('a_1');
+    await until(() => asked(page), 'the move', 3000);
+    expect(page.ended).toContain('a_1');
+  });
+
+  test('waits for a pause for half of the time that there is, then asks without one', async () => {
+    const draining = new AbortController();
+    const { backend, page } = await begin(
+      new TestBackend(SECRET, { draining: draining.signal, drainMs: 2000 }),
+    );
+    await until(() => backend.upstream.isOpen, 'the upstream');
+    backend.upstream.emit({ type: 'input_audio_buffer.speech_started' });
+    draining.abort();
+    await later(700);
+    expect(asked(page)).toBe(false);
+    await until(() => asked(page), 'the move', 800);
+  });
+});
+
+describe('an answer of another backend that is heard still', () => {
+  test('is cleared when the caller speaks over it', async () => {
+    const { backend, page } = await begin();
+    answerTurn(backend.upstream, 'one');
+    await until(() => checkpoints(page).length > 0, 'the checkpoint');
+    page.cut();
+    const other = new TestBackend();
+    expect(await page.dial(other.serve, { unheard: ['r_one'] })).toBe(true);
+    await until(() => other.upstream.isOpen, 'the upstream');
+    other.upstream.emit({ type: 'input_audio_buffer.speech_started' });
+    await until(() => page.messages.some(({ type }) => type === 'parley.playback.clear'), 'the clear');
+    expect(page.messages.find(({ type }) => type === 'parley.playback.clear')).toMatchObject({
+      responseIds: ['r_one'],
+    });
+    // Once.
+    other.upstream.emit({ type: 'input_audio_buffer.speech_started' });
+    await later(50);
+    expect(page.messages.filter(({ type }) => type === 'parley.playback.clear')).toHaveLength(1);
+  });
 });
