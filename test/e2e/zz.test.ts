@@ -1,0 +1,27 @@
+import { it } from 'vitest';
+import { sceneForEachTest } from '../support/scene.ts';
+import { scriptMicrophone } from '../support/scripted-microphone.ts';
+const open = sceneForEachTest();
+it('x', async () => {
+  const log: string[] = [];
+  let t0 = 0;
+  let clients = 0;
+  const at = () => ((performance.now() - t0) / 1000).toFixed(2);
+  const scene = await open({ text: 'not heard', backends: 1, relay: { tap: (d, data) => { const n = scene.relay.stats.clients; if (n !== clients) { clients = n; log.push(`${at()} client ${n}`); } if ((data[0]! & 0x80) !== 0) log.push(`${at()} ${d} long ${((data[0]! >> 4) & 3)} ${data.length} c${n}`); } } });
+  const page = await scene.openPage();
+  await scriptMicrophone(page);
+  await page.click('#talk');
+  await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+  await page.evaluate(`window.m=[]; window.parley.call.on('state', (s) => window.m.push(s + ' ' + Date.now())); window.parley.call.on('resumed', (s) => window.m.push(JSON.stringify(s) + ' ' + Date.now()));`);
+  log.length = 0;
+  t0 = performance.now();
+  const w0 = Date.now();
+  scene.relay.setLoss(1);
+  await new Promise((resolve) => setTimeout(resolve, 40_000));
+  scene.relay.setLoss(0);
+  log.push(`${at()} back`);
+  await scene.until(page, 'audio flows again', (r) => r.stats!.resumptions > 0, 40_000);
+  log.push(`${at()} resumed`);
+  console.log(log.join('\n'));
+  console.log(w0, await page.evaluate('window.m'));
+}, 180_000);
