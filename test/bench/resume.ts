@@ -31,7 +31,11 @@ async function endBackends(signal: 'SIGKILL' | 'SIGTERM', runs: number): Promise
       await call.page.close();
       const dead = scene.cluster.backends.filter(({ pid }) => pid === undefined);
       await Promise.all(dead.map((backend) => backend.start()));
-      if (process.stderr.isTTY) process.stderr.write(`\r${signal} ${run + 1}/${runs} `);
+      const { noticedMs, resumedMs, audioMs, longestGapMs } = ends.at(-1)!;
+      const figures = [noticedMs, resumedMs, audioMs, longestGapMs].map((ms) =>
+        ms === undefined ? '-' : Math.round(ms),
+      );
+      process.stderr.write(`${signal} ${run + 1}/${runs}: ${figures.join(' ')}\n`);
     }
   } finally {
     await scene.close();
@@ -48,7 +52,9 @@ async function cutUpstreams(cuts: number): Promise<number[]> {
       const until = performance.now() + ROUND_MS;
       tookMs.push(...(await cutInSentenceAndAnswer(call, tookMs.length % 4 === 0 ? 'cut' : 'expired')));
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, until - performance.now())));
-      if (process.stderr.isTTY) process.stderr.write(`\rupstream ${tookMs.length}/${cuts} `);
+      process.stderr.write(
+        `upstream ended ${tookMs.length}/${cuts}: ${tookMs.slice(-2).map(Math.round).join(' ')}\n`,
+      );
     }
     await call.endWhole();
     if (log.sessions.length !== cuts + 1)
@@ -70,10 +76,22 @@ function row(what: string, values: readonly (number | undefined)[]): string[] {
 
 function showEnds(title: string, ends: readonly BackendEnd[]): void {
   const rows = [
-    row('the page knows', ends.map(({ noticedMs }) => noticedMs)),
-    row('another backend carries the call', ends.map(({ resumedMs }) => resumedMs)),
-    row('audio at a fresh upstream', ends.map(({ audioMs }) => audioMs)),
-    row('longest time without audio at any', ends.map(({ longestGapMs }) => longestGapMs)),
+    row(
+      'the page knows',
+      ends.map(({ noticedMs }) => noticedMs),
+    ),
+    row(
+      'another backend carries the call',
+      ends.map(({ resumedMs }) => resumedMs),
+    ),
+    row(
+      'audio at a fresh upstream',
+      ends.map(({ audioMs }) => audioMs),
+    ),
+    row(
+      'longest time without audio at any',
+      ends.map(({ longestGapMs }) => longestGapMs),
+    ),
   ];
   print(`${title}\n${table(['from then until', 'runs', 'p50', 'p95', 'max'], rows)}\n`);
 }
@@ -92,9 +110,14 @@ else {
   if (wanted('death'))
     showEnds('A backend killed in mid-sentence (SIGKILL)', await endBackends('SIGKILL', Number(values.runs)));
   if (wanted('drain'))
-    showEnds('A backend asked to end in mid-sentence (SIGTERM)', await endBackends('SIGTERM', Number(values.runs)));
+    showEnds(
+      'A backend asked to end in mid-sentence (SIGTERM)',
+      await endBackends('SIGTERM', Number(values.runs)),
+    );
   if (wanted('upstream')) {
     const took = row('audio at the next one', await cutUpstreams(Number(values.cuts)));
-    print(`An upstream ended in mid-sentence and in mid-answer, in one call\n${table(['from then until', 'times', 'p50', 'p95', 'max'], [took])}\n`);
+    print(
+      `An upstream ended in mid-sentence and in mid-answer, in one call\n${table(['from then until', 'times', 'p50', 'p95', 'max'], [took])}\n`,
+    );
   }
 }

@@ -15,22 +15,28 @@ export async function cutInSentenceAndAnswer(call: RecordedCall, how: 'cut' | 'e
   const { log } = call;
   const first = log.last!;
   const from = first.sent.length;
-  const speaks = log.when((session) =>
-    session === first && session.sent.includes('input_audio_buffer.speech_started', from),
+  const speaks = log.when(
+    (session) => session === first && session.sent.includes('input_audio_buffer.speech_started', from),
   );
   await call.say();
   await speaks;
   await new Promise((resolve) => setTimeout(resolve, INTO_SENTENCE_MS));
   const second = await endAndAwaitNext(call, first, how);
-  await log.when((session) =>
-    session === log.last && [...session.answers.values()].some((answer) => !answer.completed && answer.pcm.length >= INTO_ANSWER),
+  await log.when(
+    (session) =>
+      session === log.last &&
+      [...session.answers.values()].some((answer) => !answer.completed && answer.pcm.length >= INTO_ANSWER),
   );
   const third = await endAndAwaitNext(call, log.last!, how === 'cut' ? 'expired' : 'cut');
   await call.answered(30_000);
   return [second, third];
 }
 
-async function endAndAwaitNext({ log, scene }: RecordedCall, session: LoggedSession, how: 'cut' | 'expired'): Promise<number> {
+async function endAndAwaitNext(
+  { log, scene }: RecordedCall,
+  session: LoggedSession,
+  how: 'cut' | 'expired',
+): Promise<number> {
   const at = performance.now();
   const next = log.when((other) => other !== session && other === log.last && other.appends.length > 0);
   scene.cluster.realtime.end(session.id, how);

@@ -19,7 +19,10 @@ export interface BackendEnd {
  * A sentence that is answered, then a second one, in the middle of which the call's backend is ended with `signal`; another
  * carries the call from there. Fulfils when the second answer was heard.
  */
-export async function endBackendInSentence(call: RecordedCall, signal: 'SIGKILL' | 'SIGTERM'): Promise<BackendEnd> {
+export async function endBackendInSentence(
+  call: RecordedCall,
+  signal: 'SIGKILL' | 'SIGTERM',
+): Promise<BackendEnd> {
   const { scene, log } = call;
   await call.say();
   const { stats } = await call.answered();
@@ -36,7 +39,9 @@ export async function endBackendInSentence(call: RecordedCall, signal: 'SIGKILL'
   await call.until('another backend carries the call', (report) => report.stats!.resumptions > 0);
   await call.answered();
   const { reconnecting, resumed } = await marks();
-  const times = log.sessions.flatMap(({ appends }) => appends.map((append) => append.at)).sort((a, b) => a - b);
+  const times = log.sessions
+    .flatMap(({ appends }) => appends.map((append) => append.at))
+    .sort((a, b) => a - b);
   return {
     noticedMs: reconnecting === undefined ? undefined : reconnecting - wallAt,
     resumedMs: resumed! - wallAt,

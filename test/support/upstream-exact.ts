@@ -58,7 +58,13 @@ export function assertEachSentenceAnswered(
     const samples = pcm.length / 2;
     assert.deepEqual(
       { receivedSamples, playedSamples, playedHash, complete, cleared },
-      { receivedSamples: samples, playedSamples: samples, playedHash: receivedHash, complete: true, cleared: false },
+      {
+        receivedSamples: samples,
+        playedSamples: samples,
+        playedHash: receivedHash,
+        complete: true,
+        cleared: false,
+      },
     );
   }
   assert(loudest(spoken.subarray(end)) < LOUD, 'the last words are in no answer');

@@ -72,7 +72,8 @@ export class UpstreamLog implements ServiceObserver {
       answer.pcm.push(Buffer.from(event.delta!, 'base64'));
     } else if (event.type === 'response.done') {
       for (const answer of session.answers.values())
-        if (answer.responseId === event.response?.id) answer.completed = event.response.status === 'completed';
+        if (answer.responseId === event.response?.id)
+          answer.completed = event.response.status === 'completed';
     }
     this.#changed(session);
   }

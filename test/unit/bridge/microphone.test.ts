@@ -88,7 +88,12 @@ describe('a rewind', () => {
   function rewound() {
     const handedOn: Uint8Array[] = [];
     const microphone = new Microphone(
-      { ready: () => undefined, append: (pcm) => void handedOn.push(pcm.slice()), event: () => {}, received: () => {} },
+      {
+        ready: () => undefined,
+        append: (pcm) => void handedOn.push(pcm.slice()),
+        event: () => {},
+        received: () => {},
+      },
       true,
     );
     const stopped: unknown[] = [];

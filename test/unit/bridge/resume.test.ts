@@ -246,7 +246,9 @@ describe('tickets', () => {
     ['of another caller', undefined, SECRET, 'someone else', 'foreign'],
   ])('one that is %s is refused in words, and counted', async (_, ticket, secret, subject, why) => {
     const { page } = await begin();
-    const other = new TestBackend(secret, { caller: { subject, maxCalls: undefined, minutesPerDay: undefined } });
+    const other = new TestBackend(secret, {
+      caller: { subject, maxCalls: undefined, minutesPerDay: undefined },
+    });
     page.cut();
     expect(await page.dial(other.serve, ticket === undefined ? {} : { ticket })).toBe(false);
     expect(page.closes[0]).toMatchObject({ closeCode: SessionCloseCode.CALL_LOST });

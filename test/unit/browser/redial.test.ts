@@ -67,13 +67,13 @@ describe('when the page dials again', () => {
     expect(dials.length - abandoned.length).toBe(MAX_DIALS);
   });
 
-  it('in a minute without a network begins so few that Chromium does not hold them back, and none late', () => {
+  it('in a minute without a network begins so few that Chromium holds none back for long, and none late', () => {
     for (const random of [most, least]) {
       const redial = new Redial(random);
       redial.begin(0, 60_000, 'owner', false);
       // Chromium gives a handshake up after 4 s.
       const { dials } = run(redial, 60_000, 4000);
-      expect(dials.length).toBeLessThan(11);
+      expect(dials.length).toBeLessThan(12);
       const pauses = dials.slice(1).map(({ at }, i) => at - dials[i]!.at - 4000);
       expect(Math.max(...pauses)).toBeLessThanOrEqual(REDIAL_STEPS_MS.at(-1)!);
     }
