@@ -469,6 +469,7 @@ export class Call implements TableCall {
     const { draining, drainMs, resume } = this.#context;
     const host = {
       quiet: (now: number) => this.#pause.quiet(now) && this.answers.openStreams === 0,
+      delivering: () => this.answers.openStreams > 0 && !this.#pause.responding,
       over: () => this.#over,
       move: () =>
         void this.#checkpoints?.now().then(() => {

@@ -418,6 +418,19 @@ describe('a drain', () => {
     expect(page.ended).toContain('a_1');
   });
 
+  test('delivers an answer that is complete for as long as there is time: nothing would make it again', async () => {
+    const draining = new AbortController();
+    const { backend, page } = await begin(
+      new TestBackend(SECRET, { draining: draining.signal, drainMs: 2000 }),
+    );
+    await until(() => backend.upstream.isOpen, 'the upstream');
+    backend.upstream.delta('a_1', noise(4800, 1));
+    draining.abort();
+    await later(1300);
+    expect(asked(page)).toBe(false);
+    await until(() => asked(page), 'the move', 700);
+  });
+
   test('waits for a pause for half of the time that there is, then asks without one', async () => {
     const draining = new AbortController();
     const { backend, page } = await begin(
