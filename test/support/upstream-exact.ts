@@ -70,11 +70,15 @@ export function assertEachSentenceAnswered(
   assert(loudest(spoken.subarray(end)) < LOUD, 'the last words are in no answer');
 }
 
-/** Where a run of samples is in what was spoken, found by its first loud samples; a silent one is looked for at `hint` only. -1: nowhere. */
+/** Where a run of samples is in what was spoken, found by its first loud samples; a silent one at `hint` or before. -1: nowhere. */
 function findRun(spoken: Buffer, run: Buffer, hint: number): number {
   const loud = firstLoud(run);
   const holds = (at: number) => at >= 0 && spoken.subarray(at, at + run.length).equals(run);
-  if (loud < 0) return holds(hint) ? hint : -1;
+  if (loud < 0) {
+    // Silence is the same everywhere: the last place that it may have been said at.
+    const at = Math.min(hint, spoken.length - run.length);
+    return holds(at) ? at : -1;
+  }
   const needle = run.subarray(loud, loud + NEEDLE_OCTETS);
   for (let at = spoken.indexOf(needle); at >= 0; at = spoken.indexOf(needle, at + 1))
     if (holds(at - loud)) return at - loud;
