@@ -11,7 +11,7 @@ export interface BackendEnd {
   readonly resumedMs: number;
   /** Until the fresh upstream was given the first of the caller's words, in ms. */
   readonly audioMs: number;
-  /** Longest time in which no upstream was given any of the microphone's audio, in ms. */
+  /** Longest time, from just before the end on, in which no upstream was given any of the microphone's audio, in ms. */
   readonly longestGapMs: number;
 }
 
