@@ -260,6 +260,7 @@ export class Line {
     if (first) {
       for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
       this.#settleReady();
+      this.#watchBetter(attachment.session);
       this.#host.ready(message);
       return;
     }

@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterEach } from 'vitest';
 import type { SessionAudit } from '../../server/realtime/local/index.ts';
-import { launchChromium, openPage, type ServedPage, serveDemoPage } from './chromium.ts';
+import { launchChromium, openPage, type ServedPage, serveDemoPage, trustFlag } from './chromium.ts';
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
 import { createRelay, type Relay, type RelayOptions } from './relay.ts';
 import { conversationToWav, speakToWav } from './speech.ts';
@@ -35,6 +35,9 @@ export interface PageReport {
     | {
         readonly backend: string;
         readonly serverId: string;
+        readonly carrier: 'webtransport' | 'tcp';
+        readonly sessionMs: number;
+        readonly readyMs: number;
         readonly resumptions: number;
         readonly pathChanges: number;
         readonly forwarderChanges: number;
@@ -81,7 +84,7 @@ export class Scene {
       typeof text === 'string'
         ? speakToWav(cluster.directory, text)
         : conversationToWav(cluster.directory, text);
-    const browser = await launchChromium(speak);
+    const browser = await launchChromium(speak, [trustFlag(cluster.certificatePath)]);
     return new Scene(cluster, relay, served, browser);
   }
 
@@ -92,9 +95,9 @@ export class Scene {
     await this.cluster.close();
   }
 
-  /** Opens the page, or another that is served beside it, without calling. */
-  async openPage(path = '/'): Promise<Page> {
-    const { page, console } = await openPage(this.#browser, this.#served.url + path);
+  /** Opens the page, or another that is served beside it, without calling. `before` runs in it before its own scripts. */
+  async openPage(path = '/', before?: string): Promise<Page> {
+    const { page, console } = await openPage(this.#browser, this.#served.url + path, before);
     this.#consoles.set(page, console);
     return page;
   }
