@@ -46,6 +46,8 @@ export interface Relay {
   rebind(): Promise<void>;
   setLoss(rate: number): void;
   setDelay(delayMs: number): void;
+  /** Resets the TCP connections that are open. */
+  cutTcp(): void;
   close(): Promise<void>;
 }
 
@@ -122,6 +124,10 @@ class UdpRelay implements Relay {
 
   setDelay(delayMs: number): void {
     this.#delayMs = delayMs;
+  }
+
+  cutTcp(): void {
+    this.#tcp?.cut();
   }
 
   async rebind(): Promise<void> {
@@ -247,9 +253,13 @@ class TcpRelay {
     return relay;
   }
 
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
   close(): void {
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.cut();
   }
 }
 
