@@ -45,16 +45,17 @@ export interface ServedPage {
   close(): void;
 }
 
-/** Builds the real page and serves it; it will call `callPort` on this machine, with a token that `mint` makes, if given. */
+/** Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. */
 export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
+  host = '127.0.0.1',
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
   const config = () => ({
-    url: `https://127.0.0.1:${callPort}/voice`,
+    url: `https://${host}:${callPort}/voice`,
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
     upstream: 'local' as const,
