@@ -7,10 +7,6 @@ import { scriptMicrophone } from '../support/scripted-microphone.ts';
 const QUESTION = 'How far is it to the moon?';
 const LONG =
   'This is a sentence of some length, in the middle of which the network lets other packets through again.';
-/** The caller may speak that long after the click, in ms, where UDP is blocked. */
-const READY_MS = 1500;
-/** The same where that is known of the network. */
-const READY_AGAIN_MS = 900;
 
 const open = sceneForEachTest();
 
@@ -23,21 +19,6 @@ test('a browser without WebTransport calls over TCP through the forwarder, every
   expect(result.report.stats).toMatchObject({ carrier: 'tcp', resumptions: 0 });
   const metrics = await scene.cluster.forwarderMetrics();
   expect(metric(metrics, 'parley_forwarder_tcp_accepted_total')).toBe(1);
-});
-
-test('where UDP is blocked the call is ready over TCP soon, sooner the next time, every sample', async () => {
-  const scene = await open({ text: QUESTION, relay: { tcp: true, lossRate: 1 }, backends: 1 });
-  const page = await scene.openPage();
-  for (const readyMs of [READY_MS, READY_AGAIN_MS]) {
-    await page.click('#talk');
-    const result = await scene.finish(page);
-    expectSampleExact(result);
-    expect(result.report.stats).toMatchObject({ carrier: 'tcp', resumptions: 0 });
-    expect(result.report.stats!.readyMs).toBeLessThan(readyMs);
-    await page.reload();
-  }
-  expect(scene.relay.stats.toTarget.received).toBeGreaterThan(0);
-  expect(scene.relay.stats.toTarget.forwarded).toBe(0);
 });
 
 test.each([
