@@ -51,6 +51,8 @@ export interface SceneOptions extends ClusterOptions {
   /** What the caller says: a sentence, or several with pauses between them. */
   readonly text: string | Parameters<typeof conversationToWav>[1];
   readonly relay?: Omit<RelayOptions, 'target'>;
+  /** More flags for Chromium. */
+  readonly flags?: readonly string[];
   /** Makes the tokens that the page asks for before each dial. */
   readonly mint?: () => Promise<string>;
   /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
@@ -92,9 +94,10 @@ export class Scene {
         ? speakToWav(cluster.directory, text)
         : conversationToWav(cluster.directory, text);
     const port = options.direct || path !== undefined ? cluster.forwarderPort : relay.port;
+    const flags = [trustFlag(cluster.certificatePath), ...(options.flags ?? [])];
     const openBrowser = async () => {
       const served = await serveDemoPage(port, cluster.certificateHash, options.mint, path?.right.address);
-      return { served, browser: await launchChromium(wav, [trustFlag(cluster.certificatePath)]) };
+      return { served, browser: await launchChromium(wav, flags) };
     };
     const { served, browser } = await (path === undefined ? openBrowser() : path.left.within(openBrowser));
     return new Scene(cluster, relay, served, browser, leavePath);
