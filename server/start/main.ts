@@ -8,7 +8,7 @@ import { runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
-import { writeLocalFiles } from './cluster.ts';
+import { CALL_HOST, writeLocalFiles } from './cluster.ts';
 import { DemoTokens } from './demo-tokens.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
@@ -77,6 +77,7 @@ function pageConfig({ options, useOpenAi, served }: Setting, host: string): Page
     url: `https://${host}:${options.ports.forwarder}/voice`,
     certificateHashes: served.hashes(),
     tokenUrl: TOKEN_PATH,
+    callHost: CALL_HOST,
     upstream: useOpenAi ? 'openai' : 'local',
   };
 }

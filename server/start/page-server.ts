@@ -26,6 +26,8 @@ export interface PageConfig {
   readonly certificateHashes: readonly string[];
   /** Absent where backends ask for no token. */
   readonly tokenUrl?: string;
+  /** Backends have names below this host: a call that was interrupted is dialled by one of them. */
+  readonly callHost?: string;
   readonly upstream: 'local' | 'openai';
 }
 
@@ -38,9 +40,16 @@ const TYPES: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 };
 
-function securityHeaders(connectTo: string): Record<string, string> {
+/** Where the page may dial: the URL's origin, and the backends' own names at the same port; over TCP by WebSocket. */
+function dialledOrigins({ url, callHost }: PageConfig): string {
+  const { origin, port } = new URL(url);
+  const byName = callHost === undefined ? [] : [`https://*.${callHost}${port === '' ? '' : `:${port}`}`];
+  return [origin, ...byName].flatMap((one) => [one, one.replace('https:', 'wss:')]).join(' ');
+}
+
+function securityHeaders(config: PageConfig): Record<string, string> {
   return {
-    'content-security-policy': `default-src 'self'; connect-src 'self' ${connectTo} ${connectTo.replace('https:', 'wss:')}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
+    'content-security-policy': `default-src 'self'; connect-src 'self' ${dialledOrigins(config)}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'permissions-policy': 'microphone=(self)',
@@ -126,8 +135,8 @@ function answer(
   return (request, response) => {
     const path = pathOf(request.url);
     const current = config(request.socket.localAddress ?? '127.0.0.1');
-    const { origin, hostname } = new URL(current.url);
-    for (const [name, value] of Object.entries(securityHeaders(origin))) response.setHeader(name, value);
+    const { hostname } = new URL(current.url);
+    for (const [name, value] of Object.entries(securityHeaders(current))) response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
     else if (path === '/config.json')
       response.setHeader('content-type', 'application/json').end(JSON.stringify(current));

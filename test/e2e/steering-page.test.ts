@@ -74,7 +74,9 @@ async function call(): Promise<{ scene: Scene; page: Page; owner: number }> {
   return { scene, page, owner: Number(stats!.backend.at(-1)) - 1 };
 }
 
-it(`a page that loses its session ${REDIALS} times reaches its backend each time, with the forwarder restarted in between`, async () => {
+it(`a page that loses its session ${REDIALS} times reaches its backend each time, with the forwarder restarted in between`, {
+  timeout: 300_000,
+}, async () => {
   const { scene, page, owner } = await call();
   const other = 1 - owner;
   const name = `${String(scene.cluster.cluster.backends[owner]!.serverId)}.localhost`;

@@ -50,7 +50,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  host = '127.0.0.1',
+  { host = '127.0.0.1', callHost }: { host?: string | undefined; callHost?: string | undefined } = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -58,6 +58,7 @@ export async function serveDemoPage(
     url: `https://${host}:${callPort}/voice`,
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
+    ...(callHost !== undefined && { callHost }),
     upstream: 'local' as const,
   });
   const server = await servePage(root, 0, config, mint);

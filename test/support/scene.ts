@@ -96,7 +96,10 @@ export class Scene {
     const port = options.direct || path !== undefined ? cluster.forwarderPort : relay.port;
     const flags = [trustFlag(cluster.certificatePath), ...(options.flags ?? [])];
     const openBrowser = async () => {
-      const served = await serveDemoPage(port, cluster.certificateHash, options.mint, path?.right.address);
+      const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
+        host: path?.right.address,
+        callHost: options.callHost,
+      });
       return { served, browser: await launchChromium(wav, flags) };
     };
     const { served, browser } = await (path === undefined ? openBrowser() : path.left.within(openBrowser));
