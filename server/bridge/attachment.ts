@@ -116,7 +116,11 @@ export class Attachment implements Carrier {
 
   #watchSession(): void {
     this.session.closed.then(
-      (info) => this.#ending.spawn(this.#closedByPage(info.closeCode, info.reason)),
+      ({ closeCode, reason }) => {
+        // A page hangs up with any other code: with this one it gives up the session, and dials again.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`given up by the page: ${reason}`);
+        else this.#ending.spawn(this.#closedByPage(closeCode, reason));
+      },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
     );
     this.#ending.cleanUp(
