@@ -6,7 +6,7 @@ import {
   type RequestListener,
   type ServerResponse,
 } from 'node:http';
-import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https';
+import { createServer as createTlsServer, Server as HttpsServer } from 'node:https';
 import { isIP } from 'node:net';
 import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
@@ -158,21 +158,35 @@ export interface ServedPage {
   close(): void;
 }
 
+/** Certificate and key as PEM. */
+export interface TlsPair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** A page whose certificate can be replaced; over plain HTTP that does nothing. */
+export interface RenewablePage extends ServedPage {
+  renew(pair: TlsPair): void;
+}
+
 /**
- * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
- * asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError` when the port is in use.
+ * Serves the built page in `root` and `/config.json` on both loopback addresses, over https where there is a `pair`. Port 0 picks a free
+ * one. `config` is asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError`
+ * when the port is in use.
  */
 export async function servePage(
   root: string,
   port: number,
   config: () => PageConfig,
   mint?: MintForPage,
-): Promise<ServedPage> {
+  pair?: TlsPair,
+): Promise<RenewablePage> {
   const host = '127.0.0.1';
-  const servers = [
-    createServer(answer(root, config, mint)),
-    createServer(answer(root, config, mint)),
-  ] as const;
+  const open = () =>
+    pair === undefined
+      ? createServer(answer(root, config, mint))
+      : createTlsServer(pair, answer(root, config, mint));
+  const servers = [open(), open()] as const;
   let bound: number;
   try {
     bound = await listen(servers[0], port, host);
@@ -181,13 +195,13 @@ export async function servePage(
   }
   // Some systems resolve localhost to ::1 first, some have no IPv6 at all.
   await listen(servers[1], bound, '::1').catch(() => {});
-  return { port: bound, close: () => close(...servers) };
-}
-
-/** Certificate and key as PEM. */
-export interface TlsPair {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  return {
+    port: bound,
+    renew: (renewed) => {
+      for (const server of servers) if (server instanceof HttpsServer) server.setSecureContext(renewed);
+    },
+    close: () => close(...servers),
+  };
 }
 
 /**
@@ -200,7 +214,7 @@ export async function serveLanPage(
   pair: TlsPair,
   config: (address: string) => PageConfig,
   mint?: MintForPage,
-): Promise<ServedPage & { renew(pair: TlsPair): void }> {
+): Promise<RenewablePage> {
   const host = '0.0.0.0';
   const server = createTlsServer(pair, answer(root, config, mint));
   let bound: number;
