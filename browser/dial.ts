@@ -22,6 +22,8 @@ export interface CarrierSession {
 }
 
 export interface DialOptions {
+  /** Where calls over TCP are dialled: `https://host:port`. Absent: at the host and port of the URL. */
+  readonly tcpUrl?: string | undefined;
   readonly certificateHashes: readonly string[] | undefined;
   /** Longest wait for the session, in ms. */
   readonly timeoutMs: number;
@@ -43,6 +45,17 @@ async function dialWebTransport(url: string, options: DialOptions): Promise<Carr
     createUnidirectionalStream: (how) => transport.createUnidirectionalStream(how),
     close: (info) => transport.close(info),
   };
+}
+
+/** The same with the host and port where TCP is taken. */
+export function overTcp(url: string, tcpUrl: string | undefined): string {
+  if (tcpUrl === undefined) return url;
+  const { host } = new URL(tcpUrl);
+  const there = new URL(url);
+  there.host = host;
+  // An URL without a port leaves the old one standing.
+  if (!host.includes(':') || host.endsWith(']')) there.port = '';
+  return there.href;
 }
 
 /** A session for which the backend opens no upstream of its own accord, and that is no call before its hello. */
@@ -133,7 +146,10 @@ export const dial: Dial = async (url, options) => {
       tcp:
         typeof WebSocket === 'undefined'
           ? undefined
-          : (signal, spare) => dialOverTcp(spare ? spareUrl(url) : url, options, signal),
+          : (signal, spare) => {
+              const there = overTcp(url, options.tcpUrl);
+              return dialOverTcp(spare ? spareUrl(there) : there, options, signal);
+            },
       place: placeOf(url),
       store: storage(),
       signal: options.signal,
