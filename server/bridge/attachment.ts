@@ -118,8 +118,8 @@ export class Attachment implements Carrier {
   #watchSession(): void {
     this.session.closed.then(
       ({ closeCode, reason }) => {
-        // So a page closes a session that it gives up for another one.
-        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`the page gave the session up: ${reason}`);
+        // A page hangs up with any other code: with this one it gives up the session, and dials again.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`given up by the page: ${reason}`);
         else this.#ending.spawn(this.#closedByPage(closeCode, reason));
       },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
