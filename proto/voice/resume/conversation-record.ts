@@ -91,7 +91,7 @@ export class ConversationRecord {
 
   /** The page's event of this number was handed to the upstream; `samples` of the microphone before it, when it is bound to them. */
   pageEvent(number: number, event: Message, samples?: number): void {
-    this.#coverage.sent(number, event.type, samples);
+    this.#coverage.sent(number, event, samples);
     if (event.type === 'session.update' && typeof event.session === 'object' && event.session !== null)
       this.#session = {
         ...this.#session,
@@ -141,6 +141,9 @@ export class ConversationRecord {
       case 'response.done':
         this.#responseEnds(responseIdOf(event), event);
         break;
+      case 'error':
+        this.#refused(event);
+        break;
     }
   }
 
@@ -182,7 +185,7 @@ export class ConversationRecord {
     const { session } = event;
     if (typeof session !== 'object' || session === null) return;
     this.#session = restorableSession(session as Record<string, unknown>) ?? this.#session;
-    if (event.type === 'session.updated') this.#coverage.happened('session.update');
+    if (event.type === 'session.updated') this.#coverage.sessionUpdated();
   }
 
   #itemIs(event: Message): void {
@@ -195,11 +198,10 @@ export class ConversationRecord {
     record.update(item);
     this.#octets += record.octets - before;
     if (event.type.startsWith('response.')) record.responseId ??= responseIdOf(event);
-    const ofResponse =
-      record.responseId !== undefined || record.role === 'assistant' || record.type === 'function_call';
+    const ofResponse = record.responseId !== undefined || isOfResponse(record);
     if (!ofResponse || this.#runningResponses.size === 0) record.finished = true;
-    if (!known && !ofResponse && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
-      this.#coverage.happened('conversation.item.create');
+    if (!known && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
+      this.#coverage.itemCreated(id, !ofResponse);
     this.#bound();
   }
 
@@ -323,6 +325,11 @@ export class ConversationRecord {
     record.responseId ??= responseId;
   }
 
+  #refused(event: Message): void {
+    const { error } = event as { error?: { event_id?: unknown } | null };
+    if (typeof error?.event_id === 'string') this.#coverage.refused(error.event_id);
+  }
+
   #settle(itemId: string): void {
     for (const turn of this.#turns) if (turn.itemId === itemId) turn.settled = true;
     this.#advance();
@@ -341,6 +348,11 @@ export class ConversationRecord {
 const MAX_UNSETTLED_TURNS = 64;
 /** Responses that may be under way at once, out-of-band ones included. */
 const MAX_RUNNING_RESPONSES = 64;
+
+/** Whether items of this kind are made by responses, those of the page apart that say so of theirs. */
+function isOfResponse({ type, role }: ItemRecord): boolean {
+  return type === 'function_call' || (type === 'message' && role === 'assistant');
+}
 
 function responseIdOf(event: Message): string | undefined {
   const { response_id, response } = event as { response_id?: unknown; response?: { id?: unknown } };

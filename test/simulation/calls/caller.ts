@@ -1,0 +1,292 @@
+import type { AnswerHeader, Message, ServerMessage } from '../../../proto/voice/index.ts';
+import { Violation } from '../violation.ts';
+import {
+  AnswerChecker,
+  CheckpointChecker,
+  type Holding,
+  MicrophoneChecker,
+  PageEventChecker,
+  type PageEventKind,
+  RestorationChecker,
+  ServerEventChecker,
+  type Words,
+} from './checkers.ts';
+import type { Page, PageWitness } from './page-face.ts';
+import { samplesFrom } from './samples.ts';
+import type { ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** Whose audio it is: the caller's tag in the samples. */
+export const CALLER_TAG = 1;
+/** What is said at the least between two turns, so that the upstream hears where one ends, in ms. */
+const PAUSE_MS = 400;
+
+export interface CallerSetting {
+  readonly time: VirtualTime;
+  readonly frameMs: number;
+  readonly detectsTurns: boolean;
+  meet(what: string): void;
+  note(text: string): void;
+}
+
+/** A caller with a page: speaks, writes, uses tools, and hears. All that is to be held to an invariant passes by here. */
+export class Caller implements PageWitness, UpstreamWitness {
+  readonly microphone = new MicrophoneChecker();
+  readonly answers = new AnswerChecker();
+  readonly pageEvents = new PageEventChecker();
+  readonly serverEvents = new ServerEventChecker();
+  readonly restorations = new RestorationChecker();
+  readonly checkpoints = new CheckpointChecker();
+  readonly holdings: Holding[] = [];
+  page!: Page;
+  /** Sessions that carried the call so far. */
+  carried = 0;
+  restored = 0;
+  failure: { readonly reason: string; readonly closeCode: number | undefined } | undefined;
+  hungUp = false;
+  readonly #setting: CallerSetting;
+  readonly #transcribed = new Set<string>();
+  #muted = true;
+  #speechUntil = Number.NEGATIVE_INFINITY;
+  #words: Words | undefined;
+  #then: 'commit' | 'clear' = 'commit';
+  #busyUntil = 0;
+  #committed = 0;
+
+  constructor(setting: CallerSetting) {
+    this.#setting = setting;
+  }
+
+  /** The upstream that the call has now. */
+  get upstream(): ModelUpstream | undefined {
+    return this.holdings.filter(({ ghost }) => !ghost).at(-1)?.upstream;
+  }
+
+  get over(): boolean {
+    return this.failure !== undefined || this.hungUp;
+  }
+
+  // What the page does.
+
+  unmute(): void {
+    if (!this.#muted || this.over) return;
+    this.#muted = false;
+    this.page.beginStretch();
+    this.#frame();
+  }
+
+  muteFor(ms: number): void {
+    if (this.#muted || this.over) return;
+    this.#endWords();
+    this.#muted = true;
+    this.page.endStretch();
+    this.#setting.time.later(ms, () => this.unmute());
+  }
+
+  speakFor(ms: number, then: 'commit' | 'clear'): void {
+    const { now } = this.#setting.time;
+    if (this.#muted || now < this.#busyUntil) return;
+    this.#speechUntil = now + ms;
+    this.#busyUntil = now + ms + PAUSE_MS;
+    this.#then = then;
+  }
+
+  #frame(): void {
+    const { time, frameMs } = this.#setting;
+    if (this.#muted || this.over) return;
+    const speech = time.now < this.#speechUntil;
+    const { samples } = this.page;
+    if (speech && this.#words === undefined) {
+      this.#words = { from: samples, to: samples, dropped: false };
+      this.microphone.words.push(this.#words);
+    } else if (!speech && this.#words !== undefined) this.#endWords();
+    const count = frameMs * 24;
+    this.page.speak(samplesFrom(this.page.samples, count, CALLER_TAG, speech));
+    if (this.#words !== undefined) (this.#words as { to: number }).to = this.page.samples;
+    time.later(frameMs, () => this.#frame());
+  }
+
+  #endWords(): void {
+    const words = this.#words;
+    if (words === undefined) return;
+    this.#words = undefined;
+    this.#speechUntil = Number.NEGATIVE_INFINITY;
+    if (this.#setting.detectsTurns) return;
+    if (this.#then === 'clear') {
+      for (const said of this.microphone.words) if (said.from >= this.#committed) said.dropped = true;
+      this.#event('clear', (event_id) => ({ type: 'input_audio_buffer.clear', event_id }));
+    } else {
+      this.#event('commit', (event_id) => ({ type: 'input_audio_buffer.commit', event_id }));
+      this.ask();
+    }
+    this.#committed = this.page.samples;
+  }
+
+  /** Says an item as text. */
+  write(asks: boolean, role: 'user' | 'system' | 'assistant'): void {
+    this.#event('item', (id) => ({
+      type: 'conversation.item.create',
+      item: { id, type: 'message', role, content: [{ type: 'input_text', text: `typed ${id}` }] },
+    }));
+    if (asks) this.ask();
+  }
+
+  ask(): void {
+    this.#event('create', (_, number) => ({ type: 'response.create', response: { metadata: { number } } }));
+  }
+
+  changeSettings(): void {
+    this.#event('update', (instructions) => ({ type: 'session.update', session: { type: 'realtime', instructions } }));
+  }
+
+  #event(kind: PageEventKind, make: (name: string, number: number) => Message): void {
+    if (this.over) return;
+    const number = this.pageEvents.send(kind, this.page.samples);
+    this.page.send(make(`page_${number}`, number));
+  }
+
+  // What the page hears.
+
+  ready(how: 'new' | 'attached' | 'restored', omittedItems: number): void {
+    this.carried += 1;
+    this.#setting.note(`ready: ${how}, ${omittedItems} omitted`);
+    this.#setting.meet(`page: ${how}`);
+    if (how === 'restored') {
+      this.restored += 1;
+      if (omittedItems > 0) this.#setting.meet('items omitted');
+    }
+  }
+
+  own(message: ServerMessage): void {
+    if (message.type === 'parley.playback.clear') this.answers.cut(message.responseIds);
+    if (message.type === 'parley.error') this.#setting.meet(`error: ${message.code}`);
+  }
+
+  checkpoint(message: { readonly microphoneSamples: number; readonly events: number }): void {
+    this.checkpoints.onCheckpoint(message);
+  }
+
+  rewound(): void {
+    this.#setting.meet('page: rewound');
+  }
+
+  event(message: Message): void {
+    this.serverEvents.heard(message);
+    if (message.type !== 'response.done') return;
+    const { response } = message as unknown as { response: { output: { type: string; call_id: string }[] } };
+    for (const { type, call_id } of response.output)
+      if (type === 'function_call') {
+        this.#event('output', (id) => ({
+          type: 'conversation.item.create',
+          item: { id, type: 'function_call_output', call_id, output: `typed ${id}` },
+        }));
+        this.ask();
+        this.#setting.meet('tool used');
+      }
+  }
+
+  answerBegins(): void {}
+
+  answer(header: AnswerHeader, octets: Uint8Array): void {
+    this.answers.heard(header, octets);
+  }
+
+  answerEnds(header: AnswerHeader, complete: boolean): void {
+    this.answers.ended(header, complete);
+    this.#setting.meet(complete ? 'answer heard' : 'answer broken off');
+  }
+
+  brokenOff(): void {}
+
+  reconnecting(): void {
+    this.#setting.meet('reconnecting');
+  }
+
+  failed(reason: string, closeCode: number | undefined): void {
+    this.#setting.note(`failed: ${reason}`);
+    this.failure = { reason, closeCode };
+  }
+
+  // What upstreams hear and say.
+
+  audio(upstream: ModelUpstream, values: Uint16Array, at: number | undefined): void {
+    this.microphone.audio(upstream, values, at, CALLER_TAG);
+  }
+
+  pageEvent(upstream: ModelUpstream, event: Message): void {
+    this.pageEvents.arrived(upstream, event);
+  }
+
+  item(upstream: ModelUpstream, item: ModelItem): void {
+    this.restorations.item(upstream, item);
+  }
+
+  emitted(upstream: ModelUpstream, event: Message): void {
+    const holding = this.#holdingOf(upstream);
+    if (holding.ghost) return;
+    if (event.type === 'conversation.item.input_audio_transcription.completed')
+      this.#transcribed.add(String(event.transcript));
+    this.serverEvents.emitted(holding, event);
+  }
+
+  response(_upstream: ModelUpstream, response: ModelResponse, what: 'begins' | 'done' | 'cut'): void {
+    if (what === 'begins') this.answers.begins(response);
+    this.pageEvents.answered(response);
+  }
+
+  dialled(holding: Holding): void {
+    const before = this.holdings.filter(({ ghost }) => !ghost).at(-1);
+    this.holdings.push(holding);
+    if (holding.ghost) return;
+    this.serverEvents.dialled(holding);
+    if (before === undefined) return;
+    holding.upstream.restoredEchoes.add('session.created');
+    this.answers.excuse(before.upstream.responses.map(({ itemId }) => itemId));
+  }
+
+  #holdingOf(upstream: ModelUpstream): Holding {
+    return this.holdings.find((holding) => holding.upstream === upstream)!;
+  }
+
+  // What is looked at when all is quiet.
+
+  /** Whether nothing is under way any more. */
+  get quiet(): boolean {
+    const { upstream, page } = this;
+    if (upstream === undefined || !upstream.isOpen || !page.attached) return false;
+    const heard = upstream.position === undefined || upstream.position === page.samples;
+    return heard && page.receivedSamples === page.samples && page.pendingEvents === 0 && upstream.idle;
+  }
+
+  get whereItStands(): string {
+    const { upstream, page } = this;
+    return JSON.stringify({
+      attached: page.attached,
+      samples: page.samples,
+      received: page.receivedSamples,
+      pendingEvents: page.pendingEvents,
+      upstream: upstream && { number: upstream.number, open: upstream.isOpen, position: upstream.position, idle: upstream.idle },
+      failure: this.failure,
+    });
+  }
+
+  checkWhole(): void {
+    const { upstream } = this;
+    if (upstream === undefined) throw new Violation('going on', 'there is no upstream');
+    this.microphone.checkWhole(upstream, (words) => !this.#wereTranscribed(words));
+    this.answers.checkWhole();
+    this.pageEvents.checkWhole(upstream);
+    this.serverEvents.checkWhole(this.#holdingOf(upstream));
+    const { lastUpdate } = this.pageEvents;
+    const instructions = lastUpdate === undefined ? undefined : `page_${lastUpdate}`;
+    if (upstream.instructions !== instructions)
+      throw new Violation('restoring', `settings are ${upstream.instructions}, the page's last are ${instructions}`);
+  }
+
+  /** Words of a turn whose text no backend was told: they cannot be restored, which is counted. */
+  #wereTranscribed({ from, to }: Words): boolean {
+    const turns = this.holdings.flatMap(({ upstream }) => upstream.items.flatMap((item) => (item.heard ? [item] : [])));
+    const of = turns.filter(({ heard }) => heard!.from < to && heard!.to > from);
+    return of.every(({ text }) => this.#transcribed.has(text));
+  }
+}
