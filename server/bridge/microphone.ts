@@ -234,8 +234,8 @@ export class Microphone {
         setImmediate(resolve);
       });
       const ours = this.#readers.delete(id);
-      if (gone() || this.#stopped || !ours) return undefined;
-      return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      if (!gone() && !this.#stopped && ours) this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      return undefined;
     }
   }
 }

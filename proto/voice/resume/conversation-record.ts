@@ -51,6 +51,8 @@ export class ConversationRecord {
   #sentSamples = 0;
   #settledSamples = 0;
   #speechEndSample: number | undefined;
+  /** The upstream found the end of a turn and answers it of its own accord: the next response is no page's doing. */
+  #answersTurn = false;
   readonly #runningResponses = new Set<string>();
 
   /** Items known, those of responses that are being made included. */
@@ -76,6 +78,7 @@ export class ConversationRecord {
     this.#sentSamples = snapshot.microphoneSamples;
     this.#settledSamples = snapshot.microphoneSamples;
     this.#speechEndSample = undefined;
+    this.#answersTurn = false;
     this.#coverage.restore(snapshot.pageEvents, snapshot.coveredPageEvents);
     for (const item of snapshot.items) {
       const record = this.#item(item.id);
@@ -158,19 +161,24 @@ export class ConversationRecord {
     const items: RestorableItem[] = [];
     let omitted = this.#omitted;
     const unsettled = new Set(this.#turns.filter(({ settled }) => !settled).map(({ itemId }) => itemId));
-    let complete = true;
+    // What stands behind a turn that will be said again, and would stand before it in the fresh conversation: the page sends
+    // its items again, behind that turn. An answer was begun before it was said, or it would answer that turn.
+    const leftOut = new Set<string>();
+    let behind = false;
     for (const id of this.#order) {
       const record = this.#items.get(id);
       if (record === undefined) continue;
-      // What stands behind a turn that will be said again would stand before it in the fresh conversation.
-      if (unsettled.has(id)) complete = false;
-      if (!complete) break;
+      if (unsettled.has(id)) behind = true;
+      if (behind && (record.byPage || !isOfResponse(record))) {
+        leftOut.add(id);
+        continue;
+      }
       if (!record.finished) continue;
       const item = record.restorable();
       if (item === undefined) omitted += 1;
       else items.push(item);
     }
-    const { covered, beyond } = this.#coverage.covered(this.#settledSamples);
+    const { covered, beyond } = this.#coverage.covered(this.#settledSamples, leftOut);
     return {
       session: this.#session,
       items,
@@ -199,9 +207,9 @@ export class ConversationRecord {
     this.#octets += record.octets - before;
     if (event.type.startsWith('response.')) record.responseId ??= responseIdOf(event);
     const ofResponse = record.responseId !== undefined || isOfResponse(record);
-    if (!ofResponse || this.#runningResponses.size === 0) record.finished = true;
     if (!known && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
-      this.#coverage.itemCreated(id, !ofResponse);
+      record.byPage = this.#coverage.itemCreated(id, !ofResponse);
+    if (record.byPage || !ofResponse || this.#runningResponses.size === 0) record.finished = true;
     this.#bound();
   }
 
@@ -271,6 +279,7 @@ export class ConversationRecord {
     record.finished = true;
     const bySpeech = this.#speechEndSample;
     this.#speechEndSample = undefined;
+    if (bySpeech !== undefined && this.#runningResponses.size === 0) this.#answersTurn = answersTurns(this.#session);
     const endSample = bySpeech ?? this.#coverage.committedAt() ?? this.#sentSamples;
     const last = this.#turns.at(-1)?.endSample ?? this.#settledSamples;
     this.#turns.push({
@@ -293,10 +302,12 @@ export class ConversationRecord {
 
   #responseBegins(responseId: string | undefined, event: Message): void {
     if (responseId === undefined) return;
-    this.#coverage.responseBegan(responseId);
     const { response } = event as { response?: { conversation_id?: unknown } };
     // Out of band: it answers no turn.
-    if (response?.conversation_id === null) return;
+    const outOfBand = response?.conversation_id === null;
+    if (outOfBand || !this.#answersTurn) this.#coverage.responseBegan(responseId);
+    if (outOfBand) return;
+    this.#answersTurn = false;
     if (this.#runningResponses.size < MAX_RUNNING_RESPONSES) this.#runningResponses.add(responseId);
     for (const turn of this.#turns) turn.responseId ??= responseId;
   }
@@ -348,6 +359,14 @@ export class ConversationRecord {
 const MAX_UNSETTLED_TURNS = 64;
 /** Responses that may be under way at once, out-of-band ones included. */
 const MAX_RUNNING_RESPONSES = 64;
+
+/** Whether a turn that is found by its silence is answered at once; the API's default is that it is. */
+function answersTurns(session: Record<string, unknown> | undefined): boolean {
+  const { audio } = (session ?? {}) as {
+    audio?: { input?: { turn_detection?: { create_response?: unknown } | null } };
+  };
+  return audio?.input?.turn_detection?.create_response !== false;
+}
 
 /** Whether items of this kind are made by responses, those of the page apart that say so of theirs. */
 function isOfResponse({ type, role }: ItemRecord): boolean {

@@ -7,7 +7,7 @@ interface Pending {
   readonly number: number;
   readonly type: string;
   /** ID of the item that it creates, and its own, where the page gave them. */
-  readonly itemId: string | undefined;
+  itemId: string | undefined;
   readonly eventId: string | undefined;
   /** Microphone samples that come before it, for one that is bound to them. */
   readonly samples: number | undefined;
@@ -75,10 +75,12 @@ export class PageEventCoverage {
     this.#happened('session.update', undefined);
   }
 
-  /** An item is there. `unnamed`: it may be one that the page gave no ID. */
-  itemCreated(itemId: string, unnamed: boolean): void {
+  /** An item is there. `unnamed`: it may be one that the page gave no ID. True when the page made it. */
+  itemCreated(itemId: string, unnamed: boolean): boolean {
     const type = 'conversation.item.create';
-    if (!this.#happened(type, itemId) && unnamed) this.#happened(type, undefined);
+    const entry = this.#happened(type, itemId) ?? (unnamed ? this.#happened(type, undefined) : undefined);
+    if (entry !== undefined) entry.itemId = itemId;
+    return entry !== undefined;
   }
 
   /** The upstream refused the event of this ID: that is all that will come of it, and it is not given again. */
@@ -87,12 +89,12 @@ export class PageEventCoverage {
   }
 
   /** The oldest such event for this item; without an item the oldest that names none. */
-  #happened(type: string, itemId: string | undefined): boolean {
+  #happened(type: string, itemId: string | undefined): Pending | undefined {
     const entry = this.#pending.find(
       (pending) => pending.type === type && pending.itemId === itemId && !pending.covered,
     );
     if (entry !== undefined) entry.covered = true;
-    return entry !== undefined;
+    return entry;
   }
 
   /** A response began: by the oldest `response.create` that has none, if there is one. */
@@ -126,11 +128,15 @@ export class PageEventCoverage {
 
   /**
    * Every event below `covered` had its effect, and those of `beyond`, when audio up to `settledSamples` belongs to items
-   * that are restored. A `commit` behind that must be given again with its audio.
+   * that are restored. A `commit` behind that must be given again with its audio, and so must the items of `leftOut`.
    */
-  covered(settledSamples: number): { readonly covered: number; readonly beyond: number[] } {
-    const done = (entry: Pending) =>
-      entry.covered || (entry.samples !== undefined && entry.samples <= settledSamples);
+  covered(
+    settledSamples: number,
+    leftOut: ReadonlySet<string>,
+  ): { readonly covered: number; readonly beyond: number[] } {
+    const done = ({ covered, samples, itemId }: Pending) =>
+      (covered && (itemId === undefined || !leftOut.has(itemId))) ||
+      (samples !== undefined && samples <= settledSamples);
     const first = this.#pending.findIndex((entry) => !done(entry));
     const covered = first < 0 ? this.#next : this.#pending[first]!.number;
     if (first > 0) this.#pending.splice(0, first);

@@ -18,8 +18,6 @@ export interface BackendSetting {
 export interface SessionDetails {
   readonly serial: number;
   readonly subject: string;
-  /** Of a tab that says hello with what is old. */
-  readonly ghost: boolean;
 }
 
 /** One backend process: the bridge that ships, with its table of calls. */

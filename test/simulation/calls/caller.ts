@@ -13,7 +13,7 @@ import {
 } from './checkers.ts';
 import type { Page, PageWitness } from './page-face.ts';
 import { samplesFrom } from './samples.ts';
-import type { ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
+import type { Heard, ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Whose audio it is: the caller's tag in the samples. */
@@ -46,6 +46,10 @@ export class Caller implements PageWitness, UpstreamWitness {
   hungUp = false;
   readonly #setting: CallerSetting;
   readonly #transcribed = new Set<string>();
+  /** Sessions in which the call began, or was restored, one after the other. */
+  readonly #holders: number[] = [];
+  /** Responses of whose end a backend was told. */
+  readonly #toldDone = new Set<string>();
   #muted = true;
   #speechUntil = Number.NEGATIVE_INFINITY;
   #words: Words | undefined;
@@ -59,7 +63,12 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   /** The upstream that the call has now. */
   get upstream(): ModelUpstream | undefined {
-    return this.holdings.filter(({ ghost }) => !ghost).at(-1)?.upstream;
+    return this.#held.at(-1);
+  }
+
+  /** All that the holding of the call had which the page knows, in order. */
+  get #held(): ModelUpstream[] {
+    return this.holdings.filter(({ holder }) => holder === this.#holders.at(-1)).map(({ upstream }) => upstream);
   }
 
   get over(): boolean {
@@ -147,8 +156,13 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   // What the page hears.
 
-  ready(how: 'new' | 'attached' | 'restored', omittedItems: number): void {
+  ready(how: 'new' | 'attached' | 'restored', session: string, omittedItems: number): void {
     this.carried += 1;
+    if (how !== 'attached') {
+      const holder = Number(session.slice('call-'.length));
+      this.#holders.push(holder);
+      this.serverEvents.heldBy(holder);
+    }
     this.#setting.note(`ready: ${how}, ${omittedItems} omitted`);
     this.#setting.meet(`page: ${how}`);
     if (how === 'restored') {
@@ -223,25 +237,22 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   emitted(upstream: ModelUpstream, event: Message): void {
     const holding = this.#holdingOf(upstream);
-    if (holding.ghost) return;
     if (event.type === 'conversation.item.input_audio_transcription.completed')
       this.#transcribed.add(String(event.transcript));
+    if (event.type === 'response.done') this.#toldDone.add((event.response as { id: string }).id);
     this.serverEvents.emitted(holding, event);
   }
 
-  response(_upstream: ModelUpstream, response: ModelResponse, what: 'begins' | 'done' | 'cut'): void {
-    if (what === 'begins') this.answers.begins(response);
-    this.pageEvents.answered(response);
+  response(upstream: ModelUpstream, response: ModelResponse): void {
+    this.answers.begins(response);
+    this.pageEvents.answered(upstream, response);
   }
 
   dialled(holding: Holding): void {
-    const before = this.holdings.filter(({ ghost }) => !ghost).at(-1);
     this.holdings.push(holding);
-    if (holding.ghost) return;
     this.serverEvents.dialled(holding);
-    if (before === undefined) return;
-    holding.upstream.restoredEchoes.add('session.created');
-    this.answers.excuse(before.upstream.responses.map(({ itemId }) => itemId));
+    // All but the first are given the conversation, and say so.
+    if (this.holdings.length > 1) holding.upstream.restoredEchoes.add('session.created');
   }
 
   #holdingOf(upstream: ModelUpstream): Holding {
@@ -274,9 +285,10 @@ export class Caller implements PageWitness, UpstreamWitness {
     const { upstream } = this;
     if (upstream === undefined) throw new Violation('going on', 'there is no upstream');
     this.microphone.checkWhole(upstream, (words) => !this.#wereTranscribed(words));
-    this.answers.checkWhole();
-    this.pageEvents.checkWhole(upstream);
-    this.serverEvents.checkWhole(this.#holdingOf(upstream));
+    const responses = this.#held.flatMap((held) => held.responses);
+    this.answers.checkWhole(responses.filter(({ id }) => this.#toldDone.has(id)));
+    this.pageEvents.checkWhole(upstream, (other) => this.#holders.includes(this.#holdingOf(other).holder));
+    this.serverEvents.checkWhole();
     const { lastUpdate } = this.pageEvents;
     const instructions = lastUpdate === undefined ? undefined : `page_${lastUpdate}`;
     if (upstream.instructions !== instructions)
@@ -284,7 +296,7 @@ export class Caller implements PageWitness, UpstreamWitness {
   }
 
   /** Words of a turn whose text no backend was told: they cannot be restored, which is counted. */
-  #wereTranscribed({ from, to }: Words): boolean {
+  #wereTranscribed({ from, to }: Heard): boolean {
     const turns = this.holdings.flatMap(({ upstream }) => upstream.items.flatMap((item) => (item.heard ? [item] : [])));
     const of = turns.filter(({ heard }) => heard!.from < to && heard!.to > from);
     return of.every(({ text }) => this.#transcribed.has(text));

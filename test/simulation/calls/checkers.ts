@@ -14,8 +14,6 @@ export interface Holding {
   readonly upstream: ModelUpstream;
   /** The session whose call dialled it: upstreams of one holding of a call share it. */
   readonly holder: number;
-  /** Of a stale tab that went its own way. */
-  readonly ghost: boolean;
 }
 
 /** Holds what upstreams hear to what the page took from its microphone. */
@@ -71,8 +69,6 @@ export class AnswerChecker {
   readonly #said = new Map<string, ModelResponse>();
   readonly #heard = new Map<string, Sound>();
   readonly #cutResponses = new Set<string>();
-  /** Items of upstreams that ended in the middle of them, or of backends that were left. */
-  readonly #excused = new Set<string>();
 
   begins(response: ModelResponse): void {
     this.#said.set(response.itemId, response);
@@ -81,11 +77,6 @@ export class AnswerChecker {
   /** The backend tells the page to stop these. */
   cut(responseIds: readonly string[]): void {
     for (const id of responseIds) this.#cutResponses.add(id);
-  }
-
-  /** The upstream ended, or the backend did: what it had not given goes no further. */
-  excuse(itemIds: readonly string[]): void {
-    for (const id of itemIds) this.#excused.add(id);
   }
 
   heard({ itemId }: AnswerHeader, octets: Uint8Array): void {
@@ -110,10 +101,10 @@ export class AnswerChecker {
       throw new Violation('answers', `${itemId} ends whole with ${sound.samples} of ${response.sent} samples`);
   }
 
-  /** At the end, when all is quiet: what was said to its end was heard to its end. */
-  checkWhole(): void {
-    for (const [itemId, { id, state, sent, tool }] of this.#said) {
-      if (state !== 'done' || sent === 0 || tool || this.#excused.has(itemId) || this.#cutResponses.has(id)) continue;
+  /** At the end, when all is quiet: these, of which the backend was told all, were heard to their end. */
+  checkWhole(responses: readonly ModelResponse[]): void {
+    for (const { itemId, id, state, sent } of responses) {
+      if (state !== 'done' || sent === 0 || this.#cutResponses.has(id)) continue;
       const sound = this.#heard.get(itemId);
       if (sound?.complete !== true)
         throw new Violation('answers', `${itemId}: ${sound?.samples ?? 0} of ${sent} samples were heard, and no end`);
@@ -144,7 +135,7 @@ export class PageEventChecker {
   readonly #last = new Map<ModelUpstream, number>();
   readonly #seen = new Map<ModelUpstream, Set<number>>();
   /** Responses to each `response.create`, by its number. */
-  readonly #answers = new Map<number, ModelResponse[]>();
+  readonly #answers = new Map<number, { readonly response: ModelResponse; readonly upstream: ModelUpstream }[]>();
 
   /** The page is about to send one: its number. */
   send(kind: PageEventKind, samples: number): number {
@@ -170,19 +161,21 @@ export class PageEventChecker {
     const { position } = upstream;
     if ((sent.kind === 'commit' || sent.kind === 'clear') && position !== undefined && position !== sent.samples)
       throw new Violation('page events', `${what} belongs behind sample ${sent.samples} and came behind ${position}`);
-    for (const { itemId, state } of this.#answers.get(number) ?? [])
+    for (const {
+      response: { itemId, state },
+    } of this.#answers.get(number) ?? [])
       if (state === 'done' && upstream.items.some(({ id, restored }) => restored && id === itemId))
         throw new Violation('page events', `${what} was answered by ${itemId}, which upstream ${upstream.number} was given, and came again`);
   }
 
-  answered(response: ModelResponse): void {
+  answered(upstream: ModelUpstream, response: ModelResponse): void {
     if (response.create === undefined) return;
     const known = this.#answers.get(response.create) ?? [];
-    if (!known.includes(response)) this.#answers.set(response.create, [...known, response]);
+    this.#answers.set(response.create, [...known, { response, upstream }]);
   }
 
-  /** At the end: each took effect, at this upstream or at one before it whose conversation went on here. */
-  checkWhole(upstream: ModelUpstream): void {
+  /** At the end: each took effect, at this upstream or at one before it, of those that the page's call had. */
+  checkWhole(upstream: ModelUpstream, ofCall: (upstream: ModelUpstream) => boolean): void {
     const seen = this.#seenBy(upstream);
     this.#sent.forEach(({ kind }, number) => {
       const missing = (what: string) => new Violation('page events', `event ${number} of the page, ${what}, had no effect`);
@@ -191,8 +184,8 @@ export class PageEventChecker {
         if (times === 0) throw missing('an item');
         if (times > 1) throw new Violation('page events', `item page_${number} is there ${times} times`);
       } else if (kind === 'create' && !seen.has(number)) {
-        const answers = this.#answers.get(number) ?? [];
-        if (!answers.some(({ state }) => state !== 'running')) throw missing('response.create');
+        const answers = (this.#answers.get(number) ?? []).filter((answer) => ofCall(answer.upstream));
+        if (!answers.some(({ response }) => response.state !== 'running')) throw missing('response.create');
       }
     });
   }
@@ -223,13 +216,18 @@ function numberOf(event: Message): number | undefined {
 
 /** Holds what the page hears of upstreams to what they said. */
 export class ServerEventChecker {
-  readonly #holdings: Holding[] = [];
   readonly #due = new Map<Holding, string[]>();
-  #current = 0;
+  #holder: number | undefined;
+  #current: Holding | undefined;
 
   dialled(holding: Holding): void {
-    this.#holdings.push(holding);
     this.#due.set(holding, []);
+  }
+
+  /** The page's call is held there now: what others had for it is lost with them. */
+  heldBy(holder: number): void {
+    this.#holder = holder;
+    this.#current = undefined;
   }
 
   /** Events that the page is to hear of, unless they answer what was restored. */
@@ -242,35 +240,30 @@ export class ServerEventChecker {
   heard(event: Message): void {
     const id = String(event.event_id);
     const what = `${event.type} ${id}`;
-    const at = this.#holdings.findIndex((holding) => this.#due.get(holding)?.includes(id));
+    const ours = this.#ours;
+    const at = ours.findIndex((holding) => this.#due.get(holding)?.includes(id));
     if (at < 0) throw new Violation('server events', `${what} came twice, or none of it was due`);
-    const holding = this.#holdings[at]!;
-    if (at < this.#current) throw new Violation('server events', `${what} came behind events of a later upstream`);
-    this.#enter(at);
-    const due = this.#due.get(holding)!;
+    if (this.#current !== undefined && at < ours.indexOf(this.#current))
+      throw new Violation('server events', `${what} came behind events of a later upstream`);
+    this.#current = ours[at]!;
+    for (const before of ours.slice(0, at)) this.#checkEmpty(before);
+    const due = this.#due.get(this.#current)!;
     if (due[0] !== id) throw new Violation('server events', `${what} came before ${due[0]}`);
     due.shift();
   }
 
-  /** An upstream speaks that comes after these: of the same holding of the call, nothing before may be missing. */
-  #enter(at: number): void {
-    const { holder } = this.#holdings[at]!;
-    for (; this.#current < at; this.#current++) {
-      const before = this.#holdings[this.#current]!;
-      this.#settle(before, holder);
-    }
-  }
-
-  #settle(holding: Holding, holder: number): void {
-    const [missing] = this.#due.get(holding) ?? [];
-    if (holding.holder === holder && missing !== undefined)
-      throw new Violation('server events', `${missing} never came`);
-    this.#due.set(holding, []);
-  }
-
   /** At the end, when all is quiet. */
-  checkWhole(last: Holding): void {
-    for (const holding of this.#holdings) this.#settle(holding, last.holder);
+  checkWhole(): void {
+    for (const holding of this.#ours) this.#checkEmpty(holding);
+  }
+
+  get #ours(): Holding[] {
+    return [...this.#due.keys()].filter(({ holder }) => holder === this.#holder);
+  }
+
+  #checkEmpty(holding: Holding): void {
+    const [missing] = this.#due.get(holding) ?? [];
+    if (missing !== undefined) throw new Violation('server events', `${missing} never came`);
   }
 }
 

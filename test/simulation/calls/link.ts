@@ -13,6 +13,8 @@ import type { VirtualTime } from './virtual-time.ts';
 
 /** What one direction of a stream may have under way, as QUIC's flow control has it, in octets. */
 const WINDOW_OCTETS = 48 << 10;
+/** After which each side gives a silent session up, in ms. */
+const IDLE_MS = 30_000;
 /** Beyond this many octets a delivery is cut in two, at any place. */
 const CUT_ABOVE_OCTETS = 1;
 
@@ -51,7 +53,6 @@ class Way {
   readonly #link: Link;
   readonly #name: string;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  #writing: WritableStream['locked'] | undefined;
   #sink: { error(reason: unknown): void } | undefined;
   #ready: Uint8Array[] = [];
   #finished = false;
@@ -364,13 +365,13 @@ export class Link {
     for (const action of this.#held.splice(0)) action();
   }
 
-  /** Nothing under way arrives any more; each side hears of it in its own time, if ever. */
+  /** Nothing under way arrives any more; each side hears of it in its own time, by its idle timer at the latest. */
   cut(pageHearsInMs: number | undefined, serverHearsInMs: number | undefined): void {
     this.#state = 'dead';
     this.#held = [];
     const { time } = this.setting;
     const lost = () => new Error('the connection ended (idle-timeout)');
-    if (pageHearsInMs !== undefined) time.later(pageHearsInMs, () => this.page.end(lost()));
-    if (serverHearsInMs !== undefined) time.later(serverHearsInMs, () => this.server.end(lost()));
+    time.later(pageHearsInMs ?? IDLE_MS, () => this.page.end(lost()));
+    time.later(serverHearsInMs ?? IDLE_MS, () => this.server.end(lost()));
   }
 }

@@ -2,7 +2,7 @@ import type { AnswerHeader, Message, Resume, ServerMessage } from '../../../prot
 
 /** What a page tells the checkers of its call. */
 export interface PageWitness {
-  ready(how: 'new' | 'attached' | 'restored', omittedItems: number): void;
+  ready(how: 'new' | 'attached' | 'restored', session: string, omittedItems: number): void;
   own(message: ServerMessage): void;
   checkpoint(message: { readonly microphoneSamples: number; readonly events: number }): void;
   rewound(): void;

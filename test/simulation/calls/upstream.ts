@@ -35,7 +35,8 @@ export interface UpstreamWitness {
   pageEvent(upstream: ModelUpstream, event: Message): void;
   item(upstream: ModelUpstream, item: ModelItem): void;
   emitted(upstream: ModelUpstream, event: Message): void;
-  response(upstream: ModelUpstream, response: ModelResponse, what: 'begins' | 'done' | 'cut'): void;
+  /** A response begins. */
+  response(upstream: ModelUpstream, response: ModelResponse): void;
 }
 
 export interface ModelResponse {
@@ -91,6 +92,7 @@ export class ModelUpstream implements Upstream {
   #ended: UpstreamEnd | undefined;
   #buffered = 0;
   #inAt = 0;
+  readonly #waiting: string[] = [];
   #outAt = 0;
   #pending: Uint16Array[] = [];
   #heardSamples = 0;
@@ -157,7 +159,7 @@ export class ModelUpstream implements Upstream {
     if (!this.isOpen) return;
     this.#buffered += json.length;
     const { now } = this.#time;
-    this.#inAt = Math.max(this.#inAt, now + this.#options.delayMs, this.stalledUntil);
+    this.#inAt = Math.max(this.#inAt, now + this.#options.delayMs);
     this.#time.schedule.at(this.#inAt, () => this.#arrive(json));
   }
 
@@ -170,14 +172,22 @@ export class ModelUpstream implements Upstream {
   }
 
   #arrive(json: string): void {
-    if (this.over) return;
+    this.#waiting.push(json);
+    this.#take();
+  }
+
+  /** All that waits, in order, unless it takes nothing just now. */
+  #take(): void {
     const wait = this.stalledUntil - this.#time.now;
     if (wait > 0) {
-      this.#time.later(wait, () => this.#arrive(json));
+      this.#time.later(wait, () => this.#take());
       return;
     }
-    this.#buffered -= json.length;
-    this.#receive(JSON.parse(json) as Message);
+    for (let json = this.#waiting.shift(); json !== undefined; json = this.#waiting.shift()) {
+      if (this.over) return;
+      this.#buffered -= json.length;
+      this.#receive(JSON.parse(json) as Message);
+    }
   }
 
   #receive(event: Message): void {
@@ -329,7 +339,7 @@ export class ModelUpstream implements Upstream {
     const response: ModelResponse = { id, itemId: `answer_${tag}`, create, tag, samples, tool, sent: 0, state: 'running' };
     this.responses.push(response);
     this.#running = response;
-    this.#witness.response(this, response, 'begins');
+    this.#witness.response(this, response);
     const item = tool
       ? { id: response.itemId, type: 'function_call', call_id: `call_${tag}`, name: 'look_up', arguments: '' }
       : { id: response.itemId, type: 'message', role: 'assistant', content: [] };
@@ -390,7 +400,6 @@ export class ModelUpstream implements Upstream {
     this.#running = undefined;
     const status = state === 'done' ? 'completed' : 'cancelled';
     this.#emit({ type: 'response.done', response: { id: response.id, conversation_id: 'conv', status, output } });
-    this.#witness.response(this, response, state);
     this.#answerNext();
   }
 

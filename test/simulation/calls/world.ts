@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { SessionCloseCode } from '../../../proto/voice/index.ts';
+import { type Resume, SessionCloseCode } from '../../../proto/voice/index.ts';
 import type { SessionRequest } from '../../../server/webtransport/types.ts';
 import { SeededRandom } from '../random.ts';
 import { Trace } from '../trace.ts';
@@ -15,6 +15,8 @@ import { VirtualTime } from './virtual-time.ts';
 
 /** Within this long after all is well again, everything is delivered. */
 const PROGRESS_MS = 60_000;
+/** The idle timer of a session, then the time that a call waits for its page, in ms. */
+const WAITED_MS = 95_000;
 const OWNER = 'anna';
 const THIEF = 'mallory';
 /** An answer's place in the audio's tag, behind the caller's own. */
@@ -94,7 +96,7 @@ export class CallsWorld {
 
   // Upstreams.
 
-  #dialUpstream({ serial, ghost, subject }: SessionDetails): ModelUpstream {
+  #dialUpstream({ serial, subject }: SessionDetails): ModelUpstream {
     if (subject !== OWNER) this.#fault ??= new Violation('tickets', `an upstream is dialled for ${subject}`);
     const number = this.#upstreams.length;
     const upstream = new ModelUpstream(this.time, new SeededRandom(this.plan.seed, `upstream ${number}`), this.caller, {
@@ -109,7 +111,7 @@ export class CallsWorld {
       }),
     });
     this.#upstreams.push(upstream);
-    this.caller.dialled({ upstream, holder: serial, ghost });
+    this.caller.dialled({ upstream, holder: serial });
     const refused = this.#refusals > 0 && number > 0;
     if (refused) this.#refusals -= 1;
     upstream.stalledUntil = this.#upstreamStalledUntil;
@@ -128,7 +130,7 @@ export class CallsWorld {
     const backend = this.#route(url);
     if (backend === undefined) return new Error('no backend');
     const subject = url.searchParams.get('token') ?? '';
-    return this.#connect(backend, url, { serial: this.#sessions++, subject, ghost: false });
+    return this.#connect(backend, url, { serial: this.#sessions++, subject });
   }
 
   #route(url: URL): CallBackend | undefined {
@@ -271,7 +273,7 @@ export class CallsWorld {
       if (caller.over || caller.carried === carried || this.#network !== 'up') return;
       const backend = this.#random.pick(this.#backends.filter(({ alive }) => alive));
       this.meet('stale tab dials');
-      const tab = this.#rawTab(backend, OWNER, resume, true);
+      const tab = this.#rawTab(backend, OWNER, resume);
       this.time.later(4000, () => {
         const how = (tab.ready as { call?: { how?: string } } | undefined)?.call?.how;
         if (how === 'attached')
@@ -286,7 +288,7 @@ export class CallsWorld {
     const resume = this.caller.page.copyResume();
     if (resume === undefined) return;
     for (const backend of this.#backends.filter(({ alive }) => alive)) {
-      const tab = this.#rawTab(backend, THIEF, { ...resume, attachment: resume.attachment + 100 }, true);
+      const tab = this.#rawTab(backend, THIEF, { ...resume, attachment: resume.attachment + 100 });
       this.time.later(4000, () => {
         if (tab.ready !== undefined)
           this.#fault ??= new Violation('tickets', `${THIEF} got the call of ${OWNER}`);
@@ -296,9 +298,9 @@ export class CallsWorld {
     }
   }
 
-  #rawTab(backend: CallBackend, subject: string, resume: ConstructorParameters<typeof RawTab>[1], ghost: boolean): RawTab {
+  #rawTab(backend: CallBackend, subject: string, resume: Resume): RawTab {
     const url = new URL(`https://voice.simulation/voice?resume=1&token=${subject}`);
-    const link = this.#connect(backend, url, { serial: this.#sessions++, subject, ghost });
+    const link = this.#connect(backend, url, { serial: this.#sessions++, subject });
     return new RawTab(link.page, resume);
   }
 
@@ -389,7 +391,7 @@ export class CallsWorld {
     const resume = caller.page.copyResume();
     const owner = this.#backends.find(({ calls }) => calls.size > 0);
     if (resume === undefined || owner === undefined) throw new Violation('attachments', 'there is no call to take');
-    const tab = this.#rawTab(owner, OWNER, resume, false);
+    const tab = this.#rawTab(owner, OWNER, resume);
     await this.time.runUntil(this.time.now + 5000, () => tab.ready !== undefined && caller.failure !== undefined);
     if (tab.ready === undefined) throw new Violation('attachments', `the newest tab was refused with ${tab.closeCode}`);
     if (caller.failure?.closeCode !== SessionCloseCode.ATTACHED_ELSEWHERE)
@@ -410,7 +412,7 @@ export class CallsWorld {
 
   /** What was acknowledged is heard, and nothing of the call is left where the hang-up was heard. */
   async #afterHangUp(): Promise<void> {
-    await this.time.runUntil(this.time.now + 70_000);
+    await this.time.runUntil(this.time.now + WAITED_MS);
     if (this.#fault !== undefined) throw this.#fault;
     for (const { name, calls } of this.#backends)
       if (calls.size > 0) throw new Violation('bounds', `${calls.size} calls are left at ${name}`);

@@ -81,10 +81,10 @@ class LinePage implements Page {
       {
         answers: answers as Answers,
         opened: () => undefined,
-        ready: () => witness.ready('new', 0),
+        ready: ({ sessionId }) => witness.ready('new', sessionId, 0),
         reconnecting: () => witness.reconnecting(),
         recovered: () => undefined,
-        resumed: (_, { how, omittedItems }) => witness.ready(how, omittedItems),
+        resumed: ({ sessionId }, { how, omittedItems }) => witness.ready(how, sessionId, omittedItems),
         heard: () => undefined,
         own: (message) => this.#own(message),
         event: (message) => witness.event(message),
