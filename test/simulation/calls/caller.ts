@@ -13,7 +13,7 @@ import {
 } from './checkers.ts';
 import type { Page, PageWitness } from './page-face.ts';
 import { samplesFrom } from './samples.ts';
-import type { Heard, ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
+import type { ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Whose audio it is: the caller's tag in the samples. */
@@ -25,8 +25,11 @@ export interface CallerSetting {
   readonly time: VirtualTime;
   readonly frameMs: number;
   readonly detectsTurns: boolean;
+  readonly lateTranscripts: boolean;
   meet(what: string): void;
   note(text: string): void;
+  /** Takes a violation that was found where the page, or a backend, would catch it. */
+  fail(error: unknown): void;
 }
 
 /** A caller with a page: speaks, writes, uses tools, and hears. All that is to be held to an invariant passes by here. */
@@ -41,11 +44,11 @@ export class Caller implements PageWitness, UpstreamWitness {
   page!: Page;
   /** Sessions that carried the call so far. */
   carried = 0;
-  restored = 0;
+  /** Number of the newest of them. */
+  session: number | undefined;
   failure: { readonly reason: string; readonly closeCode: number | undefined } | undefined;
   hungUp = false;
   readonly #setting: CallerSetting;
-  readonly #transcribed = new Set<string>();
   /** Sessions in which the call began, or was restored, one after the other. */
   readonly #holders: number[] = [];
   /** Responses of whose end a backend was told. */
@@ -56,6 +59,7 @@ export class Caller implements PageWitness, UpstreamWitness {
   #then: 'commit' | 'clear' = 'commit';
   #busyUntil = 0;
   #committed = 0;
+  #omitted = 0;
 
   constructor(setting: CallerSetting) {
     this.#setting = setting;
@@ -158,17 +162,14 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   ready(how: 'new' | 'attached' | 'restored', session: string, omittedItems: number): void {
     this.carried += 1;
+    this.session = Number(session.slice('call-'.length));
     if (how !== 'attached') {
-      const holder = Number(session.slice('call-'.length));
-      this.#holders.push(holder);
-      this.serverEvents.heldBy(holder);
+      this.#holders.push(this.session);
+      this.serverEvents.heldBy(this.session);
     }
     this.#setting.note(`ready: ${how}, ${omittedItems} omitted`);
     this.#setting.meet(`page: ${how}`);
-    if (how === 'restored') {
-      this.restored += 1;
-      if (omittedItems > 0) this.#setting.meet('items omitted');
-    }
+    this.#omits(omittedItems);
   }
 
   own(message: ServerMessage): void {
@@ -177,15 +178,30 @@ export class Caller implements PageWitness, UpstreamWitness {
   }
 
   checkpoint(message: { readonly microphoneSamples: number; readonly events: number }): void {
-    this.checkpoints.onCheckpoint(message);
+    this.#check(() => this.checkpoints.onCheckpoint(message));
   }
 
-  rewound(): void {
+  rewound(omittedItems: number): void {
     this.#setting.meet('page: rewound');
+    this.#omits(omittedItems);
+  }
+
+  #check(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#setting.fail(error);
+      throw error;
+    }
+  }
+
+  #omits(items: number): void {
+    this.#omitted += items;
+    if (items > 0) this.#setting.meet('items omitted');
   }
 
   event(message: Message): void {
-    this.serverEvents.heard(message);
+    this.#check(() => this.serverEvents.heard(message));
     if (message.type !== 'response.done') return;
     const { response } = message as unknown as { response: { output: { type: string; call_id: string }[] } };
     for (const { type, call_id } of response.output)
@@ -202,11 +218,11 @@ export class Caller implements PageWitness, UpstreamWitness {
   answerBegins(): void {}
 
   answer(header: AnswerHeader, octets: Uint8Array): void {
-    this.answers.heard(header, octets);
+    this.#check(() => this.answers.heard(header, octets));
   }
 
   answerEnds(header: AnswerHeader, complete: boolean): void {
-    this.answers.ended(header, complete);
+    this.#check(() => this.answers.ended(header, complete));
     this.#setting.meet(complete ? 'answer heard' : 'answer broken off');
   }
 
@@ -237,8 +253,6 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   emitted(upstream: ModelUpstream, event: Message): void {
     const holding = this.#holdingOf(upstream);
-    if (event.type === 'conversation.item.input_audio_transcription.completed')
-      this.#transcribed.add(String(event.transcript));
     if (event.type === 'response.done') this.#toldDone.add((event.response as { id: string }).id);
     this.serverEvents.emitted(holding, event);
   }
@@ -284,7 +298,8 @@ export class Caller implements PageWitness, UpstreamWitness {
   checkWhole(): void {
     const { upstream } = this;
     if (upstream === undefined) throw new Violation('going on', 'there is no upstream');
-    this.microphone.checkWhole(upstream, (words) => !this.#wereTranscribed(words));
+    // What was restored before its text was known lacks it, and the page is told so.
+    this.microphone.checkWhole(upstream, this.#setting.lateTranscripts && this.#omitted > 0);
     const responses = this.#held.flatMap((held) => held.responses);
     this.answers.checkWhole(responses.filter(({ id }) => this.#toldDone.has(id)));
     this.pageEvents.checkWhole(upstream, (other) => this.#holders.includes(this.#holdingOf(other).holder));
@@ -293,12 +308,5 @@ export class Caller implements PageWitness, UpstreamWitness {
     const instructions = lastUpdate === undefined ? undefined : `page_${lastUpdate}`;
     if (upstream.instructions !== instructions)
       throw new Violation('restoring', `settings are ${upstream.instructions}, the page's last are ${instructions}`);
-  }
-
-  /** Words of a turn whose text no backend was told: they cannot be restored, which is counted. */
-  #wereTranscribed({ from, to }: Heard): boolean {
-    const turns = this.holdings.flatMap(({ upstream }) => upstream.items.flatMap((item) => (item.heard ? [item] : [])));
-    const of = turns.filter(({ heard }) => heard!.from < to && heard!.to > from);
-    return of.every(({ text }) => this.#transcribed.has(text));
   }
 }

@@ -31,7 +31,7 @@ export class MicrophoneChecker {
   }
 
   /** Every word is in a turn of the last upstream's conversation, or in what it heard since, once. */
-  checkWhole(upstream: ModelUpstream, excused: (words: Heard) => boolean): void {
+  checkWhole(upstream: ModelUpstream, omitted: boolean): void {
     const turns = upstream.items.flatMap(({ heard }) => heard ?? []);
     const heard: Heard[] = [...turns];
     const { committed, position } = upstream;
@@ -40,7 +40,7 @@ export class MicrophoneChecker {
       const times = heard.map(({ from, to }) => overlap(words, from, to)).filter((samples) => samples > 0);
       const samples = times.reduce((sum, some) => sum + some, 0);
       const length = words.to - words.from;
-      if (samples > length || (samples < length && !words.dropped && !excused(words)))
+      if (samples > length || (samples < length && !words.dropped && !omitted))
         throw new Violation(
           'microphone',
           `of the words from sample ${words.from} to ${words.to} upstream ${upstream.number} has ${samples} of ${length} samples`,

@@ -5,7 +5,7 @@ export interface PageWitness {
   ready(how: 'new' | 'attached' | 'restored', session: string, omittedItems: number): void;
   own(message: ServerMessage): void;
   checkpoint(message: { readonly microphoneSamples: number; readonly events: number }): void;
-  rewound(): void;
+  rewound(omittedItems: number): void;
   event(message: Message): void;
   answerBegins(header: AnswerHeader): void;
   answer(header: AnswerHeader, octets: Uint8Array): void;
@@ -26,6 +26,8 @@ export interface Page {
   readonly forgottenSamples: number;
   readonly pendingEvents: number;
   readonly elapsedMs: number;
+  /** Number of the attempt by which the page's session attached last; 0 for the first session. */
+  readonly attachment: number;
   start(): Promise<void>;
   beginStretch(): void;
   speak(samples: Int16Array): void;

@@ -47,6 +47,8 @@ export interface CallsPlan {
   readonly frameMs: number;
   /** Answers may be calls of tools. */
   readonly tools: boolean;
+  /** The text of what was said may come behind the end of its answer; what is restored in between lacks it, which is told. */
+  readonly lateTranscripts: boolean;
   readonly actions: readonly Timed<PageAction>[];
   readonly faults: readonly Timed<CallFault>[];
   /** The caller hangs up then, whatever is under way; undefined: when all is said and answered. */
@@ -124,11 +126,14 @@ export function drawCallsPlan(seed: number): CallsPlan {
   for (let atMs = random.integer(0, 300); atMs < lastMs; atMs += random.pick([5, 150, 700, 1600]))
     actions.push({ atMs, what: drawAction(random, detectsTurns) });
   const faults: Timed<CallFault>[] = [];
+  // Most of them while something is under way that the caller did.
+  const somewhen = () =>
+    random.chance(0.3) ? random.between(0, lastMs) : random.pick(actions).atMs + random.between(0, 2500);
   for (let i = random.integer(1, 6); i > 0; i--)
-    faults.push({ atMs: random.between(0, lastMs), what: drawFault(random, backends) });
+    faults.push({ atMs: somewhen(), what: drawFault(random, backends) });
   // Several at nearly one moment: that is when attachments race.
   if (random.chance(0.4)) {
-    const atMs = random.between(0, lastMs);
+    const atMs = somewhen();
     for (let i = random.integer(2, 3); i > 0; i--)
       faults.push({ atMs: atMs + random.pick([0, 0, 1, 60, 300]), what: drawFault(random, backends) });
   }
@@ -142,10 +147,11 @@ export function drawCallsPlan(seed: number): CallsPlan {
     upstreamDelayMs: random.pick([1, 10, 60]),
     frameMs: random.pick([40, 60, 100]),
     tools: random.chance(0.3),
+    lateTranscripts: random.chance(0.1),
     actions,
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     hangUpAtMs: random.chance(0.1) ? random.between(100, lastMs + 2000) : undefined,
     secondTab: random.chance(0.1),
-    calmAtMs: lastMs + 500,
+    calmAtMs: lastMs + 2600,
   };
 }

@@ -14,8 +14,10 @@ export class RawTab {
   ready: Message | undefined;
   closeCode: number | undefined;
   readonly #session: LinkEnd;
+  readonly #onReady: (how: string) => void;
 
-  constructor(session: LinkEnd, resume: Resume) {
+  constructor(session: LinkEnd, resume: Resume, onReady: (how: string) => void = () => {}) {
+    this.#onReady = onReady;
     this.#session = session;
     session.closed.then(
       ({ closeCode }) => {
@@ -49,7 +51,13 @@ export class RawTab {
       if (done) return;
       decoder.push(value);
       for (let message = decoder.next(); message !== undefined; message = decoder.next())
-        if (message.type === 'parley.ready') this.ready = message;
+        this.#take(message);
     }
+  }
+
+  #take(message: Message): void {
+    if (message.type !== 'parley.ready') return;
+    this.ready = message;
+    this.#onReady((message as unknown as { call: { how: string } }).call.how);
   }
 }

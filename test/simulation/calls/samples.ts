@@ -8,18 +8,21 @@ export const MAX_TAG = 511;
 const SPEECH = 0x8000;
 
 export function sampleAt(index: number, tag: number, speech: boolean): number {
-  const pair = Math.floor(index / 2);
-  if (index % 2 === 0) return pair & 0xffff;
+  const pair = index >> 1;
+  if ((index & 1) === 0) return pair & 0xffff;
   return ((pair >>> 16) & 0x3f) | (tag << 6) | (speech ? SPEECH : 0);
 }
 
 /** `count` samples from `index` on. */
 export function samplesFrom(index: number, count: number, tag: number, speech = true): Int16Array {
-  return Int16Array.from({ length: count }, (_, i) => sampleAt(index + i, tag, speech));
+  const samples = new Int16Array(count);
+  for (let i = 0; i < count; i++) samples[i] = sampleAt(index + i, tag, speech);
+  return samples;
 }
 
 /** As unsigned values, from octets of PCM16 at any offset. */
 export function valuesOf(octets: Uint8Array): Uint16Array {
+  if (octets.byteOffset % 2 === 0) return new Uint16Array(octets.buffer, octets.byteOffset, octets.length >> 1);
   const values = new Uint16Array(octets.length >> 1);
   for (let i = 0; i < values.length; i++) values[i] = octets[2 * i]! | (octets[2 * i + 1]! << 8);
   return values;
@@ -41,10 +44,11 @@ export function locate(values: Uint16Array, tag: number): number | undefined {
 
 /** Offset of the first sample that is not the one expected; undefined when all are. Speech or silence is not looked at. */
 export function firstMismatch(values: Uint16Array, index: number, tag: number): number | undefined {
-  for (let i = 0; i < values.length; i++)
-    if ((index + i) % 2 === 0) {
-      if (values[i] !== (((index + i) / 2) & 0xffff)) return i;
-    } else if ((values[i]! & ~SPEECH) !== sampleAt(index + i, tag, false)) return i;
+  for (let i = 0; i < values.length; i++) {
+    const at = index + i;
+    const value = (at & 1) === 0 ? values[i]! : values[i]! & ~SPEECH;
+    if (value !== sampleAt(at, tag, false)) return i;
+  }
   return undefined;
 }
 

@@ -57,6 +57,7 @@ export interface ModelOptions {
   readonly delayMs: number;
   /** Whether it finds the end of a turn by itself. */
   readonly detectsTurns: boolean;
+  readonly lateTranscripts: boolean;
   /** Samples of the next answer, and its tag. */
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
@@ -266,11 +267,15 @@ export class ModelUpstream implements Upstream {
   }
 
   #listen(values: Uint16Array): void {
+    if (!this.#options.detectsTurns) {
+      this.position! += values.length;
+      this.#heardSamples += values.length;
+      return;
+    }
     for (let i = 0; i < values.length; i++) {
       this.position! += 1;
       this.#heardSamples += 1;
-      if (this.position! % 2 !== 0 || !this.#options.detectsTurns) continue;
-      this.#detect(isSpeech(values[i]!));
+      if ((this.position! & 1) === 0) this.#detect(isSpeech(values[i]!));
     }
   }
 
@@ -317,10 +322,15 @@ export class ModelUpstream implements Upstream {
     const item = { id, type: 'message', role: 'user', content: [{ type: 'input_audio', transcript: null }] };
     this.#emit({ type: 'conversation.item.added', previous_item_id: previous, item });
     this.#emit({ type: 'conversation.item.done', previous_item_id: previous, item });
-    // As the API's transcription: beside the answer, and before its end.
-    this.#later(this.#random.integer(1, 40), () =>
-      this.#emit({ type: 'conversation.item.input_audio_transcription.completed', item_id: id, content_index: 0, transcript: text }),
-    );
+    const transcribed = {
+      type: 'conversation.item.input_audio_transcription.completed',
+      item_id: id,
+      content_index: 0,
+      transcript: text,
+    };
+    if (this.#options.lateTranscripts)
+      this.#later(this.#random.integer(1, 400), () => this.#emit(transcribed));
+    else this.#emit(transcribed);
   }
 
   #clear(): void {

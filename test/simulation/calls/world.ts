@@ -34,6 +34,8 @@ export class CallsWorld {
   readonly #backends: CallBackend[];
   readonly #secret: Uint8Array;
   readonly #links: Link[] = [];
+  /** By the number of the session. */
+  readonly #served = new Map<number, CallBackend>();
   readonly #upstreams: ModelUpstream[] = [];
   #network: 'up' | 'refuses' | 'silent' = 'up';
   #refusals = 0;
@@ -41,7 +43,7 @@ export class CallsWorld {
   #answers = 0;
   #sessions = 0;
   #calm = false;
-  #fault: Violation | undefined;
+  #fault: unknown;
 
   constructor(plan: CallsPlan, pages: PageModule, readable = false) {
     this.plan = plan;
@@ -64,8 +66,12 @@ export class CallsWorld {
       time: this.time,
       frameMs: plan.frameMs,
       detectsTurns: plan.detectsTurns,
+      lateTranscripts: plan.lateTranscripts,
       meet: (what) => this.meet(what),
       note: (text) => this.#note(`page: ${text}`),
+      fail: (error) => {
+        this.#fault ??= error;
+      },
     });
   }
 
@@ -104,8 +110,9 @@ export class CallsWorld {
       callerTag: 1,
       delayMs: this.plan.upstreamDelayMs,
       detectsTurns: this.plan.detectsTurns,
+      lateTranscripts: this.plan.lateTranscripts,
       nextAnswer: () => ({
-        samples: this.#random.pick([0, 2400, 12_001, 40_000]),
+        samples: this.#random.pick([0, 2400, 12_001, 40_000, 120_000]),
         tag: FIRST_ANSWER_TAG + this.#answers++,
         tool: this.plan.tools && this.#random.chance(0.3),
       }),
@@ -156,6 +163,7 @@ export class CallsWorld {
     this.#links.push(link);
     this.#note(`${name} of ${details.subject} to ${backend.name}`);
     const sessionId = `call-${details.serial}`;
+    this.#served.set(details.serial, backend);
     if (backend.alive) backend.serve(link, details, sessionId);
     return link;
   }
@@ -231,15 +239,16 @@ export class CallsWorld {
     upstream.fail(timeLimit ? 'upstream_time_limit' : 'upstream_closed', timeLimit ? 1001 : 1006);
   }
 
-  /** The backend that carries the call, as the newest living session has it. */
+  /** The living backend whose session the page had last. */
   get #owner(): CallBackend | undefined {
-    return this.#backends.findLast(({ alive, links }) => alive && links.some(({ up }) => up)) ?? this.#backends.find(({ alive }) => alive);
+    const { session } = this.caller;
+    return session === undefined ? undefined : this.#served.get(session);
   }
 
   #kill(forMs: number): void {
     const backend = this.#owner;
     // A call that its page has no checkpoint of ends with its backend.
-    if (backend === undefined || this.caller.checkpoints.count === 0) return;
+    if (backend === undefined || !backend.alive || this.caller.checkpoints.count === 0) return;
     if (this.#backends.filter(({ takesNew }) => takesNew).length < 2) return;
     for (const link of backend.links.splice(0)) if (link.up) link.cut(this.#random.pick([undefined, 0, 300]), undefined);
     backend.die();
@@ -266,19 +275,19 @@ export class CallsWorld {
   #staleTab(lateMs: number): void {
     const { caller } = this;
     const resume = caller.page.copyResume();
-    const { carried } = caller;
     if (resume === undefined) return;
     this.time.later(lateMs, () => {
       // Unless the page went on since, this tab would rightly be the newest.
-      if (caller.over || caller.carried === carried || this.#network !== 'up') return;
+      if (caller.over || caller.page.attachment < resume.attachment || this.#network !== 'up') return;
       const backend = this.#random.pick(this.#backends.filter(({ alive }) => alive));
       this.meet('stale tab dials');
-      const tab = this.#rawTab(backend, OWNER, resume);
-      this.time.later(4000, () => {
-        const how = (tab.ready as { call?: { how?: string } } | undefined)?.call?.how;
+      const tab = this.#rawTab(backend, OWNER, resume, (how) => {
         if (how === 'attached')
           this.#fault ??= new Violation('attachments', `an older attempt (${resume.attachment}) attached`);
-        this.meet(`stale tab: ${how ?? `refused with ${tab.closeCode}`}`);
+        this.meet(`stale tab: ${how}`);
+      });
+      this.time.later(4000, () => {
+        if (tab.over) this.meet(`stale tab: closed with ${tab.closeCode}`);
         tab.hangUp();
       });
     });
@@ -298,10 +307,10 @@ export class CallsWorld {
     }
   }
 
-  #rawTab(backend: CallBackend, subject: string, resume: Resume): RawTab {
+  #rawTab(backend: CallBackend, subject: string, resume: Resume, onReady?: (how: string) => void): RawTab {
     const url = new URL(`https://voice.simulation/voice?resume=1&token=${subject}`);
     const link = this.#connect(backend, url, { serial: this.#sessions++, subject });
-    return new RawTab(link.page, resume);
+    return new RawTab(link.page, resume, onReady);
   }
 
   /** All is well from now on. */
@@ -389,7 +398,7 @@ export class CallsWorld {
   async #secondTab(): Promise<void> {
     const { caller } = this;
     const resume = caller.page.copyResume();
-    const owner = this.#backends.find(({ calls }) => calls.size > 0);
+    const owner = this.#owner;
     if (resume === undefined || owner === undefined) throw new Violation('attachments', 'there is no call to take');
     const tab = this.#rawTab(owner, OWNER, resume);
     await this.time.runUntil(this.time.now + 5000, () => tab.ready !== undefined && caller.failure !== undefined);

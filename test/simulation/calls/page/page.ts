@@ -67,6 +67,8 @@ class LinePage implements Page {
   readonly #sounds: Loudspeaker;
   readonly #begunAt = performance.now();
   #over = false;
+  #asked = 0;
+  attachment = 0;
 
   constructor({ url, token, resumeFor }: PageOptions, witness: PageWitness) {
     this.#witness = witness;
@@ -158,7 +160,10 @@ class LinePage implements Page {
   }
 
   copyResume(): Resume | undefined {
-    return structuredClone(this.#line.call.resume());
+    const asked = this.#asked;
+    const copy = structuredClone(this.#line.call.resume());
+    this.#asked = asked;
+    return copy;
   }
 
   finish(): void {
@@ -175,12 +180,23 @@ class LinePage implements Page {
   #listenTo(call: PageCall): void {
     const checkpoint = call.checkpoint.bind(call);
     const rewound = call.rewound.bind(call);
+    const resume = call.resume.bind(call);
+    const attached = call.attached.bind(call);
+    call.resume = (move) => {
+      const asked = resume(move);
+      this.#asked = asked?.attachment ?? 0;
+      return asked;
+    };
+    call.attached = (message) => {
+      this.attachment = this.#asked;
+      return attached(message);
+    };
     call.checkpoint = (message) => {
       this.#witness.checkpoint(message);
       checkpoint(message);
     };
     call.rewound = (message) => {
-      this.#witness.rewound();
+      this.#witness.rewound((message as { omittedItems?: number }).omittedItems ?? 0);
       return rewound(message);
     };
   }
