@@ -23,7 +23,8 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 async function replay(name: string, seed: number, readable: boolean, about?: string): Promise<boolean> {
   const mode = MODES[name]!;
   const outcome = await mode.run(seed, readable);
-  for (const line of about === undefined ? (outcome.trace ?? []) : mode.linesAbout(outcome, about)) print(line);
+  for (const line of about === undefined ? (outcome.trace ?? []) : mode.linesAbout(outcome, about))
+    print(line);
   const { hash, datagrams, virtualMs, calls } = outcome;
   print(
     `seed ${seed}: ${calls} calls, ${datagrams} datagrams in ${(virtualMs / 1000).toFixed(1)} virtual s, hash ${hash}`,

@@ -42,7 +42,10 @@ export async function runSeeds(options: PoolOptions): Promise<void> {
 
 function startWorker(options: PoolOptions, nextBatch: () => number[]): Promise<void> {
   // The same loader as this process: execArgv is handed on.
-  const child: ChildProcess = fork(WORKER, [options.mode, ...(options.inject === undefined ? [] : [options.inject])]);
+  const child: ChildProcess = fork(WORKER, [
+    options.mode,
+    ...(options.inject === undefined ? [] : [options.inject]),
+  ]);
   return new Promise((resolve, reject) => {
     const give = (): void => {
       const batch = nextBatch();

@@ -19,7 +19,8 @@ export const INVARIANTS = {
 
 /** The same for calls over several sessions, in `calls/`. */
 export const CALL_INVARIANTS = {
-  microphone: 'every sample of the microphone reaches an upstream once and in order, and the last one lacks no word',
+  microphone:
+    'every sample of the microphone reaches an upstream once and in order, and the last one lacks no word',
   answers: 'every sample of an answer reaches the page once and in order',
   'page events': 'events of the page take effect once, in order, at their place in the audio',
   'server events': 'every event of an upstream reaches the page once and in order',

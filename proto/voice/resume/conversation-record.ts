@@ -279,7 +279,8 @@ export class ConversationRecord {
     record.finished = true;
     const bySpeech = this.#speechEndSample;
     this.#speechEndSample = undefined;
-    if (bySpeech !== undefined && this.#runningResponses.size === 0) this.#answersTurn = answersTurns(this.#session);
+    if (bySpeech !== undefined && this.#runningResponses.size === 0)
+      this.#answersTurn = answersTurns(this.#session);
     const endSample = bySpeech ?? this.#coverage.committedAt() ?? this.#sentSamples;
     const last = this.#turns.at(-1)?.endSample ?? this.#settledSamples;
     this.#turns.push({

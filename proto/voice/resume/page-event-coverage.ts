@@ -66,8 +66,7 @@ export class PageEventCoverage {
   /** Numbers between the last event and this one, of events that were refused or are yet to be given again. */
   #fill(number: number): void {
     const from = Math.max(this.#next, number - MAX_PENDING_EVENTS);
-    for (let missing = from; missing < number; missing++)
-      this.#pending.push({ ...UNKNOWN, number: missing });
+    for (let missing = from; missing < number; missing++) this.#pending.push({ ...UNKNOWN, number: missing });
   }
 
   /** The settings were taken: the oldest `session.update` had its effect. */

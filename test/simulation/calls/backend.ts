@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import { CallTable, Sealer } from '../../../server/call/index.ts';
 import { type Call, serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
+import { CallTable, Sealer } from '../../../server/call/index.ts';
 import type { Upstream } from '../../../server/realtime/index.ts';
 import type { Link } from './link.ts';
 import { REPEATABLE_CIPHER } from './seal-cipher.ts';

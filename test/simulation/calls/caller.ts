@@ -72,7 +72,9 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   /** All that the holding of the call had which the page knows, in order. */
   get #held(): ModelUpstream[] {
-    return this.holdings.filter(({ holder }) => holder === this.#holders.at(-1)).map(({ upstream }) => upstream);
+    return this.holdings
+      .filter(({ holder }) => holder === this.#holders.at(-1))
+      .map(({ upstream }) => upstream);
   }
 
   get over(): boolean {
@@ -149,7 +151,10 @@ export class Caller implements PageWitness, UpstreamWitness {
   }
 
   changeSettings(): void {
-    this.#event('update', (instructions) => ({ type: 'session.update', session: { type: 'realtime', instructions } }));
+    this.#event('update', (instructions) => ({
+      type: 'session.update',
+      session: { type: 'realtime', instructions },
+    }));
   }
 
   #event(kind: PageEventKind, make: (name: string, number: number) => Message): void {
@@ -290,7 +295,12 @@ export class Caller implements PageWitness, UpstreamWitness {
       samples: page.samples,
       received: page.receivedSamples,
       pendingEvents: page.pendingEvents,
-      upstream: upstream && { number: upstream.number, open: upstream.isOpen, position: upstream.position, idle: upstream.idle },
+      upstream: upstream && {
+        number: upstream.number,
+        open: upstream.isOpen,
+        position: upstream.position,
+        idle: upstream.idle,
+      },
       failure: this.failure,
     });
   }
@@ -307,6 +317,9 @@ export class Caller implements PageWitness, UpstreamWitness {
     const { lastUpdate } = this.pageEvents;
     const instructions = lastUpdate === undefined ? undefined : `page_${lastUpdate}`;
     if (upstream.instructions !== instructions)
-      throw new Violation('restoring', `settings are ${upstream.instructions}, the page's last are ${instructions}`);
+      throw new Violation(
+        'restoring',
+        `settings are ${upstream.instructions}, the page's last are ${instructions}`,
+      );
   }
 }

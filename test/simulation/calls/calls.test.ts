@@ -54,17 +54,21 @@ describe('calls over sessions that end at any instant', () => {
 });
 
 describe('a bug that is put into calls is found by the invariant that it breaks', () => {
-  it.each(Object.entries(CALL_INJECTIONS))('%s', async (_, { breaks, inject }) => {
-    const takeOut = inject();
-    try {
-      let found: string | undefined;
-      for (let seed = 1; seed <= INJECTION_SEEDS && found !== breaks; seed++)
-        found = (await runCallsSeed(seed)).failure?.invariant;
-      expect(found).toBe(breaks);
-    } finally {
-      takeOut();
-    }
-  }, 60_000);
+  it.each(Object.entries(CALL_INJECTIONS))(
+    '%s',
+    async (_, { breaks, inject }) => {
+      const takeOut = inject();
+      try {
+        let found: string | undefined;
+        for (let seed = 1; seed <= INJECTION_SEEDS && found !== breaks; seed++)
+          found = (await runCallsSeed(seed)).failure?.invariant;
+        expect(found).toBe(breaks);
+      } finally {
+        takeOut();
+      }
+    },
+    60_000,
+  );
 
   it('there is one for each invariant', () => {
     const broken = new Set(Object.values(CALL_INJECTIONS).map(({ breaks }) => breaks as string));

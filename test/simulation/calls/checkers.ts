@@ -21,7 +21,8 @@ export class MicrophoneChecker {
   readonly words: Words[] = [];
 
   audio(upstream: ModelUpstream, values: Uint16Array, at: number | undefined, tag: number): void {
-    if (at === undefined) throw new Violation('microphone', `upstream ${upstream.number} hears another caller, or noise`);
+    if (at === undefined)
+      throw new Violation('microphone', `upstream ${upstream.number} hears another caller, or noise`);
     const wrong = firstMismatch(values, at, tag);
     if (wrong !== undefined)
       throw new Violation(
@@ -48,7 +49,8 @@ export class MicrophoneChecker {
     }
     let last = 0;
     for (const { from, to } of turns) {
-      if (from < last - 24) throw new Violation('microphone', `a turn from ${from} stands behind one to ${last}`);
+      if (from < last - 24)
+        throw new Violation('microphone', `a turn from ${from} stands behind one to ${last}`);
       last = to;
     }
   }
@@ -86,7 +88,10 @@ export class AnswerChecker {
     const values = valuesOf(octets);
     const wrong = firstMismatch(values, sound.samples, response.tag);
     if (wrong !== undefined)
-      throw new Violation('answers', `${itemId}: something else where sample ${sound.samples + wrong} is due`);
+      throw new Violation(
+        'answers',
+        `${itemId}: something else where sample ${sound.samples + wrong} is due`,
+      );
     sound.samples += values.length;
     if (sound.samples > response.sent)
       throw new Violation('answers', `${itemId}: ${sound.samples} samples of ${response.sent}`);
@@ -98,7 +103,10 @@ export class AnswerChecker {
     sound.ended = true;
     sound.complete = complete;
     if (complete && response?.state === 'done' && sound.samples !== response.sent)
-      throw new Violation('answers', `${itemId} ends whole with ${sound.samples} of ${response.sent} samples`);
+      throw new Violation(
+        'answers',
+        `${itemId} ends whole with ${sound.samples} of ${response.sent} samples`,
+      );
   }
 
   /** At the end, when all is quiet: these, of which the backend was told all, were heard to their end. */
@@ -107,7 +115,10 @@ export class AnswerChecker {
       if (state !== 'done' || sent === 0 || this.#cutResponses.has(id)) continue;
       const sound = this.#heard.get(itemId);
       if (sound?.complete !== true)
-        throw new Violation('answers', `${itemId}: ${sound?.samples ?? 0} of ${sent} samples were heard, and no end`);
+        throw new Violation(
+          'answers',
+          `${itemId}: ${sound?.samples ?? 0} of ${sent} samples were heard, and no end`,
+        );
     }
   }
 
@@ -135,7 +146,10 @@ export class PageEventChecker {
   readonly #last = new Map<ModelUpstream, number>();
   readonly #seen = new Map<ModelUpstream, Set<number>>();
   /** Responses to each `response.create`, by its number. */
-  readonly #answers = new Map<number, { readonly response: ModelResponse; readonly upstream: ModelUpstream }[]>();
+  readonly #answers = new Map<
+    number,
+    { readonly response: ModelResponse; readonly upstream: ModelUpstream }[]
+  >();
 
   /** The page is about to send one: its number. */
   send(kind: PageEventKind, samples: number): number {
@@ -155,17 +169,28 @@ export class PageEventChecker {
       throw new Violation('page events', `${event.type} was never sent by this page`);
     const last = this.#last.get(upstream) ?? -1;
     const what = `${event.type}, event ${number} of the page,`;
-    if (number <= last) throw new Violation('page events', `${what} came to upstream ${upstream.number} behind ${last}`);
+    if (number <= last)
+      throw new Violation('page events', `${what} came to upstream ${upstream.number} behind ${last}`);
     this.#last.set(upstream, number);
     this.#seenBy(upstream).add(number);
     const { position } = upstream;
-    if ((sent.kind === 'commit' || sent.kind === 'clear') && position !== undefined && position !== sent.samples)
-      throw new Violation('page events', `${what} belongs behind sample ${sent.samples} and came behind ${position}`);
+    if (
+      (sent.kind === 'commit' || sent.kind === 'clear') &&
+      position !== undefined &&
+      position !== sent.samples
+    )
+      throw new Violation(
+        'page events',
+        `${what} belongs behind sample ${sent.samples} and came behind ${position}`,
+      );
     for (const {
       response: { itemId, state },
     } of this.#answers.get(number) ?? [])
       if (state === 'done' && upstream.items.some(({ id, restored }) => restored && id === itemId))
-        throw new Violation('page events', `${what} was answered by ${itemId}, which upstream ${upstream.number} was given, and came again`);
+        throw new Violation(
+          'page events',
+          `${what} was answered by ${itemId}, which upstream ${upstream.number} was given, and came again`,
+        );
   }
 
   answered(upstream: ModelUpstream, response: ModelResponse): void {
@@ -178,7 +203,8 @@ export class PageEventChecker {
   checkWhole(upstream: ModelUpstream, ofCall: (upstream: ModelUpstream) => boolean): void {
     const seen = this.#seenBy(upstream);
     this.#sent.forEach(({ kind }, number) => {
-      const missing = (what: string) => new Violation('page events', `event ${number} of the page, ${what}, had no effect`);
+      const missing = (what: string) =>
+        new Violation('page events', `event ${number} of the page, ${what}, had no effect`);
       if (kind === 'item' || kind === 'output') {
         const times = upstream.items.filter(({ id }) => id === `page_${number}`).length;
         if (times === 0) throw missing('an item');
@@ -286,9 +312,12 @@ export class RestorationChecker {
     }
     const known = this.#known.get(item.id);
     if (known === undefined) throw this.#wrong(upstream, item, 'was never part of the conversation');
-    if (item.kind === 'caller' && item.text !== known.text) throw this.#wrong(upstream, item, 'has other words');
-    if (item.kind === 'answer' && !known.text.startsWith(item.text)) throw this.#wrong(upstream, item, 'has other words');
-    if (before.some(({ restored }) => !restored)) throw this.#wrong(upstream, item, 'comes behind what is new');
+    if (item.kind === 'caller' && item.text !== known.text)
+      throw this.#wrong(upstream, item, 'has other words');
+    if (item.kind === 'answer' && !known.text.startsWith(item.text))
+      throw this.#wrong(upstream, item, 'has other words');
+    if (before.some(({ restored }) => !restored))
+      throw this.#wrong(upstream, item, 'comes behind what is new');
     const last = before.filter(({ heard }) => heard !== undefined).at(-1);
     if (item.heard !== undefined && last?.heard !== undefined && item.heard.from < last.heard.to - 24)
       throw this.#wrong(upstream, item, `stands behind ${last.id}, which was said later`);

@@ -30,7 +30,10 @@ export const CALL_INJECTIONS = {
     bug: 'the first second of what was being said is taken for part of the turn before it',
     breaks: 'microphone',
     inject: () =>
-      replaceSnapshot((snapshot) => ({ ...snapshot, microphoneSamples: snapshot.microphoneSamples + 24_000 })),
+      replaceSnapshot((snapshot) => ({
+        ...snapshot,
+        microphoneSamples: snapshot.microphoneSamples + 24_000,
+      })),
   },
   'answer-skips': {
     bug: 'the page takes 240 samples of an answer for received that were not, when the answer goes on in another session',
@@ -146,7 +149,10 @@ export const CALL_INJECTIONS = {
         'attach',
         (right) =>
           function (this: BackendCall, resume) {
-            return right.call(this, { ...resume, attachment: Math.max(resume.attachment, this.attachment + 1) });
+            return right.call(this, {
+              ...resume,
+              attachment: Math.max(resume.attachment, this.attachment + 1),
+            });
           },
       ),
   },

@@ -218,7 +218,11 @@ export class LinkEnd implements WebTransportSession {
   readonly ready = Promise.resolve();
   readonly draining = new Promise<void>(() => {});
   readonly closed: Promise<CloseInfo>;
-  readonly datagrams = { readable: new ReadableStream<Uint8Array>(), writable: new WritableStream<Uint8Array>(), maxDatagramSize: 0 };
+  readonly datagrams = {
+    readable: new ReadableStream<Uint8Array>(),
+    writable: new WritableStream<Uint8Array>(),
+    maxDatagramSize: 0,
+  };
   peer!: LinkEnd;
   over = false;
   readonly #link: Link;
@@ -294,7 +298,9 @@ export class LinkEnd implements WebTransportSession {
     if (this.over) return;
     this.over = true;
     const lost = outcome instanceof Error;
-    const error = lost ? outcome : Object.assign(new StreamError(null, 'the session was closed'), { source: 'session' });
+    const error = lost
+      ? outcome
+      : Object.assign(new StreamError(null, 'the session was closed'), { source: 'session' });
     for (const way of this.#reading) way.failReader(error);
     for (const way of this.#writing) way.failWriter(error);
     this.#bidirectional.end(lost ? error : undefined);

@@ -16,7 +16,11 @@ export type PageAction =
 
 export type CallFault =
   /** The session breaks; each side hears of it when it does, if at all. */
-  | { readonly kind: 'session cut'; readonly pageMs: number | undefined; readonly serverMs: number | undefined }
+  | {
+      readonly kind: 'session cut';
+      readonly pageMs: number | undefined;
+      readonly serverMs: number | undefined;
+    }
   | { readonly kind: 'silence'; readonly forMs: number }
   /** Dials are refused, or not answered, and the session is silent. */
   | { readonly kind: 'no network'; readonly forMs: number; readonly refuses: boolean }
@@ -63,7 +67,11 @@ function drawAction(random: SeededRandom, detectsTurns: boolean): PageAction {
   switch (random.integer(0, 9)) {
     case 0:
     case 1:
-      return { kind: 'writes', asks: random.chance(0.6), role: random.pick(['user', 'user', 'system', 'assistant']) };
+      return {
+        kind: 'writes',
+        asks: random.chance(0.6),
+        role: random.pick(['user', 'user', 'system', 'assistant']),
+      };
     case 2:
       return { kind: 'changes settings' };
     case 3:

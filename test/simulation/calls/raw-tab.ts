@@ -50,8 +50,7 @@ export class RawTab {
       const { done, value } = await reader.read();
       if (done) return;
       decoder.push(value);
-      for (let message = decoder.next(); message !== undefined; message = decoder.next())
-        this.#take(message);
+      for (let message = decoder.next(); message !== undefined; message = decoder.next()) this.#take(message);
     }
   }
 

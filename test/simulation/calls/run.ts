@@ -49,7 +49,10 @@ export async function tellCallsFailure(seed: number): Promise<string[]> {
     `seed ${seed} FAILED [${failure.invariant}] ${failure.message}`,
     `  at ${(virtualMs / 1000).toFixed(3)} virtual s: ${JSON.stringify(plan)}`,
     `  ${actions.length} things done, ${faults.length} faults; the last that happened (milliseconds):`,
-    ...trace.filter((line) => !line.includes(' stream ')).slice(-LAST_LINES).map((line) => `  ${line}`),
+    ...trace
+      .filter((line) => !line.includes(' stream '))
+      .slice(-LAST_LINES)
+      .map((line) => `  ${line}`),
     `  replay: npm run simulate -- --mode calls --seed ${seed} --trace`,
   ];
 }

@@ -22,7 +22,8 @@ export function samplesFrom(index: number, count: number, tag: number, speech = 
 
 /** As unsigned values, from octets of PCM16 at any offset. */
 export function valuesOf(octets: Uint8Array): Uint16Array {
-  if (octets.byteOffset % 2 === 0) return new Uint16Array(octets.buffer, octets.byteOffset, octets.length >> 1);
+  if (octets.byteOffset % 2 === 0)
+    return new Uint16Array(octets.buffer, octets.byteOffset, octets.length >> 1);
   const values = new Uint16Array(octets.length >> 1);
   for (let i = 0; i < values.length; i++) values[i] = octets[2 * i]! | (octets[2 * i + 1]! << 8);
   return values;

@@ -203,14 +203,27 @@ export class ModelUpstream implements Upstream {
       case 'session.update': {
         const session = event.session as { instructions?: unknown };
         if (session.instructions !== undefined) this.instructions = session.instructions;
-        this.#emit({ type: 'session.updated', session: { ...session, id: `sess_${this.number}`, type: 'realtime', instructions: this.instructions } });
+        this.#emit({
+          type: 'session.updated',
+          session: {
+            ...session,
+            id: `sess_${this.number}`,
+            type: 'realtime',
+            instructions: this.instructions,
+          },
+        });
         break;
       }
       case 'conversation.item.create':
         this.#create(event.item as Record<string, unknown>, own);
         break;
       case 'conversation.item.truncate':
-        this.#emit({ type: 'conversation.item.truncated', item_id: event.item_id, content_index: 0, audio_end_ms: event.audio_end_ms });
+        this.#emit({
+          type: 'conversation.item.truncated',
+          item_id: event.item_id,
+          content_index: 0,
+          audio_end_ms: event.audio_end_ms,
+        });
         break;
       case 'input_audio_buffer.commit':
         this.#commit();
@@ -232,7 +245,15 @@ export class ModelUpstream implements Upstream {
     const id = String(item.id);
     const text = textOf(item);
     const kind =
-      item.type === 'function_call' ? 'call' : item.type === 'function_call_output' ? 'output' : item.role === 'assistant' ? 'answer' : text.startsWith('heard ') ? 'caller' : 'page';
+      item.type === 'function_call'
+        ? 'call'
+        : item.type === 'function_call_output'
+          ? 'output'
+          : item.role === 'assistant'
+            ? 'answer'
+            : text.startsWith('heard ')
+              ? 'caller'
+              : 'page';
     const [, from, to] = /^heard (\d+) (\d+)/.exec(text) ?? [];
     const heard = from === undefined ? undefined : { from: Number(from), to: Number(to) };
     if (restored)
@@ -284,7 +305,11 @@ export class ModelUpstream implements Upstream {
       this.#silence = 0;
       if (this.#speaking) return;
       this.#speaking = true;
-      this.#emit({ type: 'input_audio_buffer.speech_started', audio_start_ms: this.#heardMs, item_id: this.#nextItemId });
+      this.#emit({
+        type: 'input_audio_buffer.speech_started',
+        audio_start_ms: this.#heardMs,
+        item_id: this.#nextItemId,
+      });
       if (this.#running !== undefined) this.#cancel();
       return;
     }
@@ -292,7 +317,11 @@ export class ModelUpstream implements Upstream {
     this.#silence += 2;
     if (this.#silence < TURN_END_SAMPLES) return;
     this.#speaking = false;
-    this.#emit({ type: 'input_audio_buffer.speech_stopped', audio_end_ms: this.#heardMs, item_id: this.#nextItemId });
+    this.#emit({
+      type: 'input_audio_buffer.speech_stopped',
+      audio_end_ms: this.#heardMs,
+      item_id: this.#nextItemId,
+    });
     this.#commit();
     this.#wanted.push(undefined);
     this.#answerNext();
@@ -309,7 +338,10 @@ export class ModelUpstream implements Upstream {
   #commit(): void {
     const { position, committed } = this;
     if (position === undefined || committed === undefined || position === committed) {
-      this.#emit({ type: 'error', error: { type: 'invalid_request_error', code: 'input_audio_buffer_commit_empty', message: 'empty' } });
+      this.#emit({
+        type: 'error',
+        error: { type: 'invalid_request_error', code: 'input_audio_buffer_commit_empty', message: 'empty' },
+      });
       return;
     }
     this.committed = position;
@@ -346,19 +378,37 @@ export class ModelUpstream implements Upstream {
     const create = this.#wanted.shift();
     const { samples, tag, tool } = this.#options.nextAnswer();
     const id = `resp_${this.number}_${this.responses.length}`;
-    const response: ModelResponse = { id, itemId: `answer_${tag}`, create, tag, samples, tool, sent: 0, state: 'running' };
+    const response: ModelResponse = {
+      id,
+      itemId: `answer_${tag}`,
+      create,
+      tag,
+      samples,
+      tool,
+      sent: 0,
+      state: 'running',
+    };
     this.responses.push(response);
     this.#running = response;
     this.#witness.response(this, response);
     const item = tool
       ? { id: response.itemId, type: 'function_call', call_id: `call_${tag}`, name: 'look_up', arguments: '' }
       : { id: response.itemId, type: 'message', role: 'assistant', content: [] };
-    this.#emit({ type: 'response.created', response: { id, conversation_id: 'conv', status: 'in_progress' } });
+    this.#emit({
+      type: 'response.created',
+      response: { id, conversation_id: 'conv', status: 'in_progress' },
+    });
     this.#later(60, () => {
       if (response.state !== 'running') return;
       this.#emit({ type: 'response.output_item.added', response_id: id, output_index: 0, item });
       this.#emit({ type: 'conversation.item.added', previous_item_id: this.items.at(-1)?.id ?? null, item });
-      this.#add({ id: response.itemId, kind: tool ? 'call' : 'answer', restored: false, heard: undefined, text: '' });
+      this.#add({
+        id: response.itemId,
+        kind: tool ? 'call' : 'answer',
+        restored: false,
+        heard: undefined,
+        text: '',
+      });
       this.#later(PIECE_EVERY_MS, () => (tool ? this.#finish(response) : this.#speak(response)));
     });
   }
@@ -386,10 +436,25 @@ export class ModelUpstream implements Upstream {
     const item = this.items.find(({ id }) => id === response.itemId);
     if (item !== undefined) item.text = words;
     const whole = response.tool
-      ? { id: response.itemId, type: 'function_call', call_id: `call_${response.tag}`, name: 'look_up', arguments: '{"n":1}' }
-      : { id: response.itemId, type: 'message', role: 'assistant', content: [{ type: 'output_audio', transcript: words }] };
+      ? {
+          id: response.itemId,
+          type: 'function_call',
+          call_id: `call_${response.tag}`,
+          name: 'look_up',
+          arguments: '{"n":1}',
+        }
+      : {
+          id: response.itemId,
+          type: 'message',
+          role: 'assistant',
+          content: [{ type: 'output_audio', transcript: words }],
+        };
     if (!response.tool) {
-      this.#emit({ ...this.#part(response), type: 'response.output_audio_transcript.done', transcript: words });
+      this.#emit({
+        ...this.#part(response),
+        type: 'response.output_audio_transcript.done',
+        transcript: words,
+      });
       this.#emit({ ...this.#part(response), type: 'response.output_audio.done' });
     }
     this.#emit({ type: 'response.output_item.done', response_id: response.id, output_index: 0, item: whole });
@@ -409,7 +474,10 @@ export class ModelUpstream implements Upstream {
     response.state = state;
     this.#running = undefined;
     const status = state === 'done' ? 'completed' : 'cancelled';
-    this.#emit({ type: 'response.done', response: { id: response.id, conversation_id: 'conv', status, output } });
+    this.#emit({
+      type: 'response.done',
+      response: { id: response.id, conversation_id: 'conv', status, output },
+    });
     this.#answerNext();
   }
 

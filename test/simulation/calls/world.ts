@@ -90,8 +90,10 @@ export class CallsWorld {
       child: () => logger,
       trace: quiet,
       debug: quiet,
-      info: (fields: object, text: string) => this.trace.note(this.time.now, () => `log: ${text} ${JSON.stringify(fields)}`),
-      warn: (fields: object, text: string) => this.trace.note(this.time.now, () => `log: ${text} ${JSON.stringify(fields)}`),
+      info: (fields: object, text: string) =>
+        this.trace.note(this.time.now, () => `log: ${text} ${JSON.stringify(fields)}`),
+      warn: (fields: object, text: string) =>
+        this.trace.note(this.time.now, () => `log: ${text} ${JSON.stringify(fields)}`),
       error: ({ err }: { err?: Error }, text: string) => {
         if (err instanceof Violation) this.#fault ??= err;
         else this.#fault ??= new Violation('faults', `${text}: ${err?.stack}`);
@@ -105,18 +107,23 @@ export class CallsWorld {
   #dialUpstream({ serial, subject }: SessionDetails): ModelUpstream {
     if (subject !== OWNER) this.#fault ??= new Violation('tickets', `an upstream is dialled for ${subject}`);
     const number = this.#upstreams.length;
-    const upstream = new ModelUpstream(this.time, new SeededRandom(this.plan.seed, `upstream ${number}`), this.caller, {
-      number,
-      callerTag: 1,
-      delayMs: this.plan.upstreamDelayMs,
-      detectsTurns: this.plan.detectsTurns,
-      lateTranscripts: this.plan.lateTranscripts,
-      nextAnswer: () => ({
-        samples: this.#random.pick([0, 2400, 12_001, 40_000, 120_000]),
-        tag: FIRST_ANSWER_TAG + this.#answers++,
-        tool: this.plan.tools && this.#random.chance(0.3),
-      }),
-    });
+    const upstream = new ModelUpstream(
+      this.time,
+      new SeededRandom(this.plan.seed, `upstream ${number}`),
+      this.caller,
+      {
+        number,
+        callerTag: 1,
+        delayMs: this.plan.upstreamDelayMs,
+        detectsTurns: this.plan.detectsTurns,
+        lateTranscripts: this.plan.lateTranscripts,
+        nextAnswer: () => ({
+          samples: this.#random.pick([0, 2400, 12_001, 40_000, 120_000]),
+          tag: FIRST_ANSWER_TAG + this.#answers++,
+          tool: this.plan.tools && this.#random.chance(0.3),
+        }),
+      },
+    );
     this.#upstreams.push(upstream);
     this.caller.dialled({ upstream, holder: serial });
     const refused = this.#refusals > 0 && number > 0;
@@ -250,7 +257,8 @@ export class CallsWorld {
     // A call that its page has no checkpoint of ends with its backend.
     if (backend === undefined || !backend.alive || this.caller.checkpoints.count === 0) return;
     if (this.#backends.filter(({ takesNew }) => takesNew).length < 2) return;
-    for (const link of backend.links.splice(0)) if (link.up) link.cut(this.#random.pick([undefined, 0, 300]), undefined);
+    for (const link of backend.links.splice(0))
+      if (link.up) link.cut(this.#random.pick([undefined, 0, 300]), undefined);
     backend.die();
     this.time.later(forMs, () => {
       if (!backend.alive) backend.start();
@@ -282,7 +290,8 @@ export class CallsWorld {
       const backend = this.#random.pick(this.#backends.filter(({ alive }) => alive));
       this.meet('stale tab dials');
       const tab = this.#rawTab(backend, OWNER, resume, (how) => {
-        if (how === 'attached')
+        // Elsewhere a holding may be left of which the page knows nothing any more: that is not what carries its call.
+        if (how === 'attached' && backend === this.#owner)
           this.#fault ??= new Violation('attachments', `an older attempt (${resume.attachment}) attached`);
         this.meet(`stale tab: ${how}`);
       });
@@ -354,8 +363,12 @@ export class CallsWorld {
     const start = time.now;
     for (const { atMs, what } of plan.actions) time.schedule.at(start + atMs, () => this.#act(what));
     for (const { atMs, what } of plan.faults) time.schedule.at(start + atMs, () => this.#goWrong(what));
-    if (plan.hangUpAtMs !== undefined) time.schedule.at(start + plan.hangUpAtMs, () => this.#calm || this.#hangUp());
-    await time.runUntil(start + plan.calmAtMs, () => this.#fault !== undefined || caller.failure !== undefined);
+    if (plan.hangUpAtMs !== undefined)
+      time.schedule.at(start + plan.hangUpAtMs, () => this.#calm || this.#hangUp());
+    await time.runUntil(
+      start + plan.calmAtMs,
+      () => this.#fault !== undefined || caller.failure !== undefined,
+    );
     this.#becomeCalm();
     if (caller.hungUp) return this.#afterHangUp();
     await this.#comeToRest();
@@ -391,7 +404,8 @@ export class CallsWorld {
     const { caller, time } = this;
     const reached = await time.runUntil(time.now + ms, () => this.#failed || done());
     if (this.#fault !== undefined) throw this.#fault;
-    if (caller.failure !== undefined) throw new Violation('going on', `the call ended: ${caller.failure.reason}`);
+    if (caller.failure !== undefined)
+      throw new Violation('going on', `the call ended: ${caller.failure.reason}`);
     if (!reached) throw new Violation('going on', `${why} after ${ms} ms: ${caller.whereItStands}`);
   }
 
@@ -399,10 +413,15 @@ export class CallsWorld {
     const { caller } = this;
     const resume = caller.page.copyResume();
     const owner = this.#owner;
-    if (resume === undefined || owner === undefined) throw new Violation('attachments', 'there is no call to take');
+    if (resume === undefined || owner === undefined)
+      throw new Violation('attachments', 'there is no call to take');
     const tab = this.#rawTab(owner, OWNER, resume);
-    await this.time.runUntil(this.time.now + 5000, () => tab.ready !== undefined && caller.failure !== undefined);
-    if (tab.ready === undefined) throw new Violation('attachments', `the newest tab was refused with ${tab.closeCode}`);
+    await this.time.runUntil(
+      this.time.now + 5000,
+      () => tab.ready !== undefined && caller.failure !== undefined,
+    );
+    if (tab.ready === undefined)
+      throw new Violation('attachments', `the newest tab was refused with ${tab.closeCode}`);
     if (caller.failure?.closeCode !== SessionCloseCode.ATTACHED_ELSEWHERE)
       throw new Violation('attachments', `the older tab was told ${caller.failure?.reason}`);
     this.meet('second tab');

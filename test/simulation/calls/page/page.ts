@@ -3,7 +3,13 @@ import type { Answers } from '../../../../browser/answers.ts';
 import { Line } from '../../../../browser/line.ts';
 import { Outbox } from '../../../../browser/outbox.ts';
 import type { Playback } from '../../../../browser/playback.ts';
-import type { AnswerHeader, Message, PageCall, Resume, ServerMessage } from '../../../../proto/voice/index.ts';
+import type {
+  AnswerHeader,
+  Message,
+  PageCall,
+  Resume,
+  ServerMessage,
+} from '../../../../proto/voice/index.ts';
 import { OCTETS_PER_SAMPLE } from '../../../../proto/voice/index.ts';
 import type { Page, PageOptions, PageWitness } from '../page-face.ts';
 
