@@ -6,7 +6,7 @@ export type PageAction =
       readonly kind: 'speaks';
       readonly forMs: number;
       /** What ends the turn where the upstream does not find its end. */
-      readonly then: 'commit' | 'clear';
+      readonly ends: 'commit' | 'clear';
     }
   /** Sends an item as text, and asks for an answer to it. */
   | { readonly kind: 'writes'; readonly asks: boolean; readonly role: 'user' | 'system' | 'assistant' }
@@ -80,7 +80,7 @@ function drawAction(random: SeededRandom, detectsTurns: boolean): PageAction {
       return { kind: 'wakes' };
     default: {
       const forMs = random.pick([120, 300, 700, 1500]);
-      return { kind: 'speaks', forMs, then: !detectsTurns && random.chance(0.1) ? 'clear' : 'commit' };
+      return { kind: 'speaks', forMs, ends: !detectsTurns && random.chance(0.1) ? 'clear' : 'commit' };
     }
   }
 }

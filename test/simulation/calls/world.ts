@@ -185,7 +185,7 @@ export class CallsWorld {
     const { caller } = this;
     if (caller.over) return;
     this.#note(JSON.stringify(action));
-    if (action.kind === 'speaks') caller.speakFor(action.forMs, action.then);
+    if (action.kind === 'speaks') caller.speakFor(action.forMs, action.ends);
     else if (action.kind === 'writes') caller.write(action.asks, action.role);
     else if (action.kind === 'changes settings') caller.changeSettings();
     else if (action.kind === 'mutes') caller.muteFor(action.forMs);
