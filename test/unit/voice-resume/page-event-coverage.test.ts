@@ -9,7 +9,10 @@ const item = (id: string, more: object = {}) => ({
   content: [{ type: 'input_text', text: id }],
   ...more,
 });
-const create = (id: string, more: object = {}) => ({ type: 'conversation.item.create', item: item(id, more) });
+const create = (id: string, more: object = {}) => ({
+  type: 'conversation.item.create',
+  item: item(id, more),
+});
 const added = (id: string, more: object = {}) => ({ type: 'conversation.item.added', item: item(id, more) });
 const began = (id: string) => ({ type: 'response.created', response: { id } });
 const done = (id: string) => ({ type: 'response.done', response: { id, status: 'completed', output: [] } });
@@ -54,7 +57,11 @@ describe('events of the page whose effect a fresh upstream has', () => {
     record.microphone(24_000);
     record.upstreamEvent({ type: 'input_audio_buffer.committed', item_id: 'turn' });
     const answer = { role: 'assistant', content: [{ type: 'output_text', text: 'Oslo.' }] };
-    record.upstreamEvent({ type: 'response.output_item.added', response_id: 'resp_1', item: item('a', answer) });
+    record.upstreamEvent({
+      type: 'response.output_item.added',
+      response_id: 'resp_1',
+      item: item('a', answer),
+    });
     record.upstreamEvent(done('resp_1'));
     expect(record.snapshot()).toMatchObject({ pageEvents: 1, items: [{ id: 'a' }], microphoneSamples: 0 });
   });
