@@ -17,6 +17,8 @@ import { VirtualTime } from './virtual-time.ts';
 const PROGRESS_MS = 60_000;
 /** The idle timer of a session, then the time that a call waits for its page, in ms. */
 const WAITED_MS = 95_000;
+/** How often a stale tab looks whether it is stale, in ms. */
+const STALE_POLL_MS = 300;
 const OWNER = 'anna';
 const THIEF = 'mallory';
 /** An answer's place in the audio's tag, behind the caller's own. */
@@ -284,10 +286,16 @@ export class CallsWorld {
     const { caller } = this;
     const resume = caller.page.copyResume();
     if (resume === undefined) return;
-    this.time.later(lateMs, () => {
-      // Unless the page went on since, this tab would rightly be the newest.
-      if (caller.over || caller.page.attachment < resume.attachment || this.#network !== 'up') return;
-      const backend = this.#random.pick(this.#backends.filter(({ alive }) => alive));
+    const attempt = (): void => {
+      if (caller.over || this.#calm) return;
+      // Until the page went on since, this tab would rightly be the newest.
+      if (caller.page.attachment < resume.attachment || this.#network !== 'up') {
+        this.time.later(STALE_POLL_MS, attempt);
+        return;
+      }
+      const owner = this.#owner;
+      const any = this.#random.pick(this.#backends.filter(({ alive }) => alive));
+      const backend = owner?.alive === true && this.#random.chance(0.7) ? owner : any;
       this.meet('stale tab dials');
       const tab = this.#rawTab(backend, OWNER, resume, (how) => {
         // Elsewhere a holding may be left of which the page knows nothing any more: that is not what carries its call.
@@ -299,7 +307,8 @@ export class CallsWorld {
         if (tab.over) this.meet(`stale tab: closed with ${tab.closeCode}`);
         tab.hangUp();
       });
-    });
+    };
+    this.time.later(lateMs, attempt);
   }
 
   #thief(): void {
