@@ -50,9 +50,14 @@ export class Process {
   readonly log: string[] = [];
 
   /** `descriptors` are sockets that it is given, and that outlive it. */
-  constructor(script: string, args: readonly string[], descriptors: readonly number[] = []) {
+  constructor(
+    script: string,
+    args: readonly string[],
+    descriptors: readonly number[] = [],
+    nodeFlags: readonly string[] = [],
+  ) {
     this.#descriptors = descriptors;
-    this.#args = ['--import', 'tsx', join(ROOT, script), ...args];
+    this.#args = [...nodeFlags, '--import', 'tsx', join(ROOT, script), ...args];
   }
 
   /** Fulfils once it logged that it is ready. */
@@ -121,6 +126,8 @@ export interface ClusterOptions {
   readonly callHost?: string;
   /** How many times faster than speech the local service makes answers. */
   readonly answerSpeed?: number;
+  /** Flags of Node for backends, such as those of its profiler. */
+  readonly backendFlags?: readonly string[];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -231,7 +238,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
-  const backends = files.backendPaths.map((path) => new Process('server/main.ts', ['--config', path]));
+  const backends = files.backendPaths.map(
+    (path) => new Process('server/main.ts', ['--config', path], [], options.backendFlags),
+  );
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
