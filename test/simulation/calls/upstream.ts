@@ -3,12 +3,12 @@ import type { Message } from '../../../proto/voice/index.ts';
 import { OWN_EVENT_PREFIX } from '../../../server/bridge/own-events.ts';
 import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
+import { textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Silence behind speech that ends a turn, in samples. */
 const TURN_END_SAMPLES = 24 * 240;
-/** Pieces of an answer, and the time between two. */
 const PIECE_SAMPLES = 24 * 120;
 const PIECE_EVERY_MS = 30;
 
@@ -62,8 +62,6 @@ export interface ModelOptions {
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
 
-type Listener<T> = ((value: T) => void) | undefined;
-
 /** A model of the Realtime API: hears audio, finds turns or is told of them, answers, keeps a conversation, can be truncated and cancelled. */
 export class ModelUpstream implements Upstream {
   readonly kind = 'local';
@@ -86,9 +84,9 @@ export class ModelUpstream implements Upstream {
   readonly #random: SeededRandom;
   readonly #witness: UpstreamWitness;
   readonly #options: ModelOptions;
-  #onOpen: Listener<void>;
-  #onEvent: Listener<Message>;
-  #onClose: Listener<UpstreamEnd>;
+  #onOpen: (() => void) | undefined;
+  #onEvent: ((event: Message) => void) | undefined;
+  #onClose: ((end: UpstreamEnd) => void) | undefined;
   #early: Message[] = [];
   #ended: UpstreamEnd | undefined;
   #buffered = 0;
@@ -498,10 +496,4 @@ export class ModelUpstream implements Upstream {
       else this.#onEvent(full);
     });
   }
-}
-
-function textOf(item: Record<string, unknown>): string {
-  if (typeof item.output === 'string') return item.output;
-  const [part] = (Array.isArray(item.content) ? item.content : []) as { text?: unknown }[];
-  return typeof part?.text === 'string' ? part.text : '';
 }

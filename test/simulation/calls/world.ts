@@ -6,10 +6,11 @@ import { Trace } from '../trace.ts';
 import { Violation } from '../violation.ts';
 import { CallBackend, type SessionDetails } from './backend.ts';
 import { Caller } from './caller.ts';
-import { Link, type LinkEnd } from './link.ts';
+import { Link } from './link.ts';
 import type { PageModule } from './page-face.ts';
 import type { CallFault, CallsPlan, PageAction } from './plan.ts';
 import { RawTab } from './raw-tab.ts';
+import { transportOf } from './transport.ts';
 import { ModelUpstream } from './upstream.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -456,58 +457,4 @@ export class CallsWorld {
     for (const upstream of this.#upstreams)
       if (!upstream.over) throw new Violation('bounds', `upstream ${upstream.number} is left open`);
   }
-}
-
-/** `WebTransport` as the page knows it, over the sessions of this world. */
-function transportOf(world: CallsWorld): unknown {
-  return class {
-    readonly ready: Promise<void>;
-    readonly closed: Promise<unknown>;
-    #session: LinkEnd | undefined;
-    #given = false;
-    #settle!: { resolve(info: unknown): void; reject(error: Error): void };
-
-    constructor(url: string) {
-      this.closed = new Promise((resolve, reject) => {
-        this.#settle = { resolve, reject };
-      });
-      this.closed.catch(() => undefined);
-      const { time, plan } = world;
-      this.ready = new Promise((resolve, reject) => {
-        // A round trip for the handshake, half of another for the request.
-        time.later(3 * plan.delayMs, () => {
-          if (this.#given) return;
-          const link = world.dial(new URL(url));
-          if (link === undefined) return;
-          if (link instanceof Error) {
-            this.#settle.reject(link);
-            reject(link);
-            return;
-          }
-          this.#session = link.page;
-          link.page.closed.then(this.#settle.resolve, this.#settle.reject);
-          time.later(plan.delayMs, resolve);
-        });
-      });
-      this.ready.catch(() => undefined);
-    }
-
-    get incomingUnidirectionalStreams(): unknown {
-      return this.#session?.incomingUnidirectionalStreams;
-    }
-
-    createBidirectionalStream(): unknown {
-      return this.#session?.createBidirectionalStream();
-    }
-
-    createUnidirectionalStream(): unknown {
-      return this.#session?.createUnidirectionalStream();
-    }
-
-    close(info?: { closeCode: number; reason: string }): void {
-      this.#given = true;
-      if (this.#session !== undefined) this.#session.close(info);
-      else this.#settle.reject(new Error('closed before it was ready'));
-    }
-  };
 }
