@@ -230,11 +230,13 @@ export class Attachment implements Carrier {
       maxMessageOctets: maxControlOctets,
       maxQueueOctets: maxPageQueueOctets,
       readPauseOctets: controlPauseOctets,
+      unfinished: this.#context.unfinished,
     };
     const control = new Control(stream, limits, {
       message: (received) => this.#message(received),
       hold: () => this.#binding ?? this.#call?.microphone.mayHoldMore(),
-      overflowed: () => this.#queueFull(),
+      overflowed: () => this.#queueFull('The page does not read: too many events wait for it.'),
+      givenUp: () => this.#queueFull('This backend waits for too many messages that do not end.'),
       skipped: (octets) => this.#call?.skipped(this, octets),
     });
     this.#control = control;
@@ -418,8 +420,7 @@ export class Attachment implements Carrier {
     control.send(statsMessage(this.session.stats(), microphone.samples, answers.samples));
   }
 
-  #queueFull(): void {
-    const sentence = 'The page does not read: too many events wait for it.';
+  #queueFull(sentence: string): void {
     this.#ending.begin(SessionCloseCode.QUEUE_FULL, sentence, 'queue_full');
   }
 

@@ -233,6 +233,7 @@ export class Call implements TableCall {
     this.answers.countFrom(resume.nextAnswer);
     this.#cuts.heardElsewhere(resume.unheard ?? []);
     this.#giveConversation({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.keeper.goesOn();
     this.keeper.start(upstream);
     this.#carry(carrier, on, undefined, greet);
     return undefined;
@@ -249,7 +250,8 @@ export class Call implements TableCall {
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
     for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
     this.answers.carry(() => carrier.openStream(), resume?.answers ?? []);
-    if (on.how !== 'new') this.#checkpoints?.due();
+    // Of a call that just began too: its backend may die before the first item is whole.
+    this.#checkpoints?.due();
     this.keeper.listen();
   }
 

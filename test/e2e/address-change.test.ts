@@ -21,7 +21,12 @@ afterEach(async () => {
 });
 
 /** The caller is in a network of their own, whose way to the server takes 20 ms. */
-async function callOverPath(): Promise<{ scene: Scene; page: Page; say: () => Promise<void>; on: Netpath }> {
+async function callOverPath(): Promise<{
+  scene: Scene;
+  page: Page;
+  say: () => Promise<number>;
+  on: Netpath;
+}> {
   path = await openNetpath({ delayMs: ROUND_TRIP_MS / 2 });
   const scene = await open({ text: LONG, backends: 1, answerSpeed: 1, path });
   const page = await scene.openPage();
