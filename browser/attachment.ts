@@ -5,6 +5,7 @@ import {
   type Resume,
   type SendFrom,
   SessionCloseCode,
+  StreamCode,
   VOICE_CODEC,
   VOICE_PROTOCOL,
   VoiceProtocolError,
@@ -94,7 +95,7 @@ export class Attachment {
 
   /** Sends what is kept of the call from there on, events first. `ordered` are their places among the ordered events. */
   sendFrom({ microphoneSamples, events }: SendFrom, ordered: readonly number[], rewind: number): void {
-    this.#uplink?.stop();
+    this.#uplink?.abort();
     this.#ordered.splice(0, this.#ordered.length, ...ordered);
     const rewound: Message = { type: 'parley.rewound', rewind };
     if (rewind > 0) this.send(encodeMessage(rewound));
@@ -191,7 +192,10 @@ export class Attachment {
   }
 
   async #wasReset(error: unknown): Promise<boolean> {
-    const source = (error as Partial<WebTransportError> | undefined)?.source;
+    const { source, streamErrorCode } = (error ?? {}) as Partial<WebTransportError>;
+    // The backend lets go of this session, and goes on with the answer in the next.
+    if (streamErrorCode === StreamCode.SESSION_CLOSED) return false;
+    if (!(await this.#mayTake())) return false;
     if (source !== undefined) return source === 'stream' && !this.#over;
     const { closed } = this.#session;
     const gone = closed.then(

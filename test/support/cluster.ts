@@ -12,7 +12,11 @@ import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
+import {
+  type RealtimeService,
+  type ServiceObserver,
+  startRealtimeService,
+} from '../../server/realtime/local/index.ts';
 import { holdUdpSocket } from '../../server/start/held-socket.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -116,6 +120,8 @@ export interface ClusterOptions {
   readonly backends?: number;
   /** Processes of each backend and of the forwarder, below a supervisor. Absent: one, and no supervisor. */
   readonly workers?: number;
+  /** Where the forwarder listens, instead of 127.0.0.1. */
+  readonly forwarderHost?: string | undefined;
   /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */
   readonly holdSocket?: boolean;
   /** Backends have a public port of their own, and ask clients to go there after the handshake. */
@@ -128,6 +134,8 @@ export interface ClusterOptions {
   readonly callHost?: string;
   /** How many times faster than speech the local service makes answers. */
   readonly answerSpeed?: number;
+  /** Sees what the local service is given and gives. */
+  readonly observer?: ServiceObserver;
   /** Flags of Node for backends, such as those of its profiler. */
   readonly backendFlags?: readonly string[];
   /** When newcomers must prove their address. */
@@ -191,7 +199,7 @@ async function writeFiles(
     routingKey: hex(32),
     statelessResetKey: hex(32),
     backends,
-    forwarders: ['127.0.0.1'],
+    forwarders: ['127.0.0.1', ...(options.forwarderHost === undefined ? [] : [options.forwarderHost])],
     ...(options.callHost !== undefined && { callHost: options.callHost }),
   };
   const clusterPath = join(directory, 'cluster.json');
@@ -236,6 +244,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     certificate: readFileSync(certificate.certificatePath, 'utf8'),
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
+    ...(options.observer !== undefined && { observer: options.observer }),
     ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
@@ -249,7 +258,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
     listen: [
-      `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+      `${options.holdSocket ? '0.0.0.0' : (options.forwarderHost ?? '127.0.0.1')}:${forwarderPort}`,
       ...(options.callHost === undefined ? [] : [`[::1]:${forwarderPort}`]),
     ],
     metrics: `127.0.0.1:${metricsPort}`,
