@@ -273,5 +273,3 @@ export const INJECTIONS = {
       ),
   },
 } as const satisfies Record<string, Injection>;
-
-export type InjectionName = keyof typeof INJECTIONS;

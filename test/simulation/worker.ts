@@ -12,8 +12,10 @@ async function play(seed: number): Promise<ToldOutcome> {
   return { seed, hash, datagrams, virtualMs, calls, story };
 }
 
-process.on('message', async (seeds: readonly number[]) => {
+async function playAll(seeds: readonly number[]): Promise<void> {
   const outcomes: ToldOutcome[] = [];
   for (const seed of seeds) outcomes.push(await play(seed));
   process.send?.({ outcomes });
-});
+}
+
+process.on('message', (seeds: readonly number[]) => void playAll(seeds));

@@ -17,7 +17,7 @@ import type { ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from '.
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Whose audio it is: the caller's tag in the samples. */
-export const CALLER_TAG = 1;
+const CALLER_TAG = 1;
 /** What is said at the least between two turns, so that the upstream hears where one ends, in ms. */
 const PAUSE_MS = 400;
 

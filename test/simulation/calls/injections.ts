@@ -187,8 +187,6 @@ export const CALL_INJECTIONS = {
   },
 } as const satisfies Record<string, Injection>;
 
-export type CallInjectionName = keyof typeof CALL_INJECTIONS;
-
 /** Every snapshot of a conversation is another one. */
 function replaceSnapshot(
   make: (snapshot: ConversationSnapshot, record: ConversationRecord) => ConversationSnapshot,

@@ -11,7 +11,7 @@ export async function runCallsSeed(seed: number, readable = false): Promise<Outc
   return runCallsPlan(drawCallsPlan(seed), readable);
 }
 
-export async function runCallsPlan(plan: CallsPlan, readable = false): Promise<Outcome> {
+async function runCallsPlan(plan: CallsPlan, readable = false): Promise<Outcome> {
   pages ??= await loadPages();
   const world = new CallsWorld(plan, pages, readable);
   let failure: Outcome['failure'];

@@ -3,11 +3,9 @@
  * even one its lower 16 bits, the odd one its upper 6, whose audio it is, and whether someone speaks.
  */
 
-/** Whose audio it may be: 0 to this. */
-export const MAX_TAG = 511;
 const SPEECH = 0x8000;
 
-export function sampleAt(index: number, tag: number, speech: boolean): number {
+function sampleAt(index: number, tag: number, speech: boolean): number {
   const pair = index >> 1;
   if ((index & 1) === 0) return pair & 0xffff;
   return ((pair >>> 16) & 0x3f) | (tag << 6) | (speech ? SPEECH : 0);

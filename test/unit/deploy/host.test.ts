@@ -11,7 +11,8 @@ import { DEPLOY } from './manifests.ts';
 
 const text = (...path: string[]) => readFileSync(join(DEPLOY, ...path), 'utf8');
 const json = (...path: string[]) => JSON.parse(text(...path)) as unknown;
-const has = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
+const needs = (command: string) =>
+  expect(spawnSync('sh', ['-c', `command -v ${command}`]).status, `this test needs ${command}`).toBe(0);
 
 /** Values of a key of a unit, in order. */
 const values = (unit: string, key: string) =>
@@ -48,21 +49,18 @@ describe('the systemd units', () => {
     expect(parsed.ok && parsed.value.backends.map(({ name }) => name)).toContain(`${backend.name}/3`);
   });
 
-  it.skipIf(!has('systemd-analyze'))(
-    'are sound to systemd itself',
-    () => {
-      const units = ['parley-forwarder.socket', 'parley-forwarder.service', 'parley-backend.service'];
-      const { stderr } = spawnSync(
-        'systemd-analyze',
-        ['verify', ...units.map((unit) => join(DEPLOY, 'systemd', unit))],
-        { encoding: 'utf8' },
-      );
-      expect(
-        stderr.split('\n').filter((line) => /parley.*(Unknown|Failed to parse|Invalid|bad)/i.test(line)),
-      ).toEqual([]);
-    },
-    60_000,
-  );
+  it('are sound to systemd itself', () => {
+    needs('systemd-analyze');
+    const units = ['parley-forwarder.socket', 'parley-forwarder.service', 'parley-backend.service'];
+    const { stderr } = spawnSync(
+      'systemd-analyze',
+      ['verify', ...units.map((unit) => join(DEPLOY, 'systemd', unit))],
+      { encoding: 'utf8' },
+    );
+    expect(
+      stderr.split('\n').filter((line) => /parley.*(Unknown|Failed to parse|Invalid|bad)/i.test(line)),
+    ).toEqual([]);
+  }, 60_000);
 });
 
 describe('the Dockerfile', () => {
@@ -89,12 +87,9 @@ describe('the Dockerfile', () => {
 });
 
 describe('the rule of nftables', () => {
-  const inNamespace = has('nft') && has('python3') && spawnSync('unshare', ['-n', 'true']).status === 0;
-
-  it.skipIf(!inNamespace)(
-    'holds back "port unreachable" of the forwarder’s port, and of no other',
-    () => {
-      const script = `
+  it('holds back "port unreachable" of the forwarder’s port, and of no other', () => {
+    for (const command of ['nft', 'python3', 'unshare']) needs(command);
+    const script = `
 import socket, subprocess
 def ask(host, port):
     s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
@@ -109,9 +104,7 @@ subprocess.check_call(['ip', 'link', 'set', 'lo', 'up'])
 before = asked()
 subprocess.check_call(['nft', '-f', '${join(DEPLOY, 'nftables/parley.nft')}'])
 print(*before, *asked())`;
-      const said = execFileSync('unshare', ['-n', 'python3', '-c', script], { encoding: 'utf8' }).trim();
-      expect(said).toBe('refused refused refused refused silent refused silent refused');
-    },
-    60_000,
-  );
+    const said = execFileSync('unshare', ['-n', 'python3', '-c', script], { encoding: 'utf8' }).trim();
+    expect(said).toBe('refused refused refused refused silent refused silent refused');
+  }, 60_000);
 });

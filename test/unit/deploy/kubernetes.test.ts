@@ -88,42 +88,39 @@ describe.each(OVERLAYS)('the files of the configuration in %s', (folder) => {
 describe.each(OVERLAYS)('kubectl kustomize of %s', (folder) => {
   const all = build(folder);
 
-  it.skipIf(all === undefined)(
-    'makes objects that fit together',
-    () => {
-      expect(typeFaults(all!)).toEqual([]);
-      const set = find(all!, 'StatefulSet', 'parley-backend');
-      const service = find(all!, 'Service', set.spec.serviceName);
-      const { name, namespace } = service.metadata as { name: string; namespace?: string };
-      for (const { tunnel } of cluster(folder).backends)
-        expect(tunnel.host).toMatch(new RegExp(`\\.${name}\\.${namespace}\\.svc\\.cluster\\.local$`));
-      const config = find(all!, 'ConfigMap', 'parley-config');
-      const pods = all!.filter(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment');
-      for (const { spec } of pods) {
-        const { containers, volumes } = spec.template.spec;
-        for (const { args, volumeMounts, ports } of containers) {
-          const path = args
-            .find((arg: string) => arg.endsWith('.json'))
-            .split('/')
-            .at(-1);
-          expect(Object.keys(config.data)).toContain(path);
-          const names = volumes.map((volume: { name: string }) => volume.name);
-          for (const mount of volumeMounts) expect(names).toContain(mount.name);
-          expect(new Set(ports.map((port: { name: string }) => port.name)).size).toBe(ports.length);
-        }
-        expect(spec.selector.matchLabels).toEqual(spec.template.metadata.labels);
+  it('makes objects that fit together', () => {
+    expect(all, 'this test needs kubectl').toBeDefined();
+    expect(typeFaults(all!)).toEqual([]);
+    const set = find(all!, 'StatefulSet', 'parley-backend');
+    const service = find(all!, 'Service', set.spec.serviceName);
+    const { name, namespace } = service.metadata as { name: string; namespace?: string };
+    for (const { tunnel } of cluster(folder).backends)
+      expect(tunnel.host).toMatch(new RegExp(`\\.${name}\\.${namespace}\\.svc\\.cluster\\.local$`));
+    const config = find(all!, 'ConfigMap', 'parley-config');
+    const pods = all!.filter(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment');
+    for (const { spec } of pods) {
+      const { containers, volumes } = spec.template.spec;
+      for (const { args, volumeMounts, ports } of containers) {
+        const path = args
+          .find((arg: string) => arg.endsWith('.json'))
+          .split('/')
+          .at(-1);
+        expect(Object.keys(config.data)).toContain(path);
+        const names = volumes.map((volume: { name: string }) => volume.name);
+        for (const mount of volumeMounts) expect(names).toContain(mount.name);
+        expect(new Set(ports.map((port: { name: string }) => port.name)).size).toBe(ports.length);
       }
-      for (const made of all!.filter(({ kind }) => kind === 'Service')) {
-        const pod = pods.find(({ spec }) => spec.template.metadata.labels.app === made.spec.selector.app);
-        const names = pod!.spec.template.spec.containers.flatMap(({ ports }: Manifest) =>
-          ports.map(({ name: port }: { name: string }) => port),
-        );
-        for (const { targetPort } of made.spec.ports) expect(names).toContain(targetPort);
-      }
-      for (const file of cluster(folder).forwarders) find(all!, 'Service', file.split('.')[0]!);
-    },
-    60_000,
-  );
+      expect(spec.selector.matchLabels).toEqual(spec.template.metadata.labels);
+    }
+    for (const made of all!.filter(({ kind }) => kind === 'Service')) {
+      const pod = pods.find(({ spec }) => spec.template.metadata.labels.app === made.spec.selector.app);
+      const names = pod!.spec.template.spec.containers.flatMap(({ ports }: Manifest) =>
+        ports.map(({ name: port }: { name: string }) => port),
+      );
+      for (const { targetPort } of made.spec.ports) expect(names).toContain(targetPort);
+    }
+    for (const file of cluster(folder).forwarders) find(all!, 'Service', file.split('.')[0]!);
+  }, 60_000);
 });
 
 describe('register.sh, by which a pod tells AWS its server ID', () => {
