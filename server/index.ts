@@ -6,6 +6,7 @@ import { type BackendConfigInput, parseBackendConfig } from './config.ts';
 export { StartupError } from '../net/startup.ts';
 export type { Backend } from './backend.ts';
 export { type BackendConfig, type BackendConfigInput, readBackendConfig } from './config.ts';
+export { type RealtimeService, type ServiceOptions, startRealtimeService } from './realtime/local/index.ts';
 
 export interface StartBackendOptions {
   /** Where the backend logs; JSON lines on standard output by default. */

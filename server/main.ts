@@ -1,10 +1,12 @@
+#!/usr/bin/env node
 import { createLog } from '../net/log.ts';
+import { commandLine } from '../net/packaged.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { startBackend } from './backend.ts';
 import { readBackendConfig } from './config.ts';
 
-const USAGE = `usage: npm run backend -- --config backend.json
+const USAGE = `usage: ${commandLine('parley-server', 'npm run backend --')} --config backend.json
 
   --config FILE   the backend's settings, as docs/configuration.md describes them
   --help          show this

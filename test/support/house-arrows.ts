@@ -53,6 +53,9 @@ export const HOUSE_ARROWS: Arrows = {
     'zod',
   ],
   'server/start': ['server', 'net', 'certs', 'browser/build.ts', 'proto/quic-lb', 'node:*', 'uqr'],
+  // The programs of the package.
+  cli: ['server', 'lb', 'certs', 'net', 'proto/quic-lb', 'proto/wire', 'node:*'],
+  'build.ts': ['browser/build.ts', 'net', 'node:*'],
   test: ['*'],
   'vitest.config.ts': ['node:os', 'vitest'],
 };
