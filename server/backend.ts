@@ -18,6 +18,7 @@ import { toHex } from '../proto/wire/index.ts';
 import { LiveTokens } from './access/index.ts';
 import { LiveForwarders, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
+import type { BackendHooks } from './hooks.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
 import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
@@ -105,6 +106,7 @@ class RunningBackend implements Backend {
     secret: Uint8Array,
     connectionIds: QuicLbGenerator,
     env: NodeJS.ProcessEnv,
+    hooks: BackendHooks,
   ) {
     this.callHost = callHost;
     this.#config = config;
@@ -126,7 +128,7 @@ class RunningBackend implements Backend {
     const { voice: observer } = this.#metrics;
     const { tokens } = files;
     const refused = (reason: string) => this.#metrics.tokenRefusals.inc({ reason });
-    const access = tokens && { tokens, subjectKey: secret, refused };
+    const access = (tokens ?? hooks.authenticate) && { tokens, subjectKey: secret, refused };
     const details = {
       serverId,
       host: callHost,
@@ -136,6 +138,7 @@ class RunningBackend implements Backend {
       observer,
       access,
       sealSecret: secret,
+      hooks,
     };
     const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
@@ -315,9 +318,14 @@ async function openSockets(
 }
 
 /** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
-function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger): LiveTokens | undefined {
+function openTokens(
+  config: BackendConfig,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+  hooks: BackendHooks,
+): LiveTokens | undefined {
   if (config.auth !== undefined) return new LiveTokens(config.auth, env, log);
-  if (config.origins.includes('*'))
+  if (config.origins.includes('*') && hooks.authenticate === undefined)
     log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
   return undefined;
 }
@@ -326,11 +334,16 @@ function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger):
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
  */
-export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
+export async function startBackend(
+  config: BackendConfig,
+  log: Logger,
+  env = process.env,
+  hooks: BackendHooks = {},
+): Promise<Backend> {
   const { cluster, serverId, tunnel, tcp, callHost, ticketSecret } = readCluster(config.cluster, config.name);
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
-  const tokens = openTokens(config, env, log);
+  const tokens = openTokens(config, env, log, hooks);
   const { preferredAddress } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(
@@ -391,6 +404,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     ticketSecret,
     connectionIds,
     env,
+    hooks,
   );
   await backend.listenTcp(config.tcp ?? tcp);
   await backend.serveMetrics();

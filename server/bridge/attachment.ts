@@ -110,6 +110,7 @@ export class Attachment implements Carrier {
     const { upstream, openUpstream } = this.#context;
     const resumes = this.session.request.query.has(RESUME_QUERY);
     this.#upstream = upstream ?? (resumes ? undefined : openUpstream());
+    if (!resumes) this.#binder.prepare();
   }
 
   #watchSession(): void {
@@ -269,7 +270,7 @@ export class Attachment implements Carrier {
       ended: () => this.#ending.begun,
       upstream: () => this.#takeUpstream(),
       greet: (call, ticket, on, omittedItems) => this.#greet(call, ticket, on, omittedItems),
-      refuse: (code, sentence) => this.#ending.begin(code, sentence),
+      refuse: (code, sentence, error) => this.#ending.begin(code, sentence, error),
     });
   }
 

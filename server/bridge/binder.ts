@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import {
+  type ErrorCode,
   type GoOn,
   type HelloMessage,
   type Message,
@@ -11,11 +12,17 @@ import {
   VoiceProtocolError,
 } from '../../proto/voice/index.ts';
 import { SealKind, type Ticket } from '../call/index.ts';
-import type { Upstream } from '../realtime/index.ts';
+import { formatProblem, type Upstream } from '../realtime/index.ts';
 import { Call } from './call.ts';
 import type { Carrier } from './carrier.ts';
-import type { ResumeRefusal, VoiceContext } from './context.ts';
+import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext } from './context.ts';
+import { HookGuard } from './hook-guard.ts';
 import { openResumption, resumeRefusalSentence } from './resumption.ts';
+
+/** The session that a new call begins with; not `ok` when the hook failed. */
+type SessionAnswer =
+  | { readonly ok: true; readonly session: Readonly<Record<string, unknown>> | undefined }
+  | { readonly ok: false };
 
 /** What the binder needs of its session. */
 export interface BinderHost {
@@ -26,7 +33,7 @@ export interface BinderHost {
   /** The session carries this call now: the page is told where to go on. */
   greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void;
   /** The session cannot carry what was asked for. */
-  refuse(closeCode: SessionCloseCode, sentence: string): void;
+  refuse(closeCode: SessionCloseCode, sentence: string, error?: ErrorCode): void;
 }
 
 /** Finds or makes the call that a session is to carry, by what its hello says. */
@@ -35,6 +42,7 @@ export class Binder {
   readonly #context: VoiceContext<Call>;
   readonly #logger: Logger;
   readonly #host: BinderHost;
+  #session: Promise<SessionAnswer> | undefined;
 
   constructor(carrier: Carrier, context: VoiceContext<Call>, logger: Logger, host: BinderHost) {
     this.#carrier = carrier;
@@ -43,12 +51,48 @@ export class Binder {
     this.#host = host;
   }
 
+  /** Before the hello, for a call that begins: the hook is asked for its session, which may take a while. */
+  prepare(): void {
+    this.#session ??= this.#askSession();
+  }
+
+  async #askSession(): Promise<SessionAnswer> {
+    const { hooks, session, observer } = this.#context;
+    const ask = hooks?.session;
+    if (ask === undefined) return { ok: true, session };
+    const guard = new HookGuard(this.#logger, observer?.hookFailed);
+    const timeoutMs = this.#context.limits?.hookTimeoutMs ?? DEFAULT_VOICE_LIMITS.hookTimeoutMs;
+    const result = await guard.wait('session', timeoutMs, ask);
+    if (!result.ok) return { ok: false };
+    const own: unknown = result.value;
+    if (own === undefined) return { ok: true, session };
+    const isObject = typeof own === 'object' && own !== null && !Array.isArray(own);
+    const whole = { ...session, type: 'realtime', ...(isObject && own) };
+    const problem = isObject ? formatProblem({ session: whole }) : 'it gave no object';
+    if (problem === undefined) return { ok: true, session: whole };
+    guard.fault('session', 'nonsense', undefined, problem.replace(/\.$/, ''));
+    return { ok: false };
+  }
+
+  /** The context of a call with the session that the hook wants for it; undefined when the call cannot be, as the page was told. */
+  async #contextOfNew(): Promise<VoiceContext<Call> | undefined> {
+    this.prepare();
+    const answer = await this.#session!;
+    if (answer.ok) return { ...this.#context, session: answer.session };
+    const sentence =
+      "The call cannot begin: the backend's own code for sessions failed. Calling again may help.";
+    this.#host.refuse(SessionCloseCode.INTERNAL, sentence, 'internal');
+    return undefined;
+  }
+
   async bind({ resume }: HelloMessage): Promise<void> {
     if (resume !== undefined) {
       await this.#resume(resume);
       return;
     }
-    const call = new Call(this.#context.sessionId!, this.#context);
+    const context = await this.#contextOfNew();
+    if (context === undefined) return;
+    const call = new Call(this.#context.sessionId!, context);
     const ticket = await this.#ticketFor(call);
     if (this.#host.ended()) {
       call.over({ closeCode: SessionCloseCode.NORMAL, reason: 'the page went at once', error: undefined });
@@ -78,7 +122,10 @@ export class Binder {
     { callId, snapshot }: { callId: string; snapshot: Parameters<Call['restore']>[2] },
     resume: Resume,
   ): Promise<void> {
-    const call = new Call(callId, this.#context);
+    // The conversation has its session with it, unless that was too long to be sealed.
+    const context = snapshot.session === undefined ? await this.#contextOfNew() : this.#context;
+    if (context === undefined) return;
+    const call = new Call(callId, context);
     const ticket = await this.#ticketFor(call);
     const before = this.#context.resume?.calls.get(callId);
     const refused = this.#host.ended() || before?.olderThan(resume.attachment) === false;

@@ -13,6 +13,7 @@ import {
   type ServerMessage,
   SessionCloseCode,
 } from '../../proto/voice/index.ts';
+import { ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import type { Answers } from './answers.ts';
@@ -23,6 +24,7 @@ import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './con
 import { Conversation } from './conversation.ts';
 import { moveWhenDraining } from './drain-move.ts';
 import type { SessionEnd } from './ending.ts';
+import { HookGuard } from './hook-guard.ts';
 import { Microphone } from './microphone.ts';
 import { Outbox } from './outbox.ts';
 import { PageMessages } from './page-messages.ts';
@@ -57,6 +59,10 @@ export class Call implements TableCall {
   #acknowledging: NodeJS.Timeout | undefined;
   #acknowledged = { samples: 0, events: 0 };
   #over = false;
+  /** A session has carried it. */
+  #begun = false;
+  /** The page went on with it from a checkpoint. */
+  #goesOn = false;
 
   constructor(id: string, context: VoiceContext) {
     this.id = id;
@@ -110,7 +116,16 @@ export class Call implements TableCall {
   }
 
   #makeConversation(): Conversation {
-    const parts = { context: this.#context, limits: this.#limits, logger: this.#logger, log: this.#log };
+    const call = { id: this.id, caller: this.#context.caller ?? ANYONE };
+    const guard = new HookGuard(this.#logger, this.#context.observer?.hookFailed);
+    const parts = {
+      context: this.#context,
+      limits: this.#limits,
+      logger: this.#logger,
+      log: this.#log,
+      call,
+      guard,
+    };
     return new Conversation(parts, {
       guard: (action) => this.guard(action),
       tell: (message) => this.tell(message),
@@ -136,6 +151,7 @@ export class Call implements TableCall {
       allowed: this.#context.allowedEvents,
       maxOctets: this.#limits.maxControlOctets,
       cuts: this.#conversation.cuts,
+      change: (event) => this.#conversation.fromPage(event),
       microphone: this.microphone,
       received: (messages, answers) => {
         if (this.#context.resume !== undefined) this.#backend.acknowledged(messages);
@@ -194,7 +210,7 @@ export class Call implements TableCall {
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
-    this.#conversation.give({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.#carry(carrier, on, undefined, greet);
     this.keeper.start(upstream);
     return undefined;
@@ -203,6 +219,7 @@ export class Call implements TableCall {
   #carry(carrier: Carrier, on: GoOn, resume: Resume | undefined, greet: (on: GoOn) => void): void {
     const before = this.#carrier;
     this.#carrier = carrier;
+    this.#begun = true;
     before?.supersede();
     this.#context.resume?.calls.attached(this);
     this.#log.carriedBy(carrier.session, on.how, this.#context.upstreamKind);
@@ -268,6 +285,7 @@ export class Call implements TableCall {
 
   /** The page went on from a checkpoint: this holding of the call is of no use any more. */
   restoredElsewhere(): void {
+    this.#goesOn = true;
     this.#carrier?.supersede();
     this.expire('The call goes on from a checkpoint.');
   }
@@ -301,6 +319,7 @@ export class Call implements TableCall {
     this.#stopDraining();
     this.#carrier = undefined;
     this.#context.resume?.calls.remove(this);
+    if (this.#begun) this.#conversation.hooks.end(end, this.#goesOn, figures);
     this.#log.ended(end, { ...figures, answerSamplesDropped: this.answers.droppedSamples });
   }
 

@@ -15,11 +15,15 @@ import type { CallLog } from './call-log.ts';
 import type { VoiceContext, VoiceLimits } from './context.ts';
 import { Cuts } from './cuts.ts';
 import type { SessionEnd } from './ending.ts';
+import { HookFeed } from './hook-feed.ts';
+import type { HookGuard } from './hook-guard.ts';
+import type { HookedCall } from './hooks.ts';
 import type { PageEvent } from './microphone.ts';
 import { AnswerQueue } from './octet-budget.ts';
 import { PauseWatch } from './pause-watch.ts';
 import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse } from './reasons.ts';
 import { Restoration } from './restoration.ts';
+import { ToolRunner, ToolVisibility } from './tools/index.ts';
 import { UpstreamKeeper } from './upstream-keeper.ts';
 
 /** Events behind which the conversation can be restored better than before. */
@@ -54,6 +58,8 @@ export interface ConversationParts {
   readonly limits: VoiceLimits;
   readonly logger: Logger;
   readonly log: CallLog;
+  readonly call: HookedCall;
+  readonly guard: HookGuard;
 }
 
 /** The upstream's side of a call: what the model is given and what it says, whichever upstream it is and whichever session listens. */
@@ -61,6 +67,7 @@ export class Conversation {
   readonly keeper: UpstreamKeeper;
   readonly answers: Answers;
   readonly cuts: Cuts;
+  readonly hooks: HookFeed;
   readonly #context: VoiceContext;
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
@@ -68,17 +75,25 @@ export class Conversation {
   readonly #host: ConversationHost;
   readonly #answerQueue: AnswerQueue;
   readonly #record = new ConversationRecord();
+  readonly #tools: ToolRunner;
+  readonly #visibility: ToolVisibility;
   readonly #pause = new PauseWatch(performance.now());
   #restoration: Restoration | undefined;
   /** Whether speech cuts the answer: the session's `interrupt_response`, as the upstream last said. */
   #interrupts = true;
 
-  constructor({ context, limits, logger, log }: ConversationParts, host: ConversationHost) {
+  constructor({ context, limits, logger, log, call, guard }: ConversationParts, host: ConversationHost) {
     this.#context = context;
     this.#limits = limits;
     this.#logger = logger;
     this.#log = log;
     this.#host = host;
+    const { tools = [] } = context.hooks ?? {};
+    this.hooks = new HookFeed(context.hooks ?? {}, call, guard);
+    this.#tools = new ToolRunner(tools, call, guard, { send: (event) => this.keeper.link.send(event) });
+    this.#visibility = new ToolVisibility(
+      tools.filter(({ showToPage }) => !showToPage).map(({ name }) => name),
+    );
     this.keeper = this.#makeKeeper();
     const ledger = new AnswerLedger();
     this.#answerQueue = new AnswerQueue(limits.maxAnswerQueueOctets, context.answerBudget);
@@ -122,16 +137,26 @@ export class Conversation {
 
   /** It begins here, with the session that is configured. */
   begin(upstream: Upstream | undefined): void {
-    const { session } = this.#context;
+    const { session, hooks } = this.#context;
     this.keeper.start(upstream);
-    if (session !== undefined)
-      this.keeper.link.send({ type: 'session.update', session } as unknown as RealtimeClientEvent);
+    if (session === undefined && !hooks?.tools?.length) return;
+    const merged = this.#tools.mergeInto(session ?? { type: 'realtime' });
+    this.keeper.link.send({ type: 'session.update', session: merged } as unknown as RealtimeClientEvent);
   }
 
-  /** A fresh upstream is given what was said before. */
-  give(snapshot: ConversationSnapshot): void {
-    this.#record.restore(snapshot);
-    this.#restoration = new Restoration(snapshot, this.#context.session);
+  /** Another backend began it: the upstream here is given what was said before. */
+  restore(snapshot: ConversationSnapshot): void {
+    this.#visibility.restore(snapshot.items);
+    this.hooks.goesOnFrom(snapshot.microphoneSamples);
+    this.#give(snapshot);
+    this.#tools.restored(snapshot);
+  }
+
+  #give(snapshot: ConversationSnapshot): void {
+    const session = snapshot.session ?? this.#context.session;
+    const whole = { ...snapshot, session: session && this.#tools.mergeInto(session) };
+    this.#record.restore(whole);
+    this.#restoration = new Restoration(whole);
     for (const text of this.#restoration.texts) this.keeper.link.sendText(text);
   }
 
@@ -139,7 +164,8 @@ export class Conversation {
   replaced(snapshot: ConversationSnapshot): void {
     this.cuts.upstreamReplaced();
     this.#pause.upstreamReplaced(performance.now());
-    this.give(snapshot);
+    this.#give(snapshot);
+    this.#tools.upstreamReplaced(snapshot);
     this.#context.observer?.upstreamReplaced?.();
   }
 
@@ -157,6 +183,7 @@ export class Conversation {
     this.#context.observer?.microphoneSamples?.(pcm.length / 2);
     this.keeper.link.append(pcm);
     this.#record.microphone(samples);
+    this.hooks.callerAudio(pcm, samples);
   }
 
   /** An event of the page whose turn has come. */
@@ -171,6 +198,7 @@ export class Conversation {
   }
 
   stop(): void {
+    this.#tools.stop();
     this.answers.stop();
     this.cuts.stop();
     this.keeper.close();
@@ -189,9 +217,28 @@ export class Conversation {
       this.#log.bargeIn();
       this.#context.observer?.bargeIn?.();
     }
+    this.#tools.upstreamEvent(event);
     if (CHECKPOINT_AFTER.has(event.type)) this.#host.checkpointDue();
     if (!this.cuts.upstreamEvent(event)) return;
-    if (!this.#host.forward(event)) this.#drop(event);
+    this.hooks.upstreamEvent(event);
+    this.#toPage(event);
+  }
+
+  /** What the page sees of an event, if anything: as the hook leaves it, without the calls of server tools. */
+  #toPage(event: Message): void {
+    const left = this.hooks.event(event, 'upstream');
+    const visible = left && this.#visibility.forPage(left);
+    if (visible !== undefined && !this.#host.forward(visible)) this.#drop(visible);
+  }
+
+  /** An event of the page on its way to the upstream, as it is to be; undefined when the hook leaves it out. */
+  fromPage(event: Message): Message | undefined {
+    const left = this.hooks.event(event, 'page');
+    const session = left?.type === 'session.update' ? left.session : undefined;
+    const tools = (session as { tools?: unknown } | null | undefined)?.tools;
+    // A page's list of tools takes the place of the one before it.
+    if (left === undefined || !Array.isArray(tools)) return left;
+    return { ...left, session: this.#tools.mergeInto(session as Record<string, unknown>) };
   }
 
   #sessionIs(event: Message): void {
@@ -203,6 +250,7 @@ export class Conversation {
 
   #answer(event: Message): void {
     const responseId = this.answers.delta(event);
+    if (responseId !== undefined) this.hooks.modelAudio(event);
     if (responseId === undefined) this.#drop(event);
     else if (this.#answerQueue.full) this.#overflow(responseId);
   }

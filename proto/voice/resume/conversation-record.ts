@@ -1,6 +1,6 @@
 import type { Message } from '../messages.ts';
 import { msToSamples } from '../pcm.ts';
-import { ItemRecord, itemOf, type RestorableItem } from './conversation-items.ts';
+import { ItemRecord, itemOf, OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
 import { PageEventCoverage } from './page-event-coverage.ts';
 import { restorableSession } from './restorable-session.ts';
 
@@ -198,7 +198,14 @@ export class ConversationRecord {
     const ofResponse =
       record.responseId !== undefined || record.role === 'assistant' || record.type === 'function_call';
     if (!ofResponse || this.#runningResponses.size === 0) record.finished = true;
-    if (!known && !ofResponse && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
+    const own = id.startsWith(OWN_ITEM_PREFIX);
+    if (
+      !known &&
+      !own &&
+      !ofResponse &&
+      !record.fromMicrophone &&
+      !this.#turns.some(({ itemId }) => itemId === id)
+    )
       this.#coverage.happened('conversation.item.create');
     this.#bound();
   }
