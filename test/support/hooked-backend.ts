@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import type { Message } from '../../proto/voice/index.ts';
+import { isNumbered, type Message } from '../../proto/voice/index.ts';
 import { parseBackendConfig } from '../../server/config.ts';
 import type { BackendHooks, WebSocketLike } from '../../server/index.ts';
 import { makeVoiceHandler } from '../../server/voice.ts';
@@ -62,10 +62,7 @@ export class HookedBackend {
   readonly #handler: (session: MemorySession) => Promise<void>;
   readonly #sessions: HookedSession[] = [];
 
-  constructor(
-    hooks: BackendHooks<never> | BackendHooks<unknown>,
-    config: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(hooks: BackendHooks, config: Readonly<Record<string, unknown>> = {}) {
     const checked = parseBackendConfig(
       {
         name: 'backend-1',
@@ -93,7 +90,7 @@ export class HookedBackend {
         log: pino({ level: 'debug' }, { write: (line: string) => void this.lines.push(line) }),
         observer: { hookFailed: (hook, fault) => this.failures.push(`${hook} ${fault}`) },
         sealSecret: new Uint8Array(32),
-        hooks: { openUpstream, timeoutMs: 60, ...(hooks as BackendHooks) },
+        hooks: { openUpstream, timeoutMs: 60, ...hooks },
         ...(hooks.authenticate && { access: { subjectKey: new Uint8Array(32), refused: () => {} } }),
       },
     );
@@ -141,7 +138,7 @@ export function resumingHello(page: VoicePage, attachment = 1): { readonly type:
   const resume = {
     ticket,
     attachment,
-    messages: page.messages.length,
+    messages: page.messages.filter(isNumbered).length,
     answers: [],
     nextAnswer: 0,
     microphoneSamples: 0,
