@@ -4,7 +4,7 @@ import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildLibrary, buildPage, WORKLETS } from './browser/build.ts';
+import { buildExtras, buildLibrary, buildPage, WORKLETS } from './browser/build.ts';
 import { runProgram } from './net/program.ts';
 import { StartupError } from './net/startup.ts';
 
@@ -48,11 +48,16 @@ async function leaveOutBundler(): Promise<void> {
 async function build(): Promise<void> {
   for (const name of await readdir(DIST).catch(() => []))
     if (name !== 'page') await rm(join(DIST, name), { recursive: true });
-  await Promise.all([compile('tsconfig.build.json'), compile('tsconfig.build-browser.json')]);
+  await Promise.all([
+    compile('tsconfig.build.json'),
+    compile('tsconfig.build-browser.json'),
+    compile('tsconfig.build-agents.json'),
+  ]);
   await leaveOutBundler();
   await nameDeclarations();
   await buildPage(join(DIST, 'page'));
   await buildLibrary(join(DIST, 'browser'));
+  await buildExtras(join(DIST, 'browser'));
   // Worklets are scripts: there is nothing to import from them.
   for (const name of WORKLETS) await writeFile(join(DIST, `browser/worklets/${name}.d.ts`), 'export {};\n');
   for (const name of BINS) await chmod(join(DIST, name), 0o755);

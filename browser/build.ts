@@ -27,6 +27,14 @@ const TCP_CARRIER: Plugin = {
   },
 };
 
+/** The library itself, which stays a file of its own. */
+const LIBRARY: Plugin = {
+  name: 'library',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.\/index\.ts$/ }, () => ({ path: './parley.js', external: true }));
+  },
+};
+
 /**
  * Bundles into `outDir` the library (parley.js, worklets/*.js and carriers/tcp.js, which is all that a page of one's own needs).
  * Rejects when a source has a fault.
@@ -47,6 +55,18 @@ export async function buildLibrary(outDir: string): Promise<void> {
     entryPoints: { 'carriers/tcp': join(SOURCE, 'carriers/tcp.ts') },
     // When it is loaded the library would dial a server of somebody else, to see what the browser's WebTransport can do.
     define: { 'globalThis.WebTransport': 'undefined' },
+  });
+}
+
+/** Bundles into `outDir` what stands upon the library and a framework, which stay imports. */
+export async function buildExtras(outDir: string): Promise<void> {
+  await build({
+    ...COMMON,
+    outdir: outDir,
+    sourcemap: 'linked',
+    entryPoints: { agents: join(SOURCE, 'agents/index.ts') },
+    external: ['@openai/agents-realtime', 'react'],
+    plugins: [LIBRARY],
   });
 }
 

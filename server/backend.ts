@@ -330,6 +330,22 @@ function openTokens(
   return undefined;
 }
 
+/** What is written for those who look into packets. */
+function openInsight({ keyLogFile, qlogDirectory }: BackendConfig, env: NodeJS.ProcessEnv, log: Logger) {
+  const keyLog = openKeyLog(keyLogFile, env);
+  if (keyLog)
+    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
+  return { keyLog, qlog: qlogDirectory === undefined ? undefined : new QlogDirectory(qlogDirectory) };
+}
+
+/** Throws `StartupError` for a preferred address at which no port is open. */
+function checkPreferredAddress({ preferredAddress, public: open }: BackendConfig): void {
+  if (preferredAddress !== undefined && open === undefined)
+    throw new StartupError(
+      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
+    );
+}
+
 /**
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
@@ -344,16 +360,10 @@ export async function startBackend(
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const tokens = openTokens(config, env, log, hooks);
+  checkPreferredAddress(config);
   const { preferredAddress } = config;
-  if (preferredAddress !== undefined && config.public === undefined)
-    throw new StartupError(
-      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
-    );
   const random = (length: number) => new Uint8Array(randomBytes(length));
-  const keyLog = openKeyLog(config.keyLogFile, env);
-  if (keyLog)
-    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
-  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  const { keyLog, qlog } = openInsight(config, env, log);
   let backend: RunningBackend | undefined;
   const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
   const { ciphers, why } = choosePacketCiphers();

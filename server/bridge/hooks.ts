@@ -1,6 +1,6 @@
 import type { ErrorCode, Message } from '../../proto/voice/index.ts';
 import type { Caller } from '../access/index.ts';
-import type { ServerTool } from './tools/index.ts';
+import type { ServerTool } from './tools/tool.ts';
 import type { CallUsage } from './usage.ts';
 
 /** The hooks, by their names in logs and metrics. */
