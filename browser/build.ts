@@ -64,7 +64,7 @@ export async function buildExtras(outDir: string): Promise<void> {
     ...COMMON,
     outdir: outDir,
     sourcemap: 'linked',
-    entryPoints: { agents: join(SOURCE, 'agents/index.ts') },
+    entryPoints: { agents: join(SOURCE, 'agents/index.ts'), react: join(SOURCE, 'react/index.ts') },
     external: ['@openai/agents-realtime', 'react'],
     plugins: [LIBRARY],
   });
