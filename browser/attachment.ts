@@ -94,7 +94,7 @@ export class Attachment {
 
   /** Sends what is kept of the call from there on, events first. `ordered` are their places among the ordered events. */
   sendFrom({ microphoneSamples, events }: SendFrom, ordered: readonly number[], rewind: number): void {
-    this.#uplink?.stop();
+    this.#uplink?.abort();
     this.#ordered.splice(0, this.#ordered.length, ...ordered);
     const rewound: Message = { type: 'parley.rewound', rewind };
     if (rewind > 0) this.send(encodeMessage(rewound));

@@ -236,6 +236,7 @@ export class Line {
         break;
       case 'parley.rewind': {
         const again = this.call.rewound(message);
+        this.#forgetItems(again.goneItems);
         from.sendFrom(again, this.#placesOf(again.events), message.rewind);
         this.#afterSendFrom(from);
         break;
@@ -260,6 +261,7 @@ export class Line {
     if (first) {
       for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
       this.#settleReady();
+      this.#watchBetter(attachment.session);
       this.#host.ready(message);
       return;
     }
@@ -271,6 +273,7 @@ export class Line {
     if (message.call.how === 'attached') old?.abandon();
     else old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
     if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
+    this.#forgetItems(from.goneItems);
     attachment.sendFrom(from, this.#placesOf(from.events), 0);
     this.#afterSendFrom(attachment);
     this.#drive();
@@ -283,6 +286,12 @@ export class Line {
       outageMs: Math.round(now - this.#lostAt),
       omittedItems: message.call.omittedItems ?? 0,
     });
+  }
+
+  /** A fresh upstream knows nothing of these: what they were is said again, under other names. */
+  #forgetItems(itemIds: readonly string[]): void {
+    for (const item_id of itemIds)
+      this.#host.event({ type: 'conversation.item.deleted', event_id: `parley_${item_id}`, item_id });
   }
 
   #afterSendFrom(attachment: Attachment): void {
@@ -396,7 +405,8 @@ export class Line {
     this.#current?.hold();
     const attachment = new Attachment(session, this.#attachmentHost(id));
     this.#candidate = { attachment, id };
-    void attachment.open(this.call.resume(this.#why === 'move'));
+    const { unheardResponses } = this.#host.answers.playback;
+    void attachment.open(this.call.resume(this.#why === 'move', unheardResponses));
     const timer = setTimeout(() => {
       if (this.#candidate?.attachment !== attachment) return;
       attachment.close(SessionCloseCode.INTERNAL, 'no answer came in time');

@@ -177,6 +177,7 @@ export function makeVoiceHandler(
       host,
       allowedEvents,
       draining,
+      drainMs: config.drainSeconds * 1000,
       shutdown,
       observer,
       answerBudget,

@@ -222,6 +222,16 @@ export class MicrophoneMachine {
     throw new VoiceProtocolError(SessionCloseCode.MICROPHONE_BROKEN, `${what} in ${timeoutMs} ms`);
   }
 
+  /** Whether the header of a stream that counts has come. */
+  hasHeader(stream: number): boolean {
+    return this.#streams.get(stream)?.decoder.header !== undefined;
+  }
+
+  /** A stream broke off before its header came, and is of no account. */
+  forget(stream: number): void {
+    this.#streams.delete(stream);
+  }
+
   /** Whether the stream is one that still counts: not of an earlier session or rewind, and not handed on to its end. */
   knows(stream: number): boolean {
     return this.#streams.has(stream);

@@ -115,7 +115,11 @@ export class Attachment implements Carrier {
 
   #watchSession(): void {
     this.session.closed.then(
-      (info) => this.#ending.spawn(this.#closedByPage(info.closeCode, info.reason)),
+      ({ closeCode, reason }) => {
+        // So a page closes a session that it gives up for another one.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`the page gave the session up: ${reason}`);
+        else this.#ending.spawn(this.#closedByPage(closeCode, reason));
+      },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
     );
     this.#ending.cleanUp(

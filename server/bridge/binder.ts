@@ -110,6 +110,8 @@ export class Binder {
   }
 
   async #attach(call: Call, resume: Resume): Promise<void> {
+    // Its upstream is there: one that was dialled before the hello is not needed.
+    this.#host.upstream()?.close();
     const ticket = await this.#ticketFor(call);
     if (this.#host.ended()) return;
     const why = call.ended

@@ -138,12 +138,15 @@ export class Call implements TableCall {
   }
 
   #makeMicrophone(): Microphone {
-    return new Microphone({
-      ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
-      append: (pcm) => this.#conversation.microphone(pcm, this.microphone.samples),
-      event: (json, event) => this.#conversation.pageEvent(json, event),
-      received: () => this.#acknowledge(),
-    });
+    return new Microphone(
+      {
+        ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
+        append: (pcm) => this.#conversation.microphone(pcm, this.microphone.samples),
+        event: (json, event) => this.#conversation.pageEvent(json, event),
+        received: () => this.#acknowledge(),
+      },
+      this.#context.resume !== undefined,
+    );
   }
 
   #makePageMessages(): PageMessages {
@@ -210,6 +213,7 @@ export class Call implements TableCall {
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
+    this.#conversation.cuts.heardElsewhere(resume.unheard ?? []);
     this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.#carry(carrier, on, undefined, greet);
     this.keeper.start(upstream);
@@ -378,14 +382,16 @@ export class Call implements TableCall {
 
   /** The backend will end: in a pause the page is asked to take the call elsewhere. */
   #watchDraining(): () => void {
-    const { draining, resume } = this.#context;
-    return moveWhenDraining(resume === undefined ? undefined : draining, {
-      quiet: (now) => this.#conversation.quiet(now),
+    const { draining, drainMs, resume } = this.#context;
+    const host = {
+      quiet: (now: number) => this.#conversation.quiet(now) && this.answers.openStreams === 0,
+      delivering: () => this.answers.openStreams > 0 && !this.#conversation.responding,
       over: () => this.#over,
       move: () =>
         void this.#checkpoints?.now().then(() => {
           if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
         }),
-    });
+    };
+    return moveWhenDraining(resume === undefined ? undefined : draining, host, drainMs);
   }
 }

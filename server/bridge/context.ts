@@ -148,6 +148,8 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly sessionId?: string | undefined;
   /** Aborts when the backend takes no new sessions: the page is told, the session goes on. */
   readonly draining?: AbortSignal | undefined;
+  /** How long calls may go on from then, in ms: in the first half of it the call is moved elsewhere in a pause. 10 s by default. */
+  readonly drainMs?: number | undefined;
   /** Aborts when the backend ends: the page is told, and the session closed. */
   readonly shutdown?: AbortSignal | undefined;
   readonly observer?: VoiceObserver | undefined;

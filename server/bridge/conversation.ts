@@ -12,6 +12,7 @@ import {
 import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
 import { Answers } from './answers.ts';
 import type { CallLog } from './call-log.ts';
+import { CHECKPOINT_AFTER } from './checkpoints.ts';
 import type { VoiceContext, VoiceLimits } from './context.ts';
 import { Cuts } from './cuts.ts';
 import type { SessionEnd } from './ending.ts';
@@ -25,17 +26,6 @@ import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse } from './reasons.ts';
 import { Restoration } from './restoration.ts';
 import { ToolRunner, ToolVisibility } from './tools/index.ts';
 import { UpstreamKeeper } from './upstream-keeper.ts';
-
-/** Events behind which the conversation can be restored better than before. */
-const CHECKPOINT_AFTER: ReadonlySet<string> = new Set([
-  'response.done',
-  'session.updated',
-  'conversation.item.done',
-  'conversation.item.created',
-  'conversation.item.deleted',
-  'conversation.item.truncated',
-  'conversation.item.input_audio_transcription.completed',
-]);
 
 /** What the conversation needs of its call. */
 export interface ConversationHost {
@@ -176,6 +166,11 @@ export class Conversation {
   /** No one speaks, and no response is under way; `now` in ms. */
   quiet(now: number): boolean {
     return this.#pause.quiet(now);
+  }
+
+  /** A response is under way. */
+  get responding(): boolean {
+    return this.#pause.responding;
   }
 
   /** Microphone audio for the upstream: with it, `samples` of the call. */

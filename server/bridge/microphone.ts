@@ -35,20 +35,27 @@ export interface PageEvent {
  */
 export class Microphone {
   readonly #sink: MicrophoneSink;
+  readonly #resumable: boolean;
   readonly #machine = new MicrophoneMachine();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
   /** Events in the machine, in order: the same that come out of it. */
   #events: PageEvent[] = [];
   #eventsTaken = 0;
+  /** Streams from before a rewind, until the page ends them. */
+  readonly #discarded = new Set<Reader>();
+  /** The page was asked to send again in the session that carries the call. */
+  #rewound = false;
   #nextStream = 0;
   #stopped = false;
   #stalledSince: number | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #mayHold: (() => void)[] = [];
 
-  constructor(sink: MicrophoneSink) {
+  /** `resumable`: what a stream lost that broke off is sent again in the next session, so the call need not end. */
+  constructor(sink: MicrophoneSink, resumable = false) {
     this.#sink = sink;
+    this.#resumable = resumable;
   }
 
   /** Samples handed to the upstream so far. */
@@ -92,15 +99,19 @@ export class Microphone {
       }
       this.#drain();
       if (chunk === undefined) return;
-      if (!this.#machine.knows(id)) this.#giveUp(id, reader);
+      if (this.#machine.knows(id)) continue;
+      this.#readers.delete(id);
+      void this.#discard(reader);
+      return;
     }
   }
 
   /** The session that carried it is over: what comes next goes on behind what has arrived. */
   nextSession(): void {
     this.#machine.nextSession();
+    this.#rewound = false;
     this.#drain();
-    this.#giveUpAll();
+    for (const reader of this.#takeReaders()) cancelQuietly(reader);
   }
 
   /** The page sends audio and events again from this sample on; what waits is forgotten. */
@@ -108,19 +119,30 @@ export class Microphone {
     this.#machine.sendAgainFrom(sample, rewind);
     this.#events = [];
     this.#eventsTaken = 0;
-    this.#giveUpAll();
+    this.#rewound = rewind > 0;
+    for (const reader of this.#takeReaders()) void this.#discard(reader);
     for (const resolve of this.#mayHold.splice(0)) resolve();
   }
 
-  #giveUp(id: number, reader: Reader): void {
-    this.#readers.delete(id);
-    reader.cancel(new StreamError(StreamCode.CANCELLED, 'it is sent again in another stream')).catch(ignore);
-  }
-
-  #giveUpAll(): void {
-    for (const [id, reader] of this.#readers) this.#giveUp(id, reader);
+  /** No stream is read for what it carries any more. */
+  #takeReaders(): Reader[] {
+    const readers = [...this.#readers.values()];
+    this.#readers.clear();
     for (const wake of this.#wanted.values()) wake();
     this.#wanted.clear();
+    return readers;
+  }
+
+  /** Reads on what the page sent before it knew of a rewind: a stream that is stopped would look to it like a session that breaks. */
+  async #discard(reader: Reader): Promise<void> {
+    this.#discarded.add(reader);
+    try {
+      while (!(await reader.read()).done);
+    } catch {
+      // Reset by the page, which sends it again.
+    } finally {
+      this.#discarded.delete(reader);
+    }
   }
 
   /** An event of the page, in its order among the audio; see `MicrophoneMachine.event`. */
@@ -163,7 +185,7 @@ export class Microphone {
     this.#stopped = true;
     clearTimeout(this.#acknowledging);
     this.#machine.clear();
-    for (const reader of this.#readers.values()) cancelQuietly(reader);
+    for (const reader of [...this.#readers.values(), ...this.#discarded]) cancelQuietly(reader);
     this.#readers.clear();
     for (const wake of [...this.#wanted.values(), ...this.#mayHold.splice(0)]) wake();
     this.#wanted.clear();
@@ -234,7 +256,13 @@ export class Microphone {
         setImmediate(resolve);
       });
       const ours = this.#readers.delete(id);
+      // The page stopped it as it heard of the rewind, before its header came.
+      if (this.#rewound && ours && !this.#machine.hasHeader(id)) {
+        this.#machine.forget(id);
+        return undefined;
+      }
       if (gone() || this.#stopped || !ours) return undefined;
+      if (this.#resumable) throw new StreamError(StreamCode.CANCELLED, 'a microphone stream broke off');
       return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
     }
   }

@@ -12,7 +12,11 @@ import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
+import {
+  type RealtimeService,
+  type ServiceObserver,
+  startRealtimeService,
+} from '../../server/realtime/local/index.ts';
 import { holdUdpSocket } from '../../server/start/held-socket.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -50,9 +54,14 @@ export class Process {
   readonly log: string[] = [];
 
   /** `descriptors` are sockets that it is given, and that outlive it. */
-  constructor(script: string, args: readonly string[], descriptors: readonly number[] = []) {
+  constructor(
+    script: string,
+    args: readonly string[],
+    descriptors: readonly number[] = [],
+    nodeFlags: readonly string[] = [],
+  ) {
     this.#descriptors = descriptors;
-    this.#args = ['--import', 'tsx', join(ROOT, script), ...args];
+    this.#args = [...nodeFlags, '--import', 'tsx', join(ROOT, script), ...args];
   }
 
   /** Fulfils once it logged that it is ready. */
@@ -121,6 +130,10 @@ export interface ClusterOptions {
   readonly callHost?: string;
   /** How many times faster than speech the local service makes answers. */
   readonly answerSpeed?: number;
+  /** Sees what the local service is given and gives. */
+  readonly observer?: ServiceObserver;
+  /** Flags of Node for backends, such as those of its profiler. */
+  readonly backendFlags?: readonly string[];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -226,12 +239,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     certificate: readFileSync(certificate.certificatePath, 'utf8'),
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
+    ...(options.observer !== undefined && { observer: options.observer }),
     ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
-  const backends = files.backendPaths.map((path) => new Process('server/main.ts', ['--config', path]));
+  const backends = files.backendPaths.map(
+    (path) => new Process('server/main.ts', ['--config', path], [], options.backendFlags),
+  );
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,

@@ -351,7 +351,7 @@ describe('where the page dials, and with what', () => {
     await dialUp({}, { host: '01.voice.example' });
     network.mode = 'refused';
     backend(0).session.lose();
-    await pass(3000);
+    await pass(5000);
     const hosts = network.urls.slice(1, 5).map((url) => url.replace('https://', '').replace('?resume=1', ''));
     expect(hosts).toEqual([
       '01.voice.example:4433/voice',
