@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { request as ask, createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, extname, join } from 'node:path';
@@ -15,11 +24,13 @@ import { INSTALL_TIMEOUT_MS, type InstalledPackage, installPackage } from '../su
 import { speakToWav } from '../support/speech.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const PARLEY = 'node_modules/.bin/parley';
 const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript' };
 
 let installed: InstalledPackage;
 let browser: Browser;
 let folder: string;
+let hash: string;
 const children: ChildProcess[] = [];
 const servers: Server[] = [];
 
@@ -27,6 +38,14 @@ beforeAll(async () => {
   installed = await installPackage();
   folder = mkdtempSync(join(tmpdir(), 'parley-package-test-'));
   browser = await launchChromium(speakToWav(folder, 'Hello there.'));
+  hash = /SHA-256: ([0-9a-f]{64})/.exec(await installed.run(PARLEY, ['certs']))![1]!;
+  await installed.run(PARLEY, [
+    'keys',
+    '--backend',
+    `127.0.0.1:${await freeUdpPort()}`,
+    '--out',
+    'cluster.json',
+  ]);
 }, INSTALL_TIMEOUT_MS);
 
 afterAll(async () => {
@@ -38,8 +57,13 @@ afterAll(async () => {
 });
 
 /** Starts a program in the app's folder; fulfils with the first line that holds `text`. */
-function startUntil(command: string, args: readonly string[], text: string): Promise<string> {
-  const env = { ...process.env, OPENAI_API_KEY: '', NO_COLOR: '1' };
+function startUntil(
+  command: string,
+  args: readonly string[],
+  text: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const env = { ...process.env, OPENAI_API_KEY: '', NO_COLOR: '1', ...more };
   const child = spawn(command, [...args], { cwd: installed.app, env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.push(child);
   const said: string[] = [];
@@ -62,11 +86,21 @@ async function until(condition: () => unknown, what: string): Promise<void> {
 }
 
 /** Builds what lies in `root` for production and serves it; gives its address. */
-async function serveBundle(root: string): Promise<string> {
+async function serveBundle(root: string, forward?: number): Promise<string> {
   const outDir = join(root, 'out');
   await build({ root, logLevel: 'silent', configFile: false, build: { outDir, target: 'es2022' } });
   const server = createServer((request, response) => {
-    const path = join(outDir, request.url === '/' ? 'index.html' : (request.url ?? ''));
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    if (forward !== undefined && /^\/(?:token|login)$/.test(pathname)) {
+      const { method, headers } = request;
+      const asked = ask({ port: forward, path: pathname, method, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(asked);
+      return;
+    }
+    const path = join(outDir, pathname === '/' ? 'index.html' : pathname);
     response.setHeader('content-type', TYPES[extname(path)] ?? 'text/plain');
     response.end(readFileSync(path));
   });
@@ -165,7 +199,7 @@ describe('the package', () => {
       '--realtime-port': await freeTcpPort(),
     };
     const flags = Object.entries(ports).flatMap(([flag, port]) => [flag, String(port)]);
-    await startUntil('node_modules/.bin/parley', ['start', '--backends', '1', ...flags], 'Parley is ready');
+    await startUntil(PARLEY, ['start', '--backends', '1', ...flags], 'Parley is ready');
     const { page } = await openPage(browser, `http://localhost:${ports['--page-port']}/`);
     await page.click('#talk');
     // The page's policy forbids what `waitForFunction` needs.
@@ -176,16 +210,6 @@ describe('the package', () => {
 
   it("runs the README's ten lines in Chromium, against a server of ten lines in plain Node", async () => {
     const forwarder = await freeUdpPort();
-    const parley = 'node_modules/.bin/parley';
-    const made = await installed.run(parley, ['certs']);
-    const hash = /SHA-256: ([0-9a-f]{64})/.exec(made)?.[1];
-    await installed.run(parley, [
-      'keys',
-      '--backend',
-      `127.0.0.1:${await freeUdpPort()}`,
-      '--out',
-      'cluster.json',
-    ]);
     writeFileSync(join(installed.app, 'server.js'), SERVER({ forwarder }));
     await startUntil(process.execPath, ['server.js'], 'all is up');
 
@@ -207,5 +231,127 @@ describe('the package', () => {
     await until(() => console.includes('log: response.done'), 'an answer');
     await page.click('#call');
     await until(() => console.at(-1) === 'log: The call is over.', 'the end of the call');
+  });
+});
+
+describe('the examples', () => {
+  beforeAll(() => {
+    cpSync(join(ROOT, 'examples'), join(installed.app, 'examples'), { recursive: true });
+    // What an app brings by itself.
+    for (const name of ['react', 'react-dom', 'hono', '@hono/node-server', '@openai/agents-realtime']) {
+      mkdirSync(dirname(join(installed.app, 'node_modules', name)), { recursive: true });
+      symlinkSync(join(ROOT, 'node_modules', name), join(installed.app, 'node_modules', name));
+    }
+  });
+
+  /** Starts an example's server, and opens a page that calls it. */
+  async function example(server: string, page: string, env: Readonly<Record<string, string>> = {}) {
+    const port = String(await freeUdpPort());
+    // One backend at a time has the tunnel port that the cluster file names.
+    for (const child of children.splice(0)) {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      if (child.exitCode === null && child.kill('SIGKILL')) await gone;
+    }
+    await startUntil(process.execPath, [`examples/${server}/server.js`], 'Ready on', { PORT: port, ...env });
+    const app = env.APP_PORT === undefined ? undefined : Number(env.APP_PORT);
+    const url = await serveBundle(join(installed.app, 'examples', page), app);
+    const opened = await openPage(browser, `${url}?port=${port}&hash=${hash}`);
+    const log = async () => (await opened.page.textContent('#log')) ?? '';
+    return {
+      ...opened,
+      log,
+      logged: (text: string) => until(async () => (await log()).includes(text), text),
+    };
+  }
+
+  it('quickstart: a call, hung up again', async () => {
+    const { page, logged } = await example('quickstart', 'quickstart');
+    await page.click('#call');
+    await logged('"type":"response.done"');
+    await page.click('#call');
+    await logged('The call is over.');
+    await page.close();
+  });
+
+  it('server-tools: the result is spoken, and neither call nor result crosses the page', async () => {
+    const { page, log, logged } = await example('server-tools', 'quickstart');
+    await page.click('#call');
+    await logged('The function answered');
+    const events = (await log()).split('\n').filter((line) => line.startsWith('{'));
+    expect(events.filter((line) => /function_call|list_orders|call_id/.test(line))).toEqual([]);
+    expect(await log()).toContain('on its way');
+    expect(await log()).not.toContain('warehouse');
+    await page.close();
+  });
+
+  it('record: both sides are in the file', async () => {
+    const { page, logged } = await example('record', 'quickstart');
+    await page.click('#call');
+    await logged('"type":"response.done"');
+    await page.click('#call');
+    await logged('The call is over.');
+    const recordings = () => readdirSync(installed.app).filter((name) => name.endsWith('.wav'));
+    await until(() => recordings().length === 1, 'the recording');
+    const wav = readFileSync(join(installed.app, recordings()[0]!));
+    expect([wav.toString('latin1', 0, 4), wav.readUInt16LE(22), wav.readUInt32LE(24)]).toEqual([
+      'RIFF',
+      2,
+      24_000,
+    ]);
+    const loudest = [0, 0];
+    for (let at = 44; at < wav.length; at += 2) {
+      const side = ((at - 44) / 2) % 2;
+      loudest[side] = Math.max(loudest[side]!, Math.abs(wav.readInt16LE(at)));
+    }
+    for (const side of loudest) expect(side).toBeGreaterThan(500);
+    await page.close();
+  });
+
+  it('embed-in-hono: who is signed in may call, others hear why not', async () => {
+    const APP_PORT = String(await freeTcpPort());
+    const { page, logged } = await example('embed-in-hono', 'embed-in-hono', { APP_PORT });
+    await page.click('#call');
+    await logged('Sign in first.');
+    await page.evaluate("fetch('/login', { method: 'POST', body: JSON.stringify({ name: 'anna' }) })");
+    await page.click('#call');
+    await logged('"type":"response.done"');
+    await page.close();
+  });
+
+  it('agents-sdk: the agent uses its tool', async () => {
+    const { page, logged } = await example('quickstart', 'agents-sdk');
+    await page.click('#call');
+    await logged('clerk used clock');
+    await page.close();
+  });
+
+  it('push-to-talk: the release of the button ends the turn', async () => {
+    const { page, log, logged } = await example('quickstart', 'push-to-talk');
+    await page.click('#call');
+    await logged('Hold the button');
+    await page.hover('#talk');
+    await page.mouse.down();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(await log()).not.toContain('"type":"input_audio_buffer.committed"');
+    await page.mouse.up();
+    await logged('"type":"input_audio_buffer.committed"');
+    await logged('"type":"response.done"');
+    await page.close();
+  });
+
+  it('react: a prepared call, text, transcript and hanging up', async () => {
+    const { page } = await example('quickstart', 'react');
+    const shows = (selector: string, text: string) =>
+      until(async () => (await page.textContent(selector))?.includes(text), `${selector}: ${text}`);
+    await shows('#state', 'ready');
+    await page.click('#talk');
+    await page.click('#text');
+    await shows('#words', 'caller: Hello from React.');
+    await shows('#words', 'model: ');
+    await page.click('#mute');
+    await shows('#mute', 'Unmute');
+    await page.click('#end');
+    await shows('#state', 'ended');
+    await page.close();
   });
 });
