@@ -5,6 +5,7 @@ import {
   type Resume,
   type SendFrom,
   SessionCloseCode,
+  StreamCode,
   VOICE_CODEC,
   VOICE_PROTOCOL,
   VoiceProtocolError,
@@ -191,7 +192,10 @@ export class Attachment {
   }
 
   async #wasReset(error: unknown): Promise<boolean> {
-    const source = (error as Partial<WebTransportError> | undefined)?.source;
+    const { source, streamErrorCode } = (error ?? {}) as Partial<WebTransportError>;
+    // The backend lets go of this session, and goes on with the answer in the next.
+    if (streamErrorCode === StreamCode.SESSION_CLOSED) return false;
+    if (!(await this.#mayTake())) return false;
     if (source !== undefined) return source === 'stream' && !this.#over;
     const { closed } = this.#session;
     const gone = closed.then(

@@ -168,12 +168,12 @@ export class Line {
   }
 
   #dial(url: string, signal: AbortSignal): Promise<CarrierSession> {
-    const { certificateHashes } = this.#options;
-    return dial(url, { certificateHashes, timeoutMs: this.#timeoutMs, signal });
+    const { certificateHashes, tcpUrl } = this.#options;
+    return dial(url, { certificateHashes, tcpUrl, timeoutMs: this.#timeoutMs, signal });
   }
 
   async #url(target: RedialTarget): Promise<string> {
-    const { token, url } = this.#options;
+    const { token, url, tcpUrl } = this.#options;
     let fresh: string | undefined;
     try {
       const late = () => new Error(`none came within ${this.#timeoutMs / 1000} seconds`);
@@ -183,6 +183,7 @@ export class Line {
       throw tokenError(error);
     }
     const host = target === 'owner' ? this.#ready?.call.host : undefined;
+    if (tcpUrl !== undefined) sessionUrl(tcpUrl, { token: undefined, host: undefined, resume: false });
     return sessionUrl(url, { token: fresh, host, resume: this.#ready !== undefined });
   }
 

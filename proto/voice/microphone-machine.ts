@@ -146,9 +146,12 @@ export class MicrophoneMachine {
     this.#advance();
   }
 
-  /** The stream broke off: samples are lost, so this always throws. */
-  reset(stream: number, reason: string): never {
+  /** The stream broke off: samples are lost, so this throws, but for one that may have been begun before a rewind and been given up. */
+  reset(stream: number, reason: string): void {
+    const stretch = this.#streams.get(stream);
     this.#streams.delete(stream);
+    // Its header, which would say so, may have been lost with it. One that is missed is noticed by `check`, or as its successor comes.
+    if (this.#rewind > 0 && stretch?.decoder.header === undefined) return;
     throw new VoiceProtocolError(
       SessionCloseCode.MICROPHONE_BROKEN,
       `a microphone stream broke off before its end: ${reason}`,
@@ -220,16 +223,6 @@ export class MicrophoneMachine {
         ? `a microphone stretch waits for ordered event ${stretch?.orderedEvents}, but ${this.#released} came`
         : `an ordered event waits for sample ${first.samples}, but ${this.#handedOn} came`;
     throw new VoiceProtocolError(SessionCloseCode.MICROPHONE_BROKEN, `${what} in ${timeoutMs} ms`);
-  }
-
-  /** Whether the header of a stream that counts has come. */
-  hasHeader(stream: number): boolean {
-    return this.#streams.get(stream)?.decoder.header !== undefined;
-  }
-
-  /** A stream broke off before its header came, and is of no account. */
-  forget(stream: number): void {
-    this.#streams.delete(stream);
   }
 
   /** Whether the stream is one that still counts: not of an earlier session or rewind, and not handed on to its end. */

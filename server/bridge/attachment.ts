@@ -116,8 +116,8 @@ export class Attachment implements Carrier {
   #watchSession(): void {
     this.session.closed.then(
       ({ closeCode, reason }) => {
-        // So a page closes a session that it gives up for another one.
-        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`the page gave the session up: ${reason}`);
+        // A page hangs up with any other code: with this one it gives up the session, and dials again.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`given up by the page: ${reason}`);
         else this.#ending.spawn(this.#closedByPage(closeCode, reason));
       },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
@@ -228,11 +228,13 @@ export class Attachment implements Carrier {
       maxMessageOctets: maxControlOctets,
       maxQueueOctets: maxPageQueueOctets,
       readPauseOctets: controlPauseOctets,
+      unfinished: this.#context.unfinished,
     };
     const control = new Control(stream, limits, {
       message: (received) => this.#message(received),
       hold: () => this.#binding ?? this.#call?.microphone.mayHoldMore(),
-      overflowed: () => this.#queueFull(),
+      overflowed: () => this.#queueFull('The page does not read: too many events wait for it.'),
+      givenUp: () => this.#queueFull('This backend waits for too many messages that do not end.'),
       skipped: (octets) => this.#call?.skipped(this, octets),
     });
     this.#control = control;
@@ -347,8 +349,7 @@ export class Attachment implements Carrier {
     control.send(statsMessage(this.session.stats(), microphone.samples, answers.samples));
   }
 
-  #queueFull(): void {
-    const sentence = 'The page does not read: too many events wait for it.';
+  #queueFull(sentence: string): void {
     this.#ending.begin(SessionCloseCode.QUEUE_FULL, sentence, 'queue_full');
   }
 

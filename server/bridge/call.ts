@@ -215,6 +215,7 @@ export class Call implements TableCall {
     this.answers.countFrom(resume.nextAnswer);
     this.#conversation.cuts.heardElsewhere(resume.unheard ?? []);
     this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.keeper.goesOn();
     this.#carry(carrier, on, undefined, greet);
     this.keeper.start(upstream);
     return undefined;
@@ -232,7 +233,8 @@ export class Call implements TableCall {
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
     for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
     this.answers.carry(() => carrier.openStream(), resume?.answers ?? []);
-    if (on.how !== 'new') this.#checkpoints?.due();
+    // Of a call that just began too: its backend may die before the first item is whole.
+    this.#checkpoints?.due();
     this.keeper.listen();
   }
 

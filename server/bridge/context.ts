@@ -11,6 +11,7 @@ import type { Upstream, UpstreamKind } from '../realtime/index.ts';
 import type { HookFault } from './hook-guard.ts';
 import type { CallHooks, HookName } from './hooks.ts';
 import type { OctetBudget } from './octet-budget.ts';
+import type { UnfinishedMessages } from './unfinished-messages.ts';
 
 /** Bounds of one voice session. */
 export interface VoiceLimits {
@@ -155,4 +156,6 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly observer?: VoiceObserver | undefined;
   /** Bounds the answer audio that waits in the whole process; without it each call has only its own bound. */
   readonly answerBudget?: OctetBudget | undefined;
+  /** Bounds what is held of unfinished messages of pages in the whole process. */
+  readonly unfinished?: UnfinishedMessages | undefined;
 }

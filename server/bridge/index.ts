@@ -15,4 +15,5 @@ export type {
 export { OctetBudget } from './octet-budget.ts';
 export { type SessionContext as VoiceContext, serveVoice } from './session.ts';
 export { definitionOf, type JsonSchema, type ServerTool, type ToolContext, tool } from './tools/index.ts';
+export { UnfinishedMessages } from './unfinished-messages.ts';
 export type { CallUsage, UsageFigures } from './usage.ts';

@@ -45,7 +45,6 @@ export class Microphone {
   /** Streams from before a rewind, until the page ends them. */
   readonly #discarded = new Set<Reader>();
   /** The page was asked to send again in the session that carries the call. */
-  #rewound = false;
   #nextStream = 0;
   #stopped = false;
   #stalledSince: number | undefined;
@@ -109,7 +108,6 @@ export class Microphone {
   /** The session that carried it is over: what comes next goes on behind what has arrived. */
   nextSession(): void {
     this.#machine.nextSession();
-    this.#rewound = false;
     this.#drain();
     for (const reader of this.#takeReaders()) cancelQuietly(reader);
   }
@@ -119,7 +117,6 @@ export class Microphone {
     this.#machine.sendAgainFrom(sample, rewind);
     this.#events = [];
     this.#eventsTaken = 0;
-    this.#rewound = rewind > 0;
     for (const reader of this.#takeReaders()) void this.#discard(reader);
     for (const resolve of this.#mayHold.splice(0)) resolve();
   }
@@ -256,14 +253,15 @@ export class Microphone {
         setImmediate(resolve);
       });
       const ours = this.#readers.delete(id);
-      // The page stopped it as it heard of the rewind, before its header came.
-      if (this.#rewound && ours && !this.#machine.hasHeader(id)) {
-        this.#machine.forget(id);
-        return undefined;
-      }
       if (gone() || this.#stopped || !ours) return undefined;
-      if (this.#resumable) throw new StreamError(StreamCode.CANCELLED, 'a microphone stream broke off');
-      return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      try {
+        this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      } catch (broken) {
+        // It is sent again in the next session.
+        if (this.#resumable) throw new StreamError(StreamCode.CANCELLED, 'a microphone stream broke off');
+        throw broken;
+      }
+      return undefined;
     }
   }
 }

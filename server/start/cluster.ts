@@ -27,14 +27,16 @@ export interface LocalPlan {
   readonly tokens: DemoTokens;
 }
 
+/** Backends have names below it. Browsers take every name below localhost for this machine. */
+export const CALL_HOST = 'localhost';
+
 /** A cluster on this machine. */
 function planCluster({ backends, firstTunnelPort }: LocalPlan): ClusterFile {
   return freshCluster({
     tunnels: Array.from({ length: backends }, (_, i) => `127.0.0.1:${firstTunnelPort + i}`),
     forwarders: ['127.0.0.1'],
     tcp: true,
-    // Browsers take every name below localhost for this machine.
-    callHost: 'localhost',
+    callHost: CALL_HOST,
   });
 }
 

@@ -109,7 +109,10 @@ describe('session', () => {
       { type: 'session.created', session: settings },
       { type: 'session.updated', session: settings },
     );
-    await until(() => page.find('parley.checkpoint') !== undefined, 'a checkpoint');
+    await until(
+      () => page.types().filter((type) => type === 'parley.checkpoint').length === 2,
+      'a checkpoint',
+    );
     const back = await backend.open(resumingHello(page), { resume: '' });
     await until(() => back.page.find('parley.ready') !== undefined, 'the page is back');
     expect(back.page.find('parley.ready')).toMatchObject({ call: { how: 'attached' } });

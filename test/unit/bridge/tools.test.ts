@@ -353,7 +353,10 @@ describe('a tool that runs while its backend goes', () => {
     const page = await first.call();
     const { made, done } = functionCall('held', { n: 1 });
     first.socket.emit({ type: 'session.created', session: { type: 'realtime' } }, ...made, done);
-    await until(() => page.find('parley.checkpoint') !== undefined, 'a checkpoint');
+    await until(
+      () => page.types().filter((type) => type === 'parley.checkpoint').length === 2,
+      'a checkpoint',
+    );
     const second = backendWith(held);
     const { page: again } = await second.open(resumingHello(page), { resume: '' });
     await until(() => again.find('parley.ready') !== undefined, 'the call goes on');
