@@ -131,6 +131,12 @@ export class HookedBackend {
   }
 }
 
+/** Waits until the page has been given so many checkpoints: one when its call begins, others after what is new. */
+export function checkpoints(page: VoicePage, count: number): Promise<void> {
+  const given = () => page.types().filter((type) => type === 'parley.checkpoint').length;
+  return until(() => given() >= count, `${count} checkpoints`);
+}
+
 /** The hello of a page that goes on with a call elsewhere, as it stood after `page` had what it has. */
 export function resumingHello(page: VoicePage, attachment = 1): { readonly type: string } {
   const { ticket } = (page.find('parley.ready') as unknown as { call: { ticket: string } }).call;

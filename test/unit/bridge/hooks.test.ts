@@ -6,7 +6,7 @@ import { ANYONE } from '../../../server/access/index.ts';
 import { HookFeed } from '../../../server/bridge/hook-feed.ts';
 import { HookGuard } from '../../../server/bridge/index.ts';
 import type { BackendHooks, HookedAudio, HookedEnd, Transcript } from '../../../server/index.ts';
-import { HookedBackend, resumingHello } from '../../support/hooked-backend.ts';
+import { checkpoints, HookedBackend, resumingHello } from '../../support/hooked-backend.ts';
 import { until } from '../../support/realtime.ts';
 
 const backends: HookedBackend[] = [];
@@ -105,14 +105,12 @@ describe('session', () => {
     const page = await backend.call();
     const settings = { type: 'realtime', output_modalities: ['audio'], instructions: 'call 1' };
     expect(backend.socket.events).toEqual([{ type: 'session.update', session: settings }]);
+    await checkpoints(page, 1);
     backend.socket.emit(
       { type: 'session.created', session: settings },
       { type: 'session.updated', session: settings },
     );
-    await until(
-      () => page.types().filter((type) => type === 'parley.checkpoint').length === 2,
-      'a checkpoint',
-    );
+    await checkpoints(page, 2);
     const back = await backend.open(resumingHello(page), { resume: '' });
     await until(() => back.page.find('parley.ready') !== undefined, 'the page is back');
     expect(back.page.find('parley.ready')).toMatchObject({ call: { how: 'attached' } });
@@ -173,7 +171,10 @@ describe('openUpstream', () => {
       { type: 'fine' },
     );
     await until(() => page.find('fine') !== undefined, 'the good one');
-    expect(page.types().filter((type) => type !== 'parley.stats')).toEqual(['parley.ready', 'fine']);
+    expect(page.types().filter((type) => !/^parley\.(?:stats|checkpoint)$/.test(type))).toEqual([
+      'parley.ready',
+      'fine',
+    ]);
   });
 });
 

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import type { Message } from '../../../proto/voice/index.ts';
 import { type BackendHooks, tool } from '../../../server/index.ts';
-import { functionCall, HookedBackend, resumingHello } from '../../support/hooked-backend.ts';
+import { checkpoints, functionCall, HookedBackend, resumingHello } from '../../support/hooked-backend.ts';
 import { until } from '../../support/realtime.ts';
 
 const backends: HookedBackend[] = [];
@@ -351,12 +351,10 @@ describe('a tool that runs while its backend goes', () => {
     const { held, calls } = heldTool(options);
     const first = backendWith(held);
     const page = await first.call();
+    await checkpoints(page, 1);
     const { made, done } = functionCall('held', { n: 1 });
     first.socket.emit({ type: 'session.created', session: { type: 'realtime' } }, ...made, done);
-    await until(
-      () => page.types().filter((type) => type === 'parley.checkpoint').length === 2,
-      'a checkpoint',
-    );
+    await checkpoints(page, 2);
     const second = backendWith(held);
     const { page: again } = await second.open(resumingHello(page), { resume: '' });
     await until(() => again.find('parley.ready') !== undefined, 'the call goes on');
