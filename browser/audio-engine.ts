@@ -5,6 +5,9 @@ import { MicrophoneDevice } from './microphone-device.ts';
 import { addWorklet, type WorkletUrls } from './worklet-modules.ts';
 import { MICROPHONE_PROCESSOR, PLAYBACK_PROCESSOR } from './worklets/messages.ts';
 
+/** How soon a change of volume is heard, in s: a jump would click. */
+const VOLUME_RAMP_S = 0.02;
+
 /** Microphone and speaker of one call, joined to their worklets. */
 export interface AudioEngine {
   readonly microphone: AudioWorkletNode;
@@ -12,6 +15,12 @@ export interface AudioEngine {
   /** What the browser made of the wish for 24 kHz; other rates are converted in the worklets. */
   readonly microphoneRate: number;
   readonly playbackRate: number;
+  /** Takes another microphone. Rejects with a `CallError`; the one before stays then. */
+  setMicrophone(deviceId: string): Promise<void>;
+  /** Plays on another device; the empty text is the system's choice. Rejects with a `CallError`. */
+  setSpeaker(deviceId: string): Promise<void>;
+  /** How loud answers are played: 1 as they come, 0 not at all. */
+  setVolume(volume: number): void;
   close(): void;
 }
 
@@ -70,26 +79,52 @@ export async function openAudio(
       addWorklet(context, 'playback', worklets),
       addWorklet(context, 'microphone', worklets),
     ]);
-    const playback = speaker(context);
+    const { node: playback, gain } = speaker(context);
     input = await joinMicrophone(contexts, context, stream, worklets);
     signal.throwIfAborted();
     listener.granted();
     const microphone = input.node;
     const microphoneRate = microphone.context.sampleRate;
-    return { microphone, playback, microphoneRate, playbackRate: context.sampleRate, close };
+    return {
+      microphone,
+      playback,
+      microphoneRate,
+      playbackRate: context.sampleRate,
+      setMicrophone: (deviceId) => device.change(deviceId),
+      setSpeaker: (deviceId) => setSink(context, deviceId),
+      setVolume: (volume) => gain.gain.setTargetAtTime(volume, context.currentTime, VOLUME_RAMP_S),
+      close,
+    };
   } catch (error) {
     close();
     throw error instanceof CallError ? error : audioError(error);
   }
 }
 
-function speaker(context: AudioContext): AudioWorkletNode {
+function speaker(context: AudioContext): { readonly node: AudioWorkletNode; readonly gain: GainNode } {
   const node = new AudioWorkletNode(context, PLAYBACK_PROCESSOR, {
     numberOfInputs: 0,
     outputChannelCount: [1],
   });
-  node.connect(context.destination);
-  return node;
+  const gain = context.createGain();
+  node.connect(gain).connect(context.destination);
+  return { node, gain };
+}
+
+/** Not every browser has it, and the types of the language know it in none. */
+async function setSink(context: AudioContext, deviceId: string): Promise<void> {
+  const { setSinkId } = context as { setSinkId?: (deviceId: string) => Promise<void> };
+  if (setSinkId === undefined)
+    throw new CallError(
+      'audio_failed',
+      'This browser lets a page choose no speaker.',
+      "Choose it in the system's settings.",
+    );
+  try {
+    await setSinkId.call(context, deviceId);
+  } catch (error) {
+    throw audioError(error);
+  }
 }
 
 /**
@@ -135,8 +170,9 @@ class MicrophoneInput {
     this.#source.disconnect();
   }
 
-  /** Another device takes the place of the one that vanished. */
+  /** Another device takes the place of the one before. */
   connect(stream: MediaStream): void {
+    this.#source.disconnect();
     this.#source = this.#context.createMediaStreamSource(stream);
     this.#source.connect(this.node);
   }

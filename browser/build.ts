@@ -1,13 +1,13 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
 const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'example.js'];
 
-const WORKLETS = ['microphone', 'playback'] as const;
+/** Names of the worklets. */
+export const WORKLETS = ['microphone', 'playback'] as const;
 const COMMON: BuildOptions = {
   bundle: true,
   format: 'esm',
@@ -27,18 +27,26 @@ const TCP_CARRIER: Plugin = {
   },
 };
 
+/** The library itself, which stays a file of its own. */
+const LIBRARY: Plugin = {
+  name: 'library',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.\/index\.ts$/ }, () => ({ path: './parley.js', external: true }));
+  },
+};
+
 /**
- * Bundles into `outDir` the library (parley.js, worklets/*.js and carriers/tcp.js, which is all that a page of one's own needs), the demo
- * page and the example. Rejects when a source has a fault.
+ * Bundles into `outDir` the library (parley.js, worklets/*.js and carriers/tcp.js, which is all that a page of one's own needs).
+ * Rejects when a source has a fault.
  */
-export async function buildPage(outDir: string): Promise<void> {
+export async function buildLibrary(outDir: string): Promise<void> {
   await mkdir(outDir, { recursive: true });
   const common: BuildOptions = { ...COMMON, outdir: outDir, sourcemap: 'linked' };
   const worklets = WORKLETS.map((name) => [`worklets/${name}`, join(SOURCE, `worklets/${name}.ts`)]);
   await build({ ...common, entryPoints: Object.fromEntries(worklets) });
   await build({
     ...common,
-    entryPoints: { page: join(SOURCE, 'page/page.ts'), parley: join(SOURCE, 'index.ts') },
+    entryPoints: { parley: join(SOURCE, 'index.ts') },
     plugins: [TCP_CARRIER],
     define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
   });
@@ -47,6 +55,31 @@ export async function buildPage(outDir: string): Promise<void> {
     entryPoints: { 'carriers/tcp': join(SOURCE, 'carriers/tcp.ts') },
     // When it is loaded the library would dial a server of somebody else, to see what the browser's WebTransport can do.
     define: { 'globalThis.WebTransport': 'undefined' },
+  });
+}
+
+/** Bundles into `outDir` what stands upon the library and a framework, which stay imports. */
+export async function buildExtras(outDir: string): Promise<void> {
+  await build({
+    ...COMMON,
+    outdir: outDir,
+    sourcemap: 'linked',
+    entryPoints: { agents: join(SOURCE, 'agents/index.ts'), react: join(SOURCE, 'react/index.ts') },
+    external: ['@openai/agents-realtime', 'react'],
+    plugins: [LIBRARY],
+  });
+}
+
+/** Bundles into `outDir` the library, the demo page and the example. Rejects when a source has a fault. */
+export async function buildPage(outDir: string): Promise<void> {
+  await buildLibrary(outDir);
+  await build({
+    ...COMMON,
+    outdir: outDir,
+    sourcemap: 'linked',
+    entryPoints: { page: join(SOURCE, 'page/page.ts') },
+    plugins: [TCP_CARRIER],
+    define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
   });
   await Promise.all(STATIC_FILES.map((name) => copyFile(join(SOURCE, 'page', name), join(outDir, name))));
 }
@@ -60,8 +93,4 @@ async function workletCode(): Promise<Record<string, string>> {
     code[name] = outputFiles[0]?.text ?? '';
   }
   return code;
-}
-
-if (argv[1] === fileURLToPath(import.meta.url)) {
-  await buildPage(fileURLToPath(new URL('../dist/page', import.meta.url)));
 }

@@ -13,6 +13,7 @@ import type { Carrier } from './dial.ts';
 import type { CallError } from './errors.ts';
 import type { MicrophoneNews, MicrophoneState } from './microphone-status.ts';
 import type { Outage } from './outage-watch.ts';
+import type { TranscriptEntry } from './transcript-list.ts';
 import type { WorkletUrls } from './worklet-modules.ts';
 
 /** How to call. Only `url` is needed. */
@@ -86,6 +87,8 @@ export interface CallEvents {
   ready: ReadyMessage;
   /** An event of the Realtime API, as it came. */
   event: Message;
+  /** The words of both sides, in the order of the conversation: the whole list, after each change of it. */
+  transcript: readonly TranscriptEntry[];
   /** Root mean square of the last 20 ms of the microphone, 0 to 1; 0 when muted. */
   microphoneLevel: number;
   /** The same of the last 50 ms of the answer, as it is heard. */

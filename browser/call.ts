@@ -19,6 +19,7 @@ import type { MicrophoneState } from './microphone-status.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { Outbox } from './outbox.ts';
 import { unsupported, within } from './session.ts';
+import { type TranscriptEntry, TranscriptList } from './transcript-list.ts';
 import { onWake } from './wake-events.ts';
 
 /** Longest wait, when hanging up, for the worklet's last samples and for the control stream to take its last message. */
@@ -42,14 +43,16 @@ export class Call {
   readonly #line: Line;
   readonly #abort = new AbortController();
   readonly #stopWaking: () => void;
+  readonly #transcript = new TranscriptList();
+  #talks = false;
   #state: CallState = 'connecting';
   #progress: (() => void)[] = [];
   #overflowMs = 0;
   #settleReady!: { resolve(message: ReadyMessage): void; reject(error: CallError): void };
   #settleEnded!: (end: CallEnd) => void;
 
-  /** Use `connect`. */
-  constructor(options: CallOptions) {
+  /** Use `connect` or `prepare`. */
+  constructor(options: CallOptions, talks: boolean) {
     this.#options = options;
     this.#answers = new Answers({
       send: (message) => this.#sendOwn(message),
@@ -74,7 +77,7 @@ export class Call {
       this.#settleEnded = resolve;
     });
     this.#stopWaking = onWake(() => this.#line.wake());
-    this.#start().catch((error) => this.#end(toCallError(error)));
+    this.#start(talks).catch((error) => this.#end(toCallError(error)));
   }
 
   #newLine(): Line {
@@ -87,7 +90,10 @@ export class Call {
       resumed: (message, how) => this.#resumed(message, how),
       heard: () => this.#outage.heard(),
       own: (message) => this.#takeOwn(message),
-      event: (message) => this.#events.emit('event', message),
+      event: (message) => {
+        this.#events.emit('event', message);
+        if (this.#transcript.event(message)) this.#events.emit('transcript', this.#transcript.list);
+      },
       progress: () => this.#progressed(),
       failed: (error) => this.#end(error),
     });
@@ -124,6 +130,20 @@ export class Call {
   /** Counters of the answers so far, in the order they began. */
   get answers(): AnswerCounters[] {
     return this.#answers.counters;
+  }
+
+  /** The words of both sides so far, in the order of the conversation; the event `transcript` gives each new list. */
+  get transcript(): readonly TranscriptEntry[] {
+    return this.#transcript.list;
+  }
+
+  /** How loud answers are played: 1 as they come, 0 not at all. */
+  get volume(): number {
+    return this.#caller.volume;
+  }
+
+  set volume(volume: number) {
+    this.#caller.setVolume(volume);
   }
 
   get stats(): CallStats {
@@ -196,6 +216,30 @@ export class Call {
     return stopped;
   }
 
+  /** Opens microphone and speaker of a call that was prepared; from a click, as browsers want it. Once is enough. */
+  talk(): void {
+    if (this.#state === 'connecting' || this.#talking)
+      this.#openAudio().catch((error) => this.#end(toCallError(error)));
+  }
+
+  /** Says something in writing, and asks for an answer. Throws as `send` does. */
+  sendText(text: string): void {
+    const content = [{ type: 'input_text', text }];
+    const item = { type: 'message', role: 'user', content };
+    this.send({ type: 'conversation.item.create', item } as { type: string });
+    this.send({ type: 'response.create' });
+  }
+
+  /** Takes another microphone, while the caller goes on. Rejects with a `CallError`; the one before stays then. */
+  setMicrophone(deviceId: string): Promise<void> {
+    return this.#caller.setMicrophone(deviceId);
+  }
+
+  /** Plays answers on another device, where the browser can; the empty text is the system's choice. Rejects with a `CallError`. */
+  setSpeaker(deviceId: string): Promise<void> {
+    return this.#caller.setSpeaker(deviceId);
+  }
+
   /** Stops taking the microphone. What was said before is still delivered; the backend sees the stretch end. */
   mute(): void {
     this.#setMuted(true);
@@ -247,14 +291,16 @@ export class Call {
     };
   }
 
-  async #start(): Promise<void> {
+  async #start(talks: boolean): Promise<void> {
     const problem = unsupported();
     if (problem !== undefined) throw problem;
-    const { signal } = this.#abort;
-    await Promise.all([
-      this.#caller.open(this.#options, this.#answers.playback, signal),
-      this.#line.start(signal),
-    ]);
+    await Promise.all([talks && this.#openAudio(), this.#line.start(this.#abort.signal)]);
+  }
+
+  async #openAudio(): Promise<void> {
+    if (this.#talks) return;
+    this.#talks = true;
+    await this.#caller.open(this.#options, this.#answers.playback, this.#abort.signal);
   }
 
   /** The call runs, with a network or without one. */
@@ -388,5 +434,13 @@ async function settled(promise: Promise<unknown> | undefined): Promise<void> {
  * browsers start audio only then. Never throws: every failure is the `error` of `ended`, a sentence for a person.
  */
 export function connect(options: CallOptions): Call {
-  return new Call(options);
+  return new Call(options, true);
+}
+
+/**
+ * Calls a backend without microphone and speaker: session and upstream stand when the caller clicks, and `call.talk()` begins to talk at
+ * once. It costs what a silent call costs. Never throws, as `connect`.
+ */
+export function prepare(options: CallOptions): Call {
+  return new Call(options, false);
 }

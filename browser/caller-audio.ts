@@ -1,7 +1,7 @@
 import type { AudioState } from './audio-contexts.ts';
 import { type AudioEngine, openAudio } from './audio-engine.ts';
 import type { CallOptions } from './call-types.ts';
-import { type CallError, type CallErrorCode, toCallError } from './errors.ts';
+import { CallError, type CallErrorCode, toCallError } from './errors.ts';
 import { Microphone } from './microphone.ts';
 import type { MicrophoneAudio } from './microphone-audio.ts';
 import {
@@ -45,6 +45,7 @@ export class CallerAudio {
   #audioState: AudioState = 'starting';
   #microphone: Microphone | undefined;
   #engine: AudioEngine | undefined;
+  #volume = 1;
 
   constructor(muted: boolean, audio: MicrophoneAudio, host: CallerAudioHost) {
     this.#muted = muted;
@@ -105,6 +106,7 @@ export class CallerAudio {
       throw error;
     });
     this.#engine = engine;
+    if (this.#volume !== 1) engine.setVolume(this.#volume);
     playback.attach(engine.playback.port);
     this.#microphone = new Microphone(engine.microphone.port, {
       opened: () => this.#audio.begin(this.#host.elapsedMs()),
@@ -115,6 +117,35 @@ export class CallerAudio {
       samples: (samples, level) => this.#take(samples, level),
     });
     if (!this.#muted) this.#microphone.open();
+  }
+
+  /** How loud answers are played, 0 to 1. */
+  get volume(): number {
+    return this.#volume;
+  }
+
+  setVolume(volume: number): void {
+    this.#volume = Math.min(1, Math.max(0, volume));
+    this.#engine?.setVolume(this.#volume);
+  }
+
+  /** Another microphone. Rejects with a `CallError`. */
+  async setMicrophone(deviceId: string): Promise<void> {
+    await this.#running.setMicrophone(deviceId);
+  }
+
+  /** Another speaker. Rejects with a `CallError`. */
+  async setSpeaker(deviceId: string): Promise<void> {
+    await this.#running.setSpeaker(deviceId);
+  }
+
+  get #running(): AudioEngine {
+    if (this.#engine !== undefined && !this.#over) return this.#engine;
+    throw new CallError(
+      'audio_failed',
+      'There is no audio to change: the call has none yet, or is over.',
+      'Wait until the microphone is live.',
+    );
   }
 
   /** Stops taking the microphone, or takes it again. */

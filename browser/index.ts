@@ -1,7 +1,7 @@
 /** Parley in the browser: a voice call over WebTransport, with no framework. */
 export type { AnswerCounters, Position } from './answer-log.ts';
 export type { AudioState } from './audio-contexts.ts';
-export { Call, connect } from './call.ts';
+export { Call, connect, prepare } from './call.ts';
 export type {
   CallEnd,
   CallEvents,
@@ -11,9 +11,12 @@ export type {
   MicrophoneOverflow,
   Resumed,
 } from './call-types.ts';
+export { type AudioDevice, type AudioDevices, listDevices, watchDevices } from './devices.ts';
 export type { Carrier } from './dial.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
 export type { MicrophoneNews, MicrophoneReason, MicrophoneState } from './microphone-status.ts';
 export type { Outage } from './outage-watch.ts';
+export { type PushToTalkOptions, pushToTalk } from './push-to-talk.ts';
 export { unsupported } from './session.ts';
+export type { TranscriptEntry } from './transcript-list.ts';
 export type { WorkletUrls } from './worklet-modules.ts';

@@ -17,7 +17,7 @@ export interface DeviceListener {
 
 /** The microphone as the browser gives it: asked for once, watched, and asked for again when the device vanishes. */
 export class MicrophoneDevice {
-  readonly #constraints: MediaTrackConstraints;
+  #constraints: MediaTrackConstraints;
   readonly #listener: DeviceListener;
   #stream: MediaStream | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,6 +38,21 @@ export class MicrophoneDevice {
       return this.#take(await ask(this.#constraints));
     } catch (error) {
       throw error instanceof CallError ? error : microphoneError(error);
+    }
+  }
+
+  /** Another device from now on; the one before is used until it is there. Rejects with a `CallError`, and then that stays. */
+  async change(deviceId: string): Promise<void> {
+    const constraints = { ...this.#constraints, deviceId: { exact: deviceId } };
+    const before = this.#stream;
+    try {
+      const stream = this.#take(await ask(constraints));
+      this.#constraints = { ...constraints, deviceId };
+      this.#searching = false;
+      stop(before);
+      this.#listener.found(stream);
+    } catch (error) {
+      throw microphoneError(error);
     }
   }
 

@@ -1,10 +1,11 @@
 import { folderFault } from '../net/files.ts';
+import { commandLine } from '../net/packaged.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { DEFAULT_HOSTS } from './certificate.ts';
 import { ensureDevelopmentCertificate, type StoredCertificate } from './store.ts';
 
-const USAGE = `usage: npm run certs -- [--directory .parley] [--host NAME_OR_ADDRESS]...
+const USAGE = `usage: ${commandLine('parley certs', 'npm run certs --')} [--directory .parley] [--host NAME_OR_ADDRESS]...
 
 Makes a development certificate, or shows the one that is there and good for two more days.
 `;

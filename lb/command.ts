@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { commandLine } from '../net/packaged.ts';
 import { readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
@@ -15,7 +16,7 @@ const CLUSTER_FILE = 'cluster.json';
 const LOCAL_FOLDER = '.parley';
 const DEFAULT_PORT = '4433';
 
-const USAGE = `usage: npm run forwarder -- [options]
+const USAGE = `usage: ${commandLine('parley-forwarder', 'npm run forwarder --')} [options]
 
   --cluster cluster.json    backends, QUIC-LB configurations and the routing key
   --listen 0.0.0.0:4433     where clients come; may be given several times

@@ -111,6 +111,13 @@ export function readClusterFile(path: string): ClusterConfig {
   return loadClusterFile(path).cluster;
 }
 
+/** Reads and checks a forwarder's own settings. Throws `StartupError`, one sentence per fault. */
+export function readForwarderConfig(path: string): ForwarderConfig {
+  const result = parseForwarderConfig(readSettings(path, {}));
+  if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
+  return result.value;
+}
+
 /** Settings from a file (if any) with `flags` over them, not yet checked. Throws `StartupError` for a file that is none. */
 export function readSettings(
   path: string | undefined,

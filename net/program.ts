@@ -1,11 +1,15 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { StartupError } from './startup.ts';
 
+type Flags<Options extends NonNullable<ParseArgsConfig['options']>> = ReturnType<
+  typeof parseArgs<{ options: Options; allowPositionals: false }>
+>['values'];
+
 /** Flags of the command line. Throws `StartupError` with the usage for one that is unknown or lacks its value. */
 export function readFlags<Options extends NonNullable<ParseArgsConfig['options']>>(
   options: Options,
   usage: string,
-) {
+): Flags<Options> {
   try {
     return parseArgs({ options, allowPositionals: false }).values;
   } catch (error) {

@@ -14,6 +14,7 @@ import { CallList, CallTimings } from './calls/index.ts';
 import type { LiveCluster, OwnPlace } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { ConnectionIdMove, type LiveConnectionIds } from './connection-ids.ts';
+import type { BackendHooks } from './hooks.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
 import type { QlogOnDemand } from './insight/index.ts';
 import type { LiveCertificate } from './live-certificate.ts';
@@ -102,6 +103,7 @@ export class RunningBackend implements Backend {
     log: Logger,
     { endpoint, sockets, files, connectionIds, qlogOnDemand }: BackendParts,
     env: NodeJS.ProcessEnv,
+    hooks: BackendHooks,
   ) {
     this.#config = config;
     this.#log = log;
@@ -131,7 +133,7 @@ export class RunningBackend implements Backend {
     const { voice: observer } = this.#metrics;
     const { tokens } = files;
     const refused = (reason: string) => this.#metrics.tokenRefusals.inc({ reason });
-    const access = tokens && { tokens, subjectKey: secret, refused };
+    const access = (tokens ?? hooks.authenticate) && { tokens, subjectKey: secret, refused };
     const serverId = () => toHex(cluster.place.serverId);
     const details = {
       get serverId() {
@@ -148,6 +150,7 @@ export class RunningBackend implements Backend {
       onBack: (seconds: number) => this.#timings.outage(seconds),
       access,
       sealSecret: secret,
+      hooks,
     };
     const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());

@@ -39,6 +39,8 @@ const upstream = z
       /** PEM file of the certificate that the local service presents. */
       ca: z.string().min(1),
     }),
+    /** One that the hook `openUpstream` opens. */
+    z.strictObject({ kind: z.literal('custom') }),
   ])
   .check((context) => {
     const { value } = context;

@@ -1,4 +1,6 @@
+#!/usr/bin/env node
 import { createLog } from '../net/log.ts';
+import { commandLine } from '../net/packaged.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
@@ -6,7 +8,7 @@ import { type BackendConfig, readBackendConfig } from './config.ts';
 import { startBackend } from './start-backend.ts';
 import { superviseBackend, workerSettings } from './workers/index.ts';
 
-const USAGE = `usage: npm run backend -- --config backend.json
+const USAGE = `usage: ${commandLine('parley-server', 'npm run backend --')} --config backend.json
 
   --config FILE   the backend's settings, as docs/configuration.md describes them
   --workers N     run N processes, each a backend of its own; auto: one per core

@@ -102,6 +102,12 @@ export class BackendMetrics {
       labelNames: ['kind'],
       registers: [this.registry],
     });
+    const hookFailures = new Counter({
+      name: 'parley_hook_failures_total',
+      help: "Times that a hook of the app's own code failed, by hook and by how: threw, late, nonsense",
+      labelNames: ['hook', 'fault'],
+      registers: [this.registry],
+    });
     const overflows = counter(
       'parley_answers_overflowed_total',
       'Answers cut because more of them waited for a slow page than may',
@@ -129,6 +135,7 @@ export class BackendMetrics {
       registers: [this.registry],
     });
     return {
+      hookFailed: (hook, fault) => hookFailures.inc({ hook, fault }),
       callCarried: (how) => carried.inc({ how }),
       resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
       upstreamReplaced: () => replaced.inc(),

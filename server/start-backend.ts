@@ -9,6 +9,7 @@ import { type Backend, RunningBackend } from './backend.ts';
 import { bindAddress, LiveCluster, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { LiveConnectionIds } from './connection-ids.ts';
+import type { BackendHooks } from './hooks.ts';
 import { openKeyLog, QlogDirectory, QlogOnDemand } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
@@ -44,9 +45,14 @@ async function openSockets(
 }
 
 /** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
-function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger): LiveTokens | undefined {
+function openTokens(
+  config: BackendConfig,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+  hooks: BackendHooks,
+): LiveTokens | undefined {
   if (config.auth !== undefined) return new LiveTokens(config.auth, env, log);
-  if (config.origins.includes('*'))
+  if (config.origins.includes('*') && hooks.authenticate === undefined)
     log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
   return undefined;
 }
@@ -79,13 +85,14 @@ export async function startBackend(
   settings: BackendConfig,
   log: Logger,
   env = process.env,
+  hooks: BackendHooks = {},
 ): Promise<Backend> {
   const place = readCluster(settings.cluster, settings.name, env);
   const { tunnel, tcp, callHost, ticketSecret } = place;
   const config = { ...settings, name: place.name };
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
-  const tokens = openTokens(config, env, log);
+  const tokens = openTokens(config, env, log, hooks);
   const preferredAddress = preferredAddressOf(config);
   const random = createRandomSource();
   const { keyLog, qlog, qlogOnDemand } = openInsight(config, env, log);
@@ -137,6 +144,7 @@ export async function startBackend(
     log,
     { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds, qlogOnDemand },
     env,
+    hooks,
   );
   await backend.listenTcp(config.tcp ?? (tcp && bindAddress(tcp)));
   await backend.listenOperators();

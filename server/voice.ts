@@ -4,6 +4,7 @@ import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { SessionCloseCode } from '../proto/voice/index.ts';
 import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
+import { AppHooks } from './app-hooks.ts';
 import {
   type Call,
   OctetBudget,
@@ -15,6 +16,7 @@ import {
 import { CallTable, Sealer } from './call/index.ts';
 import type { CallList } from './calls/index.ts';
 import type { BackendConfig } from './config.ts';
+import type { BackendHooks } from './hooks.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 
@@ -50,8 +52,16 @@ class LocalCertificate {
   }
 }
 
-function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): () => UpstreamConfig {
+function upstreamConfig(
+  config: BackendConfig,
+  env: NodeJS.ProcessEnv,
+  hooks: BackendHooks,
+): () => UpstreamConfig {
   const { upstream } = config;
+  // The hook opens every one of them.
+  if (hooks.openUpstream !== undefined) return () => ({ kind: 'custom', model: '', apiKey: '' });
+  if (upstream.kind === 'custom')
+    throw new StartupError('upstream: the kind "custom" needs the hook openUpstream.');
   if (upstream.kind === 'local') {
     const { kind, model, baseUrl: baseURL } = upstream;
     const certificate = new LocalCertificate(upstream.ca);
@@ -74,7 +84,8 @@ function upstreamConfig(config: BackendConfig, env: NodeJS.ProcessEnv): () => Up
 
 /** How callers are known. */
 export interface Access {
-  readonly tokens: Tokens;
+  /** Absent where the hook `authenticate` alone decides. */
+  readonly tokens?: Tokens | undefined;
   /** Octets that the names of subjects in logs are made with, the same at every backend of the cluster. */
   readonly subjectKey: Uint8Array;
   /** Told of every refusal. */
@@ -83,7 +94,7 @@ export interface Access {
 
 type VoiceHandler = (session: WebTransportSession) => Promise<void>;
 /** What a session is served with that depends on its caller. */
-type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'timeLeftMs'>;
+export type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'timeLeftMs'>;
 
 /**
  * Serves those whose token is good. Others are taken and closed at once, as a page learns nothing of the HTTP status of a refused
@@ -92,11 +103,12 @@ type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'tim
 function withAccess(
   access: Access,
   log: Logger,
+  app: AppHooks,
   serve: (session: WebTransportSession, caller: CallerContext) => Promise<void>,
 ): VoiceHandler {
   const gate = new AccessGate(access.tokens, access.refused);
   return async (session) => {
-    const entry = await gate.admit(session.request);
+    const entry = await gate.admit(session.request, app.authenticate(session.request));
     const sessionId = randomUUID();
     const subject = entry.ok ? entry.caller.subject : entry.subject;
     const logger = log.child(
@@ -137,10 +149,13 @@ export function makeVoiceHandler(
     access?: Access | undefined;
     /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
     sealSecret: Uint8Array;
+    /** The app's own logic. */
+    hooks?: BackendHooks | undefined;
   },
 ): VoiceHandler {
-  const upstream = upstreamConfig(config, env);
-  const { draining, shutdown, log, observer, access, sealSecret } = details;
+  const { draining, shutdown, log, observer, access, sealSecret, hooks = {} } = details;
+  const upstream = upstreamConfig(config, env, hooks);
+  const app = new AppHooks(hooks, log, observer);
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   const unfinished = new UnfinishedMessages(MAX_UNFINISHED_OCTETS);
@@ -158,18 +173,28 @@ export function makeVoiceHandler(
       // Once per call and kind: a broken upstream sends fifty a second.
       if (first) log.warn({ session: caller.sessionId, ...odd }, 'an event of the upstream was left out');
     };
+    const own = app.of(caller);
+    if ('refuse' in own) {
+      session.close({ closeCode: SessionCloseCode.INTERNAL, reason: own.refuse });
+      return Promise.resolve();
+    }
     const subject = access && caller.caller && subjectName(caller.caller.subject, access.subjectKey);
     const listed = details.calls?.begin(session, caller.sessionId ?? '', subject, observer);
     return serveVoice(session, {
       backend: config.name,
       serverId: details.serverId,
-      upstreamKind: config.upstream.kind,
+      upstreamKind: hooks.openUpstream === undefined ? config.upstream.kind : 'custom',
       openUpstream: () => {
-        const opened = openUpstream({ ...upstream(), onOddEvent });
+        const opened = own.openUpstream?.(onOddEvent) ?? openUpstream({ ...upstream(), onOddEvent });
         return listed?.watch(opened) ?? opened;
       },
+      hooks: own.hooks,
       session: config.session,
-      limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
+      limits: {
+        maxSessionMinutes: config.maxSessionMinutes,
+        redialMs: config.redialSeconds * 1000,
+        hookTimeoutMs: app.timeoutMs,
+      },
       resume,
       host: details.host,
       allowedEvents,
@@ -182,6 +207,6 @@ export function makeVoiceHandler(
       ...caller,
     });
   };
-  if (access !== undefined) return withAccess(access, log, serve);
+  if (access !== undefined) return withAccess(access, log, app, serve);
   return (session) => serve(session, { sessionId: randomUUID(), logger: log });
 }

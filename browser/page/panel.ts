@@ -31,6 +31,8 @@ const CARRIERS = { webtransport: 'WebTransport', tcp: 'TCP', none: NOTHING } as 
 
 type Field = (typeof FIELDS)[number];
 
+const UPSTREAM_NAMES = { openai: 'OpenAI Realtime', local: 'Local echo', custom: "The app's own" } as const;
+
 /** The figures of the connection. */
 export class Panel {
   readonly #fields = new Map<Field, HTMLElement>(FIELDS.map((name) => [name, element(`f-${name}`)]));
@@ -46,8 +48,8 @@ export class Panel {
     this.#copy.hidden = true;
   }
 
-  upstream(name: 'openai' | 'local'): void {
-    this.#set('upstream', name === 'openai' ? 'OpenAI Realtime' : 'Local echo');
+  upstream(name: 'openai' | 'local' | 'custom'): void {
+    this.#set('upstream', UPSTREAM_NAMES[name]);
   }
 
   show(stats: CallStats): void {

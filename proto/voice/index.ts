@@ -97,6 +97,7 @@ export {
   MAX_OPEN_ANSWERS,
   MAX_TICKET_OCTETS,
   MicrophoneArchive,
+  OWN_ITEM_PREFIX,
   PageCall,
   ReplayLog,
   type Resume,

@@ -90,7 +90,7 @@ export const readySchema = z.object({
   /** Server ID in the CIDs of this backend, hex. */
   serverId: z.string(),
   backend: z.string(),
-  upstream: z.enum(['openai', 'local']),
+  upstream: z.enum(['openai', 'local', 'custom']),
   codec: z.literal(VOICE_CODEC),
   rate: z.literal(SAMPLE_RATE),
   /** How the session came to carry its call, and where both sides go on. */

@@ -1,10 +1,19 @@
 import { createHmac } from 'node:crypto';
 import type { Tokens } from './live-tokens.ts';
 import { type Admission, type LimitReached, SubjectLimits } from './subject-limits.ts';
-import { type Caller, TOKEN_REFUSAL_SENTENCES, type TokenRefusal } from './tokens.ts';
+import { ANYONE, type Caller, TOKEN_REFUSAL_SENTENCES, type TokenRefusal } from './tokens.ts';
 
 /** Why a call may not begin; each is counted by this name. */
-export type AccessRefusal = TokenRefusal | LimitReached;
+export type AccessRefusal = TokenRefusal | LimitReached | HookRefusal;
+/** The app's own code did not want the caller, or failed. */
+export type HookRefusal = 'refused-by-hook' | 'hook-failed';
+
+/** What the app's own code says of a caller. */
+export type HookVerdict =
+  | { readonly ok: true; readonly caller: Caller }
+  | { readonly ok: false; readonly why: HookRefusal; readonly sentence: string };
+/** Asks the app's own code; the token's caller is given to it, if there are tokens. Never rejects. */
+export type AskHook = (tokenCaller: Caller | undefined) => Promise<HookVerdict>;
 
 const LIMIT_SENTENCES: Readonly<Record<LimitReached, string>> = {
   'too-many-calls': 'You have as many calls as you may have at once; end one of them first.',
@@ -48,22 +57,29 @@ export function subjectName(subject: string, key: Uint8Array): string {
 
 /** Lets calls in: by their token, and by what is left of its subject's limits. */
 export class AccessGate {
-  readonly #tokens: Tokens;
+  readonly #tokens: Tokens | undefined;
   readonly #refused: (why: AccessRefusal) => void;
   readonly #limits: SubjectLimits;
 
-  /** @param refused is told of every refusal, to count it. */
-  constructor(tokens: Tokens, refused: (why: AccessRefusal) => void, limits = new SubjectLimits()) {
+  /** @param refused is told of every refusal, to count it. Without tokens the app's own code has to know callers. */
+  constructor(
+    tokens: Tokens | undefined,
+    refused: (why: AccessRefusal) => void,
+    limits = new SubjectLimits(),
+  ) {
     this.#tokens = tokens;
     this.#refused = refused;
     this.#limits = limits;
   }
 
   /** Never rejects. The admission is the caller's to release. */
-  async admit(request: TokenCarrier): Promise<Entry> {
-    const verdict = await this.#tokens.verify(tokenOf(request));
-    if (!verdict.ok) return this.#refuse(verdict.why, TOKEN_REFUSAL_SENTENCES[verdict.why], undefined);
-    const { caller } = verdict;
+  async admit(request: TokenCarrier, ask?: AskHook): Promise<Entry> {
+    const verdict = await this.#tokens?.verify(tokenOf(request));
+    if (verdict?.ok === false)
+      return this.#refuse(verdict.why, TOKEN_REFUSAL_SENTENCES[verdict.why], undefined);
+    const asked = await ask?.(verdict?.caller);
+    if (asked?.ok === false) return this.#refuse(asked.why, asked.sentence, verdict?.caller.subject);
+    const caller = asked?.caller ?? verdict?.caller ?? ANYONE;
     // The session that carried the call may not be known to be gone yet: one that takes it over counts beside it for a while.
     const beside = request.query.has('resume') && caller.maxCalls !== undefined ? 1 : 0;
     const admission = this.#limits.admit(

@@ -2,7 +2,9 @@ export { type AuthConfig, authSchema } from './config.ts';
 export {
   AccessGate,
   type AccessRefusal,
+  type AskHook,
   type Entry,
+  type HookVerdict,
   subjectName,
   type TokenCarrier,
   tokenOf,

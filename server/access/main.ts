@@ -1,4 +1,5 @@
 import { loadClusterFile } from '../../net/cluster/index.ts';
+import { commandLine } from '../../net/packaged.ts';
 import { readFlags, runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import { ticketSecretOf } from '../cluster.ts';
@@ -7,7 +8,7 @@ import { subjectName } from './gate.ts';
 import { readSecret, TOKEN_SECRET_VARIABLE } from './secret.ts';
 import { mintToken } from './tokens.ts';
 
-const USAGE = `usage: npm run --silent token -- --subject anna
+const USAGE = `usage: ${commandLine('parley token', 'npm run --silent token --')} --subject anna
 
 Prints a token (a JWT, HS256) with which a page may call. The secret is read from ${TOKEN_SECRET_VARIABLE}: 32 octets at least, as
 text, or as hex: or base64: and the digits.

@@ -23,6 +23,8 @@ export interface Caller {
   readonly maxCalls: number | undefined;
   /** Minutes that this subject may call each day (UTC); undefined where the token does not say. */
   readonly minutesPerDay: number | undefined;
+  /** What the app's own code gave beside it. */
+  readonly data?: unknown;
 }
 
 /** The caller where no token is asked for. */

@@ -3,29 +3,24 @@ import type { Logger } from 'pino';
 import {
   errorMessage,
   type GoOn,
-  type HelloMessage,
-  type Message,
-  parseClientMessage,
   type ReceivedMessage,
-  type Resume,
   SAMPLE_RATE,
   type ServerMessage,
   SessionCloseCode,
   VOICE_CODEC,
   VOICE_PROTOCOL,
-  VoiceProtocolError,
 } from '../../proto/voice/index.ts';
-import { SealKind, type Ticket } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import type { BidirectionalStream, SendStream, WebTransportSession } from '../webtransport/types.ts';
-import { Call } from './call.ts';
+import { Binder, readHello } from './binder.ts';
+import type { Call } from './call.ts';
 import type { Carrier } from './carrier.ts';
-import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type VoiceLimits } from './context.ts';
+import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
 import { sentenceOf } from './reasons.ts';
-import { openResumption, resumeRefusalSentence } from './resumption.ts';
+import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
 import { watchTimeLeft } from './time-left.ts';
 
@@ -46,6 +41,7 @@ export class Attachment implements Carrier {
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
   readonly #ending: Ending;
+  readonly #binder: Binder;
   readonly #network = new NetworkWatch();
   readonly #bound: Promise<void>;
   #settleBound!: () => void;
@@ -74,6 +70,7 @@ export class Attachment implements Carrier {
       streamLost: () => this.#lost('a stream that the call needs broke off'),
       fault: (error) => this.#logger.error({ err: error }, 'voice session failed'),
     });
+    this.#binder = this.#makeBinder();
   }
 
   /** Fulfils when the session is over; never rejects. */
@@ -113,6 +110,7 @@ export class Attachment implements Carrier {
     const { upstream, openUpstream } = this.#context;
     const resumes = this.session.request.query.has(RESUME_QUERY);
     this.#upstream = upstream ?? (resumes ? undefined : openUpstream());
+    if (!resumes) this.#binder.prepare();
   }
 
   #watchSession(): void {
@@ -266,89 +264,20 @@ export class Attachment implements Carrier {
       return;
     }
     const hello = readHello(received.message);
-    this.#binding = this.#bind(hello).finally(() => {
+    this.#binding = this.#binder.bind(hello).finally(() => {
       this.#binding = undefined;
       this.#settleBound();
     });
     this.#ending.spawn(this.#binding);
   }
 
-  /** Finds or makes the call that this session is to carry. */
-  async #bind({ resume }: HelloMessage): Promise<void> {
-    if (resume !== undefined) {
-      await this.#resume(resume);
-      return;
-    }
-    const call = new Call(this.#context.sessionId!, this.#context);
-    const ticket = await this.#ticketFor(call);
-    if (this.#ending.begun) {
-      call.over({ closeCode: SessionCloseCode.NORMAL, reason: 'the page went at once', error: undefined });
-      return;
-    }
-    this.#context.resume?.calls.add(call);
-    this.#takeCall(call);
-    call.begin(this, this.#takeUpstream(), (on) => this.#greet(call, ticket, on));
-  }
-
-  async #resume(resume: Resume): Promise<void> {
-    const found = await openResumption(resume, this.#context);
-    if ('why' in found) {
-      this.#refuse(found.what, found.why);
-      return;
-    }
-    if ('call' in found) {
-      const { call } = found;
-      // Its upstream is there: one that was dialled before the hello is not needed.
-      this.#takeUpstream()?.close();
-      const ticket = await this.#ticketFor(call);
-      if (this.#ending.begun) return;
-      if (call.ended) this.#refuse('call', 'unknown');
-      else
-        this.#refuseUnless(
-          call,
-          call.attach(this, resume, (on) => this.#greet(call, ticket, on)),
-        );
-      return;
-    }
-    const { callId, snapshot } = found;
-    const call = new Call(callId, this.#context);
-    const ticket = await this.#ticketFor(call);
-    const before = this.#context.resume?.calls.get(callId);
-    const refused = this.#ending.begun || before?.olderThan(resume.attachment) === false;
-    const why = refused
-      ? 'superseded'
-      : call.restore(this, resume, snapshot, this.#takeUpstream(), (on) => {
-          before?.restoredElsewhere();
-          this.#context.resume?.calls.add(call);
-          this.#greet(call, ticket, on, snapshot.omittedItems);
-        });
-    if (why !== undefined)
-      call.over({ closeCode: SessionCloseCode.CALL_LOST, reason: why, error: undefined });
-    this.#refuseUnless(call, why);
-  }
-
-  #refuseUnless(call: Call, why: 'superseded' | 'gap' | undefined): void {
-    if (why !== undefined) this.#refuse('call', why);
-    else this.#call ??= call;
-  }
-
-  #refuse(what: 'ticket' | 'checkpoint' | 'call', why: ResumeRefusal): void {
-    if (this.#ending.begun) return;
-    this.#context.observer?.resumeRefused?.(what, why);
-    this.#logger.info({ what, why }, 'a call was not resumed');
-    const code = why === 'superseded' ? SessionCloseCode.ATTACHED_ELSEWHERE : SessionCloseCode.CALL_LOST;
-    this.#ending.begin(code, resumeRefusalSentence(what, why));
-  }
-
-  #ticketFor(call: Call): Promise<string> {
-    const { resume, caller } = this.#context;
-    const subject = caller?.subject ?? '';
-    const ticket: Ticket = { callId: call.id, incarnation: call.incarnation };
-    return resume?.sealer.seal(SealKind.TICKET, subject, ticket) ?? Promise.resolve('none');
-  }
-
-  #takeCall(call: Call): void {
-    this.#call = call;
+  #makeBinder(): Binder {
+    return new Binder(this, this.#context, this.#logger, {
+      ended: () => this.#ending.begun,
+      upstream: () => this.#takeUpstream(),
+      greet: (call, ticket, on, omittedItems) => this.#greet(call, ticket, on, omittedItems),
+      refuse: (code, sentence, error) => this.#ending.begin(code, sentence, error),
+    });
   }
 
   #takeUpstream(): Upstream | undefined {
@@ -358,7 +287,7 @@ export class Attachment implements Carrier {
   }
 
   #greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void {
-    this.#takeCall(call);
+    this.#call = call;
     const { serverId, backend, upstreamKind, host, resume } = this.#context;
     this.#control?.send({
       type: 'parley.ready',
@@ -433,22 +362,4 @@ export class Attachment implements Carrier {
     if (this.#endsCall) call.over(end);
     else call.detach(this, end.reason);
   }
-}
-
-/** The hello, which is the first message. Throws `VoiceProtocolError` for another, or one that asks for what is not spoken here. */
-function readHello(message: Message): HelloMessage {
-  const hello = message.type === 'parley.hello' ? parseClientMessage(message) : undefined;
-  if (hello?.type !== 'parley.hello') {
-    throw new VoiceProtocolError(
-      SessionCloseCode.MALFORMED,
-      `The first message must be parley.hello, not ${message.type.slice(0, 64)}.`,
-    );
-  }
-  if (hello.protocol !== VOICE_PROTOCOL || !hello.codecs.includes(VOICE_CODEC)) {
-    throw new VoiceProtocolError(
-      SessionCloseCode.UNSUPPORTED,
-      `This backend speaks voice protocol ${VOICE_PROTOCOL} with the codec ${VOICE_CODEC}.`,
-    );
-  }
-  return hello;
 }

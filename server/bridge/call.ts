@@ -1,41 +1,34 @@
 import { randomUUID } from 'node:crypto';
-import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Logger } from 'pino';
 import {
-  AnswerLedger,
   type AttachRefusal,
   type BackendCall,
-  ConversationRecord,
   type ConversationSnapshot,
-  errorMessage,
   type GoOn,
   isNumbered,
   MAX_ARCHIVE_SAMPLES,
-  type Message,
   type ReceivedMessage,
   type Resume,
   SAMPLE_RATE,
   type ServerMessage,
   SessionCloseCode,
 } from '../../proto/voice/index.ts';
+import { ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
-import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
-import { Answers } from './answers.ts';
+import type { Upstream } from '../realtime/index.ts';
+import type { Answers } from './answers.ts';
 import { CallLog } from './call-log.ts';
 import type { Carrier } from './carrier.ts';
-import { CHECKPOINT_AFTER, Checkpoints } from './checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
-import { Cuts } from './cuts.ts';
+import { Conversation } from './conversation.ts';
 import { moveWhenDraining } from './drain-move.ts';
 import type { SessionEnd } from './ending.ts';
-import { Microphone, type PageEvent } from './microphone.ts';
-import { AnswerQueue } from './octet-budget.ts';
+import { HookGuard } from './hook-guard.ts';
+import { Microphone } from './microphone.ts';
 import { Outbox } from './outbox.ts';
 import { PageMessages } from './page-messages.ts';
-import { PauseWatch } from './pause-watch.ts';
-import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse } from './reasons.ts';
-import { Restoration } from './restoration.ts';
-import { UpstreamKeeper } from './upstream-keeper.ts';
+import type { UpstreamKeeper } from './upstream-keeper.ts';
 
 /** How long samples and events that arrived may go unacknowledged, in ms. */
 const ACKNOWLEDGE_MS = 200;
@@ -46,34 +39,30 @@ const UPSTREAM_FLUSH_MS = 2000;
 /** Audio behind the newest sample that a page surely still has: it keeps more, but may have spoken on. */
 const MAX_SENT_AGAIN_SAMPLES = MAX_ARCHIVE_SAMPLES - 20 * SAMPLE_RATE;
 
-/** A conversation: its upstream, its place in the microphone's audio, its answers, its items. Sessions come and go beneath it. */
+/** A call: a conversation, and its place in the microphone's audio and in the page's messages. Sessions come and go beneath it. */
 export class Call implements TableCall {
   readonly id: string;
   /** This backend's holding of the call, as its tickets name it. */
   readonly incarnation = randomUUID();
   readonly microphone: Microphone;
-  readonly keeper: UpstreamKeeper;
-  readonly answers: Answers;
   readonly #context: VoiceContext;
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
   readonly #log: CallLog;
-  readonly #answerQueue: AnswerQueue;
-  readonly #cuts: Cuts;
+  readonly #conversation: Conversation;
   readonly #page: PageMessages;
   readonly #outbox: Outbox;
-  readonly #record = new ConversationRecord();
-  readonly #pause = new PauseWatch(performance.now());
   readonly #checkpoints: Checkpoints | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #stopDraining: () => void;
-  #restoration: Restoration | undefined;
   #carrier: Carrier | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #acknowledged = { samples: 0, events: 0 };
-  /** Whether speech cuts the answer: the session's `interrupt_response`, as the upstream last said. */
-  #interrupts = true;
   #over = false;
+  /** A session has carried it. */
+  #begun = false;
+  /** The page went on with it from a checkpoint. */
+  #goesOn = false;
 
   constructor(id: string, context: VoiceContext) {
     this.id = id;
@@ -85,15 +74,8 @@ export class Call implements TableCall {
       push: (octets) => this.#carrier?.push(octets),
       overflowed: () => this.queueFull('The page does not read: too many events wait for it.'),
     });
-    this.keeper = this.#makeKeeper();
+    this.#conversation = this.#makeConversation();
     this.microphone = this.#makeMicrophone();
-    const ledger = new AnswerLedger();
-    this.#answerQueue = new AnswerQueue(this.#limits.maxAnswerQueueOctets, context.answerBudget);
-    this.answers = this.#makeAnswers(ledger);
-    this.#cuts = new Cuts(ledger, this.answers, this.#limits.clearTimeoutMs, {
-      tell: (message) => void this.#outbox.forward(message),
-      send: (event) => this.keeper.link.send(event),
-    });
     this.#page = this.#makePageMessages();
     this.#checkpoints = this.#makeCheckpoints();
     this.#stopDraining = this.#watchDraining();
@@ -118,25 +100,40 @@ export class Call implements TableCall {
   }
 
   get keptOctets(): number {
-    return this.#backend.keptOctets + this.#answerQueue.octets + this.#record.octets;
+    return this.#backend.keptOctets + this.#conversation.octets;
   }
 
   get #backend(): BackendCall {
     return this.#outbox.call;
   }
 
-  #makeKeeper(): UpstreamKeeper {
-    const { maxUpstreamQueueOctets, redialMs } = this.#limits;
-    return new UpstreamKeeper(maxUpstreamQueueOctets, redialMs, {
-      dial: () => this.#context.openUpstream(),
-      event: (event) => this.guard(() => this.#fromUpstream(event)),
-      lost: (end) => this.#upstreamLost(end),
-      overflowed: () => this.queueFull('More was sent than the upstream takes: too many events wait for it.'),
-      begunAnew: (why) => this.guard(() => this.#beginAnew(why)),
-      quiet: () => this.#pause.quiet(performance.now()),
-      redialling: (end, delayMs) =>
-        this.#logger.warn({ code: end.code, closeCode: end.closeCode, delayMs, ...end.details }, end.message),
-      endsSoon: (inMs) => this.#logger.info({ inMs }, 'the upstream ends soon: a pause is looked for'),
+  get keeper(): UpstreamKeeper {
+    return this.#conversation.keeper;
+  }
+
+  get answers(): Answers {
+    return this.#conversation.answers;
+  }
+
+  #makeConversation(): Conversation {
+    const call = { id: this.id, caller: this.#context.caller ?? ANYONE };
+    const guard = new HookGuard(this.#logger, this.#context.observer?.hookFailed);
+    const parts = {
+      context: this.#context,
+      limits: this.#limits,
+      logger: this.#logger,
+      log: this.#log,
+      call,
+      guard,
+    };
+    return new Conversation(parts, {
+      guard: (action) => this.guard(action),
+      tell: (message) => this.tell(message),
+      forward: (event) => this.#outbox.forward(event),
+      checkpointDue: () => this.#checkpoints?.due(),
+      end: (end) => this.end(end),
+      queueFull: (sentence) => this.queueFull(sentence),
+      begunAnew: (taken, why) => this.#beginAnew(taken, why),
     });
   }
 
@@ -144,33 +141,20 @@ export class Call implements TableCall {
     return new Microphone(
       {
         ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
-        append: (pcm) => {
-          this.#context.observer?.microphoneSamples?.(pcm.length / 2);
-          this.keeper.link.append(pcm);
-          this.#record.microphone(this.microphone.samples);
-        },
-        event: (json, event) => this.#pageEvent(json, event),
+        append: (pcm) => this.#conversation.microphone(pcm, this.microphone.samples),
+        event: (json, event) => this.#conversation.pageEvent(json, event),
         received: () => this.#acknowledge(),
       },
       this.#context.resume !== undefined,
     );
   }
 
-  #makeAnswers(ledger: AnswerLedger): Answers {
-    return new Answers(ledger, {
-      queued: (octets) => this.#answerQueue.add(octets),
-      arrived: (itemId, contentIndex, samples) => this.#record.answerAudio(itemId, contentIndex, samples),
-      begins: () => this.#cuts.answerBegins(),
-      sent: (samples) => this.#context.observer?.answerSamples?.(samples),
-      dropped: (samples) => this.#context.observer?.answerSamplesDropped?.(samples),
-    });
-  }
-
   #makePageMessages(): PageMessages {
     return new PageMessages({
       allowed: this.#context.allowedEvents,
       maxOctets: this.#limits.maxControlOctets,
-      cuts: this.#cuts,
+      cuts: this.#conversation.cuts,
+      change: (event) => this.#conversation.fromPage(event),
       microphone: this.microphone,
       received: (messages, answers) => {
         if (this.#context.resume !== undefined) this.#backend.acknowledged(messages);
@@ -180,7 +164,7 @@ export class Call implements TableCall {
       underruns: (count) => this.#log.underruns(count),
       tell: (message) => this.tell(message),
       refused: () => this.#context.observer?.pageEventRefused?.(),
-      settled: (number, message) => this.#record.pageEvent(number, message),
+      settled: (number, message) => this.#conversation.settled(number, message),
     });
   }
 
@@ -192,7 +176,7 @@ export class Call implements TableCall {
       callId: this.id,
       subject,
       sealer: resume.sealer,
-      snapshot: () => this.#record.snapshot(),
+      snapshot: () => this.#conversation.snapshot(),
       attached: () => this.attached,
       send: (message) => this.tell(message),
       fault: (error) => this.#logger.error({ err: error }, 'a checkpoint could not be made'),
@@ -201,12 +185,10 @@ export class Call implements TableCall {
 
   /** The first session of a call that begins here. `greet` writes `parley.ready`. */
   begin(carrier: Carrier, upstream: Upstream | undefined, greet: (on: GoOn) => void): void {
-    const { session } = this.#context;
-    this.keeper.start(upstream);
-    if (session !== undefined)
-      this.keeper.link.send({ type: 'session.update', session } as unknown as RealtimeClientEvent);
     const on = { microphoneSamples: 0, events: 0, coveredEvents: [], messages: 0 };
     this.#carry(carrier, { how: 'new', ...on }, undefined, greet);
+    // An upstream that has ended already says so at once: there must be a page to be told.
+    this.#conversation.begin(upstream);
   }
 
   /** A session goes on where another one broke off, or takes the call from one that is still there. */
@@ -231,17 +213,18 @@ export class Call implements TableCall {
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
-    this.#cuts.heardElsewhere(resume.unheard ?? []);
-    this.#giveConversation({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.#conversation.cuts.heardElsewhere(resume.unheard ?? []);
+    this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.keeper.goesOn();
-    this.keeper.start(upstream);
     this.#carry(carrier, on, undefined, greet);
+    this.keeper.start(upstream);
     return undefined;
   }
 
   #carry(carrier: Carrier, on: GoOn, resume: Resume | undefined, greet: (on: GoOn) => void): void {
     const before = this.#carrier;
     this.#carrier = carrier;
+    this.#begun = true;
     before?.supersede();
     this.#context.resume?.calls.attached(this);
     this.#log.carriedBy(carrier.session, on.how, this.#context.upstreamKind);
@@ -308,6 +291,7 @@ export class Call implements TableCall {
 
   /** The page went on from a checkpoint: this holding of the call is of no use any more. */
   restoredElsewhere(): void {
+    this.#goesOn = true;
     this.#carrier?.supersede();
     this.expire('The call goes on from a checkpoint.');
   }
@@ -334,15 +318,14 @@ export class Call implements TableCall {
       answerSamples: this.answers.samples,
     };
     this.microphone.stop();
-    this.answers.stop();
-    this.#cuts.stop();
+    this.#conversation.stop();
     this.#checkpoints?.stop();
-    this.keeper.close();
     clearTimeout(this.#acknowledging);
     for (const timer of this.#timers) clearTimeout(timer);
     this.#stopDraining();
     this.#carrier = undefined;
     this.#context.resume?.calls.remove(this);
+    if (this.#begun) this.#conversation.hooks.end(end, this.#goesOn, figures);
     this.#log.ended(end, { ...figures, answerSamplesDropped: this.answers.droppedSamples });
   }
 
@@ -355,11 +338,6 @@ export class Call implements TableCall {
       const reason = 'The backend failed; calling again may help.';
       this.end({ closeCode: SessionCloseCode.INTERNAL, reason, error: 'internal' });
     }
-  }
-
-  #pageEvent(json: string, { number, message, samples }: PageEvent): void {
-    this.keeper.link.sendText(json);
-    this.#record.pageEvent(number, message, samples);
   }
 
   #acknowledgeSoon(): void {
@@ -378,80 +356,18 @@ export class Call implements TableCall {
     this.tell({ type: 'parley.received', microphoneSamples: samples, events });
   }
 
-  #fromUpstream(event: Message): void {
-    this.#pause.upstreamEvent(event, performance.now());
-    if (event.type === 'response.output_audio.delta') {
-      this.#answer(event);
-      return;
-    }
-    if (event.type === 'session.created' || event.type === 'session.updated') this.#sessionIs(event);
-    if (this.#restoration?.answers(event)) return;
-    this.#record.upstreamEvent(event);
-    if (event.type === 'input_audio_buffer.speech_started' && this.#interrupts && this.#cuts.bargeIn()) {
-      this.#log.bargeIn();
-      this.#context.observer?.bargeIn?.();
-    }
-    if (CHECKPOINT_AFTER.has(event.type)) this.#checkpoints?.due();
-    if (!this.#cuts.upstreamEvent(event)) return;
-    if (!this.#outbox.forward(event)) this.#dropUpstreamEvent(event);
-  }
-
-  #sessionIs(event: Message): void {
-    this.#interrupts = interruptsResponse(event);
-    if (event.type !== 'session.created') return;
-    this.#log.upstreamSession(event);
-    this.keeper.session(event);
-  }
-
-  #answer(event: Message): void {
-    const responseId = this.answers.delta(event);
-    if (responseId === undefined) this.#dropUpstreamEvent(event);
-    else if (this.#answerQueue.full) this.#overflow(responseId);
-  }
-
-  /** A page that takes an answer too slowly loses the rest of it, so that it may have the next one. */
-  #overflow(responseId: string): void {
-    const waiting = Math.round(this.#answerQueue.octets / (2 * SAMPLE_RATE));
-    this.#cuts.overflow(responseId);
-    this.#context.observer?.answerOverflowed?.();
-    const sentence = `An answer was cut: ${waiting} s of audio wait for this page, which takes it too slowly.`;
-    this.#logger.warn({ response: responseId }, sentence);
-    this.tell(errorMessage('answer_overflow', sentence));
-  }
-
-  #dropUpstreamEvent(event: Message): void {
-    this.#context.observer?.upstreamEventDropped?.();
-    const type = String(event.type).slice(0, 64);
-    this.#logger.warn({ type }, 'an event of the upstream was left out: no message can carry it');
-  }
-
   /** What the last upstream was given may have had no effect: the conversation, then what is not settled, goes to the next. */
-  #beginAnew(why: string): void {
+  #beginAnew(taken: ConversationSnapshot, why: string): void {
     if (this.#over) return;
-    const taken = this.#record.snapshot();
     const oldest = this.microphone.receivedSamples - MAX_SENT_AGAIN_SAMPLES;
     const snapshot = { ...taken, microphoneSamples: Math.max(taken.microphoneSamples, oldest) };
-    this.#cuts.upstreamReplaced();
-    this.#pause.upstreamReplaced(performance.now());
     const { rewind, ...from } = this.#backend.rewound(snapshot);
     // A session that comes later knows of no rewind before it.
     this.microphone.sendAgainFrom(from.microphoneSamples, this.attached ? rewind : 0);
     this.#acknowledged = { samples: from.microphoneSamples, events: from.events };
-    this.#giveConversation(snapshot);
+    this.#conversation.replaced(snapshot);
     this.#log.rewound(why, snapshot.omittedItems);
-    this.#context.observer?.upstreamReplaced?.();
     this.tell({ type: 'parley.rewind', rewind, ...from, omittedItems: snapshot.omittedItems });
-  }
-
-  #giveConversation(snapshot: ConversationSnapshot): void {
-    this.#record.restore(snapshot);
-    this.#restoration = new Restoration(snapshot, this.#context.session);
-    for (const text of this.#restoration.texts) this.keeper.link.sendText(text);
-  }
-
-  #upstreamLost(end: UpstreamEnd): void {
-    this.#logger.warn({ code: end.code, closeCode: end.closeCode, ...end.details }, end.message);
-    this.end({ closeCode: CLOSE_CODE_OF_UPSTREAM_END[end.code], reason: end.message, error: end.code });
   }
 
   #startTimeLimit(): void {
@@ -470,8 +386,8 @@ export class Call implements TableCall {
   #watchDraining(): () => void {
     const { draining, drainMs, resume } = this.#context;
     const host = {
-      quiet: (now: number) => this.#pause.quiet(now) && this.answers.openStreams === 0,
-      delivering: () => this.answers.openStreams > 0 && !this.#pause.responding,
+      quiet: (now: number) => this.#conversation.quiet(now) && this.answers.openStreams === 0,
+      delivering: () => this.answers.openStreams > 0 && !this.#conversation.responding,
       over: () => this.#over,
       move: () =>
         void this.#checkpoints?.now().then(() => {

@@ -8,6 +8,8 @@ import {
 import type { Caller } from '../access/index.ts';
 import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+import type { HookFault } from './hook-guard.ts';
+import type { CallHooks, HookName } from './hooks.ts';
 import type { OctetBudget } from './octet-budget.ts';
 import type { UnfinishedMessages } from './unfinished-messages.ts';
 
@@ -36,6 +38,8 @@ export interface VoiceLimits {
   readonly clearTimeoutMs: number;
   /** How long an ordered event may wait for audio of which nothing comes, in ms; then the session ends. */
   readonly orderedTimeoutMs: number;
+  /** How long a hook may take to answer where the call waits for it, in ms; then the call is refused. */
+  readonly hookTimeoutMs: number;
   /** How long it is tried to reach an upstream again when one ended, in ms; 0 ends the call with its upstream. */
   readonly redialMs: number;
 }
@@ -51,6 +55,7 @@ export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   maxAnswerQueueOctets: 10 * 60 * SAMPLE_RATE * OCTETS_PER_SAMPLE,
   clearTimeoutMs: 3000,
   orderedTimeoutMs: 30_000,
+  hookTimeoutMs: 10_000,
   redialMs: 30_000,
 });
 
@@ -89,6 +94,8 @@ export interface VoiceObserver {
   answerOverflowed?(): void;
   /** An event of the page was refused: its type, its length or its depth. */
   pageEventRefused?(): void;
+  /** A hook failed. */
+  hookFailed?(hook: HookName, fault: HookFault): void;
   /** An event of the upstream was left out: no message or header can carry it. The adapter says what was wrong with it. */
   upstreamEventDropped?(kind?: string): void;
 }
@@ -132,6 +139,8 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly upstream?: Upstream | undefined;
   /** Session configuration of the Realtime API, sent to each upstream before anything of the page. */
   readonly session?: Readonly<Record<string, unknown>> | undefined;
+  /** The app's own logic. */
+  readonly hooks?: CallHooks | undefined;
   readonly logger: Logger;
   readonly limits?: Partial<VoiceLimits> | undefined;
   /** Defaults to `DEFAULT_ALLOWED_EVENTS`. */

@@ -3,6 +3,17 @@ export {
   DEFAULT_VOICE_LIMITS,
   type VoiceObserver,
 } from './context.ts';
+export { HookGuard } from './hook-guard.ts';
+export type {
+  CallHooks,
+  EventDecision,
+  EventSource,
+  HookedAudio,
+  HookedEnd,
+  Transcript,
+} from './hooks.ts';
 export { OctetBudget } from './octet-budget.ts';
 export { type SessionContext as VoiceContext, serveVoice } from './session.ts';
+export { definitionOf, type JsonSchema, type ServerTool, type ToolContext, tool } from './tools/index.ts';
 export { UnfinishedMessages } from './unfinished-messages.ts';
+export type { CallUsage, UsageFigures } from './usage.ts';

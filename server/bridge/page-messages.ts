@@ -25,6 +25,8 @@ export interface PageMessagesHost {
   /** Longest message that is taken, in octets of JSON. */
   readonly maxOctets: number;
   readonly cuts: Cuts;
+  /** The event as it is to be given to the upstream; undefined when it is left out. */
+  change(event: Message): Message | undefined;
   readonly microphone: Microphone;
   /** The page says how far it got. */
   received(messages: number, answers: readonly AnswerProgress[]): void;
@@ -94,8 +96,10 @@ export class PageMessages {
   }
 
   #event(message: Message, json: string, number: number): void {
-    if (this.#takes(message) && this.#host.cuts.pageEvent(message))
-      this.#host.microphone.event(json, { number, message, samples: undefined });
+    const changed = this.#takes(message) ? this.#host.change(message) : undefined;
+    const text = changed === message ? json : changed && this.#write(changed);
+    if (changed !== undefined && text !== undefined && this.#host.cuts.pageEvent(changed))
+      this.#host.microphone.event(text, { number, message: changed, samples: undefined });
     else this.#host.settled(number, SETTLED);
   }
 
@@ -110,13 +114,17 @@ export class PageMessages {
 
   /** One that is refused still counts: stretches may wait for its number. */
   #ordered({ event, microphoneSamples }: OrderedMessage, number: number): void {
-    let json: string | undefined;
-    if (this.#takes(event) && this.#host.cuts.pageEvent(event)) {
-      json = toJson(event);
-      if (json === undefined) this.#refuse(event.type, 'it is nested too deep');
-    }
+    const changed = this.#takes(event) ? this.#host.change(event) : undefined;
+    const passes = changed !== undefined && this.#host.cuts.pageEvent(changed);
+    const json = passes ? this.#write(changed) : undefined;
     if (json === undefined) this.#host.settled(number, SETTLED);
-    this.#host.microphone.event(json, { number, message: event, samples: microphoneSamples });
+    this.#host.microphone.event(json, { number, message: changed ?? event, samples: microphoneSamples });
+  }
+
+  #write(event: Message): string | undefined {
+    const json = toJson(event);
+    if (json === undefined) this.#refuse(event.type, 'it is nested too deep');
+    return json;
   }
 
   #refuse(type: string, because = 'its type is not on the list of those that pass'): void {

@@ -18,11 +18,9 @@ export class Restoration {
   /** What is still to come and is none of the page's business. */
   readonly #expected = new Set<string>();
 
-  /** `defaultSession` stands in when the upstream never said what its session is. */
-  constructor({ session, items }: ConversationSnapshot, defaultSession?: Readonly<Record<string, unknown>>) {
+  constructor({ session, items }: ConversationSnapshot) {
     const texts: string[] = [];
-    const settings =
-      session === undefined ? defaultSession : { ...session, type: session.type ?? 'realtime' };
+    const settings = session && { ...session, type: session.type ?? 'realtime' };
     this.#expected.add('session.created');
     if (settings !== undefined) {
       this.#expected.add('session.updated');

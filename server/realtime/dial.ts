@@ -110,6 +110,14 @@ export async function dial(config: DialConfig): Promise<Dialled> {
   return { connection: await connect(config, azure, baseURL, options), proxy };
 }
 
+/** Azure's path from before /openai/v1. */
+function datedUrl(baseURL: string, apiVersion: string, deployment: string): URL {
+  const url = new URL(`${baseURL.replace(/^https:/, 'wss:')}/realtime`);
+  url.searchParams.set('api-version', apiVersion);
+  url.searchParams.set('deployment', deployment);
+  return url;
+}
+
 async function connect(
   { apiKey, model }: DialConfig,
   azure: AzureRoute | undefined,
@@ -119,7 +127,11 @@ async function connect(
   if (azure?.apiVersion !== undefined) {
     const { apiVersion } = azure;
     const client = new AzureOpenAI({ apiKey, apiVersion, deployment: model, baseURL });
-    return OpenAIRealtimeWS.azure(client, { deploymentName: model, options });
+    // Version 7 of the SDK knows Azure's /openai/v1 alone, and takes another URL by this name; version 6 makes the same one by itself.
+    const buildRealtimeURL = () => datedUrl(baseURL, apiVersion, model);
+    const headers = { ...options.headers, 'api-key': apiKey };
+    const connection = { deploymentName: model, options: { ...options, headers }, buildRealtimeURL };
+    return OpenAIRealtimeWS.azure(client, connection);
   }
   const client = new OpenAI({ apiKey, baseURL });
   if (azure === undefined) return new OpenAIRealtimeWS({ model, options }, client);

@@ -1,7 +1,8 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { ErrorCode, Message } from '../../proto/voice/index.ts';
 
-export type UpstreamKind = 'openai' | 'local';
+/** `custom`: one that the app's own code opens. */
+export type UpstreamKind = 'openai' | 'local' | 'custom';
 
 /** Why an upstream ended or could not be opened. */
 export interface UpstreamEnd {

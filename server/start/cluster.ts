@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../../net/files.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../config.ts';
+import { freshCluster } from '../fresh-cluster.ts';
 import { directoryFault } from './certificates.ts';
 import type { DemoTokens } from './demo-tokens.ts';
 
@@ -30,25 +30,14 @@ export interface LocalPlan {
 /** Backends have names below it. Browsers take every name below localhost for this machine. */
 export const CALL_HOST = 'localhost';
 
-const hex = (octets: number) => randomBytes(octets).toString('hex');
-
-/** A cluster on this machine: encrypted CIDs with an 8-octet server ID and nonce, keys made anew. */
-function planCluster(plan: LocalPlan): ClusterFile {
-  return {
-    quicLb: [
-      { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
-    ],
-    routingKey: hex(32),
-    statelessResetKey: hex(32),
-    backends: Array.from({ length: plan.backends }, (_, i) => ({
-      name: `backend-${i + 1}`,
-      serverId: hex(8),
-      tunnel: `127.0.0.1:${plan.firstTunnelPort + i}`,
-      tcp: `127.0.0.1:${plan.firstTunnelPort + i}`,
-    })),
+/** A cluster on this machine. */
+function planCluster({ backends, firstTunnelPort }: LocalPlan): ClusterFile {
+  return freshCluster({
+    tunnels: Array.from({ length: backends }, (_, i) => `127.0.0.1:${firstTunnelPort + i}`),
     forwarders: ['127.0.0.1'],
+    tcp: true,
     callHost: CALL_HOST,
-  };
+  });
 }
 
 /** Writes the cluster file and one configuration file per backend, readable by their owner only: they hold keys. Throws `StartupError`. */

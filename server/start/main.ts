@@ -1,17 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildPage } from '../../browser/build.ts';
 import { FileWatch } from '../../net/file-watch.ts';
 import { fileFault } from '../../net/files.ts';
 import { runProgram } from '../../net/program.ts';
-import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
 import { CALL_HOST, writeLocalFiles } from './cluster.ts';
 import { DemoTokens } from './demo-tokens.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
+import { pageFiles } from './page-files.ts';
 import { type PageConfig, serveLanPage, servePage, TOKEN_PATH } from './page-server.ts';
 import { paint, say, status } from './part.ts';
 import { type Parts, planParts, startParts, stopParts } from './parts.ts';
@@ -21,8 +19,6 @@ import { checkPorts, type WantedPort } from './ports.ts';
 const CERTIFICATE_INTERVAL_MS = 60_000;
 /** How often it is looked whether npm still runs, in ms. */
 const PARENT_INTERVAL_MS = 500;
-
-const PAGE_ROOT = fileURLToPath(new URL('../../dist/page', import.meta.url));
 
 /** Every port that will be used. */
 function wantedPorts({ ports, backends, lan }: Options, useOpenAi: boolean): WantedPort[] {
@@ -52,16 +48,6 @@ function wantedPorts({ ports, backends, lan }: Options, useOpenAi: boolean): Wan
   ];
 }
 
-async function build(): Promise<void> {
-  try {
-    await buildPage(PAGE_ROOT);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new StartupError(`page: cannot write into ${PAGE_ROOT}: ${fileFault(error)}.`);
-  }
-}
-
 /** What `npm start` keeps while it runs. */
 interface Setting {
   readonly options: Options;
@@ -83,7 +69,7 @@ function pageConfig({ options, useOpenAi, served }: Setting, host: string): Page
 }
 
 /** Serves the pages and keeps the certificate good, now and while all runs: a machine may sleep for days between two looks. */
-async function servePages(setting: Setting): Promise<void> {
+async function servePages(setting: Setting, root: string): Promise<void> {
   const { options, local, served, tokens } = setting;
   const { ports } = options;
   const mint = () => tokens.mint();
@@ -101,16 +87,14 @@ async function servePages(setting: Setting): Promise<void> {
     keepGood();
     return pageConfig(setting, options.host);
   };
-  const pages = [
-    await servePage(PAGE_ROOT, ports.page, config, mint, options.https ? readPair() : undefined),
-  ];
+  const pages = [await servePage(root, ports.page, config, mint, options.https ? readPair() : undefined)];
   if (options.lan) {
     const lanConfig = (address: string) => {
       keepGood();
       // With a certificate of one's own the host has to be the one that it names.
       return pageConfig(setting, served === local ? address : options.host);
     };
-    pages.push(await serveLanPage(PAGE_ROOT, ports.lan, readPair(), lanConfig, mint));
+    pages.push(await serveLanPage(root, ports.lan, readPair(), lanConfig, mint));
   }
   new FileWatch([served.certificate, served.key], () => {
     try {
@@ -152,8 +136,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
     tokens: new DemoTokens(),
   };
   status('certificate', 'gray', setting.served.description);
-  await build();
-  await servePages(setting);
+  await servePages(setting, await pageFiles());
   const urls = options.lan ? lanUrls(setting) : [];
   const scheme = options.https ? 'https' : 'http';
   const files = writeLocalFiles({

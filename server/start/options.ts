@@ -1,9 +1,10 @@
 import { isIPv4 } from 'node:net';
+import { commandLine } from '../../net/packaged.ts';
 import { readFlags } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 
-export const USAGE = `usage: npm start -- [options]
+export const USAGE = `usage: ${commandLine('parley start', 'npm start --')} [options]
 
   --page-port 8080        port of the demo page on http://localhost
   --https                 serve that page over https, from the host that it calls and under the same certificate: a browser

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { styleText } from 'node:util';
 import { standardOutputLines } from '../../net/log.ts';
+import { PACKAGED } from '../../net/packaged.ts';
 import { StartupError } from '../../net/startup.ts';
 
 export type Colour = 'cyan' | 'green' | 'magenta' | 'yellow' | 'blue' | 'red' | 'gray';
@@ -99,7 +100,7 @@ export class Part {
     const env: NodeJS.ProcessEnv = { ...process.env };
     for (const variable of [...without, 'LISTEN_FDS', 'LISTEN_PID']) delete env[variable];
     if (descriptors.length > 0) env.LISTEN_FDS = String(descriptors.length);
-    const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
+    const child = spawn(process.execPath, [...(PACKAGED ? [] : ['--import', 'tsx']), script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
       env,
       // Ctrl-C in a terminal goes to the whole group: the forwarder would end before backends could close their calls.

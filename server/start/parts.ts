@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { PACKAGED } from '../../net/packaged.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import type { LocalFiles } from './cluster.ts';
 import { holdUdpSocket } from './held-socket.ts';
@@ -10,7 +11,8 @@ import { type Colour, Part } from './part.ts';
 const STOP_GRACE_MS = 4000;
 const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
 
-const script = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const script = (path: string) =>
+  fileURLToPath(new URL(`../../${path}.${PACKAGED ? 'js' : 'ts'}`, import.meta.url));
 
 /** The processes. They are started in this order, as each needs those before it. */
 export interface Parts {
@@ -33,7 +35,7 @@ export function planParts(
   const realtime = new Part({
     name: 'realtime',
     colour: 'cyan',
-    script: script('server/realtime/local/main.ts'),
+    script: script('server/realtime/local/main'),
     args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
     without: [API_KEY_VARIABLE],
     describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
@@ -43,7 +45,7 @@ export function planParts(
       new Part({
         name: `backend-${i + 1}`,
         colour: BACKEND_COLOURS[i % BACKEND_COLOURS.length]!,
-        script: script('server/main.ts'),
+        script: script('server/main'),
         args: ['--config', config],
         describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
       }),
@@ -57,7 +59,7 @@ export function planParts(
   const forwarder = new Part({
     name: 'forwarder',
     colour: 'blue',
-    script: script('lb/main.ts'),
+    script: script('lb/main'),
     args: ['--cluster', files.cluster, ...listen.flatMap((address) => ['--listen', address])],
     descriptors: [held, held6].filter((descriptor) => descriptor !== undefined),
     without: [API_KEY_VARIABLE],

@@ -40,6 +40,8 @@ export const HOUSE_ARROWS: Arrows = {
     'zod',
   ],
   browser: ['proto/voice', 'proto/wire', '@fails-components/webtransport', 'zod'],
+  'browser/agents': ['browser', '@openai/agents-realtime'],
+  'browser/react': ['browser', 'react'],
   'browser/build.ts': ['node:*', 'esbuild'],
   server: [
     'net',
@@ -56,6 +58,9 @@ export const HOUSE_ARROWS: Arrows = {
     'zod',
   ],
   'server/start': ['server', 'net', 'certs', 'browser/build.ts', 'proto/quic-lb', 'node:*', 'uqr'],
+  // The programs of the package.
+  cli: ['server', 'lb', 'certs', 'net', 'proto/quic-lb', 'proto/wire', 'node:*'],
+  'build.ts': ['browser/build.ts', 'net', 'node:*'],
   test: ['*'],
   'vitest.config.ts': ['node:os', 'vitest'],
 };

@@ -108,6 +108,9 @@ export class ItemRecord {
   }
 }
 
+/** Begins the ID of items that the backend makes by itself: they are the effect of no event of the page. */
+export const OWN_ITEM_PREFIX = 'parley_';
+
 /** Parts of one item that are remembered. */
 const MAX_PARTS = 32;
 

@@ -1,6 +1,6 @@
 import type { Message } from '../messages.ts';
 import { msToSamples } from '../pcm.ts';
-import { ItemRecord, itemOf, type RestorableItem } from './conversation-items.ts';
+import { ItemRecord, itemOf, OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
 import { PageEventCoverage } from './page-event-coverage.ts';
 import { restorableSession } from './restorable-session.ts';
 
@@ -207,8 +207,9 @@ export class ConversationRecord {
     this.#octets += record.octets - before;
     if (event.type.startsWith('response.')) record.responseId ??= responseIdOf(event);
     const ofResponse = record.responseId !== undefined || isOfResponse(record);
+    const own = id.startsWith(OWN_ITEM_PREFIX);
     if (!known && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
-      record.byPage = this.#coverage.itemCreated(id, !ofResponse);
+      record.byPage = this.#coverage.itemCreated(id, !ofResponse && !own);
     if (record.byPage || !ofResponse || this.#runningResponses.size === 0) record.finished = true;
     this.#bound();
   }

@@ -1,6 +1,6 @@
 export { AudioLog } from './audio-log.ts';
 export { type AttachRefusal, BackendCall, type GoOn } from './backend-call.ts';
-export type { RestorableItem } from './conversation-items.ts';
+export { OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
 export { ConversationRecord, type ConversationSnapshot } from './conversation-record.ts';
 export {
   type AnswerProgress,

@@ -34,7 +34,8 @@ export interface ServiceOptions {
   readonly certificate: string | Buffer;
   /** PEM. */
   readonly key: string | Buffer;
-  readonly logger: Logger;
+  /** Silent by default. */
+  readonly logger?: Logger | undefined;
   readonly observer?: ServiceObserver | undefined;
   /** Bearer token that clients must show; absent takes every client. */
   readonly bearerToken?: string | undefined;
@@ -91,7 +92,7 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
       webSocket.once('close', () => byId.delete(id));
     });
   });
-  server.on('tlsClientError', (error) => options.logger.debug({ err: error }, 'TLS handshake failed'));
+  server.on('tlsClientError', (error) => options.logger?.debug({ err: error }, 'TLS handshake failed'));
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1');
   const { port } = server.address() as AddressInfo;
   return {
@@ -146,18 +147,18 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
       if (event !== undefined && observer?.onEvent) observer.onEvent('in', id, event as { type?: unknown });
       session.receive(event);
     } catch (error) {
-      options.logger.error({ err: error, session: id }, 'local session failed');
+      options.logger?.error({ err: error, session: id }, 'local session failed');
       socket.close(1011, 'internal error');
     }
   });
-  socket.on('error', (error) => options.logger.debug({ err: error, session: id }, 'client socket failed'));
+  socket.on('error', (error) => options.logger?.debug({ err: error, session: id }, 'client socket failed'));
   socket.on('close', () => {
     clearTimeout(timer);
     faults?.end();
     session.end();
-    options.logger.debug({ session: id }, 'local session ended');
+    options.logger?.debug({ session: id }, 'local session ended');
   });
-  options.logger.debug({ session: id }, 'local session began');
+  options.logger?.debug({ session: id }, 'local session began');
   session.start();
   return id;
 }

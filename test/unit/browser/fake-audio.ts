@@ -44,7 +44,9 @@ export class FakeWorkletNode {
     FakeWorkletNode.byName.set(name, this);
   }
 
-  connect(): void {}
+  connect<Next>(next: Next): Next {
+    return next;
+  }
 
   /** Runs blocks: with `sample` at the input, or none; gives what came out. */
   run(blocks: number, sample?: number): number[] {
@@ -69,6 +71,10 @@ export class FakeAudioContext extends EventTarget {
   readonly sampleRate: number;
   readonly modules: string[] = [];
   readonly destination = {};
+  readonly currentTime = 0;
+  /** Volumes that were set. */
+  readonly volumes: number[] = [];
+  readonly sinks: string[] = [];
   state = 'suspended';
   closed = false;
   readonly audioWorklet = {
@@ -92,6 +98,16 @@ export class FakeAudioContext extends EventTarget {
   async close(): Promise<void> {
     if (this.closed) throw new DOMException("Can't close an AudioContext twice", 'InvalidStateError');
     this.closed = true;
+  }
+
+  createGain() {
+    const gain = { setTargetAtTime: (volume: number) => this.volumes.push(volume) };
+    return { gain, connect: <Next>(next: Next): Next => next };
+  }
+
+  async setSinkId(deviceId: string): Promise<void> {
+    if (deviceId === 'gone') throw new DOMException('no such device', 'NotFoundError');
+    this.sinks.push(deviceId);
   }
 
   createMediaStreamSource(stream: object): { connect(node: FakeWorkletNode): void; disconnect(): void } {

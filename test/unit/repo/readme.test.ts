@@ -16,7 +16,7 @@ const MAX_README_OCTETS = 7 * 1024;
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 const DOCS = readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`);
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', ...DOCS];
+const PAGES = ['examples/README.md', 'README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', ...DOCS];
 /** The voice protocol's second version is a plan: it names what is still to come. */
 const TRUE_PAGES = PAGES.filter((page) => page !== 'docs/voice-protocol.md');
 
@@ -281,13 +281,22 @@ describe('figures that the docs name', () => {
 
 describe('JavaScript on every page', () => {
   it('can be parsed, and imports from the library only what it exports', () => {
-    const faces = read('browser/index.ts');
+    const faces: Readonly<Record<string, string>> = {
+      browser: read('browser/index.ts'),
+      server: read('server/index.ts'),
+      agents: read('browser/agents/index.ts'),
+      react: read('browser/react/index.ts'),
+      forwarder: read('lb/index.ts'),
+    };
     const blocks = findAll(PAGES, /```js\n([\s\S]*?)```/g);
     expect(blocks.length).toBeGreaterThan(2);
     for (const [page, [, source]] of blocks) {
       expect(() => transformSync(source!, { loader: 'js' }), page).not.toThrow();
-      for (const [, names] of source!.matchAll(/import \{ ([^}]*) \} from '[^']*parley\.js'/g))
-        for (const name of names!.split(', ')) expect(faces, page).toMatch(new RegExp(`\\b${name}\\b`));
+      for (const [, names, face] of source!.matchAll(
+        /import \{ ([^}]*) \} from '(?:[^']*parley\.js|parley-voice\/(\w+))'/g,
+      ))
+        for (const name of names!.split(', '))
+          expect(faces[face ?? 'browser'], page).toMatch(new RegExp(`\\b${name}\\b`));
     }
   });
 });

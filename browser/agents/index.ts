@@ -1,0 +1,2 @@
+/** Parley for the Agents SDK: `new RealtimeSession(agent, { transport: new ParleyTransport({ url }) })`. */
+export { ParleyTransport, type ParleyTransportOptions } from './transport.ts';

@@ -1,0 +1,59 @@
+import { parseArgs } from 'node:util';
+import { readClusterFile, readForwarderConfig } from '../lb/config.ts';
+import { readFileOrStop } from '../net/files.ts';
+import { commandLine } from '../net/packaged.ts';
+import { runProgram } from '../net/program.ts';
+import { StartupError } from '../net/startup.ts';
+import { parseJson } from '../proto/wire/index.ts';
+import { checkBackend } from '../server/check.ts';
+
+const USAGE = `usage: ${commandLine('parley check', 'node --import tsx cli/main.ts check')} FILE...
+
+Says of each file whether it is good: a cluster file, the settings of a backend, those of a forwarder. Of a backend the
+files that it names are looked at too: cluster file, certificate, key. Ends with 1 when one is not good.
+`;
+
+/** What a file is, by the keys that only one kind has. */
+function checkFile(path: string): string {
+  const json = parseJson(readFileOrStop(path, 'file'));
+  if (!json.ok)
+    throw new StartupError(
+      `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
+    );
+  const keys = typeof json.value === 'object' && json.value !== null ? Object.keys(json.value) : [];
+  if (keys.includes('quicLb') || keys.includes('backends')) {
+    const { backends, forwarders } = readClusterFile(path);
+    return `a cluster of ${backends.length} backends and ${forwarders.length} forwarders`;
+  }
+  if (keys.includes('upstream') || keys.includes('certificate')) {
+    const { name, warnings } = checkBackend(path);
+    return [`the settings of ${name}`, ...warnings].join('\n  ');
+  }
+  const { listen } = readForwarderConfig(path);
+  return `the settings of a forwarder that listens on ${listen.length} ${listen.length === 1 ? 'address' : 'addresses'}`;
+}
+
+function main(): void {
+  const { values, positionals } = parseArgs({
+    options: { help: { type: 'boolean', short: 'h', default: false } },
+    allowPositionals: true,
+    strict: false,
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  if (positionals.length === 0) throw new StartupError(`No file was named.\n\n${USAGE}`);
+  const faults: string[] = [];
+  for (const path of positionals) {
+    try {
+      process.stdout.write(`${path} is good: ${checkFile(path)}.\n`);
+    } catch (error) {
+      if (!(error instanceof StartupError)) throw error;
+      faults.push(error.message);
+    }
+  }
+  if (faults.length > 0) throw new StartupError(faults.join('\n'));
+}
+
+runProgram(main);

@@ -1,0 +1,209 @@
+import type { Logger } from 'pino';
+import { StartupError } from '../net/startup.ts';
+import { ANYONE, type AskHook, type Caller, type HookVerdict, tokenOf } from './access/index.ts';
+import {
+  type CallHooks,
+  DEFAULT_VOICE_LIMITS,
+  definitionOf,
+  HookGuard,
+  type ServerTool,
+  type VoiceObserver,
+} from './bridge/index.ts';
+import type { AppCall, AppCaller, BackendHooks, CallRequest, RealtimeTarget } from './hooks.ts';
+import {
+  DeferredUpstream,
+  type OddEvent,
+  openUpstream,
+  SocketUpstream,
+  type Upstream,
+  type UpstreamEnd,
+  type WebSocketLike,
+} from './realtime/index.ts';
+import type { SessionRequest } from './webtransport/index.ts';
+
+/** Longest sentence of a refusal, in characters; a close reason has 1024 octets. */
+const MAX_SENTENCE = 300;
+
+type OnOddEvent = (odd: OddEvent) => void;
+
+/** The app's own logic for one session's caller, or the sentence with which it is refused. */
+export type OwnHooks =
+  | {
+      readonly hooks: CallHooks;
+      readonly openUpstream: ((onOddEvent: OnOddEvent) => Upstream) | undefined;
+    }
+  | { readonly refuse: string };
+
+/** The app's hooks, as a backend uses them: for each caller, and guarded. */
+export class AppHooks {
+  readonly #hooks: BackendHooks;
+  readonly #log: Logger;
+  readonly #observer: VoiceObserver;
+  /** How long a hook may take to answer, in ms. */
+  readonly timeoutMs: number;
+
+  /** Throws `StartupError` when a tool is none that the API takes. */
+  constructor(hooks: BackendHooks, log: Logger, observer: VoiceObserver) {
+    this.#hooks = hooks;
+    this.#log = log;
+    this.#observer = observer;
+    this.timeoutMs = hooks.timeoutMs ?? DEFAULT_VOICE_LIMITS.hookTimeoutMs;
+    if (typeof hooks.tools === 'function' || hooks.tools === undefined) return;
+    const problem = toolProblem(hooks.tools);
+    if (problem !== undefined) throw new StartupError(`hooks: ${problem}`);
+  }
+
+  /** How the app is asked whether this page may call; undefined when it has no say. */
+  authenticate(request: SessionRequest): AskHook | undefined {
+    const { authenticate } = this.#hooks;
+    if (authenticate === undefined) return undefined;
+    return async (tokenCaller) => {
+      const guard = this.#guard(this.#log);
+      const asked = requestOf(request, tokenCaller);
+      const result = await guard.wait('authenticate', this.timeoutMs, () => authenticate(asked));
+      if (!result.ok) return FAILED;
+      const answer: unknown = result.value;
+      const verdict = verdictOf(answer);
+      if (verdict !== undefined) return verdict;
+      const why = 'it gave neither { subject } nor { refuse: sentence }';
+      guard.fault('authenticate', 'nonsense', undefined, why);
+      return FAILED;
+    };
+  }
+
+  /** The hooks of a call of this caller. */
+  of({
+    caller = ANYONE,
+    logger,
+  }: {
+    readonly caller?: Caller | undefined;
+    readonly logger: Logger;
+  }): OwnHooks {
+    const { session, onEvent, onTranscript, onAudio, onEnd, openUpstream } = this.#hooks;
+    const guard = this.#guard(logger);
+    const tools = this.#toolsOf(caller as AppCaller, guard);
+    if (tools === undefined)
+      return {
+        refuse: "The call cannot begin: the backend's own code for tools failed. Calling again may help.",
+      };
+    const hooks: CallHooks = {
+      tools,
+      ...(session && { session: async () => session(caller as AppCaller) }),
+      ...(onEvent && { onEvent: (event, from, call) => onEvent(event, from, call as AppCall) }),
+      ...(onTranscript && { onTranscript: (transcript, call) => onTranscript(transcript, call as AppCall) }),
+      ...(onAudio && { onAudio: (audio, call) => onAudio(audio, call as AppCall) }),
+      ...(onEnd && { onEnd: (end, call) => onEnd(end, call as AppCall) }),
+    };
+    if (openUpstream === undefined) return { hooks, openUpstream: undefined };
+    const ask = () => openUpstream(caller as AppCaller);
+    return {
+      hooks,
+      openUpstream: (onOdd) => new DeferredUpstream('custom', open(ask, guard, this.timeoutMs, onOdd)),
+    };
+  }
+
+  #guard(logger: Logger): HookGuard {
+    return new HookGuard(logger, (hook, fault) => this.#observer.hookFailed?.(hook, fault));
+  }
+
+  /** Undefined when the hook failed. */
+  #toolsOf(caller: AppCaller, guard: HookGuard): readonly ServerTool[] | undefined {
+    const { tools } = this.#hooks;
+    if (typeof tools !== 'function') return tools ?? [];
+    const result = guard.now('tools', () => tools(caller));
+    if (!result.ok) return undefined;
+    const problem = toolProblem(result.value);
+    if (problem === undefined) return result.value;
+    guard.fault('tools', 'nonsense', undefined, problem.replace(/\.$/, ''));
+    return undefined;
+  }
+}
+
+const FAILED: HookVerdict = {
+  ok: false,
+  why: 'hook-failed',
+  sentence: "The call was not let in: the backend's own code for callers failed. Calling again may help.",
+};
+
+function toolProblem(tools: unknown): string | undefined {
+  if (!Array.isArray(tools)) return 'tools must be a list.';
+  const names = new Set<string>();
+  for (const tool of tools as ServerTool[]) {
+    try {
+      definitionOf(tool);
+    } catch (error) {
+      return error instanceof TypeError ? error.message : String(error);
+    }
+    if (names.has(tool.name)) return `Two tools are called ${tool.name}.`;
+    names.add(tool.name);
+  }
+  return undefined;
+}
+
+function requestOf(request: SessionRequest, tokenCaller: Caller | undefined): CallRequest {
+  const { headers, path, query, origin, remoteAddress } = request;
+  const search = query.toString();
+  return {
+    headers: Object.fromEntries(headers),
+    url: search === '' ? path : `${path}?${search}`,
+    query,
+    origin,
+    address: remoteAddress.host,
+    token: tokenOf(request),
+    tokenCaller,
+    resumes: query.has('resume'),
+  };
+}
+
+/** Undefined when it is none of the answers that the hook may give. */
+function verdictOf(answer: unknown): HookVerdict | undefined {
+  if (typeof answer !== 'object' || answer === null) return undefined;
+  const { subject, data, maxCalls, minutesPerDay, refuse } = answer as Record<string, unknown>;
+  if (typeof refuse === 'string')
+    return { ok: false, why: 'refused-by-hook', sentence: refuse.slice(0, MAX_SENTENCE) };
+  if (typeof subject !== 'string' || !isLimit(maxCalls) || !isLimit(minutesPerDay)) return undefined;
+  return { ok: true, caller: { subject, data, maxCalls, minutesPerDay } };
+}
+
+function isLimit(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === 'number' && value >= 0);
+}
+
+/** What the app opened; never rejects. */
+async function open(
+  ask: () => RealtimeTarget | WebSocketLike | PromiseLike<RealtimeTarget | WebSocketLike>,
+  guard: HookGuard,
+  timeoutMs: number,
+  onOddEvent: OnOddEvent,
+): Promise<Upstream | UpstreamEnd> {
+  const result = await guard.wait('openUpstream', timeoutMs, ask);
+  const failed: UpstreamEnd = {
+    code: 'upstream_unreachable',
+    message: "The backend's own code for upstreams failed.",
+    closeCode: undefined,
+  };
+  if (!result.ok) return failed;
+  const target = result.value as Partial<RealtimeTarget & WebSocketLike> | null | undefined;
+  if (typeof target?.addEventListener === 'function' && typeof target.send === 'function')
+    return new SocketUpstream(target as WebSocketLike, oddEvents(onOddEvent));
+  if (typeof target?.baseUrl === 'string' && typeof target.apiKey === 'string') {
+    const { baseUrl: baseURL, apiKey, model = '', headers, ca } = target;
+    return openUpstream({ kind: 'custom', model, apiKey, baseURL, headers, ca, onOddEvent });
+  }
+  guard.fault(
+    'openUpstream',
+    'nonsense',
+    undefined,
+    'it gave neither a WebSocket nor { baseUrl, apiKey, model }',
+  );
+  return failed;
+}
+
+/** Says of each event that was left out whether it is the first of its kind. */
+function oddEvents(onOddEvent: OnOddEvent): ConstructorParameters<typeof SocketUpstream>[1] {
+  const kinds = new Set<string>();
+  return (kind, type, octets) => {
+    onOddEvent({ kind, type, octets, first: !kinds.has(kind) });
+    kinds.add(kind);
+  };
+}
