@@ -1,6 +1,12 @@
 import type { ReadableStream, ReadableStreamDefaultReader } from 'node:stream/web';
-import { type Message, MicrophoneMachine, StreamCode } from '../../proto/voice/index.ts';
+import {
+  type Message,
+  type MicrophoneCodec,
+  MicrophoneMachine,
+  StreamCode,
+} from '../../proto/voice/index.ts';
 import { StreamError } from '../webtransport/types.ts';
+import { createOpusDecoder } from './opus.ts';
 import { ignore } from './stream-sender.ts';
 
 /** How long samples that arrived may go unacknowledged, in ms; the end of a stretch is told at once. */
@@ -46,6 +52,8 @@ export class Microphone {
   #stalledSince: number | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #mayHold: (() => void)[] = [];
+  /** The page of this session may give streams up and send the rest again: one that offers Opus. */
+  pageResends = false;
 
   constructor(sink: MicrophoneSink) {
     this.#sink = sink;
@@ -59,6 +67,16 @@ export class Microphone {
   /** Samples that arrived in order, handed on or not. */
   get receivedSamples(): number {
     return this.#machine.receivedSamples;
+  }
+
+  /** How the newest audio came. */
+  get codec(): MicrophoneCodec {
+    return this.#machine.codec;
+  }
+
+  /** Octets that Opus saved so far. */
+  get savedOctets(): number {
+    return this.#machine.savedOctets;
   }
 
   /** `performance.now()` when it began to wait for the upstream; undefined when it does not. */
@@ -80,20 +98,39 @@ export class Microphone {
     const id = this.#nextStream++;
     this.#readers.set(id, reader);
     this.#machine.open(id);
-    while (!this.#stopped) {
-      if (!this.#machine.wants(id)) await this.#untilWanted(id);
-      if (this.#stopped || !this.#readers.has(id)) return;
-      const chunk = await this.#read(id, reader, gone);
-      if (this.#stopped || !this.#readers.has(id)) return;
-      if (chunk !== undefined) this.#machine.receive(id, chunk);
-      else {
-        this.#readers.delete(id);
-        this.#machine.end(id);
-      }
-      this.#drain();
-      if (chunk === undefined) return;
-      if (!this.#machine.knows(id)) this.#giveUp(id, reader);
+    while (!this.#stopped && this.#readers.has(id)) {
+      if (this.#machine.undecoded(id)) await this.#decode(id);
+      else if (!this.#machine.knows(id)) this.#giveUp(id, reader);
+      else if (this.#machine.wants(id)) await this.#take(id, reader, gone);
+      else await this.#untilWanted(id);
     }
+  }
+
+  async #take(id: number, reader: Reader, gone: () => boolean): Promise<void> {
+    const chunk = await this.#read(id, reader, gone);
+    if (this.#stopped || !this.#readers.has(id)) return;
+    if (chunk !== undefined) this.#machine.receive(id, chunk);
+    else {
+      // Of Opus, packets may be left to be decoded.
+      if (!this.#machine.decodes(id)) this.#readers.delete(id);
+      this.#machine.end(id);
+    }
+    this.#drain();
+  }
+
+  /** Decodes some packets; other calls have their turn first, as a few octets may be much audio. */
+  async #decode(id: number): Promise<void> {
+    if (this.#machine.wantsDecoder(id)) this.#machine.giveDecoder(id, await createOpusDecoder());
+    else {
+      await turn();
+      this.#machine.decodeMore();
+    }
+    if (!this.#stopped) this.#drain();
+  }
+
+  /** Whether there is something to do with the stream now. */
+  #moves(id: number): boolean {
+    return this.#machine.wants(id) || this.#machine.undecoded(id) || !this.#machine.knows(id);
   }
 
   /** The session that carried it is over: what comes next goes on behind what has arrived. */
@@ -183,7 +220,7 @@ export class Microphone {
       if (ready !== undefined) void this.#stall(ready);
     }
     for (const [id, wake] of this.#wanted) {
-      if (!this.#machine.wants(id)) continue;
+      if (!this.#moves(id)) continue;
       this.#wanted.delete(id);
       wake();
     }
@@ -230,14 +267,23 @@ export class Microphone {
       return done ? undefined : value;
     } catch (error) {
       // The session's end is known only after its streams have failed.
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
+      await turn();
       const ours = this.#readers.delete(id);
-      if (gone() || this.#stopped || !ours) return undefined;
+      if (gone() || this.#stopped || !ours || !this.#machine.knows(id)) return undefined;
+      if (this.pageResends && (error as Partial<StreamError>)?.streamErrorCode === StreamCode.CANCELLED) {
+        this.#machine.abandoned(id);
+        return undefined;
+      }
       return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
     }
   }
+}
+
+/** Lets everything that waits happen first. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function cancelQuietly(reader: Reader): void {
