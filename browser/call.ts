@@ -89,6 +89,8 @@ export class Call {
       own: (message) => this.#takeOwn(message),
       event: (message) => this.#events.emit('event', message),
       progress: () => this.#progressed(),
+      uplink: (uplink) => this.#events.emit('uplink', uplink),
+      elapsedMs: (at) => this.#figures.elapsedAt(at),
       failed: (error) => this.#end(error),
     });
   }
@@ -145,7 +147,7 @@ export class Call {
   }
 
   get #microphoneFigures(): CallStats['microphone'] {
-    const { microphone, sentSamples, call } = this.#line;
+    const { microphone, sentSamples, call, codec } = this.#line;
     const { samples, hash, stretches } = microphone;
     const { receivedSamples } = call;
     return {
@@ -155,6 +157,7 @@ export class Call {
       sentSamples,
       receivedSamples,
       bufferedMs: samplesToMs(samples - sentSamples),
+      uplink: codec.uplink,
       keptMs: samplesToMs(samples - receivedSamples),
       contextRate: this.#caller.microphoneRate,
     };

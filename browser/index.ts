@@ -14,6 +14,8 @@ export type {
 export type { Carrier } from './dial.ts';
 export { CallError, type CallErrorCode } from './errors.ts';
 export type { MicrophoneNews, MicrophoneReason, MicrophoneState } from './microphone-status.ts';
+export type { CodecOption } from './opus-choice.ts';
 export type { Outage } from './outage-watch.ts';
 export { unsupported } from './session.ts';
+export type { Uplink } from './uplink-codec.ts';
 export type { WorkletUrls } from './worklet-modules.ts';

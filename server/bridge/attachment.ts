@@ -5,6 +5,7 @@ import {
   type GoOn,
   type HelloMessage,
   type Message,
+  OPUS_CODEC,
   parseClientMessage,
   type ReceivedMessage,
   type Resume,
@@ -23,6 +24,7 @@ import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type Voice
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
+import { MICROPHONE_CODECS } from './opus.ts';
 import { sentenceOf } from './reasons.ts';
 import { openResumption, resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
@@ -56,6 +58,8 @@ export class Attachment implements Carrier {
   #endsCall = true;
   #gone = false;
   #toldBehind = false;
+  /** Those of the page that this backend takes. */
+  #codecs: string[] = [];
 
   constructor(session: WebTransportSession, context: VoiceContext<Call>) {
     this.session = session;
@@ -267,7 +271,8 @@ export class Attachment implements Carrier {
   }
 
   /** Finds or makes the call that this session is to carry. */
-  async #bind({ resume }: HelloMessage): Promise<void> {
+  async #bind({ resume, codecs }: HelloMessage): Promise<void> {
+    this.#codecs = codecs.filter((codec) => MICROPHONE_CODECS.includes(codec));
     if (resume !== undefined) {
       await this.#resume(resume);
       return;
@@ -350,6 +355,7 @@ export class Attachment implements Carrier {
 
   #greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void {
     this.#takeCall(call);
+    call.microphone.pageResends = this.#codecs.includes(OPUS_CODEC);
     const { serverId, backend, upstreamKind, host, resume } = this.#context;
     this.#control?.send({
       type: 'parley.ready',
@@ -359,6 +365,7 @@ export class Attachment implements Carrier {
       backend,
       upstream: upstreamKind,
       codec: VOICE_CODEC,
+      codecs: this.#codecs,
       rate: SAMPLE_RATE,
       call: {
         callId: call.id,
@@ -408,7 +415,9 @@ export class Attachment implements Carrier {
     }
     // A page that does not read gets no more figures: old ones are of no use to it.
     if (control.queuedOctets > this.#limits.controlPauseOctets) return;
-    control.send(statsMessage(this.session.stats(), microphone.samples, answers.samples));
+    const stats = this.session.stats();
+    if (Number.isFinite(stats.minRttMs)) microphone.oneWayMs = stats.minRttMs / 2;
+    control.send(statsMessage(stats, microphone.samples, answers.samples, microphone.takeFigures()));
   }
 
   #queueFull(): void {

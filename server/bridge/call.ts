@@ -173,6 +173,8 @@ export class Call implements TableCall {
       },
       event: (json, event) => this.#pageEvent(json, event),
       received: () => this.#acknowledge(),
+      delayed: (delayMs) => this.#context.observer?.microphoneDelay?.(delayMs),
+      switched: (codec) => this.#context.observer?.codecSwitched?.(codec),
     });
   }
 

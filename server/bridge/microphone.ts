@@ -3,9 +3,12 @@ import {
   type Message,
   type MicrophoneCodec,
   MicrophoneMachine,
+  OCTETS_PER_SAMPLE,
   StreamCode,
+  type UplinkMessage,
 } from '../../proto/voice/index.ts';
 import { StreamError } from '../webtransport/types.ts';
+import { MicrophoneDelay } from './microphone-delay.ts';
 import { createOpusDecoder } from './opus.ts';
 import { ignore } from './stream-sender.ts';
 
@@ -24,6 +27,10 @@ export interface MicrophoneSink {
   event(json: string, event: PageEvent): void;
   /** So many samples have arrived, in order. */
   received(samples: number): void;
+  /** What was appended last had been said so many ms before. */
+  delayed?(delayMs: number): void;
+  /** Audio comes in another codec from now on. */
+  switched?(codec: MicrophoneCodec): void;
 }
 
 /** An event of the page, on its way among the audio. */
@@ -42,6 +49,7 @@ export interface PageEvent {
 export class Microphone {
   readonly #sink: MicrophoneSink;
   readonly #machine = new MicrophoneMachine();
+  readonly #delay = new MicrophoneDelay();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
   /** Events in the machine, in order: the same that come out of it. */
@@ -54,6 +62,11 @@ export class Microphone {
   #mayHold: (() => void)[] = [];
   /** The page of this session may give streams up and send the rest again: one that offers Opus. */
   pageResends = false;
+  /** How long the quickest message of the page takes to come, in ms. */
+  oneWayMs = 0;
+  /** The sample behind the last one that was appended. */
+  #appended = 0;
+  #codec: MicrophoneCodec = 'pcm16';
 
   constructor(sink: MicrophoneSink) {
     this.#sink = sink;
@@ -69,14 +82,16 @@ export class Microphone {
     return this.#machine.receivedSamples;
   }
 
-  /** How the newest audio came. */
-  get codec(): MicrophoneCodec {
-    return this.#machine.codec;
+  /** How audio came since this was asked last: its codec, what Opus saved in the call, the longest delay. */
+  takeFigures(): { codec: MicrophoneCodec; savedOctets: number; delayMs: number | null } {
+    const { codec, savedOctets } = this.#machine;
+    const delayMs = this.#delay.takeLongestMs();
+    return { codec, savedOctets, delayMs: delayMs === undefined ? null : Math.round(delayMs) };
   }
 
-  /** Octets that Opus saved so far. */
-  get savedOctets(): number {
-    return this.#machine.savedOctets;
+  /** The page says when it took which sample. */
+  told(message: UplinkMessage): void {
+    this.#delay.told(message, this.oneWayMs, performance.now());
   }
 
   /** `performance.now()` when it began to wait for the upstream; undefined when it does not. */
@@ -143,6 +158,7 @@ export class Microphone {
   /** The page sends audio and events again from this sample on; what waits is forgotten. */
   sendAgainFrom(sample: number, rewind: number): void {
     this.#machine.sendAgainFrom(sample, rewind);
+    this.#appended = sample;
     this.#events = [];
     this.#eventsTaken = 0;
     this.#giveUpAll();
@@ -210,7 +226,7 @@ export class Microphone {
   #drain(): void {
     for (let output = this.#machine.poll(); output !== undefined; output = this.#machine.poll()) {
       if (this.#stopped) return;
-      if (output.type === 'append') this.#sink.append(output.pcm);
+      if (output.type === 'append') this.#append(output.pcm);
       else if (output.type === 'event') this.#sink.event(output.json, this.#nextEvent());
       else this.#sink.received(output.samples);
     }
@@ -225,6 +241,17 @@ export class Microphone {
       wake();
     }
     if (!this.#machine.holdsMuch) for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #append(pcm: Uint8Array): void {
+    this.#appended += pcm.length / OCTETS_PER_SAMPLE;
+    this.#sink.append(pcm);
+    const delayMs = this.#delay.handedOn(this.#appended, performance.now());
+    if (delayMs !== undefined) this.#sink.delayed?.(delayMs);
+    const { codec } = this.#machine;
+    if (codec === this.#codec) return;
+    this.#codec = codec;
+    this.#sink.switched?.(codec);
   }
 
   #nextEvent(): PageEvent {

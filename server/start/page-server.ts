@@ -27,6 +27,8 @@ export interface PageConfig {
   /** Absent where backends ask for no token. */
   readonly tokenUrl?: string;
   readonly upstream: 'local' | 'openai';
+  /** How the page sends the microphone's audio; by the state of the network unless it is said. */
+  readonly codec?: 'auto' | 'pcm' | 'opus';
 }
 
 const TYPES: Readonly<Record<string, string>> = {

@@ -34,11 +34,15 @@ export interface ServedPage {
   close(): void;
 }
 
-/** Builds the real page and serves it; it will call `callPort` on this machine, with a token that `mint` makes, if given. */
+/**
+ * Builds the real page and serves it; it will call `callPort` on this machine, with a token that `mint` makes, if given. It speaks PCM
+ * unless it is told otherwise, so that both ends can compare hashes on a machine so slow that the network seems to be.
+ */
 export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
+  codec: 'auto' | 'pcm' | 'opus' = 'pcm',
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -47,6 +51,7 @@ export async function serveDemoPage(
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
     upstream: 'local' as const,
+    codec,
   });
   const server = await servePage(root, 0, config, mint);
   return {

@@ -49,6 +49,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly relay?: Omit<RelayOptions, 'target'>;
   /** Makes the tokens that the page asks for before each dial. */
   readonly mint?: () => Promise<string>;
+  /** How the microphone's audio travels; PCM unless it is said. */
+  readonly codec?: 'auto' | 'pcm' | 'opus';
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
 }
@@ -75,6 +77,7 @@ export class Scene {
       options.direct ? cluster.forwarderPort : relay.port,
       cluster.certificateHash,
       options.mint,
+      options.codec,
     );
     const { text } = options;
     const speak =
