@@ -37,6 +37,7 @@ export interface AttachmentHost {
     readonly offered: string[];
     opus(): OpusModule | undefined;
     opusFailed(): void;
+    pcmBound(from: number): number;
   };
   /** The transport took microphone audio. */
   sent(): void;
@@ -125,6 +126,7 @@ export class Attachment {
       ...(this.#resends > 0 && { resend: { number: this.#resends, from } }),
       opus: () => codec.opus(),
       opusFailed: () => codec.opusFailed(),
+      ...(codec.offered.length > 1 && { pcmBound: () => codec.pcmBound(from) }),
       orderedEvents: (count) => this.#ordered.filter((place) => place < count).length,
       sent: () => this.#host.sent(),
       openStream: () => this.#session.createUnidirectionalStream({ sendOrder: 0 }),

@@ -27,6 +27,8 @@ export interface UplinkOptions {
   opus?(): OpusModule | undefined;
   /** The browser's encoder failed. */
   opusFailed?(): void;
+  /** The sample up to which PCM may be given to the transport; absent: no bound. */
+  pcmBound?(): number;
   /** Ordered events that this session was given, of the first `count` of the call. */
   orderedEvents(count: number): number;
   /** The transport took more. */
@@ -149,7 +151,7 @@ export class MicrophoneUplink {
     await writer.write(this.#header(stretch, runIn > 0 ? { runIn } : {}));
     while (!this.#stopped) {
       if (archive.firstSample > this.#position) throw forgotten();
-      const octets = take(archive, stretch.number, this.#position - runIn);
+      const octets = take(archive, stretch.number, this.#position - runIn, this.#options.pcmBound?.());
       if (octets !== undefined) {
         await writer.write(octets);
         this.#position += octets.length / OCTETS_PER_SAMPLE - runIn;
@@ -168,11 +170,14 @@ export class MicrophoneUplink {
   ): Promise<void> {
     const { archive, sent } = this.#options;
     const from = this.#position;
-    await writer.write(this.#header(stretch, { codec: OPUS_CODEC, lookAhead: opus.LOOK_AHEAD_SAMPLES }));
+    const runIn = opus.runInOf(archive, stretch.number, from);
+    const lookAhead = opus.LOOK_AHEAD_SAMPLES;
+    await writer.write(this.#header(stretch, { codec: OPUS_CODEC, lookAhead, ...(runIn > 0 && { runIn }) }));
     const worked = await opus.sendOpus({
       archive,
       stretch: stretch.number,
       from,
+      runIn,
       write: (octets) => writer.write(octets),
       sent: (position) => {
         this.#position = position;
@@ -196,12 +201,18 @@ export class MicrophoneUplink {
 }
 
 /** A copy of the audio at `sample`, up to `MAX_WRITE_OCTETS`, so that a backlog goes out in few writes. */
-function take(archive: MicrophoneArchive, stretch: number, sample: number): Uint8Array | undefined {
+function take(
+  archive: MicrophoneArchive,
+  stretch: number,
+  sample: number,
+  bound = Number.POSITIVE_INFINITY,
+): Uint8Array | undefined {
   const parts: Uint8Array[] = [];
+  const most = Math.min(MAX_WRITE_OCTETS, (bound - sample) * OCTETS_PER_SAMPLE);
   let length = 0;
-  while (length < MAX_WRITE_OCTETS) {
+  while (length < most) {
     const at = sample + length / OCTETS_PER_SAMPLE;
-    const { octets } = archive.read(stretch, at, MAX_WRITE_OCTETS - length);
+    const { octets } = archive.read(stretch, at, most - length);
     if (octets.length === 0) break;
     parts.push(octets);
     length += octets.length;

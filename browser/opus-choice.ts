@@ -67,6 +67,11 @@ export class OpusChoice {
     return this.#phase !== 'pcm';
   }
 
+  /** Samples that the backend has. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
   /** Samples taken so far, the last of them now. */
   said(samples: number, now: number): void {
     if (samples <= this.#said) return;
@@ -79,7 +84,7 @@ export class OpusChoice {
   }
 
   /** The backend has so many samples. */
-  acknowledged(samples: number, now: number): void {
+  acknowledge(samples: number, now: number): void {
     if (samples <= this.#acknowledged) return;
     this.#acknowledged = samples;
     let at: number | undefined;
@@ -88,8 +93,9 @@ export class OpusChoice {
       if (point.samples > samples) break;
       at = point.at;
     }
-    if (at === undefined) return;
-    this.#lagMs = Math.max(0, now - at - this.#roundTripMs);
+    if (at === undefined || this.#carriedSince === undefined) return;
+    // What was said before there was a session waited for that, and not for the network.
+    this.#lagMs = Math.max(0, now - Math.max(at, this.#carriedSince) - this.#roundTripMs);
     this.#lagAt = now;
   }
 

@@ -1,7 +1,7 @@
 import type * as module from './opus/index.ts';
 
 /** What encodes and sends Opus. */
-export type OpusModule = Pick<typeof module, 'sendOpus' | 'LOOK_AHEAD_SAMPLES'>;
+export type OpusModule = Pick<typeof module, 'sendOpus' | 'runInOf' | 'LOOK_AHEAD_SAMPLES'>;
 
 /** Whether this browser may be able to encode Opus; `loadOpus` knows. */
 export function offersOpus(): boolean {
@@ -20,6 +20,6 @@ export function loadOpus(): Promise<OpusModule | undefined> {
 }
 
 async function load(): Promise<OpusModule | undefined> {
-  const { canEncodeOpus, sendOpus, LOOK_AHEAD_SAMPLES } = await import('./opus/index.ts');
-  return (await canEncodeOpus()) ? { sendOpus, LOOK_AHEAD_SAMPLES } : undefined;
+  const { canEncodeOpus, ...opus } = await import('./opus/index.ts');
+  return (await canEncodeOpus()) ? opus : undefined;
 }

@@ -1,10 +1,12 @@
 import type { MicrophoneCodec, ReadyMessage, ServerMessage, UplinkMessage } from '../proto/voice/index.ts';
-import { OPUS_CODEC, VOICE_CODEC } from '../proto/voice/index.ts';
+import { msToSamples, OPUS_CODEC, VOICE_CODEC } from '../proto/voice/index.ts';
 import { type CodecOption, OpusChoice } from './opus-choice.ts';
 import { loadOpus, type OpusModule, offersOpus } from './opus-module.ts';
 
 /** How often the page tells the backend where its microphone is, and its listener how things stand while they are bad, in ms. */
 const TELL_MS = 1000;
+/** PCM that is sent before the backend acknowledged any: 24 kB. */
+const FIRST_PCM_SAMPLES = msToSamples(500);
 
 /** How the network takes the microphone's audio. */
 export interface Uplink {
@@ -75,14 +77,24 @@ export class UplinkCodec {
     this.#module = undefined;
   }
 
+  /**
+   * The sample up to which PCM may be given to the transport, of what begins at `from`: half a second, and as much again as the backend
+   * acknowledged of it. What waits on a thin link is then not PCM that fills its queue before it is known how thin it is.
+   */
+  pcmBound(from: number): number {
+    const { acknowledged } = this.#choice;
+    return Math.max(from, acknowledged) + FIRST_PCM_SAMPLES + Math.max(0, acknowledged - from);
+  }
+
   said(samples: number, now: number): void {
     this.#saidAt = now;
     this.#choice.said(samples, now);
   }
 
   acknowledged(samples: number, now: number): void {
-    this.#choice.acknowledged(samples, now);
+    this.#choice.acknowledge(samples, now);
     this.#drive(now);
+    this.#host.wake();
   }
 
   /** The backend of a session is ready: what is sent from here on may be Opus, when it takes that. */

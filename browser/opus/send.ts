@@ -2,6 +2,8 @@ import type { MicrophoneArchive } from '../../proto/voice/index.ts';
 import { encodeOpusPackets, encodeOpusTotal, OPUS_PACKET_SAMPLES } from '../../proto/voice/opus-framing.ts';
 import { LOOK_AHEAD_SAMPLES, OpusEncoder } from './encoder.ts';
 
+/** What the encoder hears before the first sample, where that is kept, so that it has run in: 10 ms. */
+const RUN_IN_SAMPLES = 240;
 const OCTETS_PER_SAMPLE = Int16Array.BYTES_PER_ELEMENT;
 /** Frames that are with the encoder at once: a second of a backlog. */
 const MAX_FRAMES = 50;
@@ -14,6 +16,8 @@ export interface OpusTask {
   /** The archive's number of the stretch. */
   readonly stretch: number;
   readonly from: number;
+  /** Samples before `from` that the stream begins with (`runInOf`). */
+  readonly runIn: number;
   write(octets: Uint8Array): Promise<void>;
   /** Audio before this sample was given to the transport. */
   sent(position: number): void;
@@ -43,9 +47,10 @@ export async function sendOpus(task: OpusTask): Promise<boolean> {
   }
 }
 
-/** Samples of the call that the encoder's first `packets` packets bring. */
-function samplesOf(packets: number): number {
-  return Math.max(0, packets * OPUS_PACKET_SAMPLES - LOOK_AHEAD_SAMPLES);
+/** Samples before `from` that are kept of the stretch, at most as many as an encoder needs to run in. */
+export function runInOf(archive: MicrophoneArchive, stretch: number, from: number): number {
+  const { octets } = archive.read(stretch, from - RUN_IN_SAMPLES, OCTETS_PER_SAMPLE);
+  return octets.length > 0 ? RUN_IN_SAMPLES : 0;
 }
 
 class Sender {
@@ -77,7 +82,7 @@ class Sender {
 
   /** The encoder failed: the stream ends behind what was written. */
   async breakOff(): Promise<void> {
-    await this.#end(samplesOf(this.#written));
+    await this.#end(this.#samplesOf(this.#written));
   }
 
   close(): void {
@@ -89,7 +94,17 @@ class Sender {
   }
 
   get #next(): number {
-    return this.#task.from + this.#fed * OPUS_PACKET_SAMPLES;
+    return this.#task.from - this.#task.runIn + this.#fed * OPUS_PACKET_SAMPLES;
+  }
+
+  /** Samples at the front of the encoder's output that are none of the stream's. */
+  get #ahead(): number {
+    return this.#task.runIn + LOOK_AHEAD_SAMPLES;
+  }
+
+  /** Samples of the stream that its first `packets` packets bring. */
+  #samplesOf(packets: number): number {
+    return Math.max(0, packets * OPUS_PACKET_SAMPLES - this.#ahead);
   }
 
   /** Whether less than a frame is left of a stretch that is over. */
@@ -145,21 +160,21 @@ class Sender {
   async #write(packets: readonly Uint8Array[]): Promise<void> {
     await this.#task.write(encodeOpusPackets(packets));
     this.#written += packets.length;
-    this.#task.sent(this.#task.from + samplesOf(this.#written));
+    this.#task.sent(this.#task.from + this.#samplesOf(this.#written));
   }
 
   /** The stretch is over: silence is encoded behind it until its last sample has come out. */
   async #finish(): Promise<void> {
     const rest = this.#rest();
     const total = this.#next - this.#task.from + rest.length;
-    const packets = total === 0 ? 0 : Math.ceil((total + LOOK_AHEAD_SAMPLES) / OPUS_PACKET_SAMPLES);
+    const packets = total === 0 ? 0 : Math.ceil((total + this.#ahead) / OPUS_PACKET_SAMPLES);
     for (let last = rest; this.#fed < packets; last = new Int16Array(0)) {
       const frame = new Int16Array(OPUS_PACKET_SAMPLES);
       frame.set(last);
       this.#encode(frame);
     }
     await this.#flush();
-    const whole = Math.floor((total + LOOK_AHEAD_SAMPLES) / OPUS_PACKET_SAMPLES) - this.#written;
+    const whole = Math.floor((total + this.#ahead) / OPUS_PACKET_SAMPLES) - this.#written;
     const [within, beyond] = [this.#ready.slice(0, whole), this.#ready.slice(whole)];
     if (within.length > 0) await this.#write(within);
     await this.#end(total, beyond);
@@ -169,7 +184,7 @@ class Sender {
   async #leave(): Promise<void> {
     await this.#flush();
     if (this.#ready.length > 0) await this.#write(this.#ready.splice(0));
-    await this.#end(samplesOf(this.#written));
+    await this.#end(this.#samplesOf(this.#written));
   }
 
   async #flush(): Promise<void> {

@@ -57,7 +57,7 @@ export class OpusStretch {
   end(): void {
     if (this.bufferedOctets > 0) throw broken('ended in the middle of a packet');
     if (this.#total === undefined) throw broken('ended without saying how many samples it has');
-    if (this.#samples !== this.#total)
+    if (Math.max(0, this.#samples) !== this.#total)
       throw broken(`ended after ${this.#samples} of its ${this.#total} samples`);
   }
 

@@ -24,7 +24,7 @@ import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type Voice
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
-import { MICROPHONE_CODECS } from './opus.ts';
+import { MICROPHONE_CODECS, prepareOpus } from './opus.ts';
 import { sentenceOf } from './reasons.ts';
 import { openResumption, resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
@@ -273,6 +273,7 @@ export class Attachment implements Carrier {
   /** Finds or makes the call that this session is to carry. */
   async #bind({ resume, codecs }: HelloMessage): Promise<void> {
     this.#codecs = codecs.filter((codec) => MICROPHONE_CODECS.includes(codec));
+    if (this.#codecs.includes(OPUS_CODEC)) prepareOpus();
     if (resume !== undefined) {
       await this.#resume(resume);
       return;

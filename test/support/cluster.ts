@@ -12,7 +12,11 @@ import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { type RealtimeService, startRealtimeService } from '../../server/realtime/local/index.ts';
+import {
+  type RealtimeService,
+  type ServiceObserver,
+  startRealtimeService,
+} from '../../server/realtime/local/index.ts';
 import { holdUdpSocket } from '../../server/start/held-socket.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -121,6 +125,8 @@ export interface ClusterOptions {
   readonly callHost?: string;
   /** How many times faster than speech the local service makes answers. */
   readonly answerSpeed?: number;
+  /** Sees what goes in and out of the local realtime service. */
+  readonly observer?: ServiceObserver;
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -226,6 +232,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     certificate: readFileSync(certificate.certificatePath, 'utf8'),
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
+    ...(options.observer && { observer: options.observer }),
     ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
