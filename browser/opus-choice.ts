@@ -6,7 +6,7 @@ export type CodecOption = 'auto' | 'pcm' | 'opus';
 /** Audio that waits so long, in ms, is too much for the network as PCM. */
 const WAITS_MS = 300;
 /** Below this the network keeps up. */
-const CALM_MS = 150;
+const CALM_MS = 200;
 /** How long it must keep up before PCM is tried again, in ms; doubled each time that it did not carry PCM. */
 const CALM_FOR_MS = 30_000;
 const MAX_CALM_FOR_MS = 600_000;

@@ -69,13 +69,14 @@ class Sender {
   async run(): Promise<void> {
     const { task } = this;
     while (!task.stopped()) {
-      const moved = this.#feed();
+      const wanted = task.wanted();
+      const moved = wanted && this.#feed();
       this.#collect();
       if (this.#ready.length >= PACKETS_PER_WRITE) await this.#write(this.#ready.splice(0));
       else if (moved) continue;
       else if (this.#encoder.waiting > 0) await this.#encoder.output();
+      else if (!wanted) return this.#leave();
       else if (this.#ended) return this.#finish();
-      else if (!task.wanted()) return this.#leave();
       else await task.more();
     }
   }
