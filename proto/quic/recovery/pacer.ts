@@ -34,6 +34,14 @@ export class Pacer {
     this.#tokens = Math.min(this.#tokens, this.#capacity);
   }
 
+  /** Sets the pace itself, and how much may go at once. */
+  setPace(octetsPerMs: number, quantumOctets: number, now: number): void {
+    this.#refill(now);
+    this.#octetsPerMs = octetsPerMs;
+    this.#capacity = Math.max(quantumOctets, octetsPerMs * BURST_MS);
+    this.#tokens = Math.min(this.#tokens, this.#capacity);
+  }
+
   setMaxDatagramOctets(octets: number): void {
     this.#maxDatagramOctets = octets;
   }

@@ -1,4 +1,5 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
+import { BbrController } from './bbr/index.ts';
 import { type CongestionControl, type CongestionController, initialWindowOctets } from './congestion.ts';
 import { CubicController } from './cubic.ts';
 import { NewRenoController } from './newreno.ts';
@@ -15,6 +16,7 @@ const MAX_BACKOFF_EXPONENT = 16;
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
 export class Recovery<Intent> {
   readonly #control: CongestionControl;
+  readonly #random: () => number;
   readonly #spaces = [
     new SpaceState<Intent>(PacketSpace.INITIAL),
     new SpaceState<Intent>(PacketSpace.HANDSHAKE),
@@ -38,6 +40,7 @@ export class Recovery<Intent> {
 
   constructor(options: RecoveryOptions) {
     this.#control = options.congestionControl ?? 'cubic';
+    this.#random = options.random ?? (() => 0.5);
     this.#maxDatagramOctets = options.maxDatagramOctets;
     // A client knows that the server validates it only later; a server needs no such thing (RFC 9002 §6.2.2.1).
     this.#peerValidatedUs = options.role === 'server';
@@ -79,6 +82,7 @@ export class Recovery<Intent> {
     if (!packet.inFlight) return;
     if (packet.ackEliciting) state.lastElicitingSentMs = packet.sentAtMs;
     this.#bytesInFlight += packet.octets;
+    this.#congestion.onSent?.(packet, this.#bytesInFlight);
     this.#pacer.onSent(packet.octets, packet.sentAtMs);
   }
 
@@ -105,6 +109,7 @@ export class Recovery<Intent> {
     this.#handleEcn(state, ack, acked, now);
     const lost = this.#detectLost(state, now);
     this.#growWindow(state, acked, inFlightBefore, now);
+    this.#settle(state, acked, lost, now);
     // RFC 9002 §6.2.1: a client that is not known to be validated keeps its backoff.
     if (this.#peerValidatedUs) this.#ptoCount = 0;
     this.#setPace(now);
@@ -188,6 +193,24 @@ export class Recovery<Intent> {
     return lost;
   }
 
+  /** For a congestion control that goes by whole acknowledgements. */
+  #settle(
+    state: SpaceState<Intent>,
+    acked: readonly SentPacket<Intent>[],
+    lost: readonly SentPacket<Intent>[],
+    now: number,
+  ): void {
+    if (this.#congestion.onSettled === undefined) return;
+    const counts = (packet: SentPacket<Intent>) =>
+      packet.inFlight && !packet.mtuProbe && state.ofThisPath(packet);
+    this.#congestion.onSettled(acked.filter(counts), lost.filter(counts), this.#bytesInFlight, now);
+  }
+
+  /** There is nothing to send, whether it may be sent or not. */
+  onNothingToSend(): void {
+    if (this.canSend(this.#maxDatagramOctets)) this.#congestion.onAppLimited?.(this.#bytesInFlight);
+  }
+
   #growWindow(
     state: SpaceState<Intent>,
     acked: readonly SentPacket<Intent>[],
@@ -263,6 +286,7 @@ export class Recovery<Intent> {
     if (state !== undefined) {
       this.#lastEventMs = now;
       const lost = this.#detectLost(state, now);
+      this.#settle(state, [], lost, now);
       this.#setPace(now);
       return { type: 'lost', space: state.space, lost };
     }
@@ -378,13 +402,18 @@ export class Recovery<Intent> {
   }
 
   #makeController(): CongestionController {
+    if (this.#control === 'bbr') return new BbrController(this.#maxDatagramOctets, this.#random);
     return this.#control === 'newreno'
       ? new NewRenoController(this.#maxDatagramOctets)
       : new CubicController(this.#maxDatagramOctets);
   }
 
   #setPace(now: number): void {
-    const { windowOctets, slowStartThresholdOctets } = this.#congestion;
+    const { windowOctets, slowStartThresholdOctets, pacingOctetsPerMs, quantumOctets } = this.#congestion;
+    if (pacingOctetsPerMs !== undefined) {
+      this.#pacer.setPace(pacingOctetsPerMs, quantumOctets ?? 0, now);
+      return;
+    }
     this.#pacer.setRate(windowOctets, this.#rtt.smoothedMs, windowOctets < slowStartThresholdOctets, now);
   }
 }
