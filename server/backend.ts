@@ -331,7 +331,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
   const certificate = new LiveCertificate(config.certificate, config.key, log);
   warmUp(certificate.current);
   const tokens = openTokens(config, env, log);
-  const { preferredAddress } = config;
+  const { preferredAddress, maxDatagramSize, congestionControl } = config;
   if (preferredAddress !== undefined && config.public === undefined)
     throw new StartupError(
       '"preferredAddress" needs "public": the port that callers are sent to must be open.',
@@ -377,7 +377,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
       maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
       makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
     },
-    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
+    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize, congestionControl },
     ...(qlog && { observer: qlog.observer }),
   });
   const sockets = await openSockets(config, tunnel, forwarders, log);
