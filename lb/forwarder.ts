@@ -4,12 +4,8 @@ import { StartupError } from '../net/startup.ts';
 import {
   type Address,
   BATCH_PACKETS,
-  type Endpoint,
   isHost,
-  isIpv6,
-  isUnspecified,
   type PacketBatch,
-  type SocketChoice,
   toEndpoint,
   type UdpSocket,
 } from '../net/udp/index.ts';
@@ -19,7 +15,6 @@ import {
   SPP_CLIENT_AT,
   SPP_CLIENT_PORT_AT,
   SPP_PROXY_AT,
-  SPP_PROXY_PORT_AT,
   TUNNEL_FAULT,
 } from '../proto/spp/index.ts';
 import { formatAddress, IP_OCTETS, toHex } from '../proto/wire/index.ts';
@@ -28,20 +23,16 @@ import { type Backend, Generation } from './generation.ts';
 import { BackendHealth, PROBE_CLIENT, type ProbeRules } from './health.ts';
 import { Knock } from './knock.ts';
 import { type BackendState, BatchRouter, type Decision } from './route.ts';
+import { ForwarderSockets, portAt, type SocketsOptions } from './sockets.ts';
 
 /** Octets of a bad packet that are kept to be shown in the log. */
 const SAMPLE_OCTETS = 32;
 const NOTHING = new Uint8Array();
 const PROBE_ENDPOINT = toEndpoint(PROBE_CLIENT.host, PROBE_CLIENT.port);
 
-export interface ForwardingOptions {
-  readonly listen: readonly Address[];
-  /** Sockets that are bound to the first of `listen` already. */
-  readonly inherited?: readonly number[] | undefined;
-  readonly tunnel?: readonly Address[] | undefined;
+export interface ForwardingOptions extends SocketsOptions {
   readonly probe: ProbeRules;
   readonly logger: Logger;
-  readonly sockets: SocketChoice;
 }
 
 /**
@@ -51,8 +42,7 @@ export interface ForwardingOptions {
 export class Forwarding {
   readonly counters = new Counters();
   readonly #options: ForwardingOptions;
-  readonly #listeners: UdpSocket[] = [];
-  readonly #tunnels: UdpSocket[] = [];
+  readonly #sockets: ForwarderSockets;
   readonly #router = new BatchRouter();
   /** Of each packet of the batch in hand: the backend that it came from. */
   readonly #senders: (Backend | undefined)[] = new Array<undefined>(BATCH_PACKETS).fill(undefined);
@@ -64,34 +54,26 @@ export class Forwarding {
 
   constructor(options: ForwardingOptions) {
     this.#options = options;
+    this.#sockets = new ForwarderSockets(options, {
+      onClients: (batch, socket, shared) => {
+        if (this.#starts(batch)) this.#receive(batch, socket, shared);
+      },
+      onTunnel: (batch) => {
+        if (this.#starts(batch)) this.#receiveInTunnel(batch);
+      },
+      onOversize: () => {
+        this.counters.oversize++;
+      },
+      onSendFailure: (failure, datagrams) => {
+        this.counters.sendFailures[failure] += datagrams;
+      },
+    });
   }
 
   /** Opens the sockets and takes up `cluster`. Rejects with `StartupError`, with nothing left open. */
   async start(cluster: ClusterConfig): Promise<void> {
     try {
-      const { listen, tunnel = [], inherited = [] } = this.#options;
-      if (inherited.length > listen.length) {
-        throw new StartupError(
-          `${inherited.length} sockets were handed over (LISTEN_FDS), but \`listen\` names ${listen.length}; name an address for each.`,
-        );
-      }
-      for (const [i, address] of listen.entries()) {
-        // Without a tunnel address of its own, a backend's answer comes where the clients' packets come.
-        const shared = tunnel.length === 0;
-        this.#listeners.push(
-          await this.#open(
-            address,
-            listen,
-            '--listen',
-            (batch, socket) => this.#receive(batch, socket, shared),
-            inherited[i],
-          ),
-        );
-      }
-      for (const address of tunnel) {
-        const receive = (batch: PacketBatch) => this.#receiveInTunnel(batch);
-        this.#tunnels.push(await this.#open(address, tunnel, '--tunnel', receive));
-      }
+      await this.#sockets.open();
       this.use(cluster);
     } catch (error) {
       await this.close();
@@ -102,7 +84,7 @@ export class Forwarding {
   }
 
   get listening(): Address[] {
-    return this.#listeners.map((socket) => socket.local);
+    return this.#sockets.listening;
   }
 
   /**
@@ -120,7 +102,7 @@ export class Forwarding {
         name,
         endpoint,
         tcp,
-        socket: this.#socketTo(endpoint, name),
+        socket: this.#sockets.to(endpoint, name),
         old: known.get(formatAddress(endpoint)),
       };
     });
@@ -135,7 +117,7 @@ export class Forwarding {
     for (const { knock } of before) if (!kept.has(knock)) knock.close();
     if (before.length === 0) return;
     for (const [i, backend] of backends.entries()) if (ends[i]?.old === undefined) this.#probe(backend);
-    this.#flush();
+    this.#sockets.flush();
   }
 
   states(): ReadonlyMap<string, BackendState> {
@@ -158,59 +140,22 @@ export class Forwarding {
   }
 
   kernelDrops(): number {
-    let drops = 0;
-    for (const socket of [...this.#listeners, ...this.#tunnels]) drops += socket.kernelDrops() ?? 0;
-    return drops;
+    return this.#sockets.kernelDrops();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
     for (const { knock } of this.#generation?.backends ?? []) knock.close();
-    const sockets = [...this.#listeners.splice(0), ...this.#tunnels.splice(0)];
-    await Promise.all(sockets.map((socket) => socket.close()));
+    await this.#sockets.close();
   }
 
-  #open(
-    address: Address,
-    all: readonly Address[],
-    setting: string,
-    onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
-    descriptor?: number,
-  ): Promise<UdpSocket> {
-    return this.#options.sockets.open({
-      address,
-      descriptor,
-      setting,
-      ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
-      onBatch: (batch, socket) => {
-        this.counters.batches++;
-        if (this.#timer === undefined) this.#dropAtStart(batch);
-        else onBatch(batch, socket);
-        this.#flush();
-      },
-      onOversize: () => {
-        this.counters.oversize++;
-      },
-      onSendFailure: (failure, datagrams) => {
-        this.counters.sendFailures[failure] += datagrams;
-      },
-    });
-  }
-
-  /** Packets can come before the last socket is open, and so before any backend is known. */
-  #dropAtStart({ count }: PacketBatch): void {
+  /** Counts a batch. False: it came before the last socket was open, and so before any backend is known. */
+  #starts({ count }: PacketBatch): boolean {
+    this.counters.batches++;
+    if (this.#timer !== undefined) return true;
     this.counters.fromClients += count;
     this.counters.droppedFromClients.noBackend += count;
-  }
-
-  #socketTo({ octets, host }: Endpoint, name: string): UdpSocket {
-    const sockets = this.#tunnels.length > 0 ? this.#tunnels : this.#listeners;
-    const socket = sockets.find((candidate) => candidate.reaches(octets, 0));
-    if (socket !== undefined) return socket;
-    const family = isIpv6(host) ? 'IPv6' : 'IPv4';
-    throw new StartupError(
-      `Backend ${name} has the tunnel address ${host}, but no socket speaks ${family}; add an ${family} address with --tunnel or --listen.`,
-    );
+    return false;
   }
 
   /** What came to a socket for clients; backends send there too when it is `shared`. */
@@ -300,8 +245,8 @@ export class Forwarding {
       return;
     }
     const port = portAt(data, header + SPP_CLIENT_PORT_AT);
-    const called = this.#listenerAt(data, header, client);
-    const socket = called ?? this.#listenerReaching(data, client);
+    const called = this.#sockets.called(data, header, client);
+    const socket = called ?? this.#sockets.reaching(data, client);
     if (socket === undefined || port === 0 || start === end) {
       this.#dropFromBackend('badClient', batch, index);
       return;
@@ -310,29 +255,6 @@ export class Forwarding {
     backend.counters.toClientsOctets += end - start;
     if (called === undefined) socket.send(data, start, end, data, client, port);
     else socket.send(data, start, end, data, client, port, data, header + SPP_PROXY_AT);
-  }
-
-  /** The socket of the address that the client called, which the header gives back as the proxy's. */
-  #listenerAt(data: Uint8Array, header: number, client: number): UdpSocket | undefined {
-    const port = portAt(data, header + SPP_PROXY_PORT_AT);
-    const proxy = header + SPP_PROXY_AT;
-    let wildcard: UdpSocket | undefined;
-    for (const socket of this.#listeners) {
-      if (socket.local.port !== port || !socket.reaches(data, client)) continue;
-      if (isHost(socket.local.octets, data, proxy)) return socket;
-      if (isUnspecified(socket.local.octets, 0)) wildcard ??= socket;
-    }
-    return wildcard;
-  }
-
-  #listenerReaching(hosts: Uint8Array, at: number): UdpSocket | undefined {
-    for (const socket of this.#listeners) if (socket.reaches(hosts, at)) return socket;
-    return undefined;
-  }
-
-  #flush(): void {
-    for (const socket of this.#listeners) socket.flush();
-    for (const socket of this.#tunnels) socket.flush();
   }
 
   /** A dead backend that sends is alive again; whether it takes new connections is for the probes to say. */
@@ -372,7 +294,7 @@ export class Forwarding {
 
   #probeAll(): void {
     for (const backend of this.#current.backends) this.#probe(backend);
-    this.#flush();
+    this.#sockets.flush();
   }
 
   #probe(backend: Backend): void {
@@ -395,8 +317,4 @@ export class Forwarding {
     datagram.set(probe, tunnel.prefixOctets);
     return datagram;
   }
-}
-
-function portAt(data: Uint8Array, at: number): number {
-  return ((data[at] as number) << 8) | (data[at + 1] as number);
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import { isIPv6 } from 'node:net';
@@ -23,6 +22,7 @@ import { openKeyLog, QlogDirectory } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { BackendMetrics, serveMetrics } from './metrics.ts';
 import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
+import { createRandomSource } from './random.ts';
 import { resetGuard } from './reset-guard.ts';
 import { SessionRouter } from './router.ts';
 import { steerTo } from './steering.ts';
@@ -42,9 +42,13 @@ const IDLE_REVIEW_MS = 500;
  * Handshakes in a second that may begin without a proof of the address, and half-open ones, beyond which newcomers get a Retry. A
  * handshake costs about a millisecond, so forged addresses cost callers no more than this share of the processor.
  */
-const UNPROVEN_PER_SECOND = 64;
-const MAX_HALF_OPEN = 64;
-const MAX_HALF_OPEN_PER_ADDRESS = 16;
+const NEWCOMER_LIMITS = {
+  unprovenPerSecond: 64,
+  maxHalfOpen: 64,
+  maxHalfOpenPerAddress: 16,
+  // About two milliseconds, in which calls wait.
+  newcomersPerTurn: 32,
+} as const;
 /** Time for pages to be told that the backend ends, in ms. */
 const SHUTDOWN_MS = 600;
 const SHUTDOWN_POLL_MS = 50;
@@ -336,7 +340,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
     throw new StartupError(
       '"preferredAddress" needs "public": the port that callers are sent to must be open.',
     );
-  const random = (length: number) => new Uint8Array(randomBytes(length));
+  const random = createRandomSource();
   const keyLog = openKeyLog(config.keyLogFile, env);
   if (keyLog)
     log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
@@ -370,9 +374,7 @@ export async function startBackend(config: BackendConfig, log: Logger, env = pro
         steering: steerTo(cluster.quicLb[0]!, serverId, () => forwarders.callHosts, random),
       }),
       ...(config.retry === 'always' && { requireRetry: () => true }),
-      unprovenPerSecond: UNPROVEN_PER_SECOND,
-      maxHalfOpen: MAX_HALF_OPEN,
-      maxHalfOpenPerAddress: MAX_HALF_OPEN_PER_ADDRESS,
+      ...NEWCOMER_LIMITS,
       maxConnections: config.maxConnections,
       maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
       makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,

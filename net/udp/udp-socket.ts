@@ -55,6 +55,11 @@ export interface UdpSocket {
     sourceAt?: number,
   ): void;
   flush(): void;
+  /**
+   * The kernel took no more: what it left waits here, bounded, for the next `flush`, and what is sent before that succeeds is
+   * dropped and told as `full`. Only where `keepsUnsent` was asked for, and with `dgram`.
+   */
+  readonly isFull: boolean;
   /** Datagrams that the kernel threw away since its receive buffer was full; `undefined` where that cannot be asked. */
   kernelDrops(): number | undefined;
   close(): Promise<void>;
@@ -73,6 +78,8 @@ export interface UdpSocketOptions {
   /** A datagram of more than `MAX_DATAGRAM_OCTETS` came and was dropped. */
   readonly onOversize: () => void;
   readonly onSendFailure: (failure: SendFailure, datagrams: number) => void;
+  /** Keep what does not fit into the kernel's queue, up to a batch, for a sender that can wait. Otherwise it is dropped, as by a router. */
+  readonly keepsUnsent?: boolean;
 }
 
 /** Kernel buffers: about 50 ms of a forwarder's traffic at full load. The kernel cuts it to its own limit. */

@@ -1,27 +1,18 @@
 import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
 import { encodeVarint, Queue, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
-import { BodyJoin } from './body-join.ts';
-import { FieldSectionTooLargeError, Http3Error, Http3ErrorCode, Http3StreamError } from './errors.ts';
+import { Http3Error, Http3ErrorCode } from './errors.ts';
 import type { Http3Event } from './events.ts';
 import type { Field } from './fields.ts';
-import { encodeFrame, encodeFrameHead, FrameType } from './frames.ts';
+import { encodeFrame, FrameType } from './frames.ts';
 import { ENDED, PENDING, VarintIntake } from './intake.ts';
-import { MessageStream } from './message-stream.ts';
-import { encodeFieldSection, QpackDecoder } from './qpack/index.ts';
+import { MessageReader } from './message-reader.ts';
+import { MAX_FIELD_SECTION_OCTETS, MessageTable } from './message-table.ts';
 import { RequestIds } from './request-ids.ts';
 import { allowsDatagrams, encodeSettings, SettingId, type Settings } from './settings.ts';
 import { StreamType, UniStreams } from './uni-streams.ts';
 
-/** Decoded size of a field section that we take, in octets (SETTINGS_MAX_FIELD_SECTION_SIZE, RFC 9114 §4.2.2). */
-export const MAX_FIELD_SECTION_OCTETS = 16_384;
-/** Octets taken from a request stream at a time. */
-const READ_OCTETS = 16_384;
-/** Octets taken from a tunnel at a time: each two of them may be a capsule, and so an event (RFC 9297 §3.2). */
-const TUNNEL_READ_OCTETS = 4096;
 /** Above every priority that an application sets. */
 const CONTROL_PRIORITY = 0x7fff_ffff;
-/** Up to here a DATA frame is written in one piece, head and payload together. */
-const JOINED_DATA_OCTETS = 1024;
 
 /** First varints by which an extension claims streams for itself. */
 export interface StreamSignals {
@@ -39,8 +30,7 @@ export interface Http3Options {
  * HTTP/3 over one QUIC connection, either role (RFC 9114). Feed every QUIC event to `handleEvent`, then take what came
  * of it with `poll`. What the peer does wrong ends in `quic.close`, never in an exception.
  *
- * Bodies are read as they are polled: while events of one read wait, no stream is read on, and QUIC's flow control holds the
- * peer. So at most one read's events wait for each stream that became readable.
+ * Bodies are read as they are polled, so that a peer's octets wait under flow control and not as events.
  */
 export class Http3Connection {
   readonly #quic: QuicTransport;
@@ -48,11 +38,8 @@ export class Http3Connection {
   readonly #settings: Settings;
   readonly #signals: StreamSignals | undefined;
   readonly #events = new Queue<Http3Event>();
-  /** Messages with octets that were not read, since events waited; each is here once. */
-  readonly #unread = new Queue<MessageStream>();
-  readonly #body = new BodyJoin();
-  readonly #decoder = new QpackDecoder(0);
-  readonly #messages = new Map<number, MessageStream>();
+  readonly #messages: MessageTable;
+  readonly #reader: MessageReader;
   /** Bidirectional streams whose first varint is not whole yet; bounded by QUIC's stream limit. */
   readonly #intakes = new Map<number, VarintIntake>();
   readonly #uni: UniStreams;
@@ -72,6 +59,8 @@ export class Http3Connection {
     this.#weAreServer = quic.role === 'server';
     this.#signals = options.signals;
     this.#requestIds = new RequestIds(quic);
+    this.#messages = new MessageTable(quic, this.#requestIds, this.#signals?.bidirectional);
+    this.#reader = new MessageReader(quic, this.#messages, this.#events);
     this.#uni = new UniStreams(quic, this.#signals, {
       onSettings: (settings) => {
         this.#peerSettings = settings;
@@ -109,10 +98,8 @@ export class Http3Connection {
     for (;;) {
       const event = this.#events.shift();
       if (event !== undefined) return event;
-      const message = this.#unread.shift();
-      if (message === undefined) return undefined;
-      message.unread = false;
-      if (this.#messages.get(message.id) === message) this.#checked(() => this.#readMessage(message));
+      if (!this.#reader.hasUnread) return undefined;
+      this.#checked(() => this.#reader.readUnread());
     }
   }
 
@@ -138,10 +125,15 @@ export class Http3Connection {
   /** Ends the connection with an HTTP/3 error code. */
   fail(code: number, reason: string): void {
     if (this.#closed) return;
+    this.#end();
+    this.#quic.close(code, reason);
+  }
+
+  #end(): void {
     this.#closed = true;
     this.#intakes.clear();
-    this.#unread.clear();
-    this.#quic.close(code, reason);
+    this.#messages.close();
+    this.#reader.close();
   }
 
   #dispatch(event: QuicEvent): void {
@@ -166,14 +158,13 @@ export class Http3Connection {
         this.#streamStopped(event.streamId, event.code);
         return;
       case 'streamFinished':
-        this.#sendDone(event.streamId);
+        this.#messages.sendDone(event.streamId);
         return;
       case 'datagram':
         this.#datagram(event.data);
         return;
       case 'closed':
-        this.#closed = true;
-        this.#unread.clear();
+        this.#end();
         return;
       default:
         return;
@@ -218,8 +209,7 @@ export class Http3Connection {
       return;
     }
     const message = this.#messages.get(streamId);
-    if (message?.unread) return;
-    if (message !== undefined) this.#readMessage(message);
+    if (message !== undefined) this.#reader.read(message);
     else this.#uni.readable(streamId);
   }
 
@@ -239,105 +229,14 @@ export class Http3Connection {
       throw new Http3Error(Http3ErrorCode.H3_FRAME_ERROR, 'the stream ends within a frame');
     if (streamId >= this.#goAwaySentId) {
       // RFC 9114 §5.2: not processed in any way, so the client may send it elsewhere.
-      this.#cut(streamId, Http3ErrorCode.H3_REQUEST_REJECTED);
+      this.#messages.cut(streamId, Http3ErrorCode.H3_REQUEST_REJECTED);
       return;
     }
-    const message = this.#addMessage(streamId, '');
+    const message = this.#messages.add(streamId, '');
     if (type !== ENDED) message.parser.startFrame(type);
-    if (intake.finished) this.#guarded(message, () => this.#messageEnd(message));
-    else this.#readMessage(message);
+    if (intake.finished) this.#reader.end(message);
+    else this.#reader.read(message);
     if (intake.stopCode !== undefined) this.#streamStopped(streamId, intake.stopCode);
-  }
-
-  #addMessage(streamId: number, method: string): MessageStream {
-    const message = new MessageStream(
-      streamId,
-      this.#weAreServer,
-      method,
-      this.#signals?.bidirectional,
-      MAX_FIELD_SECTION_OCTETS,
-    );
-    this.#messages.set(streamId, message);
-    return message;
-  }
-
-  #readMessage(message: MessageStream): void {
-    this.#guarded(message, () => {
-      while (!message.receiveDone && !this.#closed) {
-        const chunk = this.#quic.readStream(message.id, message.tunnel ? TUNNEL_READ_OCTETS : READ_OCTETS);
-        if (chunk === undefined) return;
-        message.parser.push(chunk.data);
-        this.#pieces(message, chunk.data.length);
-        if (chunk.fin) this.#messageEnd(message);
-        else if (!this.#events.isEmpty) {
-          message.unread = true;
-          this.#unread.push(message);
-          return;
-        }
-      }
-    });
-  }
-
-  #pieces(message: MessageStream, octets: number): void {
-    this.#body.take(); // of a read that a fault cut short
-    for (let piece = message.parser.next(); piece !== undefined; piece = message.parser.next()) {
-      if (piece.type === FrameType.HEADERS) {
-        this.#tellBody(message);
-        this.#section(message, piece.payload);
-      } else {
-        message.body(piece.payload.length);
-        this.#body.add(piece.payload, octets);
-      }
-    }
-    this.#tellBody(message);
-  }
-
-  #tellBody(message: MessageStream): void {
-    const data = this.#body.take();
-    if (data !== undefined) this.#events.push({ type: 'data', streamId: message.id, data });
-  }
-
-  #section(message: MessageStream, payload: Uint8Array): void {
-    const streamId = message.id;
-    const decoded = this.#decoder.decode(streamId, payload, MAX_FIELD_SECTION_OCTETS);
-    if (decoded.kind === 'blocked') {
-      // RFC 9204 §2.1.2: we allow no blocked streams.
-      throw new Http3Error(
-        Http3ErrorCode.QPACK_DECOMPRESSION_FAILED,
-        'a blocked stream, where none is allowed',
-      );
-    }
-    const head = message.section(decoded.fields);
-    if (head.kind === 'other') return;
-    message.announced = true;
-    if (head.kind === 'request') this.#events.push({ type: 'request', streamId, request: head.request });
-    else this.#events.push({ type: 'response', streamId, response: head.response });
-  }
-
-  #messageEnd(message: MessageStream): void {
-    message.end();
-    message.receiveDone = true;
-    this.#events.push({ type: 'end', streamId: message.id });
-    this.#forgetWhenDone(message);
-  }
-
-  /** Runs what reads a message; what is wrong with that message alone ends that message alone (RFC 9114 §4.1.2). */
-  #guarded(message: MessageStream, read: () => void): void {
-    try {
-      read();
-    } catch (error) {
-      if (!(error instanceof Http3StreamError)) throw error;
-      if (error instanceof FieldSectionTooLargeError && this.#weAreServer && !message.announced) {
-        this.stopReading(message.id, Http3ErrorCode.H3_NO_ERROR);
-        this.sendHeaders(message.id, [[':status', '431']], true);
-        return;
-      }
-      this.abort(message.id, error.code);
-      if (message.announced || !this.#weAreServer) {
-        const { code, message: reason } = error;
-        this.#events.push({ type: 'aborted', streamId: message.id, code, reason, local: true });
-      }
-    }
   }
 
   #streamReset(streamId: number, code: number): void {
@@ -351,7 +250,6 @@ export class Http3Connection {
       return;
     }
     if (message.receiveDone) return;
-    message.receiveDone = true;
     if (message.announced || !this.#weAreServer) {
       this.#events.push({
         type: 'aborted',
@@ -360,8 +258,8 @@ export class Http3Connection {
         reason: 'the peer reset the stream',
         local: false,
       });
-    } else this.#cut(streamId, Http3ErrorCode.H3_REQUEST_CANCELLED);
-    this.#forgetWhenDone(message);
+    } else this.#messages.cut(streamId, Http3ErrorCode.H3_REQUEST_CANCELLED);
+    this.#messages.receiveDone(message);
   }
 
   #streamStopped(streamId: number, code: number): void {
@@ -369,20 +267,9 @@ export class Http3Connection {
       throw new Http3Error(Http3ErrorCode.H3_CLOSED_CRITICAL_STREAM, 'the peer stopped our control stream');
     const intake = this.#intakes.get(streamId);
     if (intake !== undefined) intake.stopCode = code;
-    if (!this.#messages.has(streamId)) return;
+    if (this.#messages.get(streamId) === undefined) return;
     this.#events.push({ type: 'stopped', streamId, code });
-    this.#sendDone(streamId);
-  }
-
-  #sendDone(streamId: number): void {
-    const message = this.#messages.get(streamId);
-    if (message === undefined) return;
-    message.sendDone = true;
-    this.#forgetWhenDone(message);
-  }
-
-  #forgetWhenDone(message: MessageStream): void {
-    if (message.receiveDone && message.sendDone) this.#messages.delete(message.id);
+    this.#messages.sendDone(streamId);
   }
 
   /** RFC 9297 §2.1. */
@@ -405,7 +292,7 @@ export class Http3Connection {
    */
   reserveRequest(method: string): number {
     const streamId = this.#requestIds.reserve();
-    this.#addMessage(streamId, method);
+    this.#messages.add(streamId, method);
     if (this.#writable) this.#start();
     return streamId;
   }
@@ -423,49 +310,22 @@ export class Http3Connection {
   }
 
   sendHeaders(streamId: number, fields: readonly Field[], fin = false): void {
-    this.#write(streamId, encodeFrame(FrameType.HEADERS, encodeFieldSection(fields)), fin);
+    this.#messages.sendHeaders(streamId, fields, fin);
   }
 
   /** Sends a DATA frame. `data` must not be changed after. */
   sendData(streamId: number, data: Uint8Array, fin = false): void {
-    if (data.length <= JOINED_DATA_OCTETS) {
-      this.#write(streamId, data.length === 0 ? data : encodeFrame(FrameType.DATA, data), fin);
-      return;
-    }
-    this.#write(streamId, encodeFrameHead(FrameType.DATA, data.length), false);
-    this.#write(streamId, data, fin);
-  }
-
-  #write(streamId: number, octets: Uint8Array, fin: boolean): void {
-    const message = this.#messages.get(streamId);
-    if (this.#closed || message === undefined || message.sendDone || message.endSent) return;
-    message.endSent = fin;
-    if (!this.#requestIds.hold(streamId, octets, fin)) this.#quic.writeStream(streamId, octets, fin);
+    this.#messages.sendData(streamId, data, fin);
   }
 
   /** Asks the peer to send no more of a message. */
   stopReading(streamId: number, code: number): void {
-    const message = this.#messages.get(streamId);
-    if (this.#closed || message === undefined || message.receiveDone) return;
-    message.receiveDone = true;
-    this.#quic.stopSending(streamId, code);
-    this.#forgetWhenDone(message);
+    this.#messages.stopReading(streamId, code);
   }
 
   /** Ends both directions of a message with an error code. */
   abort(streamId: number, code: number): void {
-    const message = this.#messages.get(streamId);
-    if (this.#closed || message === undefined) return;
-    this.#messages.delete(streamId);
-    if (this.#requestIds.drop(streamId, code)) return;
-    if (!message.sendDone) this.#quic.resetStream(streamId, code);
-    if (!message.receiveDone) this.#quic.stopSending(streamId, code);
-  }
-
-  #cut(streamId: number, code: number): void {
-    this.#messages.delete(streamId);
-    this.#quic.resetStream(streamId, code);
-    this.#quic.stopSending(streamId, code);
+    this.#messages.abort(streamId, code);
   }
 
   /** Says that no further request is taken (RFC 9114 §5.2); those that came go on. */

@@ -12,6 +12,12 @@ export const MAX_HEADER_OCTETS = 1 << 16;
 /** A length above this is no message too long but a stream out of step: it is refused even where long messages are skipped. */
 const MAX_SKIPPED_OCTETS = 256 << 20;
 
+/**
+ * Most values in one message: objects, arrays, members and elements. What is long in a message is text; 8 MiB of empty objects would
+ * take a second to parse, in which all calls wait, and 20 times their size.
+ */
+const MAX_MESSAGE_VALUES = 131_072;
+
 const INITIAL_BUFFER_OCTETS = 256;
 const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
@@ -90,6 +96,7 @@ export class MessageDecoder {
       return { skippedOctets: octets };
     }
     if (reader.remaining < octets) return undefined;
+    if (octets > MAX_MESSAGE_VALUES) checkValues(this.#data, reader.offset, reader.offset + octets);
     const json = readText(reader, octets);
     this.#consume(reader.offset);
     return { message: parseMessage(json), json, octets };
@@ -139,6 +146,30 @@ export class MessageDecoder {
     this.#end = 0;
     if (this.#data.length > INITIAL_BUFFER_OCTETS) this.#data = EMPTY;
   }
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const OPEN_OBJECT = 0x7b;
+
+/** Refuses JSON of too many values before it is parsed: each has a comma before it, or a bracket that opens what it is in. */
+function checkValues(json: Uint8Array, from: number, to: number): void {
+  let values = 0;
+  let isText = false;
+  for (let at = from; at < to; at++) {
+    const octet = json[at];
+    if (octet === QUOTE) isText = !isText;
+    else if (isText) {
+      if (octet === BACKSLASH) at++;
+    } else if (octet === COMMA || octet === OPEN_ARRAY || octet === OPEN_OBJECT) values++;
+  }
+  if (values <= MAX_MESSAGE_VALUES) return;
+  throw new VoiceProtocolError(
+    SessionCloseCode.MESSAGE_TOO_LARGE,
+    `a message of ${values} values came; the limit is ${MAX_MESSAGE_VALUES}`,
+  );
 }
 
 function readText(reader: Reader, length: number): string {

@@ -1,35 +1,21 @@
 import {
-  allowsDatagrams,
   type Field,
   Http3Connection,
   Http3Error,
   Http3ErrorCode,
   type Http3Event,
-  headerValue,
   type RequestHead,
   type ResponseHead,
   SettingId,
-  type Settings,
 } from '../http3/index.ts';
 import { type QuicEvent, type QuicTransport, type StreamDirection, UsageError } from '../quic/index.ts';
 import { Queue } from '../wire/index.ts';
-import {
-  offersWebTransport,
-  PROTOCOL_TOKENS,
-  STREAM_SIGNALS,
-  settingsFault,
-  WebTransportErrorCode,
-  webTransportSettings,
-} from './codes.ts';
+import { PROTOCOL_TOKENS, STREAM_SIGNALS, webTransportSettings } from './codes.ts';
 import type { WebTransportEvent } from './events.ts';
 import { type OutgoingRequest, PlainRequests } from './plain-requests.ts';
-import { choiceField, chosenProtocol, offeredProtocols, offerField } from './protocols.ts';
-import type { Session, SessionTarget } from './session.ts';
+import type { SessionTarget } from './session.ts';
+import { SessionRequests } from './session-requests.ts';
 import { Sessions } from './sessions.ts';
-
-/** Name of the header by which draft -02 is asked for, and the one by which it is granted. */
-const DRAFT02_REQUEST = 'sec-webtransport-http3-draft02';
-const DRAFT02_RESPONSE = 'sec-webtransport-http3-draft';
 
 export interface WebTransportOptions {
   /**
@@ -50,6 +36,7 @@ export class WebTransportConnection {
   readonly #weAreServer: boolean;
   readonly #maxSessions: number;
   readonly #sessions: Sessions;
+  readonly #requests: SessionRequests;
   readonly #plain: PlainRequests;
   readonly #events = new Queue<WebTransportEvent>();
   #goAwayReceived = false;
@@ -64,6 +51,7 @@ export class WebTransportConnection {
     this.#http3 = new Http3Connection(quic, { settings, signals: STREAM_SIGNALS });
     const emit = (event: WebTransportEvent) => void this.#events.push(event);
     this.#sessions = new Sessions(quic, this.#http3, emit);
+    this.#requests = new SessionRequests(quic, this.#http3, this.#sessions, emit);
     this.#plain = new PlainRequests(this.#http3, emit);
   }
 
@@ -123,7 +111,7 @@ export class WebTransportConnection {
     if (this.#http3.closed) return;
     switch (event.type) {
       case 'settings':
-        this.#settings(event.settings);
+        this.#requests.settings(event.settings);
         return;
       case 'request':
         this.#request(event.streamId, event.request);
@@ -155,33 +143,6 @@ export class WebTransportConnection {
     }
   }
 
-  /** The peer's SETTINGS decide over the sessions that waited for them (draft-ietf-webtrans-http3 §3.1). */
-  #settings(settings: Settings): void {
-    const fault = settingsFault(settings, this.#quic.role);
-    if (fault !== undefined) throw new Http3Error(Http3ErrorCode.H3_SETTINGS_ERROR, fault);
-    for (const session of this.#sessions.waiting()) {
-      const { request } = session;
-      session.request = undefined;
-      if (request === undefined) continue;
-      if ('method' in request) this.#ask(session, request);
-      else if (this.#offered(settings)) this.#sendConnect(session, request);
-      else {
-        const reason =
-          'the server offers no WebTransport that we speak; check that it runs HTTP/3 with WebTransport';
-        this.#sessions.reject(session.id, 0, reason);
-      }
-    }
-  }
-
-  #offered(settings: Settings): boolean {
-    return offersWebTransport(settings) && this.#takesDatagrams(settings);
-  }
-
-  /** Both of HTTP and of QUIC (draft-ietf-webtrans-http3 §3.1). */
-  #takesDatagrams(settings: Settings | undefined): boolean {
-    return allowsDatagrams(settings) && this.#quic.maxDatagramOctets() > 0;
-  }
-
   #request(streamId: number, request: RequestHead): void {
     if (request.protocol === undefined && request.method !== 'CONNECT') {
       this.#plain.begin(streamId, request);
@@ -200,47 +161,12 @@ export class WebTransportConnection {
       this.#sessions.refused(streamId);
       return;
     }
-    const draft02 = headerValue(request.headers, DRAFT02_REQUEST) === '1';
-    const session = this.#sessions.add(streamId, draft02);
-    if (this.#http3.peerSettings === undefined) session.request = request;
-    else this.#ask(session, request);
-  }
-
-  /** Hands a session request to the owner, now that the client's SETTINGS are known. */
-  #ask(session: Session, request: RequestHead): void {
-    const { id: sessionId } = session;
-    if (!this.#takesDatagrams(this.#http3.peerSettings) || request.scheme !== 'https') {
-      // draft-ietf-webtrans-http3 §3.1: without the settings and parameters, or the scheme, the request is malformed.
-      this.#sessions.forget(sessionId);
-      this.#http3.abort(sessionId, Http3ErrorCode.H3_MESSAGE_ERROR);
-      return;
-    }
-    session.state = 'asked';
-    const { path, authority, headers } = request;
-    const origin = headerValue(headers, 'origin');
-    session.protocols = offeredProtocols(headers);
-    const { protocols } = session;
-    this.#events.push({ type: 'sessionRequested', sessionId, path, authority, origin, headers, protocols });
+    this.#requests.asked(streamId, request);
   }
 
   #response(streamId: number, response: ResponseHead): void {
-    const { status, headers } = response;
-    if (this.#plain.response(streamId, status, headers)) return;
-    const session = this.#sessions.get(streamId);
-    if (session?.state !== 'asked') return;
-    if (status < 200 || status >= 300) {
-      this.#sessions.reject(streamId, status, `the server answered with status ${status}`);
-      return;
-    }
-    const protocol = chosenProtocol(headers);
-    if (protocol !== undefined && !session.protocols.includes(protocol)) {
-      // draft-ietf-webtrans-http3 §3.3
-      const reason = `the server chose protocol ${JSON.stringify(protocol)}, which was not offered`;
-      this.#sessions.reject(streamId, status, reason, WebTransportErrorCode.WT_ALPN_ERROR);
-      return;
-    }
-    this.#events.push({ type: 'sessionEstablished', sessionId: streamId, headers, protocol });
-    this.#sessions.open(session);
+    if (!this.#plain.response(streamId, response.status, response.headers))
+      this.#requests.answered(streamId, response);
   }
 
   #goAway(id: number): void {
@@ -258,23 +184,12 @@ export class WebTransportConnection {
    * nothing, and gives false, when the client has given it up. Throws `UsageError` when the protocol was not offered.
    */
   acceptSession(sessionId: number, headers: readonly Field[] = [], protocol?: string): boolean {
-    const session = this.#sessions.get(sessionId);
-    if (!this.#weAreServer || session?.state !== 'asked') return false;
-    const fields: Field[] = [[':status', '200']];
-    if (session.draft02) fields.push([DRAFT02_RESPONSE, 'draft02']);
-    if (protocol !== undefined) fields.push(choiceField(protocol, session.protocols));
-    this.#http3.sendHeaders(sessionId, [...fields, ...headers]);
-    this.#sessions.open(session);
-    return true;
+    return this.#requests.accept(sessionId, headers, protocol);
   }
 
   /** Server: answers with a status that refuses, such as 403, 404 or 429. Does nothing when the session is gone. */
   rejectSession(sessionId: number, status: number, headers: readonly Field[] = []): void {
-    const session = this.#sessions.get(sessionId);
-    if (!this.#weAreServer || session?.state !== 'asked') return;
-    this.#http3.sendHeaders(sessionId, [[':status', String(status)], ...headers], true);
-    this.#http3.stopReading(sessionId, Http3ErrorCode.H3_NO_ERROR);
-    this.#sessions.forget(sessionId);
+    this.#requests.refuse(sessionId, status, headers);
   }
 
   /** Server: answers a plain request; Content-Length is added. Does nothing when the client has given up. */
@@ -293,31 +208,7 @@ export class WebTransportConnection {
    */
   connectSession(target: SessionTarget): number {
     this.#mayRequest();
-    const { protocols = [] } = target;
-    offerField(protocols); // throws now, not when the SETTINGS come
-    const sessionId = this.#http3.reserveRequest('CONNECT');
-    const session = this.#sessions.add(sessionId, true);
-    session.protocols = protocols;
-    const settings = this.#http3.peerSettings;
-    if (settings === undefined) session.request = target;
-    else if (this.#offered(settings)) this.#sendConnect(session, target);
-    else this.#sessions.reject(sessionId, 0, 'the server offers no WebTransport that we speak');
-    return sessionId;
-  }
-
-  #sendConnect(session: Session, target: SessionTarget): void {
-    session.state = 'asked';
-    const fields: Field[] = [
-      [':method', 'CONNECT'],
-      [':protocol', 'webtransport'],
-      [':scheme', 'https'],
-      [':authority', target.authority],
-      [':path', target.path],
-      [DRAFT02_REQUEST, '1'],
-    ];
-    if (target.origin !== undefined) fields.push(['origin', target.origin]);
-    if (session.protocols.length > 0) fields.push(offerField(session.protocols));
-    this.#http3.sendHeaders(session.id, [...fields, ...(target.headers ?? [])]);
+    return this.#requests.connect(target);
   }
 
   /** Client: sends a plain request; gives its stream ID. Throws `UsageError` as `connectSession` does. */

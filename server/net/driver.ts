@@ -7,6 +7,8 @@ import type { PacketSocket } from './packet-socket.ts';
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Datagrams sent in one turn of the event loop before received ones get theirs. */
 const SEND_BATCH = 256;
+/** When a full socket is tried again, in ms. */
+const FULL_RETRY_MS = 1;
 /** Batches sent before the sockets are closed: a bound, above what any number of connections has to say at the end. */
 const CLOSING_BATCHES = 1000;
 
@@ -82,7 +84,9 @@ export class EndpointDriver {
     } finally {
       this.#telling = false;
     }
-    for (let sent = 0; sent < SEND_BATCH; sent++) {
+    for (const socket of this.#sockets) if (socket.isFull) socket.flush();
+    // What the kernel has no room for stays in the engine, where it is late and not lost.
+    for (let sent = 0; sent < SEND_BATCH && !this.#isFull(); sent++) {
       const datagram = this.#endpoint.transmit(now);
       if (datagram === undefined) break;
       this.#socketFor(datagram).send(datagram);
@@ -91,6 +95,11 @@ export class EndpointDriver {
     for (const socket of this.#sockets) socket.flush();
     this.#drainEvents();
     this.#arm();
+  }
+
+  #isFull(): boolean {
+    for (const socket of this.#sockets) if (socket.isFull) return true;
+    return false;
   }
 
   #drainEvents(): void {
@@ -107,7 +116,9 @@ export class EndpointDriver {
   }
 
   #arm(): void {
-    const deadline = this.#endpoint.deadline() ?? Number.POSITIVE_INFINITY;
+    const deadline = this.#isFull()
+      ? performance.now() + FULL_RETRY_MS
+      : (this.#endpoint.deadline() ?? Number.POSITIVE_INFINITY);
     // Deadlines mostly move away. To wake once too early and look again costs less than a new timer for every packet.
     if (deadline >= this.#timerAt) return;
     clearTimeout(this.#timer);

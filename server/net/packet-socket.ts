@@ -28,9 +28,11 @@ export interface PacketSocket {
   readonly local: Address;
   /** Whether what leaves from `local` leaves here: it is bound there, or to the wildcard address of that port. */
   owns(local: Address): boolean;
-  /** Sends a datagram, at the next `flush` at the latest. Its memory may be used again at once. */
+  /** Sends a datagram, at the next `flush` at the latest. Its memory may be used again at once. Dropped and counted while `isFull`. */
   send(datagram: Datagram): void;
   flush(): void;
+  /** The kernel takes no more for now: send again after a `flush` that changes this. */
+  readonly isFull: boolean;
   onDatagram(listener: (datagram: Datagram) => void): void;
   /** Datagrams that were dropped here, by reason. */
   readonly dropped: Record<string, number>;
@@ -41,7 +43,7 @@ type Listener = (datagram: Datagram) => void;
 
 /** What both kinds share: the socket below, addresses both ways, counters. */
 abstract class Packets implements PacketSocket {
-  readonly dropped: Record<string, number> = {};
+  readonly #dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
   protected listener: Listener = () => {};
   protected readonly remotes = new AddressReader();
@@ -62,7 +64,9 @@ abstract class Packets implements PacketSocket {
       onBatch: (batch) => this.#receive(batch),
       onOversize: () => this.count('oversize'),
       // No failure of one client's packet must end the process; the connection's own timers notice.
-      onSendFailure: (_failure, datagrams) => this.count('send-error', datagrams),
+      onSendFailure: (failure, datagrams) =>
+        this.count(failure === 'full' ? 'send-full' : 'send-error', datagrams),
+      keepsUnsent: true,
     });
     this.#socket = socket;
     this.#slots = new SendSlots(socket, MAX_DATAGRAM_OCTETS + TUNNEL_OVERHEAD_OCTETS);
@@ -86,6 +90,15 @@ abstract class Packets implements PacketSocket {
     this.#slots?.flush();
   }
 
+  get isFull(): boolean {
+    return this.#slots?.isFull ?? false;
+  }
+
+  get dropped(): Record<string, number> {
+    const unread = this.#socket?.kernelDrops() ?? 0;
+    return unread === 0 ? this.#dropped : { ...this.#dropped, 'receive-full': unread };
+  }
+
   close(): Promise<void> {
     this.flush();
     return this.socket.close();
@@ -95,7 +108,7 @@ abstract class Packets implements PacketSocket {
   protected abstract take(batch: PacketBatch, index: number, local: Address): void;
 
   protected count(reason: string, datagrams = 1): void {
-    this.dropped[reason] = (this.dropped[reason] ?? 0) + datagrams;
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + datagrams;
   }
 
   protected get socket(): UdpSocket {
@@ -129,8 +142,8 @@ abstract class Packets implements PacketSocket {
 
 class PublicPackets extends Packets {
   send({ data, path }: Datagram): void {
-    if (data.length > MAX_DATAGRAM_OCTETS) {
-      this.count('send-error');
+    if (data.length > MAX_DATAGRAM_OCTETS || this.isFull) {
+      this.count(this.isFull ? 'send-full' : 'send-error');
       return;
     }
     const memory = this.slots.next(data.length);
@@ -179,6 +192,10 @@ class TunnelPackets extends Packets {
   send({ data, path, via }: Datagram): void {
     if (via === undefined || data.length > MAX_DATAGRAM_OCTETS) {
       this.count('no-forwarder');
+      return;
+    }
+    if (this.isFull) {
+      this.count('send-full');
       return;
     }
     const { end } = this.#rules;

@@ -24,7 +24,6 @@ export class SendSlots {
   /** Memory for a datagram of that many octets, from `at` on, until the next `flush`. */
   next(octets: number): Uint8Array {
     if (octets > this.#maxOctets) throw new RangeError(`a datagram of ${octets} octets`);
-    if (this.#used === BATCH_PACKETS) this.flush();
     if (octets > SLOT_OCTETS || !this.#socket.isBatched) {
       this.at = 0;
       return new Uint8Array(octets);
@@ -35,10 +34,16 @@ export class SendSlots {
 
   send(data: Uint8Array, from: number, to: number, host: Uint8Array, port: number, source: Uint8Array): void {
     this.#socket.send(data, from, to, host, 0, port, source, 0);
+    if (this.#used === BATCH_PACKETS) this.flush();
+  }
+
+  /** While the socket is full, memory is not used again, and none is to be asked for. */
+  get isFull(): boolean {
+    return this.#socket.isFull;
   }
 
   flush(): void {
     this.#socket.flush();
-    this.#used = 0;
+    if (!this.#socket.isFull) this.#used = 0;
   }
 }

@@ -4,11 +4,12 @@ import type { Duplex } from 'node:stream';
 import { listenFault } from '../../net/listen-fault.ts';
 import { StartupError } from '../../net/startup.ts';
 import { decodeProxyHeader, MAX_PROXY_HEADER_OCTETS } from '../../proto/proxy-protocol/index.ts';
-import type { Address, QuicStats } from '../../proto/quic/index.ts';
+import type { Address } from '../../proto/quic/index.ts';
 import { formatIp, networkOf, parseIp } from '../../proto/wire/index.ts';
 import { IdleConnections, type IdleEnd, type IdleLimits } from '../idle-connections.ts';
 import type { HostHandlers, SessionDecision, SessionRequest } from '../webtransport/index.ts';
 import { MAX_CLIENT_STREAMS } from '../webtransport/limits.ts';
+import { Connection } from './connection.ts';
 import {
   createLibraryServer,
   type LibraryRequest,
@@ -55,41 +56,6 @@ export interface TcpListenerOptions {
   readonly handlers: HostHandlers;
   /** PEM of certificate chain and key. */
   readonly pair: { readonly key: string; readonly cert: string };
-}
-
-class Connection {
-  readonly path: { readonly remote: Address };
-  readonly raw: Socket;
-  readonly sessions = new Set<TcpSession>();
-  readonly acceptedAt = performance.now();
-  handshakeMs: number | undefined;
-  deciding = 0;
-
-  constructor(raw: Socket, remote: Address) {
-    this.raw = raw;
-    this.path = { remote };
-  }
-
-  /** What TCP does not tell is 0. `rttMs` is measured by pings of HTTP/2; a WebSocket has none. */
-  stats(rttMs: number): QuicStats {
-    return {
-      handshakeMs: this.handshakeMs,
-      latestRttMs: rttMs,
-      smoothedRttMs: rttMs,
-      minRttMs: rttMs,
-      rttVarMs: 0,
-      congestionWindowOctets: 0,
-      bytesInFlight: this.raw.writableLength,
-      ptoCount: 0,
-      packetsSent: 0,
-      packetsReceived: 0,
-      packetsLost: 0,
-      packetsDropped: 0,
-      octetsSent: this.raw.bytesWritten,
-      octetsReceived: this.raw.bytesRead,
-      pathChanges: 0,
-    };
-  }
 }
 
 /** A request that was accepted, until the library hands over its session. */

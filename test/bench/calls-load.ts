@@ -3,7 +3,16 @@ import { choosePacketCiphers } from '../../net/ciphers/index.ts';
 import { type Address, type Datagram, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
 import { deriveTunnelKeys } from '../../proto/quic-lb/index.ts';
 import { TunnelEnd } from '../../proto/spp/index.ts';
-import { encodeHeader, encodeMessage, SAMPLE_RATE, VOICE_CODEC } from '../../proto/voice/index.ts';
+import {
+  AnswerHeaderDecoder,
+  encodeHeader,
+  encodeMessage,
+  isNumbered,
+  MessageDecoder,
+  SAMPLE_RATE,
+  VOICE_CODEC,
+  VOICE_PROTOCOL,
+} from '../../proto/voice/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
 import { answerParent } from './child.ts';
@@ -17,6 +26,8 @@ import { ROUTING_KEY } from './tunnel.ts';
 /** 20 ms of PCM16 at 24 kHz. */
 const FRAME_OCTETS = 960;
 const FRAME_MS = 20;
+/** A page acknowledges what it received that often, in ms. */
+const REPORT_MS = 250;
 /** Frames whose sending times are kept, for the time until they are heard back. */
 const KEPT_TIMES = 1024;
 /** Calls that shake hands at the same time. */
@@ -34,11 +45,14 @@ class Caller {
   #control = -1;
   #microphone = -1;
   #answer = -1;
+  readonly #messages = new MessageDecoder();
+  readonly #answerHeader = new AnswerHeaderDecoder();
+  #numbered = 0;
   #answerOctets = 0;
   #framesSent = 0;
   #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
-  headerOctets = 0;
+  #reporting: NodeJS.Timeout | undefined;
   readonly latencies: number[] = [];
   closed = false;
 
@@ -63,13 +77,14 @@ class Caller {
         return;
       }
       this.#control = this.#machine.openStream(event.sessionId, 'bidirectional')!;
-      const hello = { type: 'parley.hello', protocol: 1, codecs: [VOICE_CODEC] };
+      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] };
       this.#machine.writeStream(this.#control, encodeMessage(hello));
     } else if (event.type === 'streamReadable') this.#read(event.streamId);
     else if (event.type === 'streamOpened') this.#answer = event.streamId;
     else if (event.type === 'closed' || event.type === 'sessionClosed' || event.type === 'sessionRejected') {
       this.closed = true;
       clearInterval(this.#timer);
+      clearInterval(this.#reporting);
     }
   }
 
@@ -78,14 +93,33 @@ class Caller {
       const read = this.#machine.readStream(streamId);
       if (read === undefined || read.data.length === 0) return;
       if (streamId === this.#answer) this.#heard(read.data);
-      else if (streamId === this.#control) this.#ready();
+      else if (streamId === this.#control) this.#told(read.data);
     }
   }
 
+  #told(data: Uint8Array): void {
+    this.#messages.push(data);
+    for (let next = this.#messages.next(); next !== undefined; next = this.#messages.next()) {
+      if (isNumbered(next)) this.#numbered += 1;
+      if (next.type !== 'parley.ready') continue;
+      this.#reporting = setInterval(() => this.#report(), REPORT_MS);
+      this.#ready();
+    }
+  }
+
+  /** As a page does, so that the backend forgets what it keeps for a page that comes back. */
+  #report(): void {
+    const { header } = this.#answerHeader;
+    const samples = Math.floor(this.#answerOctets / 2);
+    const answers = header === undefined ? [] : [{ answer: header.answer, samples, ended: false }];
+    const message = { type: 'parley.received', messages: this.#numbered, answers };
+    this.#machine.writeStream(this.#control, encodeMessage(message));
+    this.#wake();
+  }
+
   #heard(data: Uint8Array): void {
-    if (this.headerOctets === 0) this.headerOctets = data.length % FRAME_OCTETS;
-    this.#answerOctets += data.length;
-    const whole = Math.floor((this.#answerOctets - this.headerOctets) / FRAME_OCTETS);
+    this.#answerOctets += this.#answerHeader.push(data).length;
+    const whole = Math.floor(this.#answerOctets / FRAME_OCTETS);
     const now = performance.now();
     while (this.#framesHeard < whole) {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
@@ -141,6 +175,9 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
     owns: () => true,
     send,
     flush: () => plain.flush(),
+    get isFull() {
+      return plain.isFull;
+    },
     onDatagram,
     close: () => plain.close(),
   };

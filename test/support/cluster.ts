@@ -54,9 +54,14 @@ export class Process {
   readonly log: string[] = [];
 
   /** `descriptors` are sockets that it is given, and that outlive it. */
-  constructor(script: string, args: readonly string[], descriptors: readonly number[] = []) {
+  constructor(
+    script: string,
+    args: readonly string[],
+    descriptors: readonly number[] = [],
+    nodeFlags: readonly string[] = [],
+  ) {
     this.#descriptors = descriptors;
-    this.#args = ['--import', 'tsx', join(ROOT, script), ...args];
+    this.#args = [...nodeFlags, '--import', 'tsx', join(ROOT, script), ...args];
   }
 
   /** Fulfils once it logged that it is ready. */
@@ -127,6 +132,8 @@ export interface ClusterOptions {
   readonly answerSpeed?: number;
   /** Sees what goes in and out of the local realtime service. */
   readonly observer?: ServiceObserver;
+  /** Flags of Node for backends, such as those of its profiler. */
+  readonly backendFlags?: readonly string[];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
   /** Of each backend; absent ones are those of the configuration. */
@@ -238,7 +245,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
-  const backends = files.backendPaths.map((path) => new Process('server/main.ts', ['--config', path]));
+  const backends = files.backendPaths.map(
+    (path) => new Process('server/main.ts', ['--config', path], [], options.backendFlags),
+  );
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,

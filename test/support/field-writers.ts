@@ -18,7 +18,14 @@ const MUTATORS = new Set([
   'splice',
   'unshift',
 ]);
-const COLLECTIONS = new Set(['Array', 'Map', 'Set', 'Uint8Array']);
+const COLLECTIONS = new Set([
+  'Array',
+  'Map',
+  'Set',
+  'WeakMap',
+  'WeakSet',
+  ...['Uint8', 'Int8', 'Uint16', 'Int16', 'Uint32', 'Int32', 'Float32', 'Float64'].map((of) => `${of}Array`),
+]);
 
 /** For each field that classes and interfaces below a folder declare: the files that write it. */
 export type FieldWriters = ReadonlyMap<string, ReadonlySet<string>>;
@@ -42,6 +49,9 @@ function writtenBy(node: ts.Node, checker: ts.TypeChecker): ts.Expression | unde
     return steps ? node.operand : undefined;
   }
   if (ts.isDeleteExpression(node)) return node.expression;
+  // for (x of …), for (x in …)
+  if ((ts.isForOfStatement(node) || ts.isForInStatement(node)) && ts.isExpression(node.initializer))
+    return node.initializer;
   if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
     const { name, expression } = node.expression;
     if (!MUTATORS.has(name.text)) return undefined;
@@ -65,9 +75,14 @@ function fieldOf(written: ts.Expression, checker: ts.TypeChecker): ts.PropertyAc
   }
 }
 
-/** Fields that `[a.x, b.y] = …` writes, and the one of any other target. */
+/** Fields that `[a.x, b.y] = …` and `({ x: a.x } = …)` write, and the one of any other target. */
 function targetsOf(written: ts.Expression): readonly ts.Expression[] {
-  return ts.isArrayLiteralExpression(written) ? written.elements.flatMap(targetsOf) : [written];
+  if (ts.isParenthesizedExpression(written)) return targetsOf(written.expression);
+  if (ts.isArrayLiteralExpression(written)) return written.elements.flatMap(targetsOf);
+  if (!ts.isObjectLiteralExpression(written)) return [written];
+  return written.properties.flatMap((property) =>
+    ts.isPropertyAssignment(property) ? targetsOf(property.initializer) : [],
+  );
 }
 
 /** Writes in the constructor of the field's own class set it up, and are not counted. */

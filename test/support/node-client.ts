@@ -13,6 +13,8 @@ export class NodeClient {
   readonly webTransport: WebTransportConnection;
   readonly quicEvents: QuicEvent[] = [];
   readonly events: WebTransportEvent[] = [];
+  /** Takes events of WebTransport as they come, which are then not kept. True: this one was taken. */
+  take: ((event: WebTransportEvent) => boolean) | undefined;
   readonly #driver: EndpointDriver;
   #changed: (() => void)[] = [];
 
@@ -96,7 +98,7 @@ export class NodeClient {
     this.quicEvents.push(event);
     this.webTransport.handleEvent(event);
     for (let next = this.webTransport.poll(); next !== undefined; next = this.webTransport.poll())
-      this.events.push(next);
+      if (!this.take?.(next)) this.events.push(next);
     const changed = this.#changed;
     this.#changed = [];
     for (const resolve of changed) resolve();

@@ -169,7 +169,7 @@ class Flow {
       octets: PACKET_OCTETS,
       ackEliciting: true,
       inFlight: true,
-      intents: [],
+      retransmits: [],
     });
     const at = this.#flows.arrival(PACKET_OCTETS);
     if (at !== undefined) this.#flows.at(at, () => this.#arrive(packetNumber));

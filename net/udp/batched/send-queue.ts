@@ -32,13 +32,21 @@ export class SendQueue {
   #memory: Uint8Array | undefined;
   #memoryAt = 0;
   readonly #held: Uint8Array[] = [];
+  readonly #keepsUnsent: boolean;
+  /** Of what the kernel did not take at the last flush: its first message and that one's first datagram. */
+  #unsent = { message: 0, piece: 0 };
+  /** The kernel's queue was full, and what it did not take waits for the next flush. */
+  isFull = false;
 
+  /** `keepsUnsent`: what the kernel's full queue leaves is kept for the next flush; else it is dropped. */
   constructor(
     calls: SystemCalls,
     descriptor: number,
     nameLength: NameLength,
     onFailure: (failure: SendFailure, datagrams: number) => void,
+    keepsUnsent = false,
   ) {
+    this.#keepsUnsent = keepsUnsent;
     this.#calls = calls;
     this.#descriptor = descriptor;
     this.#table = new MessageTable((data) => calls.addressOf(data), BATCH_PACKETS, nameLength);
@@ -58,6 +66,10 @@ export class SendQueue {
     sourceAt = 0,
   ): void {
     if (this.#datagrams === BATCH_PACKETS) this.flush();
+    if (this.isFull) {
+      this.#onFailure('full', 1);
+      return;
+    }
     if (data !== this.#memory) this.#hold(data);
     const octets = to - from;
     const piece = this.#datagrams++;
@@ -97,14 +109,13 @@ export class SendQueue {
   }
 
   /**
-   * Sends all. The kernel stops at the first message that it cannot send: when its queue is full the rest is dropped, as a
-   * router would, since waiting would hold up all others; any other error is that one message's, and the rest goes on.
+   * Sends all. The kernel stops at the first message that it cannot send: when its queue is full the rest is kept if that was
+   * asked for, and else dropped, as a router would, since waiting would hold up all others; any other error is that one message's, and the rest goes on.
    * Each turn passes a message or is the one retry of it, so this ends.
    */
   flush(): void {
     const messages = this.#messages;
-    let at = 0;
-    let piece = 0;
+    let { message: at, piece } = this.#unsent;
     let retriedAt = -1;
     while (at < messages) {
       const sent = this.#calls.send(this.#descriptor, this.#table.addressOf(at), messages - at);
@@ -119,6 +130,11 @@ export class SendQueue {
         continue;
       }
       const failure = sendFailure(code);
+      if (failure === 'full' && this.#keepsUnsent) {
+        this.#unsent = { message: at, piece };
+        this.isFull = true;
+        return;
+      }
       if (failure === 'full') {
         this.#onFailure(failure, this.#datagrams - piece);
         break;
@@ -153,6 +169,8 @@ export class SendQueue {
     this.#datagrams = 0;
     this.#messages = 0;
     this.#isOpen = false;
+    this.#unsent = { message: 0, piece: 0 };
+    this.isFull = false;
     this.#memory = undefined;
     this.#held.length = 0;
   }

@@ -42,7 +42,7 @@ class BatchedSocket implements UdpSocket {
     this.#ipv6Only = options.ipv6Only || !this.#isWildcard;
     if (this.#isWildcard) calls.wantPacketInfo(descriptor, this.#ipv6);
     const nameLength = this.#ipv6 ? NAME_LENGTH.ipv6 : NAME_LENGTH.ipv4;
-    this.#queue = new SendQueue(calls, descriptor, nameLength, options.onSendFailure);
+    this.#queue = new SendQueue(calls, descriptor, nameLength, options.onSendFailure, options.keepsUnsent);
     const memory = new Uint8Array(new ArrayBuffer(BATCH_PACKETS * SLOT_OCTETS));
     this.#batch = new PacketBatch(memory, BATCH_PACKETS);
     this.#batch.fillLocals(this.local.octets);
@@ -81,6 +81,10 @@ class BatchedSocket implements UdpSocket {
 
   flush(): void {
     if (!this.#closed) this.#queue.flush();
+  }
+
+  get isFull(): boolean {
+    return this.#queue.isFull;
   }
 
   kernelDrops(): number | undefined {

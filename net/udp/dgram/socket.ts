@@ -13,6 +13,8 @@ import {
 } from '../udp-socket.ts';
 
 const MAPPED_PREFIX = '::ffff:';
+/** Octets that wait in Node for the kernel's queue, beyond which no more are taken. */
+const MAX_WAITING_OCTETS = 1 << 20;
 const NOTHING = new Uint8Array();
 
 /** Node's own socket, which works everywhere: a system call and an event for every datagram, in batches of one. */
@@ -24,6 +26,7 @@ export class DgramSocket implements UdpSocket {
   readonly #ipv6: boolean;
   readonly #ipv6Only: boolean;
   readonly #batch = new PacketBatch(NOTHING, 1);
+  #closed = false;
 
   constructor(socket: Socket, options: UdpSocketOptions) {
     const { address, port } = socket.address();
@@ -43,6 +46,10 @@ export class DgramSocket implements UdpSocket {
   }
 
   send(data: Uint8Array, from: number, to: number, hosts: Uint8Array, at: number, port: number): void {
+    if (this.isFull) {
+      this.#options.onSendFailure('full', 1);
+      return;
+    }
     const host = formatIp(hosts, at);
     const target = this.#ipv6 && !isIpv6(host) ? MAPPED_PREFIX + host : host;
     try {
@@ -55,11 +62,16 @@ export class DgramSocket implements UdpSocket {
 
   flush(): void {}
 
+  get isFull(): boolean {
+    return !this.#closed && this.#socket.getSendQueueSize() >= MAX_WAITING_OCTETS;
+  }
+
   kernelDrops(): undefined {
     return undefined;
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return new Promise((resolve) => this.#socket.close(() => resolve()));
   }
 

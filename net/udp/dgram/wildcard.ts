@@ -73,6 +73,12 @@ class DgramWildcard implements UdpSocket {
 
   flush(): void {}
 
+  get isFull(): boolean {
+    if (this.#any.isFull) return true;
+    for (const member of this.#members.values()) if (member.isFull) return true;
+    return false;
+  }
+
   kernelDrops(): undefined {
     return undefined;
   }

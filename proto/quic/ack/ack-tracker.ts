@@ -111,7 +111,7 @@ export class AckTracker {
 
   /**
    * Writes an ACK frame within `writer.remaining` and takes it as sent. The highest ranges come first; what does not fit is
-   * left out. Returns the frame's Largest Acknowledged, to be kept as the packet's intent, or -1 when there is
+   * left out. Returns the frame's Largest Acknowledged, to be kept with the packet, or -1 when there is
    * nothing to acknowledge or no room for even one range.
    */
   writeAck(writer: Writer, now: number, ackDelayExponent: number): number {

@@ -171,5 +171,5 @@ function hasKeys({ keys }: ConnectionState, id: PacketSpace): boolean {
 function probe(state: ConnectionState, id: PacketSpace, packets: number): void {
   const space = state.spaces[id];
   space.queueProbes(packets);
-  for (const retransmit of state.recovery.oldestIntents(id)) requeue(state, space, retransmit);
+  for (const retransmit of state.recovery.oldestRetransmits(id)) requeue(state, space, retransmit);
 }

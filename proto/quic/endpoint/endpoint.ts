@@ -18,9 +18,10 @@ import type { Address, ConnectionIdGenerator, Datagram, RandomSource } from '../
 import { type AcceptDecision, Acceptor, type Load } from './acceptor.ts';
 import { AddressLoad } from './address-load.ts';
 import { ConnectionTable } from './connection-table.ts';
-import { DeadlineHeap } from './deadline-heap.ts';
 import { ConnectionEntry, type EntryHost } from './entry.ts';
+import { ACCEPT_UNITS, Newcomers } from './newcomers.ts';
 import type { ConnectOptions, EndpointEvent, EndpointOptions, EndpointStats } from './options.ts';
+import { ConnectionSchedule } from './schedule.ts';
 import { StatelessSender } from './stateless.ts';
 
 const FIXED_BIT = 0x40;
@@ -42,15 +43,17 @@ export class QuicEndpoint {
   readonly #table: ConnectionTable;
   readonly #acceptor: Acceptor | undefined;
   readonly #stateless: StatelessSender;
-  readonly #deadlines = new DeadlineHeap<ConnectionEntry>();
   readonly #entries = new Set<ConnectionEntry>();
-  readonly #toSend = new Queue<ConnectionEntry>();
-  readonly #toPoll = new Queue<ConnectionEntry>();
+  readonly #schedule = new ConnectionSchedule({
+    onClosed: (entry) => this.#onClosed(entry),
+    onFinished: (entry) => this.#onFinished(entry),
+  });
   readonly #incoming = new Queue<QuicConnection>();
   readonly #slab = new DatagramSlab();
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   readonly #addresses = new AddressLoad();
+  readonly #newcomers: Newcomers;
   #halfOpen = 0;
   /** Entries that are closing: they keep no newcomer out. */
   #closing = 0;
@@ -82,6 +85,7 @@ export class QuicEndpoint {
         clusterKey: statelessResetKey,
         wallClockMs: options.wallClockMs,
       });
+    this.#newcomers = new Newcomers(server?.newcomersPerTurn ?? Number.POSITIVE_INFINITY);
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),
@@ -139,26 +143,20 @@ export class QuicEndpoint {
   }
 
   #adopt(entry: ConnectionEntry, state: ConnectionState): QuicConnection {
-    entry.connection = new QuicConnection(state, () => this.#activate(entry));
+    entry.connection = new QuicConnection(state, () => this.#schedule.activate(entry));
     this.#entries.add(entry);
-    this.#activate(entry);
+    this.#schedule.activate(entry);
     return entry.connection;
-  }
-
-  #activate(entry: ConnectionEntry): void {
-    if (!entry.inSendQueue) {
-      entry.inSendQueue = true;
-      this.#toSend.push(entry);
-    }
-    if (!entry.inPollQueue) {
-      entry.inPollQueue = true;
-      this.#toPoll.push(entry);
-    }
   }
 
   /** Takes one datagram from the socket. Never throws, whatever it holds. */
   receive(datagram: Datagram, now: number): void {
     this.#datagramsReceived += 1;
+    this.#receive(datagram, now, false);
+  }
+
+  /** `isHeld`: it is a newcomer's and has waited for its turn. */
+  #receive(datagram: Datagram, now: number, isHeld: boolean): void {
     const { data } = datagram;
     if (data.length === 0) {
       this.#drop('too-short', 0, now);
@@ -174,11 +172,16 @@ export class QuicEndpoint {
       entry.connection.receive(datagram, now);
       return;
     }
-    this.#receiveUnmatched(datagram, packet, now);
+    this.#receiveUnmatched(datagram, packet, now, isHeld);
   }
 
   /** A datagram that no connection owns. */
-  #receiveUnmatched(datagram: Datagram, packet: Exclude<ParsedPacket, { type: 'drop' }>, now: number): void {
+  #receiveUnmatched(
+    datagram: Datagram,
+    packet: Exclude<ParsedPacket, { type: 'drop' }>,
+    now: number,
+    isHeld: boolean,
+  ): void {
     const octets = datagram.data.length;
     switch (packet.type) {
       case 'unknownVersion':
@@ -197,7 +200,8 @@ export class QuicEndpoint {
           this.#drop('not-accepting', octets, now);
           return;
         }
-        this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        if (isHeld || !this.#newcomers.mustWait) this.#receiveFirst(datagram, packet, this.#acceptor, now);
+        else if (!this.#newcomers.hold(datagram, now)) this.#drop('limit', octets, now);
         return;
       default:
         this.#drop('unknown-connection', octets, now);
@@ -239,6 +243,7 @@ export class QuicEndpoint {
     const decision = this.acceptNew
       ? acceptor.decide(datagram, packet, this.#load(), now)
       : acceptor.decideClosed(datagram, packet, now);
+    this.#newcomers.spend(decision.type === 'accept' ? ACCEPT_UNITS : 1);
     switch (decision.type) {
       case 'hold':
         return;
@@ -322,31 +327,12 @@ export class QuicEndpoint {
 
   /** The next datagram for the socket, `undefined` when there is none now. Connections take turns. */
   transmit(now: number): Datagram | undefined {
-    const datagram = this.#stateless.take() ?? this.#transmitNext(now);
+    const datagram = this.#stateless.take() ?? this.#schedule.transmit(now);
     if (datagram !== undefined) this.#datagramsSent += 1;
     return datagram;
   }
 
-  #transmitNext(now: number): Datagram | undefined {
-    for (let entry = this.#toSend.shift(); entry !== undefined; entry = this.#toSend.shift()) {
-      const datagram = entry.connection.transmit(now);
-      if (datagram !== undefined) {
-        this.#toSend.push(entry);
-        return datagram;
-      }
-      entry.inSendQueue = false;
-      this.#settle(entry);
-    }
-    return undefined;
-  }
-
-  /** Nothing to send for now: note when to look again, or forget it. */
-  #settle(entry: ConnectionEntry): void {
-    if (!entry.connection.finished) {
-      this.#deadlines.schedule(entry, entry.connection.deadline());
-      return;
-    }
-    this.#deadlines.remove(entry);
+  #onFinished(entry: ConnectionEntry): void {
     this.#onClosed(entry);
     if (entry.closing) this.#closing -= 1;
     if (entry.initialDestination !== undefined) this.#table.remove(entry.initialDestination);
@@ -356,47 +342,27 @@ export class QuicEndpoint {
 
   /** When to call `onDeadline` next; `undefined` when nothing is scheduled. A pure read. */
   deadline(): number | undefined {
-    let earliest = this.#deadlines.earliest?.scheduledAt;
-    const steeringAt = this.#acceptor?.steering?.deadline;
-    if (steeringAt !== undefined && (earliest === undefined || steeringAt < earliest)) earliest = steeringAt;
-    // Those that were not asked for datagrams yet are scheduled once they were.
-    this.#toSend.forEach(({ connection }) => {
-      const at = connection.deadline();
-      if (at !== undefined && (earliest === undefined || at < earliest)) earliest = at;
-    });
-    return earliest;
+    const earliest = Math.min(
+      this.#schedule.deadline() ?? Number.POSITIVE_INFINITY,
+      this.#acceptor?.steering?.deadline ?? Number.POSITIVE_INFINITY,
+      this.#newcomers.deadline ?? Number.POSITIVE_INFINITY,
+    );
+    return earliest === Number.POSITIVE_INFINITY ? undefined : earliest;
   }
 
   /** Does what is due. Then call `transmit` and `poll`. */
   onDeadline(now: number): void {
     this.#acceptor?.steering?.expire(now);
-    for (
-      let entry = this.#deadlines.earliest;
-      entry !== undefined && entry.scheduledAt <= now;
-      entry = this.#deadlines.earliest
-    ) {
-      // Out of the heap until it has sent: what it schedules next is known then.
-      this.#deadlines.remove(entry);
-      entry.connection.onDeadline(now);
-    }
-    this.#toSend.forEach(({ connection }) => {
-      const at = connection.deadline();
-      if (at !== undefined && at <= now) connection.onDeadline(now);
-    });
+    this.#schedule.onDeadline(now);
+    this.#newcomers.startTurn();
+    for (let first = this.#newcomers.take(); first !== undefined; first = this.#newcomers.take())
+      this.#receive(first, now, true);
   }
 
   /** The next event, `undefined` when there is none now. */
   poll(): EndpointEvent | undefined {
     const connection = this.#incoming.shift();
-    if (connection !== undefined) return { type: 'incoming', connection };
-    for (let entry = this.#toPoll.peek(); entry !== undefined; entry = this.#toPoll.peek()) {
-      const event = entry.connection.poll();
-      if (event?.type === 'closed') this.#onClosed(entry);
-      if (event !== undefined) return { type: 'event', connection: entry.connection, event };
-      entry.inPollQueue = false;
-      this.#toPoll.shift();
-    }
-    return undefined;
+    return connection === undefined ? this.#schedule.poll() : { type: 'incoming', connection };
   }
 
   /** All connections that are not forgotten yet, closing ones among them. */

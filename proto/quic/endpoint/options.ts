@@ -55,6 +55,11 @@ export interface ServerOptions {
    * costs a fiftieth. Half of them may come at once. Default: no bound.
    */
   readonly unprovenPerSecond?: number;
+  /**
+   * First packets that are looked at before connections have their turn again, that is between two calls of `onDeadline`; a
+   * handshake that begins counts as 16. The rest waits, up to 1024 of them and 2 MiB; `deadline` says so. Default: no bound.
+   */
+  readonly newcomersPerTurn?: number;
   /** Connections of one network (an IPv4 address, an IPv6 /64), beyond which its newcomers are refused. Default: no bound. */
   readonly maxConnectionsPerAddress?: number;
   /** Half-open ones of one network with no address proved, beyond which its newcomers get a Retry. Default 64. */

@@ -5,8 +5,8 @@ export const MAX_REMEMBERED_PACKETS = 512;
 /** Probe timeouts that a lost packet is remembered for (RFC 9000 §13.3 names one as enough for reordering). */
 const REMEMBERED_PTOS = 3;
 
-interface LostPacket<Intent> {
-  readonly packet: SentPacket<Intent>;
+interface LostPacket<Retransmit> {
+  readonly packet: SentPacket<Retransmit>;
   readonly lostAtMs: number;
 }
 
@@ -14,14 +14,14 @@ interface LostPacket<Intent> {
  * Packets that were called lost a while ago: an acknowledgement may still come, as they were only late, and then what they carried
  * need not be sent again (RFC 9000 §13.3). Sorted by packet number.
  */
-export class LostPackets<Intent> {
-  readonly #packets: LostPacket<Intent>[] = [];
+export class LostPackets<Retransmit> {
+  readonly #packets: LostPacket<Retransmit>[] = [];
 
   get size(): number {
     return this.#packets.length;
   }
 
-  add(lost: readonly SentPacket<Intent>[], now: number): void {
+  add(lost: readonly SentPacket<Retransmit>[], now: number): void {
     const packets = this.#packets;
     for (const packet of lost) {
       // What asked for no acknowledgement carried nothing that is sent again.
@@ -39,10 +39,10 @@ export class LostPackets<Intent> {
     ranges: readonly { readonly smallest: number; readonly largest: number }[],
     now: number,
     ptoMs: number,
-  ): readonly SentPacket<Intent>[] {
+  ): readonly SentPacket<Retransmit>[] {
     if (this.#packets.length === 0) return NONE;
     this.#expire(now - REMEMBERED_PTOS * ptoMs);
-    let acked: SentPacket<Intent>[] | undefined;
+    let acked: SentPacket<Retransmit>[] | undefined;
     let range = ranges.length - 1;
     let kept = 0;
     for (const lost of this.#packets) {

@@ -23,15 +23,15 @@ export interface RecoveryOptions {
 }
 
 /** Packets settled by an ACK frame, each list by ascending packet number. */
-export interface AckOutcome<Intent> {
-  readonly acked: readonly SentPacket<Intent>[];
-  /** Acknowledged after they were called lost: their intents are delivered all the same (RFC 9000 §13.3). */
-  readonly late: readonly SentPacket<Intent>[];
-  readonly lost: readonly SentPacket<Intent>[];
+export interface AckOutcome<Retransmit> {
+  readonly acked: readonly SentPacket<Retransmit>[];
+  /** Acknowledged after they were called lost: their retransmits are delivered all the same (RFC 9000 §13.3). */
+  readonly late: readonly SentPacket<Retransmit>[];
+  readonly lost: readonly SentPacket<Retransmit>[];
 }
 
-export type DeadlineOutcome<Intent> =
+export type DeadlineOutcome<Retransmit> =
   | { readonly type: 'none' }
-  | { readonly type: 'lost'; readonly space: PacketSpace; readonly lost: readonly SentPacket<Intent>[] }
+  | { readonly type: 'lost'; readonly space: PacketSpace; readonly lost: readonly SentPacket<Retransmit>[] }
   /** Send one or two ack-eliciting packets in `space`, past the congestion window (RFC 9002 §6.2.4). */
   | { readonly type: 'probe'; readonly space: PacketSpace };

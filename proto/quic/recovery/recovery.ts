@@ -14,13 +14,13 @@ const ACK_FRAME = 0x02;
 const MAX_BACKOFF_EXPONENT = 16;
 
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
-export class Recovery<Intent> {
+export class Recovery<Retransmit> {
   readonly #control: CongestionControl;
   readonly #random: () => number;
   readonly #spaces = [
-    new SpaceState<Intent>(PacketSpace.INITIAL),
-    new SpaceState<Intent>(PacketSpace.HANDSHAKE),
-    new SpaceState<Intent>(PacketSpace.APPLICATION),
+    new SpaceState<Retransmit>(PacketSpace.INITIAL),
+    new SpaceState<Retransmit>(PacketSpace.HANDSHAKE),
+    new SpaceState<Retransmit>(PacketSpace.APPLICATION),
   ] as const;
   #rtt = new RttEstimator();
   #congestion: CongestionController;
@@ -75,7 +75,7 @@ export class Recovery<Intent> {
   }
 
   /** Takes note of a packet. Numbers of a space must rise; they may skip. */
-  onPacketSent(space: PacketSpace, packet: SentPacket<Intent>): void {
+  onPacketSent(space: PacketSpace, packet: SentPacket<Retransmit>): void {
     const state = this.#spaces[space];
     state.sent.add(packet);
     this.#lastEventMs = packet.sentAtMs;
@@ -87,11 +87,11 @@ export class Recovery<Intent> {
   }
 
   /**
-   * Handles an ACK frame (RFC 9002 Appendix A.7). The intents of `acked` and `late` are delivered; those of `lost` are to be sent
+   * Handles an ACK frame (RFC 9002 Appendix A.7). The retransmits of `acked` and `late` are delivered; those of `lost` are to be sent
    * again as far as they still matter. Throws `TransportError` PROTOCOL_VIOLATION when a packet is acknowledged that was
    * never sent (RFC 9000 §13.1).
    */
-  onAckReceived(space: PacketSpace, ack: ReceivedAck, now: number): AckOutcome<Intent> {
+  onAckReceived(space: PacketSpace, ack: ReceivedAck, now: number): AckOutcome<Retransmit> {
     const state = this.#spaces[space];
     if (ack.largestAcknowledged > state.sent.largest) {
       throw new TransportError(
@@ -117,8 +117,8 @@ export class Recovery<Intent> {
   }
 
   /** Takes the newly acknowledged packets out, in ascending order. */
-  #takeAcked(state: SpaceState<Intent>, ack: ReceivedAck): SentPacket<Intent>[] {
-    const acked: SentPacket<Intent>[] = [];
+  #takeAcked(state: SpaceState<Retransmit>, ack: ReceivedAck): SentPacket<Retransmit>[] {
+    const acked: SentPacket<Retransmit>[] = [];
     const sent = state.sent;
     for (let i = ack.ranges.length - 1; i >= 0; i--) {
       const range = ack.ranges[i]!;
@@ -136,15 +136,15 @@ export class Recovery<Intent> {
     return acked;
   }
 
-  #leaveFlight(state: SpaceState<Intent>, packet: SentPacket<Intent>): void {
+  #leaveFlight(state: SpaceState<Retransmit>, packet: SentPacket<Retransmit>): void {
     if (packet.inFlight && state.ofThisPath(packet)) this.#bytesInFlight -= packet.octets;
   }
 
   /** RFC 9002 §5.1 and §5.3. */
   #sampleRtt(
-    state: SpaceState<Intent>,
+    state: SpaceState<Retransmit>,
     ack: ReceivedAck,
-    acked: readonly SentPacket<Intent>[],
+    acked: readonly SentPacket<Retransmit>[],
     now: number,
   ): void {
     const largest = acked[acked.length - 1]!;
@@ -158,9 +158,9 @@ export class Recovery<Intent> {
 
   /** RFC 9002 §7.1: more CE marks are a congestion event. */
   #handleEcn(
-    state: SpaceState<Intent>,
+    state: SpaceState<Retransmit>,
     ack: ReceivedAck,
-    acked: readonly SentPacket<Intent>[],
+    acked: readonly SentPacket<Retransmit>[],
     now: number,
   ): void {
     if (ack.ecnCe === undefined || ack.ecnCe <= state.ecnCe) return;
@@ -170,7 +170,7 @@ export class Recovery<Intent> {
   }
 
   /** Takes lost packets out and tells congestion control (RFC 9002 Appendix A.10 and B.8). */
-  #detectLost(state: SpaceState<Intent>, now: number): SentPacket<Intent>[] {
+  #detectLost(state: SpaceState<Retransmit>, now: number): SentPacket<Retransmit>[] {
     const lost = state.detectLost(now, this.#rtt.lossDelayMs, this.#firstSampleMs);
     if (lost.length === 0) return lost;
     let newestMs = Number.NEGATIVE_INFINITY;
@@ -195,13 +195,13 @@ export class Recovery<Intent> {
 
   /** For a congestion control that goes by whole acknowledgements. */
   #settle(
-    state: SpaceState<Intent>,
-    acked: readonly SentPacket<Intent>[],
-    lost: readonly SentPacket<Intent>[],
+    state: SpaceState<Retransmit>,
+    acked: readonly SentPacket<Retransmit>[],
+    lost: readonly SentPacket<Retransmit>[],
     now: number,
   ): void {
     if (this.#congestion.onSettled === undefined) return;
-    const counts = (packet: SentPacket<Intent>) =>
+    const counts = (packet: SentPacket<Retransmit>) =>
       packet.inFlight && !packet.mtuProbe && state.ofThisPath(packet);
     this.#congestion.onSettled(acked.filter(counts), lost.filter(counts), this.#bytesInFlight, now);
   }
@@ -212,8 +212,8 @@ export class Recovery<Intent> {
   }
 
   #growWindow(
-    state: SpaceState<Intent>,
-    acked: readonly SentPacket<Intent>[],
+    state: SpaceState<Retransmit>,
+    acked: readonly SentPacket<Retransmit>[],
     inFlightBefore: number,
     now: number,
   ): void {
@@ -243,8 +243,8 @@ export class Recovery<Intent> {
   }
 
   /** The space whose loss timer runs out first. */
-  #lossSpace(): SpaceState<Intent> | undefined {
-    let first: SpaceState<Intent> | undefined;
+  #lossSpace(): SpaceState<Retransmit> | undefined {
+    let first: SpaceState<Retransmit> | undefined;
     for (const state of this.#spaces) {
       if (state.lossTimeMs === undefined) continue;
       if (first === undefined || state.lossTimeMs < first.lossTimeMs!) first = state;
@@ -279,7 +279,7 @@ export class Recovery<Intent> {
   }
 
   /** Call at or after `deadline()`. Early calls give `none` (RFC 9002 Appendix A.9). */
-  onDeadline(now: number, amplificationLimited = false): DeadlineOutcome<Intent> {
+  onDeadline(now: number, amplificationLimited = false): DeadlineOutcome<Retransmit> {
     const due = this.deadline(amplificationLimited);
     if (due === undefined || now < due) return { type: 'none' };
     const state = this.#lossSpace();
@@ -308,7 +308,7 @@ export class Recovery<Intent> {
    * Removes and returns what is outstanding in a space, for a Retry or for 0-RTT that was not accepted; congestion
    * control learns nothing from it, and the probe timer starts anew (RFC 9002 §6.2.2, §6.3).
    */
-  takeOutstanding(space: PacketSpace, now: number): readonly SentPacket<Intent>[] {
+  takeOutstanding(space: PacketSpace, now: number): readonly SentPacket<Retransmit>[] {
     const state = this.#spaces[space];
     const taken = state.takeAll();
     for (const packet of taken) this.#leaveFlight(state, packet);
@@ -383,7 +383,7 @@ export class Recovery<Intent> {
   }
 
   /** Whether a packet was sent on the path in use, since it is (RFC 9000 §9.4). */
-  isOfThisPath(space: PacketSpace, packet: SentPacket<Intent>): boolean {
+  isOfThisPath(space: PacketSpace, packet: SentPacket<Retransmit>): boolean {
     return this.#spaces[space].ofThisPath(packet);
   }
 
@@ -394,11 +394,11 @@ export class Recovery<Intent> {
   }
 
   /**
-   * Intents of the oldest outstanding ack-eliciting packet of a space, to be sent again in a probe where there is nothing
+   * Retransmits of the oldest outstanding ack-eliciting packet of a space, to be sent again in a probe where there is nothing
    * new (RFC 9002 §6.2.4). The packet stays outstanding.
    */
-  oldestIntents(space: PacketSpace): readonly Intent[] {
-    return this.#spaces[space].oldestEliciting()?.intents ?? [];
+  oldestRetransmits(space: PacketSpace): readonly Retransmit[] {
+    return this.#spaces[space].oldestEliciting()?.retransmits ?? [];
   }
 
   #makeController(): CongestionController {

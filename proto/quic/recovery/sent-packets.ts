@@ -1,8 +1,8 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import type { DeliverySnapshot } from './bbr/delivery-rate.ts';
 
-/** A packet that was sent. `Intent` is whatever the connection wants back when it is acknowledged or lost. */
-export interface SentPacket<Intent> {
+/** A packet that was sent. `Retransmit` is whatever the connection wants back when it is acknowledged or lost. */
+export interface SentPacket<Retransmit> {
   readonly packetNumber: number;
   readonly sentAtMs: number;
   /** Octets of the QUIC packet, header and tag included. */
@@ -14,7 +14,7 @@ export interface SentPacket<Intent> {
   readonly mtuProbe?: boolean;
   /** Sent on a path that was not in use: it tells nothing of the one that is (RFC 9000 §9.4), and is not in flight there. */
   readonly elsewhere?: boolean;
-  readonly intents: readonly Intent[];
+  readonly retransmits: readonly Retransmit[];
   /** What congestion control notes of it. */
   delivery?: DeliverySnapshot;
 }
@@ -23,7 +23,7 @@ export interface SentPacket<Intent> {
 const ACKED = 1;
 /** A slot of a packet that was lost or taken, or of a number that was skipped. */
 const GONE = 0;
-type Slot<Intent> = SentPacket<Intent> | typeof ACKED | typeof GONE;
+type Slot<Retransmit> = SentPacket<Retransmit> | typeof ACKED | typeof GONE;
 
 /**
  * ACK-only packets that are kept while nothing of ours is acknowledged, in packets: a peer that only sends may never acknowledge
@@ -39,8 +39,8 @@ export const MAX_SPAN_PACKETS = 2 ** 16;
 const COMPACT_SLOTS = 256;
 
 /** Packets of one packet number space that are neither acknowledged nor lost, by number: every step is O(1). */
-export class SentPackets<Intent> {
-  #slots: Slot<Intent>[] = [];
+export class SentPackets<Retransmit> {
+  #slots: Slot<Retransmit>[] = [];
   /** Packet number of slot 0. */
   #base = 0;
   /** Index of the first slot that may be outstanding. */
@@ -68,7 +68,7 @@ export class SentPackets<Intent> {
   }
 
   /** Throws `TransportError` PROTOCOL_VIOLATION when the oldest outstanding packet is too far behind. */
-  add(packet: SentPacket<Intent>): void {
+  add(packet: SentPacket<Retransmit>): void {
     if (this.#slots.length - this.#head >= MAX_SPAN_PACKETS)
       throw new TransportError(
         TransportErrorCode.PROTOCOL_VIOLATION,
@@ -85,7 +85,7 @@ export class SentPackets<Intent> {
   }
 
   /** The packet, when it is outstanding. */
-  get(packetNumber: number): SentPacket<Intent> | undefined {
+  get(packetNumber: number): SentPacket<Retransmit> | undefined {
     const slot = this.#slots[packetNumber - this.#base];
     return slot === undefined || slot === ACKED || slot === GONE ? undefined : slot;
   }
@@ -96,7 +96,7 @@ export class SentPackets<Intent> {
   }
 
   /** Settles an outstanding packet. */
-  settle(packet: SentPacket<Intent>, acked: boolean): void {
+  settle(packet: SentPacket<Retransmit>, acked: boolean): void {
     this.#slots[packet.packetNumber - this.#base] = acked && !packet.elsewhere ? ACKED : GONE;
     this.size--;
     if (packet.elsewhere) this.elsewhereOctets -= packet.octets;
@@ -120,8 +120,8 @@ export class SentPackets<Intent> {
   }
 
   /** Removes and returns all that is outstanding, oldest first. */
-  takeAll(): SentPacket<Intent>[] {
-    const taken: SentPacket<Intent>[] = [];
+  takeAll(): SentPacket<Retransmit>[] {
+    const taken: SentPacket<Retransmit>[] = [];
     for (let i = this.#head; i < this.#slots.length; i++) {
       const slot = this.#slots[i]!;
       if (typeof slot === 'object') taken.push(slot);

@@ -10,10 +10,10 @@ export type PacketSpace = 0 | 1 | 2;
 const PACKET_THRESHOLD = 3;
 
 /** Sent packets of one space and what loss detection knows of them (RFC 9002 §6.1). */
-export class SpaceState<Intent> {
+export class SpaceState<Retransmit> {
   readonly space: PacketSpace;
-  readonly sent = new SentPackets<Intent>();
-  readonly lost = new LostPackets<Intent>();
+  readonly sent = new SentPackets<Retransmit>();
+  readonly lost = new LostPackets<Retransmit>();
   largestAcked = -1;
   /** When an outstanding packet will be lost by time, if nothing else happens. */
   lossTimeMs: number | undefined;
@@ -32,8 +32,8 @@ export class SpaceState<Intent> {
   }
 
   /** Takes out the packets that are lost at `now`, in ascending order, and sets the loss timer (RFC 9002 Appendix A.10). */
-  detectLost(now: number, lossDelayMs: number, firstSampleMs: number | undefined): SentPacket<Intent>[] {
-    const lost: SentPacket<Intent>[] = [];
+  detectLost(now: number, lossDelayMs: number, firstSampleMs: number | undefined): SentPacket<Retransmit>[] {
+    const lost: SentPacket<Retransmit>[] = [];
     const sent = this.sent;
     this.lossTimeMs = undefined;
     this.lostSpanMs = 0;
@@ -59,7 +59,7 @@ export class SpaceState<Intent> {
   }
 
   /** RFC 9002 §7.6.2: both ends are ack-eliciting and were sent after the first RTT sample. */
-  #extendLostSpan(packet: SentPacket<Intent>, firstSampleMs: number | undefined): void {
+  #extendLostSpan(packet: SentPacket<Retransmit>, firstSampleMs: number | undefined): void {
     if (!packet.ackEliciting || packet.mtuProbe || !this.ofThisPath(packet)) return;
     if (firstSampleMs === undefined || packet.sentAtMs <= firstSampleMs) return;
     this.#lostFromMs ??= packet.sentAtMs;
@@ -76,18 +76,18 @@ export class SpaceState<Intent> {
     this.resetLostSpan();
   }
 
-  ofThisPath(packet: SentPacket<Intent>): boolean {
+  ofThisPath(packet: SentPacket<Retransmit>): boolean {
     return packet.packetNumber >= this.#pathFrom && !packet.elsewhere;
   }
 
-  takeAll(): SentPacket<Intent>[] {
+  takeAll(): SentPacket<Retransmit>[] {
     this.lossTimeMs = undefined;
     this.resetLostSpan();
     this.lost.clear();
     return this.sent.takeAll();
   }
 
-  oldestEliciting(): SentPacket<Intent> | undefined {
+  oldestEliciting(): SentPacket<Retransmit> | undefined {
     for (let number = this.sent.first; number < this.sent.end; number++) {
       const packet = this.sent.get(number);
       if (packet?.ackEliciting && !packet.elsewhere) return packet;

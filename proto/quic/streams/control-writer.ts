@@ -11,7 +11,7 @@ import {
   writeStreamsBlocked,
 } from '../frames/index.ts';
 import type { ConnectionFlow } from './flow.ts';
-import { controlIntent, Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
+import { controlRetransmit, Sent, type StreamRetransmit, type StreamRetransmitSink } from './retransmit.ts';
 import { hasRoom } from './room.ts';
 import type { SendStream } from './send-stream.ts';
 import { Control, type Stream } from './stream.ts';
@@ -66,52 +66,52 @@ export class ControlWriter {
   }
 
   /** Writes what is due and fits. Returns whether it wrote anything. */
-  write(writer: Writer, intents: StreamIntentSink): boolean {
+  write(writer: Writer, retransmits: StreamRetransmitSink): boolean {
     const before = writer.offset;
-    if (this.#connectionPending()) this.#writeConnection(writer, intents);
+    if (this.#connectionPending()) this.#writeConnection(writer, retransmits);
     for (let stream = this.#nextStream(); stream; stream = this.#nextStream()) {
-      this.#writeStream(stream, writer, intents);
+      this.#writeStream(stream, writer, retransmits);
       // No room for one of them: the next packet has.
       if (stream.controls !== 0) break;
     }
     return writer.offset > before;
   }
 
-  #writeConnection(writer: Writer, intents: StreamIntentSink): void {
+  #writeConnection(writer: Writer, retransmits: StreamRetransmitSink): void {
     const flow = this.#flow;
     if (flow.maxDataDue && hasRoom(writer, flow.localLimit)) {
       writeMaxData(writer, flow.localLimit);
       flow.maxDataDue = false;
-      intents.push(controlIntent(Sent.MAX_DATA, 0, flow.localLimit));
+      retransmits.push(controlRetransmit(Sent.MAX_DATA, 0, flow.localLimit));
     }
     if (flow.blockedDue && hasRoom(writer, flow.peerLimit)) {
       writeDataBlocked(writer, flow.peerLimit);
       flow.blockedDue = false;
-      intents.push(controlIntent(Sent.DATA_BLOCKED, 0, flow.peerLimit));
+      retransmits.push(controlRetransmit(Sent.DATA_BLOCKED, 0, flow.peerLimit));
     }
-    this.#writeKind(this.#table.bidi, 0, writer, intents);
-    this.#writeKind(this.#table.uni, 1, writer, intents);
+    this.#writeKind(this.#table.bidi, 0, writer, retransmits);
+    this.#writeKind(this.#table.uni, 1, writer, retransmits);
   }
 
-  #writeKind(kind: Kind, which: 0 | 1, writer: Writer, intents: StreamIntentSink): void {
+  #writeKind(kind: Kind, which: 0 | 1, writer: Writer, retransmits: StreamRetransmitSink): void {
     if (kind.maxStreamsDue && hasRoom(writer, kind.peerAllowed)) {
       writeMaxStreams(writer, which === 0, kind.peerAllowed);
       kind.maxStreamsDue = false;
-      intents.push(controlIntent(Sent.MAX_STREAMS, which, kind.peerAllowed));
+      retransmits.push(controlRetransmit(Sent.MAX_STREAMS, which, kind.peerAllowed));
     }
     if (kind.blockedDue && hasRoom(writer, kind.allowed)) {
       writeStreamsBlocked(writer, which === 0, kind.allowed);
       kind.blockedDue = false;
-      intents.push(controlIntent(Sent.STREAMS_BLOCKED, which, kind.allowed));
+      retransmits.push(controlRetransmit(Sent.STREAMS_BLOCKED, which, kind.allowed));
     }
   }
 
-  #writeStream(stream: Stream, writer: Writer, intents: StreamIntentSink): void {
+  #writeStream(stream: Stream, writer: Writer, retransmits: StreamRetransmitSink): void {
     const { id, send, recv } = stream;
     const has = (control: number) => (stream.controls & control) !== 0;
     const wrote = (control: number, what: Sent, limit: number) => {
       stream.controls &= ~control;
-      intents.push(controlIntent(what, id, limit));
+      retransmits.push(controlRetransmit(what, id, limit));
     };
     if (has(Control.RESET) && writeReset(writer, id, send!)) {
       wrote(Control.RESET, Sent.RESET_STREAM, send!.reliableSize);
@@ -134,26 +134,26 @@ export class ControlWriter {
    * A packet with such a frame was acknowledged: what it said need not be said again, though it was taken for lost
    * (RFC 9000 §13.3).
    */
-  onDelivered(intent: StreamIntent): void {
-    const { what, start: limit } = intent;
+  onDelivered(retransmit: StreamRetransmit): void {
+    const { what, start: limit } = retransmit;
     const flow = this.#flow;
     if (what === Sent.MAX_DATA) {
       if (limit === flow.localLimit) flow.maxDataDue = false;
     } else if (what === Sent.DATA_BLOCKED) {
       if (limit === flow.peerLimit) flow.blockedDue = false;
     } else if (what === Sent.MAX_STREAMS || what === Sent.STREAMS_BLOCKED) {
-      const kind = intent.streamId === 0 ? this.#table.bidi : this.#table.uni;
+      const kind = retransmit.streamId === 0 ? this.#table.bidi : this.#table.uni;
       if (what === Sent.MAX_STREAMS && limit === kind.peerAllowed) kind.maxStreamsDue = false;
       if (what === Sent.STREAMS_BLOCKED && limit === kind.allowed) kind.blockedDue = false;
     } else {
-      const stream = this.#table.get(intent.streamId);
+      const stream = this.#table.get(retransmit.streamId);
       if (stream) onStreamDelivered(stream, what, limit);
     }
   }
 
   /** A packet with such a frame was lost: its present form becomes due, where it still matters (RFC 9000 §13.3). */
-  onLost(intent: StreamIntent): void {
-    const { what, start: limit } = intent;
+  onLost(retransmit: StreamRetransmit): void {
+    const { what, start: limit } = retransmit;
     const flow = this.#flow;
     if (what === Sent.MAX_DATA) {
       // A newer one is on its way, or due.
@@ -161,11 +161,11 @@ export class ControlWriter {
     } else if (what === Sent.DATA_BLOCKED) {
       if (limit === flow.peerLimit && flow.credit === 0) flow.blockedDue = true;
     } else if (what === Sent.MAX_STREAMS || what === Sent.STREAMS_BLOCKED) {
-      const kind = intent.streamId === 0 ? this.#table.bidi : this.#table.uni;
+      const kind = retransmit.streamId === 0 ? this.#table.bidi : this.#table.uni;
       if (what === Sent.MAX_STREAMS && limit === kind.peerAllowed) kind.maxStreamsDue = true;
       if (what === Sent.STREAMS_BLOCKED && limit === kind.allowed && kind.wanted) kind.blockedDue = true;
     } else {
-      const stream = this.#table.get(intent.streamId);
+      const stream = this.#table.get(retransmit.streamId);
       if (stream) this.#onStreamLost(stream, what, limit);
     }
   }

@@ -71,4 +71,9 @@ export class ConnectionFlow {
     this.#blockedAt = this.#peerLimit;
     this.blockedDue = true;
   }
+
+  /** DATA_BLOCKED is said again, or what was due of it is not: whether octets wait for the limit still. */
+  repeatBlocked(isBlocked: boolean): void {
+    this.blockedDue = isBlocked;
+  }
 }

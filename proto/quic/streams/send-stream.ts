@@ -2,7 +2,7 @@ import type { Writer } from '../../wire/index.ts';
 import { RangeSet } from '../ack/index.ts';
 import { UsageError } from '../errors.ts';
 import { writeStreamHeader } from '../frames/index.ts';
-import { Sent, type StreamIntent } from './intents.ts';
+import { Sent, type StreamRetransmit } from './retransmit.ts';
 import { streamFrameCapacity } from './room.ts';
 
 /** Acknowledged chunks at the front that wait for one common removal. */
@@ -135,7 +135,7 @@ export class SendStream {
    * Writes one STREAM frame: lost octets first, then new ones, at most `credit` of these. Returns what it carried,
    * or `undefined` when there is no room or nothing to send.
    */
-  writeFrame(writer: Writer, credit: number): StreamIntent | undefined {
+  writeFrame(writer: Writer, credit: number): StreamRetransmit | undefined {
     const resend = !this.#lost.isEmpty;
     const start = resend ? this.#lost.startAt(0) : this.#next;
     const limit = resend

@@ -4,8 +4,8 @@ import { FrameType } from '../frames/index.ts';
 import type { StreamDirection } from '../types.ts';
 import { ControlWriter } from './control-writer.ts';
 import { ConnectionFlow } from './flow.ts';
-import { Sent, type StreamIntent, type StreamIntentSink } from './intents.ts';
 import type { StreamRead } from './recv-stream.ts';
+import { Sent, type StreamRetransmit, type StreamRetransmitSink } from './retransmit.ts';
 import { Scheduler } from './scheduler.ts';
 import { Control, type Stream } from './stream.ts';
 import { checkStreamCount, type StreamLimits, StreamTable } from './table.ts';
@@ -268,7 +268,7 @@ export class StreamSet {
       }
       this.#limited.delete(stream);
     }
-    this.#flow.blockedDue = this.#starved.size > 0;
+    this.#flow.repeatBlocked(this.#starved.size > 0);
   }
 
   /** Whose turn it is, among those that can send; others leave the queue. */
@@ -282,18 +282,18 @@ export class StreamSet {
   }
 
   /**
-   * Writes frames that are due within `writer.remaining` and gives what they mean to `intents`. Returns whether it wrote any; all
+   * Writes frames that are due within `writer.remaining` and gives what they mean to `retransmits`. Returns whether it wrote any; all
    * of them are ack-eliciting.
    */
-  writeFrames(writer: Writer, intents: StreamIntentSink): boolean {
-    let wrote = this.#controls.write(writer, intents);
+  writeFrames(writer: Writer, retransmits: StreamRetransmitSink): boolean {
+    let wrote = this.#controls.write(writer, retransmits);
     for (let stream = this.#nextSender(); stream; stream = this.#nextSender()) {
       const send = stream.send!;
       const before = send.sentOctets;
-      const intent = send.writeFrame(writer, this.#flow.credit);
-      if (!intent) break;
+      const retransmit = send.writeFrame(writer, this.#flow.credit);
+      if (!retransmit) break;
       this.#flow.onSent(send.sentOctets - before);
-      intents.push(intent);
+      retransmits.push(retransmit);
       wrote = true;
       // To the end of its priority's turn.
       this.#scheduler.shift();
@@ -305,32 +305,32 @@ export class StreamSet {
       }
     }
     // What waits for credit now is known; the peer is told once per limit.
-    if (this.#controls.hasPending() && this.#controls.write(writer, intents)) wrote = true;
+    if (this.#controls.hasPending() && this.#controls.write(writer, retransmits)) wrote = true;
     return wrote;
   }
 
   /** A packet was acknowledged that had this. */
-  onDelivered(intent: StreamIntent): void {
-    const stream = this.#table.get(intent.streamId);
-    if (intent.what === Sent.STREAM) {
-      if (!stream?.send?.onDelivered(intent.start, intent.end, intent.fin)) return;
+  onDelivered(retransmit: StreamRetransmit): void {
+    const stream = this.#table.get(retransmit.streamId);
+    if (retransmit.what === Sent.STREAM) {
+      if (!stream?.send?.onDelivered(retransmit.start, retransmit.end, retransmit.fin)) return;
       if (stream.send.resetCode === undefined)
         this.#events.push({ type: 'streamFinished', streamId: stream.id });
       this.#forgetIfDone(stream);
-    } else if (intent.what === Sent.RESET_STREAM) {
-      if (stream?.send?.onResetDelivered(intent.start)) this.#forgetIfDone(stream);
-    } else this.#controls.onDelivered(intent);
+    } else if (retransmit.what === Sent.RESET_STREAM) {
+      if (stream?.send?.onResetDelivered(retransmit.start)) this.#forgetIfDone(stream);
+    } else this.#controls.onDelivered(retransmit);
   }
 
   /** A packet was lost that had this: what still matters of it becomes due again (RFC 9000 §13.3). */
-  onLost(intent: StreamIntent): void {
-    if (intent.what !== Sent.STREAM) {
-      this.#controls.onLost(intent);
+  onLost(retransmit: StreamRetransmit): void {
+    if (retransmit.what !== Sent.STREAM) {
+      this.#controls.onLost(retransmit);
       return;
     }
-    const stream = this.#table.get(intent.streamId);
+    const stream = this.#table.get(retransmit.streamId);
     if (!stream?.send) return;
-    stream.send.onLost(intent.start, intent.end, intent.fin);
+    stream.send.onLost(retransmit.start, retransmit.end, retransmit.fin);
     this.#schedule(stream);
   }
 

@@ -25,6 +25,7 @@ class ManualSockets implements SocketChoice {
       reaches: () => true,
       send: (_data, from, to, _hosts, _at, port) => this.sent.push({ port, octets: to - from }),
       flush: () => {},
+      isFull: false,
       kernelDrops: () => undefined,
       close: async () => {},
     };

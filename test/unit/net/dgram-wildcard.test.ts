@@ -1,11 +1,12 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import { expect, onTestFinished, test } from 'vitest';
 import { openWildcard } from '../../../net/udp/dgram/wildcard.ts';
 import type { PacketBatch, UdpSocket } from '../../../net/udp/index.ts';
 
-/** A wildcard of `dgram` sockets that sends everything back from where it came to, on a machine with the addresses of `listed`. */
-async function open(listed: { now: string[] }, host = '0.0.0.0'): Promise<UdpSocket> {
+/** A wildcard of `dgram` sockets that sends everything back from where it came to, on a machine with the addresses of `listed`, or on this one. */
+async function open(listed: { now: string[] } | undefined, host = '0.0.0.0'): Promise<UdpSocket> {
   const socket = await openWildcard(
     {
       address: { host, port: 0 },
@@ -25,7 +26,7 @@ async function open(listed: { now: string[] }, host = '0.0.0.0'): Promise<UdpSoc
       onOversize: () => {},
       onSendFailure: () => {},
     },
-    () => listed.now,
+    listed && (() => listed.now),
     10,
   );
   onTestFinished(() => socket.close());
@@ -33,8 +34,8 @@ async function open(listed: { now: string[] }, host = '0.0.0.0'): Promise<UdpSoc
 }
 
 /** Where the answer comes from when this address is called. */
-async function answererOf(called: string, { local }: UdpSocket): Promise<string> {
-  const caller = createSocket('udp4').bind(0, '127.0.0.1');
+async function answererOf(called: string, { local }: UdpSocket, callerHost = '127.0.0.1'): Promise<string> {
+  const caller = createSocket('udp4').bind(0, callerHost);
   onTestFinished(() => void caller.close());
   await once(caller, 'listening');
   caller.send(Uint8Array.of(1), local.port, called);
@@ -47,6 +48,15 @@ test('answers from each address of the machine, when it is called there', async 
   const socket = await open({ now: ['127.0.0.1', '127.0.0.5', '127.0.0.6', '::1', 'fe80::1'] });
   for (const called of ['127.0.0.5', '127.0.0.1', '127.0.0.6'])
     expect(await answererOf(called, socket)).toBe(called);
+});
+
+test('answers from each IPv4 address that this machine really has, found by itself', async () => {
+  const own = Object.values(networkInterfaces())
+    .flatMap((list = []) => list)
+    .flatMap(({ family, address }) => (family === 'IPv4' ? [address] : []));
+  expect(own).toContain('127.0.0.1');
+  const socket = await open(undefined);
+  for (const called of own) expect(await answererOf(called, socket, called)).toBe(called);
 });
 
 test('takes up an address that comes, and lets go of one that goes', async () => {

@@ -18,7 +18,7 @@ class ScriptedKernel {
   readonly queue: SendQueue;
   #tables = 0;
 
-  constructor(script: number[] = [], canSegment = false) {
+  constructor(script: number[] = [], canSegment = false, keepsUnsent = false) {
     this.#script = script;
     const calls = {
       canSegment,
@@ -29,7 +29,8 @@ class ScriptedKernel {
         return this.#script.shift() ?? count;
       },
     } as unknown as SystemCalls;
-    this.queue = new SendQueue(calls, 7, NAME_LENGTH.ipv4, (...failure) => this.failures.push(failure));
+    const onFailure = (...failure: [string, number]) => this.failures.push(failure);
+    this.queue = new SendQueue(calls, 7, NAME_LENGTH.ipv4, onFailure, keepsUnsent);
   }
 
   send(count: number): void {
@@ -188,5 +189,61 @@ describe('datagrams that leave together', () => {
       expect(kernel.shown.length).toBeLessThanOrEqual(128);
       expect(kernel.failures).toHaveLength(64);
     }
+  });
+});
+
+describe('datagrams that are kept while the kernel’s queue is full', () => {
+  test('leave first at the next flush, each once, in order', () => {
+    const kernel = new ScriptedKernel([2, -EAGAIN, -EAGAIN, 1, -ENOBUFS], false, true);
+    kernel.send(6);
+    kernel.queue.flush();
+    expect(kernel.queue.isFull).toBe(true);
+    kernel.queue.flush();
+    kernel.queue.flush();
+    expect(kernel.queue.isFull).toBe(true);
+    kernel.queue.flush();
+    expect(kernel.queue.isFull).toBe(false);
+    expect(kernel.shown).toEqual([
+      [0, 6],
+      [2, 4],
+      [2, 4],
+      [2, 4],
+      [3, 3],
+      [3, 3],
+    ]);
+    expect(kernel.failures).toEqual([]);
+    kernel.send(1);
+    kernel.queue.flush();
+    expect(kernel.shown.at(-1)).toEqual([0, 1]);
+  });
+
+  test('are one batch at most: what is sent until then is dropped and counted', () => {
+    const kernel = new ScriptedKernel([-EAGAIN], false, true);
+    kernel.send(4);
+    kernel.queue.flush();
+    kernel.send(100);
+    expect(kernel.failures).toEqual(Array.from({ length: 100 }, () => ['full', 1]));
+    kernel.queue.flush();
+    expect(kernel.shown).toEqual([
+      [0, 4],
+      [0, 4],
+    ]);
+  });
+
+  test('go on behind messages of several, and behind one that fails', () => {
+    const kernel = new ScriptedKernel([-EAGAIN, -EPERM], true, true);
+    kernel.send(3);
+    kernel.queue.flush();
+    kernel.queue.flush();
+    expect(kernel.queue.isFull).toBe(false);
+    // The message of three was taken apart after its failure.
+    expect(kernel.failures).toEqual([]);
+    expect(kernel.shown).toEqual([
+      [0, 1],
+      [0, 1],
+      [0, 1],
+      [0, 1],
+      [0, 1],
+    ]);
   });
 });

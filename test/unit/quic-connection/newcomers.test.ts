@@ -187,3 +187,104 @@ test('a flood of forged first packets begins few handshakes, and a newcomer is s
   for (let i = 0; i < 500; i++) site.forge(`198.52.${i >> 8}.${i & 255}`);
   expect(site.halfOpen).toBe(31 + 32);
 });
+
+describe('a flood of first packets', () => {
+  const PER_TURN = 32;
+  const WAITING = 1024;
+
+  /** First packets of as many clients. */
+  function firstPackets(count: number): Datagram[] {
+    const client = new QuicEndpoint({ random, connectionIdGenerator: randomConnectionIds(random) });
+    return Array.from({ length: count }, (_, n) => {
+      client.connect(
+        { remote: SERVER, serverName: 'localhost', alpnProtocols: ['h3'], trust: { kind: 'any' } },
+        0,
+      );
+      const { data } = client.transmit(0)!;
+      while (client.transmit(0) !== undefined);
+      const remote = { host: `198.51.${n >> 8}.${n & 0xff}`, port: 4000 };
+      return { data, path: { local: SERVER, remote } };
+    });
+  }
+
+  function flooded(options: Partial<ServerOptions>, packets: readonly Datagram[]): QuicEndpoint {
+    const { server } = new Site({ newcomersPerTurn: PER_TURN, ...options });
+    for (const packet of packets) server.receive(packet, 1000);
+    return server;
+  }
+
+  const takeAll = (server: QuicEndpoint, now: number): number => {
+    let count = 0;
+    while (server.transmit(now) !== undefined) count += 1;
+    return count;
+  };
+
+  test('is answered a share in each turn, so that connections are served in between', () => {
+    const server = flooded({ requireRetry: () => true }, firstPackets(100));
+    const turns = [takeAll(server, 1000)];
+    while (server.deadline() !== undefined) {
+      expect(server.deadline()).toBeLessThanOrEqual(1000);
+      server.onDeadline(1000);
+      turns.push(takeAll(server, 1000));
+    }
+    expect(turns).toEqual([PER_TURN, PER_TURN, PER_TURN, 4]);
+    expect(server.stats()).toMatchObject({ retriesSent: 100, dropped: {} });
+  });
+
+  test('handshakes cost a turn more than Retries', () => {
+    const server = flooded({}, firstPackets(10));
+    expect(server.stats().connectionsAccepted).toBe(2);
+    server.onDeadline(1000);
+    expect(server.stats().connectionsAccepted).toBe(4);
+  });
+
+  test('waits within bounds of entries, and in memory of its own', () => {
+    const packets = firstPackets(PER_TURN + WAITING + 50);
+    const server = flooded({ requireRetry: () => true }, packets);
+    expect(server.stats().dropped).toEqual({ limit: 50 });
+    for (const { data } of packets) data.fill(0);
+    for (let turn = 0; turn < WAITING / PER_TURN; turn++) {
+      takeAll(server, 1000);
+      server.onDeadline(1000);
+    }
+    takeAll(server, 1000);
+    expect(server.stats()).toMatchObject({ retriesSent: PER_TURN + WAITING, dropped: { limit: 50 } });
+    expect(server.deadline()).toBeUndefined();
+  });
+
+  test('waits within bounds of octets', () => {
+    const large = firstPackets(PER_TURN + 100).map(({ data, path }) => {
+      const padded = new Uint8Array(60_000);
+      padded.set(data);
+      return { data: padded, path };
+    });
+    const server = flooded({ requireRetry: () => true }, large);
+    expect(server.stats().dropped).toEqual({ limit: 100 - Math.floor((2 << 20) / 60_000) });
+  });
+
+  test('does not keep a connection’s packets waiting', () => {
+    const site = new Site({ newcomersPerTurn: PER_TURN, requireRetry: (_, halfOpen) => halfOpen > 0 });
+    const client = new QuicEndpoint({ random, connectionIdGenerator: randomConnectionIds(random) });
+    const remote = { host: '192.0.2.1', port: 999 };
+    const target = { remote: SERVER, serverName: 'localhost', alpnProtocols: ['h3'] };
+    const connection = client.connect({ ...target, trust: { kind: 'any' } }, 0);
+    const { server } = site;
+    for (let round = 0; round < 6; round++) {
+      for (let out = client.transmit(1000); out !== undefined; out = client.transmit(1000))
+        server.receive({ data: out.data, path: { local: SERVER, remote } }, 1000);
+      server.onDeadline(1000);
+      for (let out = server.transmit(1000); out !== undefined; out = server.transmit(1000))
+        client.receive({ data: out.data, path: { local: remote, remote: SERVER } }, 1000);
+    }
+    expect(server.stats().halfOpen).toBe(0);
+    for (const packet of firstPackets(500)) server.receive(packet, 1000);
+    const streamId = connection.openStream('bidirectional')!;
+    connection.writeStream(streamId, new Uint8Array(10), true);
+    server.receive({ data: client.transmit(1000)!.data, path: { local: SERVER, remote } }, 1000);
+    const events: string[] = [];
+    for (let item = server.poll(); item !== undefined; item = server.poll())
+      if (item.type === 'event') events.push(item.event.type);
+    expect(events).toContain('streamReadable');
+    expect(server.stats().retriesSent + server.stats().connectionsAccepted).toBeLessThanOrEqual(PER_TURN + 2);
+  });
+});

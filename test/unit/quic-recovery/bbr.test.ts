@@ -11,7 +11,7 @@ import { Flows } from '../../support/recovery-flows.ts';
 const SIZE = 1200;
 
 function packet(packetNumber: number, sentAtMs: number, octets = SIZE): SentPacket<never> {
-  return { packetNumber, sentAtMs, octets, ackEliciting: true, inFlight: true, intents: [] };
+  return { packetNumber, sentAtMs, octets, ackEliciting: true, inFlight: true, retransmits: [] };
 }
 
 /** A controller on a path that delivers `perMs` octets a ms, with a round trip of 100 ms and nothing that waits. */

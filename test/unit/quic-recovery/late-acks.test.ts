@@ -6,8 +6,8 @@ import type { SentPacket } from '../../../proto/quic/recovery/sent-packets.ts';
 const { APPLICATION, HANDSHAKE } = PacketSpace;
 
 function packet(packetNumber: number, sentAtMs = 0, ackEliciting = true): SentPacket<string> {
-  const intents = [`intent ${packetNumber}`];
-  return { packetNumber, sentAtMs, octets: 1200, ackEliciting, inFlight: ackEliciting, intents };
+  const retransmits = [`retransmit ${packetNumber}`];
+  return { packetNumber, sentAtMs, octets: 1200, ackEliciting, inFlight: ackEliciting, retransmits };
 }
 
 const numbers = (packets: readonly SentPacket<string>[]): number[] =>
@@ -26,14 +26,14 @@ describe('an ACK of packets that were called lost (RFC 9000 §13.3)', () => {
     return { recovery, receive };
   };
 
-  test('gives their intents back as delivered, once, and counts nothing twice', () => {
+  test('gives their retransmits back as delivered, once, and counts nothing twice', () => {
     const { recovery, receive } = begin(10);
     expect(numbers(receive(50, [5, 9]).lost)).toEqual([0, 1, 2, 3, 4]);
     const { bytesInFlight, congestionWindowOctets, rtt } = recovery;
     const rttMs = rtt.smoothedMs;
     const { acked, late, lost } = receive(60, [3, 9], [1, 1]);
     expect(numbers(late)).toEqual([1, 3, 4]);
-    expect(late[0]!.intents).toEqual(['intent 1']);
+    expect(late[0]!.retransmits).toEqual(['retransmit 1']);
     expect([acked, lost]).toEqual([[], []]);
     expect(recovery.bytesInFlight).toBe(bytesInFlight);
     // RFC 9002 leaves it open to take the congestion event back; it stays.

@@ -30,7 +30,7 @@ function send(at: number, packetNumber: number, space: PacketSpace = APPLICATION
     octets: SIZE,
     ackEliciting,
     inFlight: ackEliciting,
-    intents: [`${space}:${packetNumber}`],
+    retransmits: [`${space}:${packetNumber}`],
   });
 }
 
@@ -54,10 +54,10 @@ function receive(
 }
 
 describe('acknowledgements (RFC 9002 Appendix A.7)', () => {
-  test('give back each packet once, with its intents', () => {
+  test('give back each packet once, with its retransmits', () => {
     for (let pn = 0; pn < 5; pn++) send(0, pn);
     const { acked } = recovery.onAckReceived(APPLICATION, ack([[0, 2]]), 50);
-    expect(acked.map((p) => p.intents)).toEqual([['2:0'], ['2:1'], ['2:2']]);
+    expect(acked.map((p) => p.retransmits)).toEqual([['2:0'], ['2:1'], ['2:2']]);
     expect(recovery.bytesInFlight).toBe(2 * SIZE);
     expect(receive(51, [[0, 4]])).toEqual({ acked: [3, 4], lost: [] });
     expect(receive(52, [[0, 4]])).toEqual({ acked: [], lost: [] });
@@ -164,7 +164,7 @@ describe('probe timeout (RFC 9002 §6.2, Appendix A.9)', () => {
     receive(100, [[0, 0]]);
     send(200, 1);
     expect(recovery.onDeadline(525)).toEqual({ type: 'probe', space: APPLICATION });
-    expect(recovery.oldestIntents(APPLICATION)).toEqual(['2:1']);
+    expect(recovery.oldestRetransmits(APPLICATION)).toEqual(['2:1']);
     send(525, 2);
     expect(recovery.deadline()).toBe(525 + 650);
     expect(recovery.onDeadline(1175)).toEqual({ type: 'probe', space: APPLICATION });
@@ -378,7 +378,7 @@ describe('congestion (RFC 9002 §7)', () => {
         ackEliciting: true,
         inFlight: false,
         elsewhere: true,
-        intents: [],
+        retransmits: [],
       });
     probe(0, 0);
     expect(recovery.bytesInFlight).toBe(0);

@@ -8,7 +8,7 @@ const packet = (packetNumber: number, ackEliciting: boolean) => ({
   octets: 40,
   ackEliciting,
   inFlight: ackEliciting,
-  intents: [],
+  retransmits: [],
 });
 
 describe('SentPackets', () => {

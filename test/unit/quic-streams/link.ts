@@ -1,4 +1,4 @@
-import { type StreamIntent, type StreamLimits, StreamSet } from '../../../proto/quic/streams/index.ts';
+import { type StreamLimits, type StreamRetransmit, StreamSet } from '../../../proto/quic/streams/index.ts';
 import { Reader, Writer } from '../../../proto/wire/index.ts';
 
 /** A frame as its type and its integers; a STREAM frame as type without bits, ID, offset, length, fin. */
@@ -68,7 +68,7 @@ export interface FlyingPacket {
   readonly from: StreamSet;
   readonly to: StreamSet;
   readonly payload: Uint8Array;
-  readonly intents: readonly StreamIntent[];
+  readonly retransmits: readonly StreamRetransmit[];
 }
 
 /** Two stream sets and the packets between them. */
@@ -89,12 +89,12 @@ export class Link {
   packetOf(from: StreamSet, octets = 1200): FlyingPacket | undefined {
     if (!from.hasPending()) return undefined;
     const writer = new Writer(new Uint8Array(octets));
-    const intents: StreamIntent[] = [];
-    const wrote = from.writeFrames(writer, intents);
+    const retransmits: StreamRetransmit[] = [];
+    const wrote = from.writeFrames(writer, retransmits);
     if (wrote !== writer.offset > 0) throw new Error('writeFrames misreports whether it wrote');
     if (!wrote) return undefined;
     const to = from === this.client ? this.server : this.client;
-    return { from, to, payload: writer.finish(), intents };
+    return { from, to, payload: writer.finish(), retransmits };
   }
 
   /** Delivers and acknowledges everything, both ways, until nothing is left to send. */
@@ -103,7 +103,7 @@ export class Link {
       const packet = this.packetOf(this.client) ?? this.packetOf(this.server);
       if (!packet) return;
       this.log.push(...readFrames(packet.payload, packet.to));
-      for (const intent of packet.intents) packet.from.onDelivered(intent);
+      for (const retransmit of packet.retransmits) packet.from.onDelivered(retransmit);
     }
     throw new Error('the two sides never stop talking');
   }
@@ -121,13 +121,16 @@ export class Link {
 
   /** The next packet's frames; the packet is thrown away. */
   framesOf(from: StreamSet, octets = 1200): FrameRow[] {
-    return this.intentsOf(from, octets).frames;
+    return this.retransmitsOf(from, octets).frames;
   }
 
-  intentsOf(from: StreamSet, octets = 1200): { frames: FrameRow[]; intents: readonly StreamIntent[] } {
+  retransmitsOf(
+    from: StreamSet,
+    octets = 1200,
+  ): { frames: FrameRow[]; retransmits: readonly StreamRetransmit[] } {
     const packet = this.packetOf(from, octets);
     return packet
-      ? { frames: readFrames(packet.payload), intents: packet.intents }
-      : { frames: [], intents: [] };
+      ? { frames: readFrames(packet.payload), retransmits: packet.retransmits }
+      : { frames: [], retransmits: [] };
   }
 }

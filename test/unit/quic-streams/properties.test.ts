@@ -143,16 +143,16 @@ class Rehearsal {
     if (fate === 'repeat') return;
     this.#flying.splice(at, 1);
     if (fate === 'deliver') this.#arrived.push(packet);
-    else for (const intent of packet.intents) packet.from.onLost(intent);
+    else for (const retransmit of packet.retransmits) packet.from.onLost(retransmit);
   }
 
   /** A packet that arrived is acknowledged, or held for lost although it arrived. */
   #acknowledge(which: number): void {
     if (this.#arrived.length === 0) return;
     const [packet] = this.#arrived.splice(which % this.#arrived.length, 1);
-    for (const intent of packet!.intents) {
-      if (which % 5 === 0) packet!.from.onLost(intent);
-      else packet!.from.onDelivered(intent);
+    for (const retransmit of packet!.retransmits) {
+      if (which % 5 === 0) packet!.from.onLost(retransmit);
+      else packet!.from.onDelivered(retransmit);
     }
   }
 
@@ -212,7 +212,7 @@ describe('sending', () => {
       for (let packet = link.packetOf(link.client); packet; packet = link.packetOf(link.client)) {
         packets++;
         readFrames(packet.payload, link.server);
-        for (const intent of packet.intents) link.client.onDelivered(intent);
+        for (const retransmit of packet.retransmits) link.client.onDelivered(retransmit);
         drain(link.server, id, 65_536, got);
       }
       expect(packets).toBeLessThan(1_000_000 / 1180);

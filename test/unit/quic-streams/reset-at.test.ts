@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type {
   StreamEvent,
-  StreamIntent,
   StreamLimits,
+  StreamRetransmit,
   StreamSet,
 } from '../../../proto/quic/streams/index.ts';
 import { concat, equalOctets } from '../../../proto/wire/index.ts';
@@ -40,28 +40,28 @@ function events(set: StreamSet): StreamEvent[] {
 
 const types = (set: StreamSet): string[] => events(set).map(({ type }) => type);
 
-function lose(intents: readonly StreamIntent[]): void {
-  for (const intent of intents) client.onLost(intent);
+function lose(retransmits: readonly StreamRetransmit[]): void {
+  for (const retransmit of retransmits) client.onLost(retransmit);
 }
 
-function acknowledge(intents: readonly StreamIntent[]): void {
-  for (const intent of intents) client.onDelivered(intent);
+function acknowledge(retransmits: readonly StreamRetransmit[]): void {
+  for (const retransmit of retransmits) client.onDelivered(retransmit);
 }
 
 /** A stream of the client with `octets` written and sent once, all of it lost or on its way. */
-function sentStream(octets: number): { id: number; intents: readonly StreamIntent[] } {
+function sentStream(octets: number): { id: number; retransmits: readonly StreamRetransmit[] } {
   const id = client.openStream('unidirectional')!;
   client.writeStream(id, octetsOf(octets));
-  const { intents } = link.intentsOf(client, 4000);
-  return { id, intents };
+  const { retransmits } = link.retransmitsOf(client, 4000);
+  return { id, retransmits };
 }
 
 describe('sending a reset that still delivers', () => {
   test('lost octets below the reliable size go again, those above it do not', () => {
-    const { id, intents } = sentStream(1000);
+    const { id, retransmits } = sentStream(1000);
     client.resetStream(id, 7, 10);
     expect(link.framesOf(client)).toEqual([[RESET_AT, id, 7, 1000, 10]]);
-    lose(intents);
+    lose(retransmits);
     expect(link.framesOf(client)).toEqual([[0x08, id, 0, 10, 0]]);
     expect(client.hasPending()).toBe(false);
   });
@@ -89,9 +89,9 @@ describe('sending a reset that still delivers', () => {
   test('a peer that does not offer it gets RESET_STREAM', () => {
     link = new Link({ ...limits, resetStreamAt: false });
     client = link.client;
-    const { id, intents } = sentStream(1000);
+    const { id, retransmits } = sentStream(1000);
     client.resetStream(id, 7, 10);
-    lose(intents);
+    lose(retransmits);
     expect(link.framesOf(client)).toEqual([[RESET, id, 7, 1000]]);
   });
 
@@ -110,41 +110,41 @@ describe('sending a reset that still delivers', () => {
 
   test('the reset and what it delivers are acknowledged in any order before the stream is over', () => {
     for (const resetFirst of [true, false]) {
-      const { id, intents } = sentStream(1000);
+      const { id, retransmits } = sentStream(1000);
       client.resetStream(id, 7, 10);
-      const reset = link.intentsOf(client).intents;
-      acknowledge(resetFirst ? reset : intents);
+      const reset = link.retransmitsOf(client).retransmits;
+      acknowledge(resetFirst ? reset : retransmits);
       expect(client.openStreams).toBe(1);
-      acknowledge(resetFirst ? intents : reset);
+      acknowledge(resetFirst ? retransmits : reset);
       expect(client.openStreams).toBe(0);
       expect(types(client)).not.toContain('streamFinished');
     }
   });
 
   test('a second reset may deliver less, keeps the code, and only its own ACK counts', () => {
-    const { id, intents } = sentStream(1000);
+    const { id, retransmits } = sentStream(1000);
     client.resetStream(id, 7, 100);
-    const first = link.intentsOf(client).intents;
+    const first = link.retransmitsOf(client).retransmits;
     client.resetStream(id, 8, 200);
     expect(client.hasPending()).toBe(false);
     client.resetStream(id, 8, 10);
-    const second = link.intentsOf(client);
+    const second = link.retransmitsOf(client);
     expect(second.frames).toEqual([[RESET_AT, id, 7, 1000, 10]]);
-    acknowledge(intents);
+    acknowledge(retransmits);
     lose(first);
     expect(client.hasPending()).toBe(false);
     acknowledge(first);
     expect(client.openStreams).toBe(1);
-    acknowledge(second.intents);
+    acknowledge(second.retransmits);
     expect(client.openStreams).toBe(0);
   });
 
   test('STOP_SENDING takes away what was still to be delivered, and is not told after a reset', () => {
-    const { id, intents } = sentStream(1000);
+    const { id, retransmits } = sentStream(1000);
     client.resetStream(id, 7, 100);
     link.framesOf(client);
     client.onStopSending(id, 9);
-    lose(intents);
+    lose(retransmits);
     expect(link.framesOf(client)).toEqual([[RESET, id, 7, 1000]]);
     expect(types(client)).not.toContain('streamStopped');
   });
@@ -161,13 +161,13 @@ describe('sending a reset that still delivers', () => {
   test('after all and the FIN were acknowledged a reset says nothing', () => {
     const id = client.openStream('unidirectional')!;
     client.writeStream(id, octetsOf(10), true);
-    const { intents } = link.intentsOf(client);
+    const { retransmits } = link.retransmitsOf(client);
     client.resetStream(id, 7, 5);
-    const reset = link.intentsOf(client);
+    const reset = link.retransmitsOf(client);
     expect(reset.frames).toEqual([[RESET_AT, id, 7, 10, 5]]);
-    acknowledge(intents);
+    acknowledge(retransmits);
     expect(client.openStreams).toBe(0);
-    lose(reset.intents);
+    lose(reset.retransmits);
     expect(client.hasPending()).toBe(false);
   });
 });
@@ -298,7 +298,7 @@ class Rehearsal {
       if (packet) this.#flying.push(packet);
     } else if (what === 'ack') {
       const [packet] = this.#arrived.splice(which % Math.max(1, this.#arrived.length), 1);
-      for (const intent of packet?.intents ?? []) from.onDelivered(intent);
+      for (const retransmit of packet?.retransmits ?? []) from.onDelivered(retransmit);
     } else this.#settle(what, which);
   }
 
@@ -308,7 +308,7 @@ class Rehearsal {
     if (what === 'deliver') {
       readFrames(packet.payload, this.link.server);
       this.#arrived.push(packet);
-    } else for (const intent of packet.intents) this.link.client.onLost(intent);
+    } else for (const retransmit of packet.retransmits) this.link.client.onLost(retransmit);
   }
 
   #read(): void {

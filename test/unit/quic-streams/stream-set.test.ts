@@ -394,13 +394,13 @@ describe('lost frames', () => {
     client.writeStream(id, octetsOf(3000));
     link.run();
     server.readStream(id);
-    const lost = link.intentsOf(server);
+    const lost = link.retransmitsOf(server);
     expect(lost.frames).toContainEqual([0x11, id, 6000]);
-    for (const intent of lost.intents) server.onLost(intent);
-    const again = link.intentsOf(server);
+    for (const retransmit of lost.retransmits) server.onLost(retransmit);
+    const again = link.retransmitsOf(server);
     expect(again.frames).toEqual(lost.frames);
     server.stopSending(id, 3);
-    for (const intent of again.intents) server.onLost(intent);
+    for (const retransmit of again.retransmits) server.onLost(retransmit);
     expect(link.framesOf(server)).toEqual([[0x05, id, 3]]);
   });
 
@@ -409,16 +409,16 @@ describe('lost frames', () => {
     client.writeStream(id, octetsOf(1));
     client.resetStream(id, 1);
     client.stopSending(id, 2);
-    const first = link.intentsOf(client);
+    const first = link.retransmitsOf(client);
     expect(first.frames).toEqual([
       [0x04, id, 1, 0],
       [0x05, id, 2],
     ]);
-    for (const intent of first.intents) client.onLost(intent);
-    const second = link.intentsOf(client);
+    for (const retransmit of first.retransmits) client.onLost(retransmit);
+    const second = link.retransmitsOf(client);
     expect(second.frames).toEqual(first.frames);
-    for (const intent of second.intents) client.onDelivered(intent);
-    for (const intent of second.intents) client.onLost(intent);
+    for (const retransmit of second.retransmits) client.onDelivered(retransmit);
+    for (const retransmit of second.retransmits) client.onLost(retransmit);
     // The reset was acknowledged; the peer's own reset has not come yet.
     expect(link.framesOf(client)).toEqual([[0x05, id, 2]]);
   });
@@ -426,19 +426,19 @@ describe('lost frames', () => {
   test('octets lost and then reset are not sent again', () => {
     const id = client.openStream('unidirectional')!;
     client.writeStream(id, octetsOf(500), true);
-    const { intents } = link.intentsOf(client);
+    const { retransmits } = link.retransmitsOf(client);
     client.resetStream(id, 4);
-    for (const intent of intents) client.onLost(intent);
+    for (const retransmit of retransmits) client.onLost(retransmit);
     expect(link.framesOf(client)).toEqual([[0x04, id, 4, 500]]);
   });
 
   test('STREAM_DATA_BLOCKED is not repeated once the limit rose', () => {
     const id = client.openStream('unidirectional')!;
     client.writeStream(id, octetsOf(2500));
-    const { intents, frames } = link.intentsOf(client, 4000);
+    const { retransmits, frames } = link.retransmitsOf(client, 4000);
     expect(frames).toContainEqual([0x15, id, 2000]);
     client.onMaxStreamData(id, 2100);
-    for (const intent of intents) if (intent.what !== 0) client.onLost(intent);
+    for (const retransmit of retransmits) if (retransmit.what !== 0) client.onLost(retransmit);
     const again = link.framesOf(client, 4000);
     expect(again).toContainEqual([0x15, id, 2100]);
     expect(again).not.toContainEqual([0x15, id, 2000]);
@@ -453,11 +453,11 @@ describe('lost frames', () => {
     server.writeStream(id, octetsOf(5000));
     for (let i = 0; i < 5; i++) server.openStream('unidirectional');
     server.stopSending(id, 3);
-    const { intents } = link.intentsOf(server, 9000);
-    expect(new Set(intents.map(({ what }) => what)).size).toBeGreaterThan(3);
-    for (const intent of intents) server.onLost(intent);
+    const { retransmits } = link.retransmitsOf(server, 9000);
+    expect(new Set(retransmits.map(({ what }) => what)).size).toBeGreaterThan(3);
+    for (const retransmit of retransmits) server.onLost(retransmit);
     expect(server.hasPending()).toBe(true);
-    for (const intent of intents) server.onDelivered(intent);
+    for (const retransmit of retransmits) server.onDelivered(retransmit);
     expect(link.framesOf(server, 9000)).toEqual([]);
   });
 

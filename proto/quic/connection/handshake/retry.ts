@@ -32,7 +32,7 @@ export function onRetry(state: ConnectionState, header: RetryPacket, data: Uint8
   state.keys.setInitial(state.retrySourceId);
   // RFC 9000 §17.2.5.3: packet numbers go on; what was sent is sent again under the new keys.
   for (const sent of state.recovery.takeOutstanding(PacketSpace.INITIAL, now))
-    for (const retransmit of sent.intents) requeue(state, state.spaces[0], retransmit);
+    for (const retransmit of sent.retransmits) requeue(state, state.spaces[0], retransmit);
 }
 
 /** Client: a server that does not speak version 1 says what it speaks (RFC 9000 §6.2). */

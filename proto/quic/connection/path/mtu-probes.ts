@@ -38,9 +38,9 @@ export function draftMtuProbe(state: ConnectionState, now: number): DatagramDraf
 /** A 1-RTT packet was acknowledged. What an earlier path carried proves nothing of this one (RFC 9000 §14.2). */
 export function onMtuDelivered(state: ConnectionState, packet: SentPacket<Retransmit>): void {
   if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) return;
-  const intent = packet.intents[0];
-  if (intent?.kind !== 'mtuProbe') state.mtu.delivered(packet.octets);
-  else if (state.mtu.probeAcked(intent.octets)) applyDatagramSize(state);
+  const retransmit = packet.retransmits[0];
+  if (retransmit?.kind !== 'mtuProbe') state.mtu.delivered(packet.octets);
+  else if (state.mtu.probeAcked(retransmit.octets)) applyDatagramSize(state);
 }
 
 /** 1-RTT packets were found lost at one time. */
@@ -52,8 +52,8 @@ export function onMtuLost(
   let largest = 0;
   for (const packet of lost) {
     if (!state.recovery.isOfThisPath(PacketSpace.APPLICATION, packet)) continue;
-    const intent = packet.intents[0];
-    if (intent?.kind === 'mtuProbe') state.mtu.probeLost(intent.octets);
+    const retransmit = packet.retransmits[0];
+    if (retransmit?.kind === 'mtuProbe') state.mtu.probeLost(retransmit.octets);
     else largest = Math.max(largest, packet.octets);
   }
   if (state.mtu.lost(largest, now)) applyDatagramSize(state);

@@ -46,7 +46,7 @@ export function onAckFrame(
 
 function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPacket<Retransmit>): void {
   if (space.name === 'application') onMtuDelivered(state, packet);
-  for (const retransmit of packet.intents) {
+  for (const retransmit of packet.retransmits) {
     switch (retransmit.kind) {
       case 'stream-set':
         state.streams.onDelivered(retransmit);
@@ -83,7 +83,7 @@ export function onPacketsLost(
 ): void {
   for (const packet of lost) {
     state.observer.packetLost?.(space.name, packet.packetNumber, packet.octets, now);
-    for (const retransmit of packet.intents) requeue(state, space, retransmit);
+    for (const retransmit of packet.retransmits) requeue(state, space, retransmit);
   }
   if (lost.length > 0 && space.name === 'application') onMtuLost(state, lost, now);
   if (lost.length > 0) state.observer.metricsUpdated?.(state.recovery, now);

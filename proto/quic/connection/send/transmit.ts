@@ -117,7 +117,7 @@ function finish(
       inFlight: inFlight && !elsewhere,
       mtuProbe: payload.mtuProbeOctets !== undefined,
       elsewhere,
-      intents: payload.retransmits,
+      retransmits: payload.retransmits,
     });
     space.onSent(payload.ackEliciting);
     if (space.name === 'handshake') sentHandshake = true;

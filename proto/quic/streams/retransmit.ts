@@ -14,10 +14,10 @@ export const Sent = {
 export type Sent = (typeof Sent)[keyof typeof Sent];
 
 /**
- * What a packet carried for streams, as an intent: on loss what still matters is written anew, not the old frame again.
+ * What a packet carried for streams: on loss, what of it still matters is written anew, not the old frame again.
  * Opaque outside this folder; give it back by `onDelivered` or `onLost`.
  */
-export interface StreamIntent {
+export interface StreamRetransmit {
   readonly kind: 'stream-set';
   readonly what: Sent;
   /** Stream ID; for MAX_STREAMS and STREAMS_BLOCKED 0 is bidirectional and 1 unidirectional. */
@@ -29,12 +29,12 @@ export interface StreamIntent {
   readonly fin: boolean;
 }
 
-/** Where `StreamSet` puts its intents: an array of anything that may hold them. */
-export interface StreamIntentSink {
-  push(intent: StreamIntent): unknown;
+/** Where `StreamSet` notes what it wrote: an array of anything that may hold them. */
+export interface StreamRetransmitSink {
+  push(retransmit: StreamRetransmit): unknown;
 }
 
-/** An intent of anything but a STREAM frame. */
-export function controlIntent(what: Sent, streamId: number, limit: number): StreamIntent {
+/** Of any frame but STREAM. */
+export function controlRetransmit(what: Sent, streamId: number, limit: number): StreamRetransmit {
   return { kind: 'stream-set', what, streamId, start: limit, end: 0, fin: false };
 }
