@@ -6,7 +6,7 @@ const SAMPLE_RATE = OPUS_PACKET_SAMPLES * PACKETS_PER_SECOND;
 
 /** Bits per second of the microphone's audio: a packet of 20 ms has 80 octets. */
 const BITRATE = 32_000;
-/** Look-ahead of the low-delay mode, 2.5 ms, at the rates at which browsers name it in their `OpusHead` (RFC 7845 §5.1). */
+/** Look-ahead of the low-delay mode, 2.5 ms, at the rates at which browsers name it in their `OpusHead`. */
 const LOOK_AHEADS: ReadonlySet<number> = new Set([60, 120]);
 /** At 24 kHz. */
 export const LOOK_AHEAD_SAMPLES = 60;

@@ -33,6 +33,7 @@ export {
   microphoneHeaderSchema,
   type StreamHeader,
 } from './headers.ts';
+export { MAX_HELD_EVENTS, MAX_HELD_OCTETS } from './held-events.ts';
 export {
   AUDIO_BOUND_EVENTS,
   type BehindMessage,
@@ -64,8 +65,6 @@ export {
   VOICE_PROTOCOL,
 } from './messages.ts';
 export {
-  MAX_HELD_EVENTS,
-  MAX_HELD_OCTETS,
   MAX_MICROPHONE_STREAMS,
   MicrophoneMachine,
   type MicrophoneOutput,

@@ -1,6 +1,7 @@
 import { AppendRuns } from './append-runs.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { MicrophoneHeader } from './headers.ts';
+import { HeldEvents, MAX_HELD_OCTETS } from './held-events.ts';
 import type { MicrophoneCodec } from './messages.ts';
 import { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
 import { MicrophoneStretch } from './microphone-stretch.ts';
@@ -10,10 +11,6 @@ import { Seam } from './seam.ts';
 
 /** Microphone streams that may be open at once: the stretch that is read and those that wait for it. */
 export const MAX_MICROPHONE_STREAMS = MAX_WAITING_STRETCHES + 1;
-/** Events that may wait for audio: far more than a person makes. */
-export const MAX_HELD_EVENTS = 64;
-/** Octets of held events above which the control stream should not be read; one message more may then be held. */
-export const MAX_HELD_OCTETS = 256 << 10;
 /** Opus packets that are decoded in one go: half a second of audio, a millisecond of work. */
 const MAX_PACKETS_IN_ONE_GO = 25;
 
@@ -25,15 +22,6 @@ export type MicrophoneOutput =
   | { readonly type: 'event'; readonly json: string }
   /** A stretch has ended: so many samples arrived, of all stretches. */
   | { readonly type: 'received'; readonly samples: number };
-
-interface Held {
-  /** Undefined for one that was refused: it is not sent, and counted all the same. */
-  readonly json: string | undefined;
-  /** Samples that must have been handed on before it; undefined for an event that only keeps its place in the order. */
-  readonly samples: number | undefined;
-  /** Of an earlier session: no stretch of this one counts it. */
-  earlier: boolean;
-}
 
 /**
  * Puts what a page says and sends into one order for the upstream. The control stream and the microphone's streams overtake
@@ -48,11 +36,10 @@ export class MicrophoneMachine {
   readonly #streams = new Map<number, MicrophoneStretch>();
   readonly #runs = new AppendRuns();
   readonly #seam = new Seam();
-  readonly #held: Held[] = [];
+  readonly #held = new HeldEvents();
   readonly #outputs: MicrophoneOutput[] = [];
   #outputsTaken = 0;
   #current: MicrophoneStretch | undefined;
-  #heldOctets = 0;
   #handedOn = 0;
   #released = 0;
   #rewind = 0;
@@ -62,8 +49,7 @@ export class MicrophoneMachine {
   /** The page gave a stream up and will send again. */
   #awaitsResend = false;
   #codec: MicrophoneCodec = 'pcm16';
-  #opusOctets = 0;
-  #opusSamples = 0;
+  #savedOctets = 0;
   #acknowledged = 0;
   #upstreamReady = true;
   #progress = 0;
@@ -82,7 +68,7 @@ export class MicrophoneMachine {
 
   /** Octets that Opus saved so far, against PCM. */
   get savedOctets(): number {
-    return Math.max(0, this.#opusSamples * OCTETS_PER_SAMPLE - this.#opusOctets);
+    return Math.max(0, this.#savedOctets);
   }
 
   /** Samples that went out as `append`. */
@@ -95,14 +81,9 @@ export class MicrophoneMachine {
     return this.#streams.size;
   }
 
-  /** Octets of events that wait for audio. */
-  get heldOctets(): number {
-    return this.#heldOctets;
-  }
-
   /** Whether so much is held that the control stream should not be read before audio has come. */
   get holdsMuch(): boolean {
-    return this.#heldOctets >= MAX_HELD_OCTETS;
+    return this.#held.octets >= MAX_HELD_OCTETS;
   }
 
   /** Whether audio waits because the upstream takes none. */
@@ -131,11 +112,8 @@ export class MicrophoneMachine {
   /** A decoder in its first state, for this stream; it is freed when the stream is over. */
   giveDecoder(stream: number, decoding: OpusDecoding): void {
     const stretch = this.#streams.get(stream);
-    if (stretch === undefined) {
-      decoding.free();
-      return;
-    }
-    stretch.decodeWith(decoding);
+    if (stretch === undefined) decoding.free();
+    else stretch.decodeWith(decoding);
     this.#advance();
   }
 
@@ -180,7 +158,7 @@ export class MicrophoneMachine {
       }
       this.#order.offer(header, stretch);
     }
-    if (stretch.codec === 'opus') this.#opusOctets += audioOctets;
+    if (stretch.codec === 'opus') this.#savedOctets -= audioOctets;
     this.#advance();
   }
 
@@ -241,14 +219,7 @@ export class MicrophoneMachine {
    * without, it goes out at once when nothing is held.
    */
   event(json: string | undefined, samples?: number): void {
-    if (this.#held.length >= MAX_HELD_EVENTS) {
-      throw new VoiceProtocolError(
-        SessionCloseCode.QUEUE_FULL,
-        `more than ${MAX_HELD_EVENTS} events wait for sample ${this.#held[0]?.samples} of the microphone`,
-      );
-    }
-    this.#held.push({ json, samples, earlier: false });
-    this.#heldOctets += octetsOf(json);
+    this.#held.push(json, samples);
     this.#advance();
   }
 
@@ -288,14 +259,14 @@ export class MicrophoneMachine {
   check(now: number, timeoutMs: number): void {
     const stretch = this.#current;
     const stretchWaits = stretch !== undefined && stretch.orderedEvents > this.#released;
-    const waits = this.#held.length > 0 || stretchWaits || this.#awaitsResend;
+    const waits = this.#held.size > 0 || stretchWaits || this.#awaitsResend;
     if (!waits || this.stalled || this.#progress !== this.#progressSeen) {
       this.#progressSeen = this.#progress;
       this.#progressAt = now;
       return;
     }
     if (now - this.#progressAt < timeoutMs) return;
-    const [first] = this.#held;
+    const { first } = this.#held;
     let what = `an ordered event waits for sample ${first?.samples}, but ${this.#handedOn} came`;
     if (this.#awaitsResend) what = 'a microphone stream was given up, but nothing came in its place';
     else if (first?.samples === undefined)
@@ -316,7 +287,7 @@ export class MicrophoneMachine {
     this.flush();
     this.#restart(this.receivedSamples, 0);
     this.#resend = 0;
-    for (const held of this.#held) held.earlier = true;
+    this.#held.nextSession();
   }
 
   /** The page sends everything again from this sample on; streams of another `rewind` are not read. */
@@ -325,8 +296,7 @@ export class MicrophoneMachine {
     this.#seam.clear();
     this.#outputs.length = 0;
     this.#outputsTaken = 0;
-    this.#held.length = 0;
-    this.#heldOctets = 0;
+    this.#held.clear();
     this.#handedOn = sample;
     this.#restart(sample, rewind);
   }
@@ -346,8 +316,7 @@ export class MicrophoneMachine {
   clear(): void {
     this.#order.clear();
     this.#clearStreams();
-    this.#held.length = 0;
-    this.#heldOctets = 0;
+    this.#held.clear();
   }
 
   #clearStreams(): void {
@@ -391,7 +360,7 @@ export class MicrophoneMachine {
     stretch.runIn -= runIn;
     this.#surplus -= known;
     this.#order.advance(samples - runIn);
-    if (stretch.codec === 'opus') this.#opusSamples += samples;
+    if (stretch.codec === 'opus') this.#savedOctets += pcm.length;
     const leftOut = (runIn + known) * OCTETS_PER_SAMPLE;
     if (leftOut > 0) this.#seam.follows(pcm.subarray(0, leftOut));
     if (leftOut < pcm.length) this.#runs.push(this.#seam.join(pcm.subarray(leftOut)), this.#append);
@@ -409,13 +378,12 @@ export class MicrophoneMachine {
   }
 
   #releaseEvents(): void {
-    for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
+    for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
       const { samples, json, earlier } = first;
       if (samples !== undefined && samples > this.receivedSamples) return;
       // What it waits for has arrived: it is not kept back to be gathered with more.
       if (samples !== undefined && samples > this.#handedOn) this.#runs.flush(this.#append);
       this.#held.shift();
-      this.#heldOctets -= octetsOf(json);
       this.#progress += 1;
       if (json !== undefined) this.#outputs.push({ type: 'event', json });
       if (samples !== undefined && !earlier) this.#released += 1;
@@ -427,9 +395,4 @@ export class MicrophoneMachine {
     this.#handedOn += pcm.length / OCTETS_PER_SAMPLE;
     this.#outputs.push({ type: 'append', pcm });
   };
-}
-
-/** What a held event costs at most: two octets for each character of its JSON. */
-function octetsOf(json: string | undefined): number {
-  return json === undefined ? 0 : json.length * 2;
 }

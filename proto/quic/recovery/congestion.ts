@@ -54,3 +54,14 @@ export function minimumWindowOctets(maxDatagramOctets: number): number {
 export function windowAfterSizeChange(windowOctets: number, before: number, after: number): number {
   return windowOctets === initialWindowOctets(before) ? initialWindowOctets(after) : windowOctets;
 }
+
+/** RFC 9002 §7.8: the window was used when it was nearly full, or half full while it doubles each round trip. */
+export function windowWasUsed(
+  { windowOctets, slowStartThresholdOctets }: CongestionController,
+  inFlightOctets: number,
+  maxDatagramOctets: number,
+): boolean {
+  return windowOctets < slowStartThresholdOctets
+    ? inFlightOctets * 2 > windowOctets
+    : inFlightOctets + 3 * maxDatagramOctets >= windowOctets;
+}

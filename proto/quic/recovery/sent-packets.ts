@@ -1,5 +1,5 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import type { DeliverySnapshot } from './bbr/delivery-rate.ts';
+import type { DeliverySnapshot } from './delivery-snapshot.ts';
 
 /** A packet that was sent. `Retransmit` is whatever the connection wants back when it is acknowledged or lost. */
 export interface SentPacket<Retransmit> {

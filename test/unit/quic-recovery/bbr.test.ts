@@ -69,7 +69,7 @@ class Path {
 }
 
 describe('delivery rate samples', () => {
-  test('what was delivered between a packet and its acknowledgement, over the longer of send and ACK time (BBR draft §4.1.2.3)', () => {
+  test('what was delivered between a packet and its acknowledgement, over the longer of send and ACK time (BBR draft §4.1.2.2, §4.1.2.3)', () => {
     const rate = new DeliveryRate();
     const sent = [packet(0, 0), packet(1, 10), packet(2, 20)];
     sent.forEach((one, i) => void rate.onSent(one, (i + 1) * SIZE));
@@ -190,7 +190,7 @@ describe('the model of the path', () => {
 });
 
 describe('BBR', () => {
-  test('begins with the initial window, and paces from there (RFC 9002 §7.2, BBR draft §5.6.2)', () => {
+  test('begins with the initial window, and paces from there, some at once (RFC 9002 §7.2, BBR draft §5.6.2, §5.6.3)', () => {
     const control = new BbrController(SIZE, () => 0.5);
     expect(control.windowOctets).toBe(12_000);
     expect(control.pacingOctetsPerMs).toBeGreaterThan(12_000);
@@ -209,6 +209,14 @@ describe('BBR', () => {
     expect(path.states).toContain('up');
     expect(path.control.figures.bandwidth).toBeGreaterThan(450);
     expect(path.control.figures.bandwidth).toBeLessThan(560);
+  });
+
+  test('the window is twice what the path holds, and grows by what is acknowledged (BBR draft §5.6.4.2, §5.6.4.6)', () => {
+    const path = new Path(500);
+    path.run(8000);
+    const { bandwidth, minRttMs } = path.control.figures;
+    expect(path.control.windowOctets).toBeGreaterThan(bandwidth * minRttMs);
+    expect(path.control.windowOctets).toBeLessThan(2.5 * bandwidth * minRttMs + 20 * SIZE);
   });
 
   test('probes after two to three seconds, or as often as Reno would have grown (BBR draft §5.3.3.8)', () => {
@@ -237,13 +245,14 @@ describe('BBR', () => {
     expect(path.control.figures.bandwidth).toBeGreaterThan(700);
   });
 
-  test('loss while it probes sets the volume that is safe, and ends the probe (BBR draft §5.5.10.2)', () => {
+  test('loss while it probes sets the volume that is safe, which bounds the window, and ends the probe (BBR draft §5.3.3.7, §5.5.10.2, §5.6.4.7)', () => {
     const path = new Path(500);
     path.run(8000);
     expect(path.control.figures.inflightLongterm).toBe(Number.POSITIVE_INFINITY);
     path.run(8000, (number) => number % 12 === 0);
     expect(path.control.figures.inflightLongterm).toBeLessThan(200_000);
     expect(path.control.figures.inflightLongterm).toBeGreaterThan(20_000);
+    expect(path.control.windowOctets).toBeLessThanOrEqual(path.control.figures.inflightLongterm);
   });
 
   test('many losses in a round end Startup (BBR draft §5.3.1.3)', () => {
@@ -252,7 +261,7 @@ describe('BBR', () => {
     expect(path.states).toContain('drain');
   });
 
-  test('the window never falls below four datagrams, but for persistent congestion (BBR draft §5.6.4.3, RFC 9002 §7.6.2)', () => {
+  test('the window never falls below four datagrams, but for persistent congestion (BBR draft §5.6.4.3, §5.6.4.4, RFC 9002 §7.6.2)', () => {
     const path = new Path(5);
     path.run(20_000, (number) => number % 3 === 0);
     expect(path.control.windowOctets).toBeGreaterThanOrEqual(4 * SIZE);

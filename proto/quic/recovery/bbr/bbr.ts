@@ -6,42 +6,22 @@ import {
 } from '../congestion.ts';
 import type { SentPacket } from '../sent-packets.ts';
 import { DeliveryRate, type RateSample } from './delivery-rate.ts';
+import { FullPipe } from './full-pipe.ts';
+import { Growth } from './growth.ts';
+import { inFlightAtLoss, isTooHigh, LossRuns } from './loss.ts';
 import { BETA, PathModel } from './path-model.ts';
+import { ProbeRtt } from './probe-rtt.ts';
+import { type AckPhase, type BbrFigures, GAINS, PROBE_BW, type State } from './states.ts';
 
-/** Gains of the states (BBR draft §5.6.1). */
-const GAINS = {
-  startup: { pacing: 2.77, window: 2 },
-  drain: { pacing: 0.5, window: 2 },
-  down: { pacing: 0.9, window: 2 },
-  cruise: { pacing: 1, window: 2 },
-  refill: { pacing: 1, window: 2 },
-  up: { pacing: 1.25, window: 2.25 },
-  'probe-rtt': { pacing: 1, window: 0.5 },
-} as const;
-/** States of BBR (BBR draft §5.1). `down` to `up` are those of ProbeBW. */
-type State = keyof typeof GAINS;
-const PROBE_BW: ReadonlySet<State> = new Set(['down', 'cruise', 'refill', 'up']);
-
-/** Share of what was in flight that may be lost in a round trip (BBR draft §2.8). */
-const LOSS_THRESHOLD = 0.02;
 /** Runs of lost packets in a round trip with which Startup ends (BBR draft §5.3.1.3). */
 const STARTUP_LOSS_RUNS = 6;
 const MIN_PIPE_DATAGRAMS = 4;
 /** Paced this much below the rate of the path (BBR draft §5.6.2). */
 const PACING_MARGIN = 0.01;
-const PROBE_RTT_MS = 200;
-/** Growth that is none, and rounds of it, with which the pipe counts as full (BBR draft §5.3.1.2). */
-const FULL_GROWTH = 1.25;
-const FULL_ROUNDS = 3;
-const MAX_DRAIN_ROUNDS = 3;
-const MAX_RENO_ROUNDS = 63;
-const MAX_SLOPE = 30;
+const [MAX_DRAIN_ROUNDS, MAX_RENO_ROUNDS] = [3, 63];
 /** Before the first round trip is measured (BBR draft §5.6.2). */
 const NOMINAL_RTT_MS = 1;
 const MAX_QUANTUM_OCTETS = 65_536;
-
-/** What an acknowledgement says of probes for bandwidth (BBR draft §2.14). */
-type AckPhase = 'none' | 'refilling' | 'starting' | 'feedback' | 'stopping';
 
 /**
  * BBR version 3 (draft-ietf-ccwg-bbr): sends at the rate that the path was seen to deliver, instead of until something is lost. Loss that has
@@ -62,12 +42,9 @@ export class BbrController implements CongestionController {
   #windowLimited = false;
   #windowLimitedInRound = false;
   #idleRestart = false;
-  #lossRuns = 0;
-  #lastLost = -1;
-  #fullBandwidth = 0;
-  #fullCount = 0;
-  #fullNow = false;
-  #pipeFilled = false;
+  readonly #lossRuns = new LossRuns();
+  readonly #full = new FullPipe();
+  readonly #growth = new Growth();
   #drainRound = 0;
   #ackPhase: AckPhase = 'none';
   #cycleAtMs = 0;
@@ -75,11 +52,7 @@ export class BbrController implements CongestionController {
   #probeSample = false;
   #tooHigh = false;
   #precautionary = false;
-  #upRounds = 0;
-  #upAcked = 0;
-  #upAckedPerStep = Number.POSITIVE_INFINITY;
-  #probeRttDoneMs = 0;
-  #probeRttRoundDone = false;
+  readonly #probeRtt = new ProbeRtt();
 
   /** `random` gives numbers from 0 up to 1: flows that share a path must not probe it all at once. */
   constructor(maxDatagramOctets: number, random: () => number) {
@@ -100,22 +73,16 @@ export class BbrController implements CongestionController {
   }
 
   /** The state and the model, for tests and traces. */
-  get figures(): {
-    readonly state: State;
-    readonly bandwidth: number;
-    readonly minRttMs: number;
-    readonly inflightLongterm: number;
-  } {
+  get figures(): BbrFigures {
     const { bandwidth, minRttMs, inflightLongterm } = this.#model;
     return { state: this.#state, bandwidth, minRttMs, inflightLongterm };
   }
 
   /** BBR goes by whole acknowledgements (`onSettled`). */
   onAcked(): void {}
-
   onCongestion(): void {}
 
-  /** RFC 9002 §7.6.2, and BBR draft §5.6.4.4 for a timeout. */
+  /** RFC 9002 §7.6.2; for a timeout BBR draft §5.6.4.4. */
   onPersistentCongestion(): void {
     this.#saveWindow();
     this.windowOctets = minimumWindowOctets(this.#datagram);
@@ -126,7 +93,7 @@ export class BbrController implements CongestionController {
     this.#datagram = octets;
   }
 
-  /** BBR draft §5.2.2. `inFlight` has the packet in it. */
+  /** `inFlight` has the packet in it. */
   onSent(packet: SentPacket<unknown>, inFlight: number): void {
     const now = packet.sentAtMs;
     if (inFlight === packet.octets && this.#rate.isAppLimited) this.#restartFromIdle(now);
@@ -140,7 +107,7 @@ export class BbrController implements CongestionController {
     this.#rate.onAppLimited(inFlight);
   }
 
-  /** Packets of the path in use, ascending, that an ACK frame or the loss timer settled (BBR draft §5.2.3, §5.2.4). */
+  /** Packets of the path in use, ascending, that an ACK frame or the loss timer settled. */
   onSettled(
     acked: readonly SentPacket<unknown>[],
     lost: readonly SentPacket<unknown>[],
@@ -165,19 +132,18 @@ export class BbrController implements CongestionController {
       this.#windowLimited = this.#windowLimitedInRound;
       this.#windowLimitedInRound = false;
     }
-    const lossRuns = this.#lossRuns;
     const lossyRound = model.lossRoundStart && model.lossInRound;
     if (model.lossRoundStart) {
       if (model.lossInRound && !this.#isProbing) model.adaptLowerBounds(this.windowOctets);
       model.lossInRound = false;
-      this.#lossRuns = 0;
     }
-    model.updateAggregation(sample, this.windowOctets, this.#pipeFilled, now);
-    this.#checkFull(sample);
-    if (lossyRound && lossRuns >= STARTUP_LOSS_RUNS) this.#checkStartupLoss(sample);
-    if (this.#state === 'startup' && this.#pipeFilled) this.#enter('drain');
+    model.updateAggregation(sample, this.windowOctets, this.#full.reached, now);
+    if (model.roundStart && !sample.appLimited) this.#full.round(sample.rate);
+    if (lossyRound && this.#lossRuns.count >= STARTUP_LOSS_RUNS) this.#checkStartupLoss(sample);
+    if (model.lossRoundStart) this.#lossRuns.reset();
+    if (this.#state === 'startup' && this.#full.reached) this.#enter('drain');
     if (this.#state === 'drain' && this.#isDrained) this.#enterDown(now);
-    if (this.#pipeFilled) this.#updateCycle(sample, now);
+    if (this.#full.reached) this.#updateCycle(sample, now);
     model.updateMinRtt(sample.rttMs, now);
     this.#checkProbeRtt(sample, now);
     model.advanceLatest(sample);
@@ -213,28 +179,10 @@ export class BbrController implements CongestionController {
     return this.#inFlight <= this.#inflight(1) || this.#model.round > this.#drainRound + MAX_DRAIN_ROUNDS;
   }
 
-  /** Whether more is sent and no more arrives (BBR draft §5.3.1.2). */
-  #checkFull(sample: RateSample): void {
-    if (this.#fullNow || !this.#model.roundStart || sample.appLimited) return;
-    if (sample.rate >= this.#fullBandwidth * FULL_GROWTH) {
-      this.#resetFull(sample.rate);
-      return;
-    }
-    this.#fullCount += 1;
-    this.#fullNow = this.#fullCount >= FULL_ROUNDS;
-    if (this.#fullNow) this.#pipeFilled = true;
-  }
-
-  #resetFull(bandwidth: number): void {
-    this.#fullBandwidth = bandwidth;
-    this.#fullCount = 0;
-    this.#fullNow = false;
-  }
-
   /** BBR draft §5.3.1.3. */
   #checkStartupLoss(sample: RateSample): void {
     if (this.#state !== 'startup' || !isTooHigh(sample.lost, sample.inFlightWhenSent)) return;
-    this.#pipeFilled = true;
+    this.#full.reached = true;
     this.#model.inflightLongterm = Math.max(this.#model.bdpOctets ?? 0, this.#model.inflightLatest);
   }
 
@@ -245,7 +193,7 @@ export class BbrController implements CongestionController {
   /** BBR draft §5.3.3.9, with the wait of §5.3.3.8. */
   #enterDown(now: number): void {
     this.#model.resetCongestionSignals();
-    this.#upAckedPerStep = Number.POSITIVE_INFINITY;
+    this.#growth.stop();
     this.#model.roundsSinceProbe = this.#random() < 0.5 ? 0 : 1;
     this.#probeWaitMs = 2000 + 1000 * this.#random();
     this.#cycleAtMs = now;
@@ -256,8 +204,7 @@ export class BbrController implements CongestionController {
 
   #enterRefill(): void {
     this.#model.resetShortterm();
-    this.#upRounds = 0;
-    this.#upAcked = 0;
+    this.#growth.begin();
     this.#precautionary = false;
     this.#ackPhase = 'refilling';
     this.#startRound();
@@ -267,9 +214,9 @@ export class BbrController implements CongestionController {
   #enterUp(sample: RateSample): void {
     this.#ackPhase = 'starting';
     this.#startRound();
-    this.#resetFull(sample.rate);
+    this.#full.reset(sample.rate);
     this.#enter('up');
-    this.#raiseSlope();
+    this.#growth.raise(this.windowOctets, this.#datagram);
   }
 
   #updateCycle(sample: RateSample, now: number): void {
@@ -294,6 +241,11 @@ export class BbrController implements CongestionController {
         if (!this.#mustGoDown(sample)) return;
         this.#tooHigh = false;
         this.#enterDown(now);
+        return;
+      case 'startup':
+      case 'drain':
+      case 'probe-rtt':
+        return; // no states of ProbeBW
     }
   }
 
@@ -319,15 +271,9 @@ export class BbrController implements CongestionController {
       this.#precautionary = true;
       return true;
     }
-    if (this.#windowLimited && this.windowOctets >= inflightLongterm) this.#resetFull(sample.rate);
-    else if (this.#fullNow) return true;
+    if (this.#windowLimited && this.windowOctets >= inflightLongterm) this.#full.reset(sample.rate);
+    else if (this.#full.now) return true;
     return false;
-  }
-
-  #raiseSlope(): void {
-    const growth = 2 ** this.#upRounds;
-    this.#upRounds = Math.min(this.#upRounds + 1, MAX_SLOPE);
-    this.#upAckedPerStep = Math.max(this.windowOctets / growth, this.#datagram);
   }
 
   /** True when it decided what comes next (BBR draft §5.3.3.9). */
@@ -354,13 +300,8 @@ export class BbrController implements CongestionController {
   #raiseLongterm(sample: RateSample): void {
     const model = this.#model;
     if (!this.#windowLimited || this.windowOctets < model.inflightLongterm) return;
-    this.#upAcked += sample.newlyAcked;
-    if (this.#upAcked >= this.#upAckedPerStep) {
-      const steps = Math.floor(this.#upAcked / this.#upAckedPerStep);
-      this.#upAcked -= steps * this.#upAckedPerStep;
-      model.inflightLongterm += steps * this.#datagram;
-    }
-    if (model.roundStart) this.#raiseSlope();
+    model.inflightLongterm += this.#growth.acked(sample.newlyAcked) * this.#datagram;
+    if (model.roundStart) this.#growth.raise(this.windowOctets, this.#datagram);
   }
 
   /** BBR draft §5.5.10.2. */
@@ -368,8 +309,7 @@ export class BbrController implements CongestionController {
     const { delivery } = packet;
     if (delivery === undefined) return;
     this.#rate.lost += packet.octets;
-    if (packet.packetNumber !== this.#lastLost + 1) this.#lossRuns += 1;
-    this.#lastLost = packet.packetNumber;
+    this.#lossRuns.add(packet.packetNumber);
     if (this.#model.noteLoss(this.#rate.delivered)) this.#saveWindow();
     if (!this.#probeSample) return;
     const lost = this.#rate.lost - delivery.lost;
@@ -388,7 +328,7 @@ export class BbrController implements CongestionController {
     if (this.#state !== 'probe-rtt' && this.#model.probeRttExpired && !this.#idleRestart) {
       this.#saveWindow();
       this.#enter('probe-rtt');
-      this.#probeRttDoneMs = 0;
+      this.#probeRtt.begin();
       this.#ackPhase = 'stopping';
       this.#startRound();
     }
@@ -398,28 +338,19 @@ export class BbrController implements CongestionController {
 
   #inProbeRtt(now: number): void {
     this.#rate.onAppLimited(this.#inFlight);
-    if (this.#probeRttDoneMs === 0) {
-      if (this.#inFlight > this.#probeRttWindow) return;
-      this.#probeRttDoneMs = now + PROBE_RTT_MS;
-      this.#probeRttRoundDone = false;
-      this.#startRound();
-      return;
-    }
-    if (this.#model.roundStart) this.#probeRttRoundDone = true;
-    if (this.#probeRttRoundDone) this.#checkProbeRttDone(now);
+    const lowEnough = this.#inFlight <= this.#probeRttWindow;
+    if (this.#probeRtt.step(lowEnough, this.#model.roundStart, now)) this.#startRound();
+    else this.#leaveProbeRtt(now);
   }
 
   /** BBR draft §5.3.4.4. */
-  #checkProbeRttDone(now: number): void {
-    if (this.#probeRttDoneMs === 0 || now <= this.#probeRttDoneMs) return;
+  #leaveProbeRtt(now: number, idle = false): void {
+    if (!this.#probeRtt.isDone(now, idle)) return;
     this.#model.scheduleProbeRtt(now);
     this.windowOctets = Math.max(this.windowOctets, this.#priorWindow);
     this.#model.resetShortterm();
-    if (!this.#pipeFilled) this.#enter('startup');
-    else {
-      this.#enterDown(now);
-      this.#enter('cruise');
-    }
+    if (this.#full.reached) this.#enterDown(now);
+    this.#enter(this.#full.reached ? 'cruise' : 'startup');
   }
 
   get #probeRttWindow(): number {
@@ -432,7 +363,7 @@ export class BbrController implements CongestionController {
     this.#idleRestart = true;
     this.#model.restartAggregation(now);
     if (PROBE_BW.has(this.#state)) this.#setPacing(1);
-    else if (this.#state === 'probe-rtt') this.#checkProbeRttDone(now);
+    else if (this.#state === 'probe-rtt') this.#leaveProbeRtt(now, true);
   }
 
   /** BBR draft §5.6.4.4. */
@@ -448,8 +379,7 @@ export class BbrController implements CongestionController {
     // The pace of the start was that of a round trip of 1 ms, which none was yet.
     const first =
       (GAINS.startup.pacing * initialWindowOctets(this.#datagram)) / Math.max(minRttMs, NOMINAL_RTT_MS);
-    if (this.#pipeFilled) this.#pacing = Math.max(rate, (2 * this.#datagram) / 1000);
-    else this.#pacing = Math.max(rate, first);
+    this.#pacing = Math.max(rate, this.#full.reached ? (2 * this.#datagram) / 1000 : first);
   }
 
   /** BBR draft §5.6.4.6. */
@@ -459,34 +389,12 @@ export class BbrController implements CongestionController {
     const bdp = this.#model.bdpOctets ?? initialWindowOctets(this.#datagram);
     const most = this.#withBudget(gain * bdp + extraAcked);
     const grown = this.windowOctets + sample.newlyAcked;
-    if (this.#pipeFilled) this.windowOctets = Math.min(grown, most);
+    if (this.#full.reached) this.windowOctets = Math.min(grown, most);
     else if (this.windowOctets < most || this.#rate.delivered < initialWindowOctets(this.#datagram))
       this.windowOctets = grown;
     this.windowOctets = Math.max(this.windowOctets, this.#minimumOctets);
     if (this.#state === 'probe-rtt') this.windowOctets = Math.min(this.windowOctets, this.#probeRttWindow);
-    this.#boundWindow();
+    const bound = this.#model.volumeBound(this.#state, this.#datagram, this.#minimumOctets);
+    this.windowOctets = Math.min(this.windowOctets, bound);
   }
-
-  /** BBR draft §5.6.4.7. */
-  #boundWindow(): void {
-    const model = this.#model;
-    let most = Number.POSITIVE_INFINITY;
-    if (this.#state === 'cruise' || this.#state === 'probe-rtt')
-      most = model.inflightWithHeadroom(this.#datagram, this.#minimumOctets);
-    else if (PROBE_BW.has(this.#state)) most = model.inflightLongterm;
-    most = Math.max(Math.min(most, model.inflightShortterm), this.#minimumOctets);
-    this.windowOctets = Math.min(this.windowOctets, most);
-  }
-}
-
-/** Whether more was lost than a path that is not full loses (BBR draft §5.5.10.2). */
-function isTooHigh(lost: number, inFlight: number): boolean {
-  return lost > inFlight * LOSS_THRESHOLD;
-}
-
-/** How much was in flight when losses crossed the threshold (BBR draft §5.5.10.2). */
-function inFlightAtLoss(inFlight: number, lost: number, size: number): number {
-  const before = inFlight - size;
-  const prefix = (LOSS_THRESHOLD * before - (lost - size)) / (1 - LOSS_THRESHOLD);
-  return before + prefix;
 }

@@ -1,19 +1,6 @@
 import type { SentPacket } from '../sent-packets.ts';
 
-/** What is known of a packet from the moment it was sent, to make a rate of when it is acknowledged (BBR draft §4.1.2.1.2). */
-export interface DeliverySnapshot {
-  /** When the packet was sent from which the send rate is counted, and when the last acknowledgement came before this one was sent. */
-  readonly firstSentAtMs: number;
-  readonly deliveredAtMs: number;
-  /** Octets delivered, and lost, until then. */
-  readonly delivered: number;
-  readonly lost: number;
-  readonly appLimited: boolean;
-  /** Octets in flight when it was sent, it included. */
-  readonly inFlight: number;
-}
-
-/** What an acknowledgement tells of the path (BBR draft §4.1.2.1.3). */
+/** What an acknowledgement tells of the path. */
 export interface RateSample {
   /** Octets per ms; 0 when the interval was too short to tell. */
   rate: number;
@@ -28,7 +15,7 @@ export interface RateSample {
   rttMs: number;
 }
 
-/** Measures how fast the path delivers (BBR draft §4.1). */
+/** Measures how fast the path delivers. */
 export class DeliveryRate {
   /** Octets delivered so far, and called lost. */
   delivered = 0;

@@ -1,13 +1,14 @@
 import type { RateSample } from './delivery-rate.ts';
+import { PROBE_BW, type State } from './states.ts';
 
-/** Times of the minimum round trip, in ms (BBR draft §2.16). */
+/** Times of the minimum round trip, in ms. */
 const MIN_RTT_FILTER_MS = 10_000;
 const PROBE_RTT_INTERVAL_MS = 5000;
-/** Rounds for which the degree of aggregation is remembered, behind Startup (BBR draft §2.12). */
+/** Rounds for which the degree of aggregation is remembered, behind Startup. */
 const EXTRA_ACKED_ROUNDS = 10;
-/** Multiplicative decrease (BBR draft §2.8). */
+/** Multiplicative decrease, that of CUBIC. */
 export const BETA = 0.7;
-/** Share of `inflightLongterm` that is left free for others (BBR draft §2.8). */
+/** Share of `inflightLongterm` that is left free for others. */
 const HEADROOM = 0.15;
 
 /** What BBR believes of the path, by what was delivered and what was lost. Octets, ms, octets per ms. */
@@ -164,5 +165,14 @@ export class PathModel {
     if (this.inflightLongterm === Number.POSITIVE_INFINITY) return this.inflightLongterm;
     const headroom = Math.max(datagramOctets, HEADROOM * this.inflightLongterm);
     return Math.max(this.inflightLongterm - headroom, minimumOctets);
+  }
+
+  /** What the window may be at most, by the losses that were seen (BBR draft §5.6.4.7). */
+  volumeBound(state: State, datagramOctets: number, minimumOctets: number): number {
+    let most = Number.POSITIVE_INFINITY;
+    if (state === 'cruise' || state === 'probe-rtt')
+      most = this.inflightWithHeadroom(datagramOctets, minimumOctets);
+    else if (PROBE_BW.has(state)) most = this.inflightLongterm;
+    return Math.max(Math.min(most, this.inflightShortterm), minimumOctets);
   }
 }
