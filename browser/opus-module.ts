@@ -20,6 +20,6 @@ export function loadOpus(): Promise<OpusModule | undefined> {
 }
 
 async function load(): Promise<OpusModule | undefined> {
-  const { canEncodeOpus, ...opus } = await import('./opus/index.ts');
-  return (await canEncodeOpus()) ? opus : undefined;
+  const { canEncodeOpus, sendOpus, runInOf, LOOK_AHEAD_SAMPLES } = await import('./opus/index.ts');
+  return (await canEncodeOpus()) ? { sendOpus, runInOf, LOOK_AHEAD_SAMPLES } : undefined;
 }

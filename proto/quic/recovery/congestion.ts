@@ -34,8 +34,7 @@ export interface CongestionController {
 }
 
 /** The congestion controls that a connection can have. */
-export const CONGESTION_CONTROLS = ['cubic', 'newreno', 'bbr'] as const;
-export type CongestionControl = (typeof CONGESTION_CONTROLS)[number];
+export type CongestionControl = 'cubic' | 'newreno' | 'bbr';
 
 /** RFC 9002 §7.2: ten datagrams, but at most 14720 octets unless two datagrams are more. */
 export function initialWindowOctets(maxDatagramOctets: number): number {
