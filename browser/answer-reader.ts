@@ -68,7 +68,8 @@ class AnswerReader {
         await this.#playback.room();
         const { done, value } = await this.#reader.read();
         this.#source.heard();
-        if (!(await this.#source.mayTake())) return await this.#cancel();
+        // The session is being closed, and its streams with it: nothing is left to cancel.
+        if (!(await this.#source.mayTake())) return;
         if (done) break;
         if (!this.#take(value)) return await this.#cancel();
       }

@@ -5,6 +5,7 @@ import {
   type Resume,
   type SendFrom,
   SessionCloseCode,
+  StreamCode,
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
@@ -107,7 +108,7 @@ export class Attachment {
 
   /** Sends what is kept of the call from there on, events first. `ordered` are their places among the ordered events. */
   sendFrom({ microphoneSamples, events }: SendFrom, ordered: readonly number[], rewind: number): void {
-    this.#uplink?.stop();
+    this.#uplink?.abort();
     this.#ordered.splice(0, this.#ordered.length, ...ordered);
     const rewound: Message = { type: 'parley.rewound', rewind };
     if (rewind > 0) this.send(encodeMessage(rewound));
@@ -138,7 +139,7 @@ export class Attachment {
   /** Gives the streams under way up, and sends from this sample on again, which the backend has acknowledged. */
   speakAgainFrom(from: number, finishing: boolean): void {
     if (this.#uplink === undefined || this.#over) return;
-    this.#uplink.stop();
+    this.#uplink.abort();
     this.#resends += 1;
     this.speakFrom(from, this.#rewind);
     if (finishing) this.finish();
@@ -219,7 +220,10 @@ export class Attachment {
   }
 
   async #wasReset(error: unknown): Promise<boolean> {
-    const source = (error as Partial<WebTransportError> | undefined)?.source;
+    const { source, streamErrorCode } = (error ?? {}) as Partial<WebTransportError>;
+    // The backend lets go of this session, and goes on with the answer in the next.
+    if (streamErrorCode === StreamCode.SESSION_CLOSED) return false;
+    if (!(await this.#mayTake())) return false;
     if (source !== undefined) return source === 'stream' && !this.#over;
     const { closed } = this.#session;
     const gone = closed.then(

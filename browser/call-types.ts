@@ -21,6 +21,11 @@ import type { WorkletUrls } from './worklet-modules.ts';
 export interface CallOptions {
   /** Where the backend listens: `https://host:port/voice`. */
   readonly url: string;
+  /**
+   * Where calls are taken over TCP, for networks that block UDP, when it is another host or port: `https://host:port`; the path is that
+   * of `url`. Browsers have to trust its certificate: a WebSocket knows no hashes.
+   */
+  readonly tcpUrl?: string;
   /** SHA-256 of certificates to trust instead of a certificate authority, as 64 hex digits each. */
   readonly certificateHashes?: readonly string[];
   /**

@@ -210,7 +210,7 @@ export class Call {
   }
 
   /**
-   * Ends the call once the backend has acknowledged all that was said, for as long as that makes progress (it gives up after
+   * Ends the call once the backend has acknowledged all that was said and sent, for as long as that makes progress (it gives up after
    * 5 s without any, so also when there is no network). Fulfils when the call is over, with how much could not be delivered.
    */
   async hangUp(): Promise<CallEnd> {
@@ -242,6 +242,9 @@ export class Call {
       },
       get receivedSamples() {
         return call.receivedSamples;
+      },
+      get pendingEvents() {
+        return call.pendingEvents;
       },
       progress: () => new Promise<void>((resolve) => this.#progress.push(resolve)),
     };

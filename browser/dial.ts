@@ -22,6 +22,8 @@ export interface CarrierSession {
 }
 
 export interface DialOptions {
+  /** Where calls over TCP are dialled: `https://host:port`. Absent: at the host and port of the URL. */
+  readonly tcpUrl?: string | undefined;
   readonly certificateHashes: readonly string[] | undefined;
   /** Longest wait for the session, in ms. */
   readonly timeoutMs: number;
@@ -43,6 +45,24 @@ async function dialWebTransport(url: string, options: DialOptions): Promise<Carr
     createUnidirectionalStream: (how) => transport.createUnidirectionalStream(how),
     close: (info) => transport.close(info),
   };
+}
+
+/** The same with the host and port where TCP is taken. */
+export function overTcp(url: string, tcpUrl: string | undefined): string {
+  if (tcpUrl === undefined) return url;
+  const { host } = new URL(tcpUrl);
+  const there = new URL(url);
+  there.host = host;
+  // An URL without a port leaves the old one standing.
+  if (!host.includes(':') || host.endsWith(']')) there.port = '';
+  return there.href;
+}
+
+/** A session for which the backend opens no upstream of its own accord, and that is no call before its hello. */
+function spareUrl(url: string): string {
+  const spare = new URL(url);
+  spare.searchParams.set('resume', '1');
+  return spare.href;
 }
 
 async function dialOverTcp(
@@ -82,22 +102,38 @@ function storage(): Storage | undefined {
   }
 }
 
+/** What some browsers tell of the network. */
+interface NetworkInformation extends EventTarget {
+  readonly type?: string;
+}
+
+function networkInformation(): NetworkInformation | undefined {
+  return (globalThis.navigator as { connection?: NetworkInformation } | undefined)?.connection;
+}
+
+/** By what it is remembered that UDP fails: the origin, and the kind of network where the browser tells it (`wifi`, `cellular`). */
+function placeOf(url: string): string {
+  const type = networkInformation()?.type;
+  return new URL(url).origin + (type === undefined ? '' : ` ${type}`);
+}
+
 /** Fulfils when WebTransport works again: tried in the background for as long as the session over TCP lasts. */
 function betterThan(session: CarrierSession, url: string, options: DialOptions): Promise<void> {
-  const probe = new URL(url);
-  // The backend opens no upstream for it.
-  probe.searchParams.set('resume', '1');
   const ended = new AbortController();
   const end = () => ended.abort();
   session.closed.then(end, end);
   return new Promise((resolve) => {
     const found = (other: CarrierSession) => {
       other.close();
-      rememberUdp(storage(), probe.origin, false);
+      rememberUdp(storage(), placeOf(url), false);
       resolve();
     };
-    const attempt = (signal: AbortSignal) => dialWebTransport(probe.href, { ...options, signal });
-    retryWebTransport(attempt, found, ended.signal);
+    const attempt = (signal: AbortSignal) => dialWebTransport(spareUrl(url), { ...options, signal });
+    const network = networkInformation();
+    retryWebTransport(attempt, found, ended.signal, [
+      [globalThis, 'online'],
+      ...(network === undefined ? [] : [[network, 'change'] as const]),
+    ]);
   });
 }
 
@@ -107,8 +143,14 @@ export const dial: Dial = async (url, options) => {
   try {
     const { session, carrier } = await race<CarrierSession>({
       webTransport: hasWebTransport ? (signal) => dialWebTransport(url, { ...options, signal }) : undefined,
-      tcp: typeof WebSocket === 'undefined' ? undefined : (signal) => dialOverTcp(url, options, signal),
-      origin: new URL(url).origin,
+      tcp:
+        typeof WebSocket === 'undefined'
+          ? undefined
+          : (signal, spare) => {
+              const there = overTcp(url, options.tcpUrl);
+              return dialOverTcp(spare ? spareUrl(there) : there, options, signal);
+            },
+      place: placeOf(url),
       store: storage(),
       signal: options.signal,
     });

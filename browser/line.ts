@@ -187,12 +187,12 @@ export class Line {
   }
 
   #dial(url: string, signal: AbortSignal): Promise<CarrierSession> {
-    const { certificateHashes } = this.#options;
-    return dial(url, { certificateHashes, timeoutMs: this.#timeoutMs, signal });
+    const { certificateHashes, tcpUrl } = this.#options;
+    return dial(url, { certificateHashes, tcpUrl, timeoutMs: this.#timeoutMs, signal });
   }
 
   async #url(target: RedialTarget): Promise<string> {
-    const { token, url } = this.#options;
+    const { token, url, tcpUrl } = this.#options;
     let fresh: string | undefined;
     try {
       const late = () => new Error(`none came within ${this.#timeoutMs / 1000} seconds`);
@@ -202,6 +202,7 @@ export class Line {
       throw tokenError(error);
     }
     const host = target === 'owner' ? this.#ready?.call.host : undefined;
+    if (tcpUrl !== undefined) sessionUrl(tcpUrl, { token: undefined, host: undefined, resume: false });
     return sessionUrl(url, { token: fresh, host, resume: this.#ready !== undefined });
   }
 
@@ -257,6 +258,7 @@ export class Line {
         break;
       case 'parley.rewind': {
         const again = this.call.rewound(message);
+        this.#forgetItems(again.goneItems);
         from.sendFrom(again, this.#placesOf(again.events), message.rewind);
         this.#afterSendFrom(from);
         break;
@@ -285,6 +287,7 @@ export class Line {
       if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
       for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
       this.#settleReady();
+      this.#watchBetter(attachment.session);
       this.#host.ready(message);
       return;
     }
@@ -296,6 +299,7 @@ export class Line {
     if (message.call.how === 'attached') old?.abandon();
     else old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
     if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
+    this.#forgetItems(from.goneItems);
     attachment.sendFrom(from, this.#placesOf(from.events), 0);
     this.#afterSendFrom(attachment);
     this.#drive();
@@ -308,6 +312,12 @@ export class Line {
       outageMs: Math.round(now - this.#lostAt),
       omittedItems: message.call.omittedItems ?? 0,
     });
+  }
+
+  /** A fresh upstream knows nothing of these: what they were is said again, under other names. */
+  #forgetItems(itemIds: readonly string[]): void {
+    for (const item_id of itemIds)
+      this.#host.event({ type: 'conversation.item.deleted', event_id: `parley_${item_id}`, item_id });
   }
 
   #afterSendFrom(attachment: Attachment): void {
@@ -422,7 +432,8 @@ export class Line {
     this.#current?.hold();
     const attachment = new Attachment(session, this.#attachmentHost(id));
     this.#candidate = { attachment, id };
-    void attachment.open(this.call.resume(this.#why === 'move'));
+    const { unheardResponses } = this.#host.answers.playback;
+    void attachment.open(this.call.resume(this.#why === 'move', unheardResponses));
     const timer = setTimeout(() => {
       if (this.#candidate?.attachment !== attachment) return;
       attachment.close(SessionCloseCode.INTERNAL, 'no answer came in time');

@@ -80,12 +80,20 @@ export class MicrophoneUplink {
     this.wake();
   }
 
-  /** Sends no more; the stream under way is reset (`StreamCode.CANCELLED`, which is what `abort` sends). */
+  /**
+   * Sends no more. The stream under way is left to its session, which is closed: Chromium 156's renderer crashes when a stream is
+   * aborted and its session closed in the same task.
+   */
   stop(): void {
     this.#stopped = true;
+    this.wake();
+  }
+
+  /** Sends no more; the stream under way is reset (`StreamCode.CANCELLED`, which is what `abort` sends). */
+  abort(): void {
+    this.stop();
     this.#writer?.abort().catch(() => undefined);
     for (const writer of this.#closing.keys()) writer.abort().catch(() => undefined);
-    this.wake();
   }
 
   /** Sends until `stop`, or until `finish` and the end. Rejects when the session fails, or when audio to send is not kept any more. */
@@ -112,7 +120,7 @@ export class MicrophoneUplink {
     // Failures are seen at the writes; these promises would only be reported a second time as unhandled.
     writer.closed.catch(() => undefined);
     this.#writer = writer;
-    if (this.#stopped) return this.stop();
+    if (this.#stopped) return void writer.abort().catch(() => undefined);
     const opus = this.#options.opus?.();
     if (opus === undefined) await this.#sendPcm(stretch, writer);
     else await this.#sendOpus(stretch, writer, opus);

@@ -1,7 +1,12 @@
 /** Waits between one attempt to dial again and the next, in ms; the last one repeats. */
-export const REDIAL_STEPS_MS = [250, 500, 1000, 2000, 4000, 5000] as const;
-/** A dial that gives no answer is left that long, in ms, before another is begun beside it. */
+export const REDIAL_STEPS_MS = [250, 1000, 3000, 5000] as const;
+/** The first dial is left that long without an answer, in ms, before another is begun beside it, to the other place. */
 export const HEDGE_MS = 1500;
+/**
+ * The same for later ones. Chromium 156 counts a WebTransport session that did not come to be for five minutes, and doubles the time
+ * for which it holds the next one back with each: the ninth waits 2.5 s, the twelfth 20 s. It gives a dial up after 4 s by itself.
+ */
+export const LATE_HEDGE_MS = 8000;
 /** Dials that may run at once; the oldest is given up for a new one. */
 export const MAX_DIALS = 3;
 /** An attachment that lasted that long, in ms, was a good one: the next loss is dialled at once again. */
@@ -23,7 +28,6 @@ export type RedialStep =
 interface Dial {
   readonly id: number;
   readonly startedAt: number;
-  readonly target: RedialTarget;
   /** Wait after it failed, in ms. */
   readonly stepMs: number;
 }
@@ -94,7 +98,6 @@ export class Redial {
     const isNewest = dial === this.#dials.at(-1);
     this.#dials = this.#dials.filter((one) => one !== dial);
     if (this.#standing === id) this.#standing = undefined;
-    this.#turn(dial.target);
     // One that was begun beside it has its own time.
     if (isNewest) this.#nextAt = now + dial.stepMs;
   }
@@ -132,26 +135,23 @@ export class Redial {
     if (now < this.#nextAt) return undefined;
     if (this.#dials.length >= MAX_DIALS) {
       const oldest = this.#dials[0]!;
-      this.#turn(oldest.target);
       this.#abandon(({ id }) => id === oldest.id);
       return this.poll(now);
     }
     const stepMs = this.#step();
-    const dial = { id: this.#nextId++, startedAt: now, target: this.#target, stepMs };
+    const target = this.#target;
+    // The next one goes to the other place, whether this one fails or gives no answer.
+    if (this.#hasOwner) this.#target = target === 'owner' ? 'original' : 'owner';
+    const dial = { id: this.#nextId++, startedAt: now, stepMs };
     this.#dials.push(dial);
-    this.#nextAt = now + Math.max(stepMs, HEDGE_MS);
-    return { type: 'dial', id: dial.id, target: dial.target };
+    this.#nextAt = now + (this.#attempt === 1 ? HEDGE_MS : LATE_HEDGE_MS);
+    return { type: 'dial', id: dial.id, target };
   }
 
   #step(): number {
     const stepMs = REDIAL_STEPS_MS[Math.min(this.#attempt, REDIAL_STEPS_MS.length - 1)]!;
     this.#attempt += 1;
     return stepMs * (0.5 + this.#random() / 2);
-  }
-
-  /** A dial there led to nothing: the next one goes to the other place. */
-  #turn(failed: RedialTarget): void {
-    if (this.#hasOwner) this.#target = failed === 'owner' ? 'original' : 'owner';
   }
 
   #abandon(which: (dial: Dial) => boolean): void {

@@ -4,7 +4,14 @@ import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { SessionCloseCode } from '../proto/voice/index.ts';
 import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
-import { type Call, OctetBudget, serveVoice, type VoiceContext, type VoiceObserver } from './bridge/index.ts';
+import {
+  type Call,
+  OctetBudget,
+  serveVoice,
+  UnfinishedMessages,
+  type VoiceContext,
+  type VoiceObserver,
+} from './bridge/index.ts';
 import { CallTable, Sealer } from './call/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
@@ -12,6 +19,8 @@ import type { WebTransportSession } from './webtransport/index.ts';
 
 /** Answer audio of all calls that may wait for slow pages together, in octets: 93 minutes of it. */
 const MAX_WAITING_ANSWER_OCTETS = 256 << 20;
+/** What may be held of all pages' unfinished messages together, in octets: eight of the longest. */
+const MAX_UNFINISHED_OCTETS = 64 << 20;
 
 /** The environment variable that the API key is read from: never a file of ours, never a flag that `ps` shows. */
 export const API_KEY_VARIABLE = 'OPENAI_API_KEY';
@@ -128,6 +137,7 @@ export function makeVoiceHandler(
   const { serverId, host, draining, shutdown, log, observer, access, sealSecret } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
+  const unfinished = new UnfinishedMessages(MAX_UNFINISHED_OCTETS);
   const calls = new CallTable<Call>({
     resumeSeconds: config.resumeSeconds,
     maxWaiting: config.maxSessions,
@@ -152,9 +162,11 @@ export function makeVoiceHandler(
       host,
       allowedEvents,
       draining,
+      drainMs: config.drainSeconds * 1000,
       shutdown,
       observer,
       answerBudget,
+      unfinished,
       ...caller,
     });
   };

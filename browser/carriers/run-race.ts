@@ -1,7 +1,9 @@
-import { type Carrier, Race, type RaceAction, UPGRADE_INTERVAL_MS } from './race.ts';
+import { type Carrier, Race, type RaceAction, UPGRADE_STEPS_MS } from './race.ts';
 
 /** Anything that can be closed, such as a session. */
 export interface Closable {
+  /** Settles when it ends. */
+  readonly closed: Promise<unknown>;
   close(): void;
 }
 
@@ -11,10 +13,10 @@ export type FailureStore = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 export interface RaceOptions<Session extends Closable> {
   /** Dials over WebTransport. Absent where the browser has none. */
   readonly webTransport: ((signal: AbortSignal) => Promise<Session>) | undefined;
-  /** Dials over TCP. Absent where there is no place for it. */
-  readonly tcp: ((signal: AbortSignal) => Promise<Session>) | undefined;
-  /** The origin that is dialled: what is known of UDP is kept by it. */
-  readonly origin: string;
+  /** Dials over TCP; `spare`: WebTransport may yet carry the call instead. Absent where there is no place for it. */
+  readonly tcp: ((signal: AbortSignal, spare: boolean) => Promise<Session>) | undefined;
+  /** Names the network and the origin that is dialled: what is known of UDP is kept by it. */
+  readonly place: string;
   readonly store?: FailureStore | undefined;
   readonly signal: AbortSignal;
 }
@@ -27,9 +29,9 @@ export interface Raced<Session> {
 
 const KEY = 'parley.udp-failed.';
 
-function readFailure(store: FailureStore | undefined, origin: string): number | undefined {
+function readFailure(store: FailureStore | undefined, place: string): number | undefined {
   try {
-    const text = store?.getItem(KEY + origin);
+    const text = store?.getItem(KEY + place);
     return text ? Number(text) : undefined;
   } catch {
     // A page may be without storage.
@@ -37,11 +39,11 @@ function readFailure(store: FailureStore | undefined, origin: string): number | 
   }
 }
 
-/** Keeps, by origin, that UDP fails where TCP does not, or that it does not fail. */
-export function rememberUdp(store: FailureStore | undefined, origin: string, udpFails: boolean): void {
+/** Keeps, by place, that UDP fails where TCP does not, or that it does not fail. */
+export function rememberUdp(store: FailureStore | undefined, place: string, udpFails: boolean): void {
   try {
-    if (udpFails) store?.setItem(KEY + origin, String(Date.now()));
-    else store?.removeItem(KEY + origin);
+    if (udpFails) store?.setItem(KEY + place, String(Date.now()));
+    else store?.removeItem(KEY + place);
   } catch {
     // Then the next call waits a second again.
   }
@@ -59,11 +61,11 @@ class RunningRace<Session extends Closable> {
 
   constructor(options: RaceOptions<Session>) {
     this.#options = options;
-    const { origin, store, signal } = options;
+    const { place, store, signal } = options;
     this.#machine = new Race({
       hasWebTransport: options.webTransport !== undefined,
       hasTcp: options.tcp !== undefined,
-      udpFailedAtEpochMs: readFailure(store, origin),
+      udpFailedAtEpochMs: readFailure(store, place),
       nowEpochMs: Date.now(),
     });
     this.result = new Promise((resolve, reject) => {
@@ -99,12 +101,12 @@ class RunningRace<Session extends Closable> {
 
   #performOne(action: RaceAction): void {
     if (action.type === 'remember') {
-      rememberUdp(this.#options.store, this.#options.origin, action.udpFails);
+      rememberUdp(this.#options.store, this.#options.place, action.udpFails);
       return;
     }
     const { type, carrier } = action;
     const session = this.#sessions[carrier];
-    if (type === 'dial') this.#dial(carrier);
+    if (type === 'dial') this.#dial(carrier, action.spare);
     else if (type === 'close') {
       session?.close();
       this.#aborts[carrier].abort();
@@ -115,22 +117,25 @@ class RunningRace<Session extends Closable> {
     }
   }
 
-  #dial(carrier: Carrier): void {
+  #dial(carrier: Carrier, spare: boolean): void {
     const { webTransport, tcp, signal } = this.#options;
     const open = carrier === 'tcp' ? tcp : webTransport;
     const { signal: ownSignal } = this.#aborts[carrier];
-    const attempt = open?.(ownSignal) ?? Promise.reject(new Error(`there is no ${carrier} to dial with`));
-    attempt.then(
-      (session) => {
-        this.#sessions[carrier] = session;
-        if (signal.aborted) session.close();
-        else this.#perform(this.#machine.ready(carrier));
-      },
-      (error: unknown) => {
-        this.#errors[carrier] = error;
-        this.#perform(this.#machine.failed(carrier));
-      },
-    );
+    const attempt =
+      open?.(ownSignal, spare) ?? Promise.reject(new Error(`there is no ${carrier} to dial with`));
+    const failed = (error: unknown) => {
+      this.#errors[carrier] = error;
+      this.#perform(this.#machine.failed(carrier));
+    };
+    attempt.then((session) => {
+      this.#sessions[carrier] = session;
+      if (signal.aborted) session.close();
+      else {
+        this.#perform(this.#machine.ready(carrier, performance.now()));
+        // One that is held may end before it is needed.
+        session.closed.then(() => failed(new Error('the session was closed')), failed);
+      }
+    }, failed);
   }
 }
 
@@ -140,39 +145,55 @@ export function race<Session extends Closable>(options: RaceOptions<Session>): P
 }
 
 /**
- * While a call is carried over TCP: tries WebTransport again every 30 s, and as soon as the browser says that it is online. Gives the
- * session to `onSession` once, which moves the call there. Ends with `signal`.
+ * While a call is carried over TCP: tries WebTransport again after 2, 5, 10, 20 and then each 30 s, and at once when an event of
+ * `events` says that the network is another. Gives the session to `onSession` once, which moves the call there. Ends with `signal`.
  */
 export function retryWebTransport<Session extends Closable>(
   dial: (signal: AbortSignal) => Promise<Session>,
   onSession: (session: Session) => void,
   signal: AbortSignal,
-  events: EventTarget = globalThis,
+  events: readonly (readonly [target: EventTarget, name: string])[],
 ): void {
   let trying = false;
+  let attempts = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const attempt = async () => {
     if (trying || signal.aborted) return;
     trying = true;
+    clearTimeout(timer);
     try {
       const session = await dial(signal);
       if (signal.aborted) session.close();
       else {
         stop();
         onSession(session);
+        return;
       }
     } catch {
       // Not yet.
     } finally {
       trying = false;
     }
+    wait();
   };
-  const begin = () => void attempt();
-  const timer = setInterval(begin, UPGRADE_INTERVAL_MS);
+  const begin = () => {
+    attempts = 0;
+    void attempt();
+  };
+  const wait = () => {
+    if (signal.aborted) return;
+    timer = setTimeout(
+      () => void attempt(),
+      UPGRADE_STEPS_MS[Math.min(attempts, UPGRADE_STEPS_MS.length - 1)],
+    );
+    attempts += 1;
+  };
   const stop = () => {
-    clearInterval(timer);
-    events.removeEventListener('online', begin);
+    clearTimeout(timer);
+    for (const [target, name] of events) target.removeEventListener(name, begin);
     signal.removeEventListener('abort', stop);
   };
-  events.addEventListener('online', begin);
+  for (const [target, name] of events) target.addEventListener(name, begin);
   signal.addEventListener('abort', stop);
+  wait();
 }

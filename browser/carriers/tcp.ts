@@ -51,12 +51,15 @@ function withCode(reason: unknown): object {
   return { code: codeOf(reason) };
 }
 
-/** An error of the library as the W3C has it, with the code that it only writes into the message. */
+/**
+ * An error of the library as the W3C has it, with the code that it only writes into the message. Without one the whole session is over:
+ * what the stream carried may go on in the next.
+ */
 function streamError(error: unknown): Error {
   const message = error instanceof Error ? error.message : String(error);
   const code = /code:(\d+)/.exec(message)?.[1];
   return Object.assign(error instanceof Error ? error : new Error(message), {
-    source: 'stream',
+    source: code === undefined ? 'session' : 'stream',
     streamErrorCode: code === undefined ? null : Number(code),
   });
 }

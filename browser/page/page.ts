@@ -224,10 +224,16 @@ function listenToNetwork(current: Call): void {
   current.on('draining', () =>
     changed('The server will restart soon. The call then goes on at another one.'),
   );
+  let resumptions: number | undefined;
   current.on('state', (next) => {
+    // No other session took the call over: the old one came to life.
+    if (next === 'ready' && resumptions === current.stats.resumptions)
+      timeline.add('good', 'The connection answers again, and nothing was lost.');
+    resumptions = undefined;
     if (next !== 'reconnecting') return;
+    resumptions = current.stats.resumptions;
     outage = undefined;
-    timeline.add('change', 'The network is gone. Your words are kept.');
+    timeline.add('change', 'The connection is gone. Your words are kept.');
     ribbon.mark();
   });
   current.on('resumed', (resumed) => {

@@ -55,6 +55,9 @@ export class Transcript {
       case 'response.output_text.done':
         this.#settle(itemId, 'answer', text(event, 'text'));
         break;
+      case 'conversation.item.deleted':
+        this.#forget(itemId);
+        break;
     }
   }
 
@@ -101,9 +104,13 @@ export class Transcript {
   #forgetOldest(): void {
     if (this.#turns.size <= MAX_TURNS) return;
     const oldest = this.#turns.entries().next().value;
-    if (oldest === undefined) return;
-    oldest[1].item.remove();
-    this.#turns.delete(oldest[0]);
+    if (oldest !== undefined) this.#forget(oldest[0]);
+  }
+
+  #forget(itemId: string): void {
+    this.#turns.get(itemId)?.item.remove();
+    this.#turns.delete(itemId);
+    this.#empty.hidden = this.#turns.size > 0;
   }
 
   #scroll(): void {

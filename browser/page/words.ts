@@ -19,7 +19,7 @@ const STATUS: Readonly<Record<PageState, string>> = {
   waiting: 'Waiting for the microphone. Allow it if the browser asks.',
   ready: 'Listening. Speak over an answer to stop it.',
   muted: 'Muted. Nothing that you say leaves this page.',
-  reconnecting: 'The network is gone. Reconnecting: speak on, your words are kept.',
+  reconnecting: 'The connection is gone. Reconnecting: speak on, your words are kept.',
   ending: 'Sending the rest of what you said.',
   error: 'The call failed. What you can do is written below.',
   unsupported: 'This browser cannot make a call.',
@@ -71,7 +71,7 @@ export function statusText(state: PageState, microphone: MicrophoneNews): string
 export function reconnectingText(keptMs: number): string {
   const seconds = Math.floor(keptMs / 5000) * 5;
   if (seconds === 0) return STATUS.reconnecting;
-  return `The network is gone. Reconnecting: ${seconds} s of your words are kept.`;
+  return `The connection is gone. Reconnecting: ${seconds} s of your words are kept.`;
 }
 
 /** What happened when the call goes on: how, over what, and after how long. */

@@ -205,9 +205,12 @@ export class MicrophoneMachine {
     if (stretch === this.#current) this.#current = undefined;
   }
 
-  /** The stream broke off: samples are lost, so this always throws. */
-  reset(stream: number, reason: string): never {
+  /** The stream broke off: samples are lost, so this throws, but for one that may have been begun before a rewind and been given up. */
+  reset(stream: number, reason: string): void {
+    const stretch = this.#streams.get(stream);
     this.#streams.delete(stream);
+    // Its header, which would say so, may have been lost with it. One that is missed is noticed by `check`, or as its successor comes.
+    if (this.#rewind > 0 && stretch?.header === undefined) return;
     throw new VoiceProtocolError(
       SessionCloseCode.MICROPHONE_BROKEN,
       `a microphone stream broke off before its end: ${reason}`,

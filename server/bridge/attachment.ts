@@ -19,7 +19,8 @@ import {
 import { SealKind, type Ticket } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import type { BidirectionalStream, SendStream, WebTransportSession } from '../webtransport/types.ts';
-import { Call, type Carrier } from './call.ts';
+import { Call } from './call.ts';
+import type { Carrier } from './carrier.ts';
 import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
@@ -120,7 +121,11 @@ export class Attachment implements Carrier {
 
   #watchSession(): void {
     this.session.closed.then(
-      (info) => this.#ending.spawn(this.#closedByPage(info.closeCode, info.reason)),
+      ({ closeCode, reason }) => {
+        // A page hangs up with any other code: with this one it gives up the session, and dials again.
+        if (closeCode === SessionCloseCode.INTERNAL) this.#lost(`given up by the page: ${reason}`);
+        else this.#ending.spawn(this.#closedByPage(closeCode, reason));
+      },
       (error: unknown) => this.#lost(`connection lost: ${sentenceOf(error)}`),
     );
     this.#ending.cleanUp(
@@ -229,11 +234,13 @@ export class Attachment implements Carrier {
       maxMessageOctets: maxControlOctets,
       maxQueueOctets: maxPageQueueOctets,
       readPauseOctets: controlPauseOctets,
+      unfinished: this.#context.unfinished,
     };
     const control = new Control(stream, limits, {
       message: (received) => this.#message(received),
       hold: () => this.#binding ?? this.#call?.microphone.mayHoldMore(),
-      overflowed: () => this.#queueFull(),
+      overflowed: () => this.#queueFull('The page does not read: too many events wait for it.'),
+      givenUp: () => this.#queueFull('This backend waits for too many messages that do not end.'),
       skipped: (octets) => this.#call?.skipped(this, octets),
     });
     this.#control = control;
@@ -297,6 +304,8 @@ export class Attachment implements Carrier {
     }
     if ('call' in found) {
       const { call } = found;
+      // Its upstream is there: one that was dialled before the hello is not needed.
+      this.#takeUpstream()?.close();
       const ticket = await this.#ticketFor(call);
       if (this.#ending.begun) return;
       if (call.ended) this.#refuse('call', 'unknown');
@@ -421,8 +430,7 @@ export class Attachment implements Carrier {
     control.send(statsMessage(stats, microphone.samples, answers.samples, microphone.takeFigures()));
   }
 
-  #queueFull(): void {
-    const sentence = 'The page does not read: too many events wait for it.';
+  #queueFull(sentence: string): void {
     this.#ending.begin(SessionCloseCode.QUEUE_FULL, sentence, 'queue_full');
   }
 

@@ -20,10 +20,10 @@ import {
 } from '../../proto/voice/index.ts';
 import type { TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
-import type { SendStream, WebTransportSession } from '../webtransport/types.ts';
 import { Answers } from './answers.ts';
 import { CallLog } from './call-log.ts';
-import { Checkpoints } from './checkpoints.ts';
+import type { Carrier } from './carrier.ts';
+import { CHECKPOINT_AFTER, Checkpoints } from './checkpoints.ts';
 import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Cuts } from './cuts.ts';
 import { moveWhenDraining } from './drain-move.ts';
@@ -45,29 +45,6 @@ const MICROPHONE_SETTLE_MS = 2000;
 const UPSTREAM_FLUSH_MS = 2000;
 /** Audio behind the newest sample that a page surely still has: it keeps more, but may have spoken on. */
 const MAX_SENT_AGAIN_SAMPLES = MAX_ARCHIVE_SAMPLES - 20 * SAMPLE_RATE;
-
-/** Events behind which the conversation can be restored better than before. */
-const CHECKPOINT_AFTER: ReadonlySet<string> = new Set([
-  'response.done',
-  'session.updated',
-  'conversation.item.done',
-  'conversation.item.created',
-  'conversation.item.deleted',
-  'conversation.item.truncated',
-  'conversation.item.input_audio_transcription.completed',
-]);
-
-/** The session that carries a call just now. */
-export interface Carrier {
-  readonly session: WebTransportSession;
-  /** Writes a message to the control stream. */
-  push(octets: Uint8Array): void;
-  openStream(): Promise<SendStream>;
-  /** The call is over: the page is told, and the session closed. Calls `Call.over`. */
-  end(end: SessionEnd): void;
-  /** Another session carries the call from now on. */
-  supersede(): void;
-}
 
 /** A conversation: its upstream, its place in the microphone's audio, its answers, its items. Sessions come and go beneath it. */
 export class Call implements TableCall {
@@ -164,18 +141,21 @@ export class Call implements TableCall {
   }
 
   #makeMicrophone(): Microphone {
-    return new Microphone({
-      ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
-      append: (pcm) => {
-        this.#context.observer?.microphoneSamples?.(pcm.length / 2);
-        this.keeper.link.append(pcm);
-        this.#record.microphone(this.microphone.samples);
+    return new Microphone(
+      {
+        ready: () => this.keeper.link.below(this.#limits.microphonePauseOctets),
+        append: (pcm) => {
+          this.#context.observer?.microphoneSamples?.(pcm.length / 2);
+          this.keeper.link.append(pcm);
+          this.#record.microphone(this.microphone.samples);
+        },
+        event: (json, event) => this.#pageEvent(json, event),
+        received: () => this.#acknowledge(),
+        delayed: (delayMs) => this.#context.observer?.microphoneDelay?.(delayMs),
+        switched: (codec) => this.#context.observer?.codecSwitched?.(codec),
       },
-      event: (json, event) => this.#pageEvent(json, event),
-      received: () => this.#acknowledge(),
-      delayed: (delayMs) => this.#context.observer?.microphoneDelay?.(delayMs),
-      switched: (codec) => this.#context.observer?.codecSwitched?.(codec),
-    });
+      this.#context.resume !== undefined,
+    );
   }
 
   #makeAnswers(ledger: AnswerLedger): Answers {
@@ -253,7 +233,9 @@ export class Call implements TableCall {
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
+    this.#cuts.heardElsewhere(resume.unheard ?? []);
     this.#giveConversation({ ...snapshot, microphoneSamples: on.microphoneSamples });
+    this.keeper.goesOn();
     this.keeper.start(upstream);
     this.#carry(carrier, on, undefined, greet);
     return undefined;
@@ -270,7 +252,8 @@ export class Call implements TableCall {
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
     for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
     this.answers.carry(() => carrier.openStream(), resume?.answers ?? []);
-    if (on.how !== 'new') this.#checkpoints?.due();
+    // Of a call that just began too: its backend may die before the first item is whole.
+    this.#checkpoints?.due();
     this.keeper.listen();
   }
 
@@ -487,14 +470,16 @@ export class Call implements TableCall {
 
   /** The backend will end: in a pause the page is asked to take the call elsewhere. */
   #watchDraining(): () => void {
-    const { draining, resume } = this.#context;
-    return moveWhenDraining(resume === undefined ? undefined : draining, {
-      quiet: (now) => this.#pause.quiet(now),
+    const { draining, drainMs, resume } = this.#context;
+    const host = {
+      quiet: (now: number) => this.#pause.quiet(now) && this.answers.openStreams === 0,
+      delivering: () => this.answers.openStreams > 0 && !this.#pause.responding,
       over: () => this.#over,
       move: () =>
         void this.#checkpoints?.now().then(() => {
           if (!this.#over && this.attached) this.tell({ type: 'parley.move' });
         }),
-    });
+    };
+    return moveWhenDraining(resume === undefined ? undefined : draining, host, drainMs);
   }
 }

@@ -8,6 +8,17 @@ import { fitSnapshot, type Sealer, SealKind } from '../call/index.ts';
 /** Checkpoints come at most this often, in ms. */
 const INTERVAL_MS = 1000;
 
+/** Events behind which the conversation can be restored better than before. */
+export const CHECKPOINT_AFTER: ReadonlySet<string> = new Set([
+  'response.done',
+  'session.updated',
+  'conversation.item.done',
+  'conversation.item.created',
+  'conversation.item.deleted',
+  'conversation.item.truncated',
+  'conversation.item.input_audio_transcription.completed',
+]);
+
 /** What the checkpoints need of their call. */
 export interface CheckpointsHost {
   readonly callId: string;

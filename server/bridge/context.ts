@@ -10,6 +10,7 @@ import type { Caller } from '../access/index.ts';
 import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
 import type { OctetBudget } from './octet-budget.ts';
+import type { UnfinishedMessages } from './unfinished-messages.ts';
 
 /** Bounds of one voice session. */
 export interface VoiceLimits {
@@ -144,9 +145,13 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly sessionId?: string | undefined;
   /** Aborts when the backend takes no new sessions: the page is told, the session goes on. */
   readonly draining?: AbortSignal | undefined;
+  /** How long calls may go on from then, in ms: in the first half of it the call is moved elsewhere in a pause. 10 s by default. */
+  readonly drainMs?: number | undefined;
   /** Aborts when the backend ends: the page is told, and the session closed. */
   readonly shutdown?: AbortSignal | undefined;
   readonly observer?: VoiceObserver | undefined;
   /** Bounds the answer audio that waits in the whole process; without it each call has only its own bound. */
   readonly answerBudget?: OctetBudget | undefined;
+  /** Bounds what is held of unfinished messages of pages in the whole process. */
+  readonly unfinished?: UnfinishedMessages | undefined;
 }

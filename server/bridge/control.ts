@@ -8,6 +8,7 @@ import {
 } from '../../proto/voice/index.ts';
 import { type BidirectionalStream, StreamError } from '../webtransport/types.ts';
 import { ignore, StreamSender } from './stream-sender.ts';
+import type { MessageHolder, UnfinishedMessages } from './unfinished-messages.ts';
 
 /** What a message that waits costs beside its octets. */
 const ENTRY_OVERHEAD_OCTETS = 128;
@@ -20,6 +21,8 @@ export interface ControlHost {
   hold(): Promise<void> | undefined;
   /** More waits for the page than may. */
   overflowed(): void;
+  /** The message that is under way is not to be waited for: too much of such is held in the whole process. */
+  givenUp(): void;
   /** A message of the page was left out for its length, in octets. */
   skipped(octets: number): void;
 }
@@ -31,15 +34,17 @@ export interface ControlLimits {
   readonly maxQueueOctets: number;
   /** Octets waiting for the page above which nothing is read from it: what it sends may need an answer. */
   readonly readPauseOctets: number;
+  /** Bounds what is held of unfinished messages in the whole process; absent: each stream has its own bound alone. */
+  readonly unfinished?: UnfinishedMessages | undefined;
 }
 
 /** The control stream: whole messages in, whole messages out, in order. */
-export class Control {
+export class Control implements MessageHolder {
   readonly #host: ControlHost;
   readonly #limits: ControlLimits;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #sender: StreamSender;
-  readonly #decoder: MessageDecoder;
+  #decoder: MessageDecoder;
   #queuedOctets = 0;
   #stopped = false;
   #waiters: (() => void)[] = [];
@@ -95,7 +100,13 @@ export class Control {
         for (let wait = this.#waitFor(); wait !== undefined; wait = this.#waitFor()) await wait;
         if (this.#stopped) return;
       }
+      this.#limits.unfinished?.holds(this, this.#decoder.bufferedOctets);
     }
+  }
+
+  giveUp(): void {
+    this.stopReading();
+    this.#host.givenUp();
   }
 
   #waitFor(): Promise<void> | undefined {
@@ -122,6 +133,8 @@ export class Control {
   /** Stops reading only: what was sent may still leave. */
   stopReading(): void {
     this.#stopped = true;
+    this.#decoder = new MessageDecoder(0);
+    this.#limits.unfinished?.holds(this, 0);
     this.#wake();
   }
 }

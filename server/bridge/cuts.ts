@@ -37,6 +37,8 @@ export class Cuts {
   #lastResponse: string | undefined;
   /** Of an upstream that is gone: played on until the next answer begins. */
   #unfinished: string[] = [];
+  /** Of another backend, whose ledger is not here: played on until something cuts what is heard. */
+  #elsewhere: string[] = [];
 
   /** `clearTimeoutMs`: how long a page may take to say where playback stopped; then its last report counts. */
   constructor(ledger: AnswerLedger, answers: Answers, clearTimeoutMs: number, host: CutsHost) {
@@ -48,13 +50,13 @@ export class Cuts {
 
   /** The caller speaks, and speech interrupts. True when there was something to cut. */
   bargeIn(): boolean {
-    return this.#cut(this.#ledger.unheard()) > 0;
+    return this.#cutUnheard() > 0;
   }
 
   /** `parley.interrupt`: the model is to stop, with turn detection or without. */
   interrupt(): void {
     for (const responseId of this.#ledger.activeResponses) this.#cancel(responseId);
-    this.#cut(this.#ledger.unheard());
+    this.#cutUnheard();
   }
 
   /** More of this response waits than may. */
@@ -68,7 +70,7 @@ export class Cuts {
     switch (event.type) {
       case 'response.cancel':
         if (isId(event.response_id)) this.#cut([event.response_id]);
-        else if (event.response_id === undefined) this.#cut(this.#ledger.unheard(true));
+        else if (event.response_id === undefined) this.#cutUnheard(true);
         break;
       case 'response.create': {
         const { response } = event as { response?: { conversation?: unknown } | null };
@@ -131,6 +133,11 @@ export class Cuts {
     this.#answers.cut(unfinished);
   }
 
+  /** The page still plays these responses, which another backend carried. */
+  heardElsewhere(responseIds: readonly string[]): void {
+    this.#elsewhere = [...responseIds];
+  }
+
   /** Audio of an answer is about to be sent. */
   answerBegins(): void {
     if (this.#unfinished.length === 0) return;
@@ -140,6 +147,13 @@ export class Cuts {
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+  }
+
+  /** Cuts all that is heard or to be heard. Gives the number of responses of which the page had something to play. */
+  #cutUnheard(conversationOnly = false): number {
+    const elsewhere = this.#elsewhere.splice(0);
+    this.#clear(elsewhere);
+    return elsewhere.length + this.#cut(this.#ledger.unheard(conversationOnly));
   }
 
   /** Gives the number of responses of which the page had something to play. */
@@ -186,8 +200,8 @@ export class Cuts {
 
   /** The WebSocket API knows no such event: over WebRTC the API does what the bridge does here. */
   #clearBuffer(): void {
-    const unheard = this.#ledger.unheard();
-    this.#cut(unheard);
+    const unheard = [...this.#elsewhere, ...this.#ledger.unheard()];
+    this.#cutUnheard();
     const named = unheard.length > 0 || this.#lastResponse === undefined ? unheard : [this.#lastResponse];
     for (const response_id of named) {
       const event_id = `event_${randomUUID()}`;

@@ -1,27 +1,42 @@
-/** Longest wait for a pause in which the page is asked to take its call elsewhere, in ms. */
-const MOVE_WITHIN_MS = 5000;
+/** Where the owner does not say how long calls may go on, in ms. */
+const DEFAULT_DRAIN_MS = 10_000;
+/** Share of the time in which a pause is waited for. */
+const PAUSE_SHARE = 0.5;
+/** Share of it in which an answer may still be delivered. */
+const LAST_SHARE = 0.8;
 /** How often a pause is looked for, in ms. */
 const PAUSE_POLL_MS = 100;
 
 /** What the move of a call needs of it. */
 export interface DrainMoveHost {
-  /** No one speaks, and no response is under way. */
+  /** No one speaks, no response is under way, and the page has all of the answers. */
   quiet(now: number): boolean;
+  /** The page still lacks audio of an answer that is complete: nothing would make it again. */
+  delivering(): boolean;
   over(): boolean;
   /** Asks the page, behind a fresh checkpoint. */
   move(): void;
 }
 
-/** The backend will end: in a pause of at most 5 s from now the page is asked to take the call elsewhere. Returns the way to stop. */
-export function moveWhenDraining(draining: AbortSignal | undefined, host: DrainMoveHost): () => void {
+/**
+ * The backend will end, in `drainMs`: in the next pause the page is asked to take the call elsewhere, so that neither a sentence nor an
+ * answer is broken; in the second half of the time it is asked at any moment. Returns the way to stop.
+ */
+export function moveWhenDraining(
+  draining: AbortSignal | undefined,
+  host: DrainMoveHost,
+  drainMs = DEFAULT_DRAIN_MS,
+): () => void {
   let timer: NodeJS.Timeout | undefined;
-  const look = (until: number) => {
+  const look = (beganAt: number) => {
     const now = performance.now();
     if (host.over()) return;
-    if (now >= until || host.quiet(now)) host.move();
-    else timer = setTimeout(() => look(until), PAUSE_POLL_MS);
+    const share = (now - beganAt) / drainMs;
+    const late = share >= (host.delivering() ? LAST_SHARE : PAUSE_SHARE);
+    if (late || host.quiet(now)) host.move();
+    else timer = setTimeout(() => look(beganAt), PAUSE_POLL_MS);
   };
-  const begin = () => look(performance.now() + MOVE_WITHIN_MS);
+  const begin = () => look(performance.now());
   if (draining?.aborted) begin();
   else draining?.addEventListener('abort', begin, { once: true });
   return () => {

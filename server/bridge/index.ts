@@ -5,3 +5,4 @@ export {
 } from './context.ts';
 export { OctetBudget } from './octet-budget.ts';
 export { type SessionContext as VoiceContext, serveVoice } from './session.ts';
+export { UnfinishedMessages } from './unfinished-messages.ts';

@@ -48,6 +48,7 @@ export interface PageEvent {
  */
 export class Microphone {
   readonly #sink: MicrophoneSink;
+  readonly #resumable: boolean;
   readonly #machine = new MicrophoneMachine();
   readonly #delay = new MicrophoneDelay();
   readonly #readers = new Map<number, Reader>();
@@ -55,6 +56,9 @@ export class Microphone {
   /** Events in the machine, in order: the same that come out of it. */
   #events: PageEvent[] = [];
   #eventsTaken = 0;
+  /** Streams from before a rewind, until the page ends them. */
+  readonly #discarded = new Set<Reader>();
+  /** The page was asked to send again in the session that carries the call. */
   #nextStream = 0;
   #stopped = false;
   #stalledSince: number | undefined;
@@ -68,8 +72,10 @@ export class Microphone {
   #appended = 0;
   #codec: MicrophoneCodec = 'pcm16';
 
-  constructor(sink: MicrophoneSink) {
+  /** `resumable`: what a stream lost that broke off is sent again in the next session, so the call need not end. */
+  constructor(sink: MicrophoneSink, resumable = false) {
     this.#sink = sink;
+    this.#resumable = resumable;
   }
 
   /** Samples handed to the upstream so far. */
@@ -115,8 +121,10 @@ export class Microphone {
     this.#machine.open(id);
     while (!this.#stopped && this.#readers.has(id)) {
       if (this.#machine.undecoded(id)) await this.#decode(id);
-      else if (!this.#machine.knows(id)) this.#giveUp(id, reader);
-      else if (this.#machine.wants(id)) await this.#take(id, reader, gone);
+      else if (!this.#machine.knows(id)) {
+        this.#readers.delete(id);
+        void this.#discard(reader);
+      } else if (this.#machine.wants(id)) await this.#take(id, reader, gone);
       else await this.#untilWanted(id);
     }
   }
@@ -152,7 +160,7 @@ export class Microphone {
   nextSession(): void {
     this.#machine.nextSession();
     this.#drain();
-    this.#giveUpAll();
+    for (const reader of this.#takeReaders()) cancelQuietly(reader);
   }
 
   /** The page sends audio and events again from this sample on; what waits is forgotten. */
@@ -161,19 +169,29 @@ export class Microphone {
     this.#appended = sample;
     this.#events = [];
     this.#eventsTaken = 0;
-    this.#giveUpAll();
+    for (const reader of this.#takeReaders()) void this.#discard(reader);
     for (const resolve of this.#mayHold.splice(0)) resolve();
   }
 
-  #giveUp(id: number, reader: Reader): void {
-    this.#readers.delete(id);
-    reader.cancel(new StreamError(StreamCode.CANCELLED, 'it is sent again in another stream')).catch(ignore);
-  }
-
-  #giveUpAll(): void {
-    for (const [id, reader] of this.#readers) this.#giveUp(id, reader);
+  /** No stream is read for what it carries any more. */
+  #takeReaders(): Reader[] {
+    const readers = [...this.#readers.values()];
+    this.#readers.clear();
     for (const wake of this.#wanted.values()) wake();
     this.#wanted.clear();
+    return readers;
+  }
+
+  /** Reads on what the page sent before it knew of a rewind: a stream that is stopped would look to it like a session that breaks. */
+  async #discard(reader: Reader): Promise<void> {
+    this.#discarded.add(reader);
+    try {
+      while (!(await reader.read()).done);
+    } catch {
+      // Reset by the page, which sends it again.
+    } finally {
+      this.#discarded.delete(reader);
+    }
   }
 
   /** An event of the page, in its order among the audio; see `MicrophoneMachine.event`. */
@@ -216,7 +234,7 @@ export class Microphone {
     this.#stopped = true;
     clearTimeout(this.#acknowledging);
     this.#machine.clear();
-    for (const reader of this.#readers.values()) cancelQuietly(reader);
+    for (const reader of [...this.#readers.values(), ...this.#discarded]) cancelQuietly(reader);
     this.#readers.clear();
     for (const wake of [...this.#wanted.values(), ...this.#mayHold.splice(0)]) wake();
     this.#wanted.clear();
@@ -301,7 +319,14 @@ export class Microphone {
         this.#machine.abandoned(id);
         return undefined;
       }
-      return this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      try {
+        this.#machine.reset(id, (error as Error)?.message ?? 'reset');
+      } catch (broken) {
+        // It is sent again in the next session.
+        if (this.#resumable) throw new StreamError(StreamCode.CANCELLED, 'a microphone stream broke off');
+        throw broken;
+      }
+      return undefined;
     }
   }
 }

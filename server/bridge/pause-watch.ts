@@ -47,6 +47,11 @@ export class PauseWatch {
     this.#lastAt = now;
   }
 
+  /** Whether a response is being made. */
+  get responding(): boolean {
+    return this.#running.size > 0;
+  }
+
   quiet(now: number): boolean {
     return !this.#speaking && this.#running.size === 0 && now - this.#lastAt >= QUIET_MS;
   }

@@ -36,7 +36,8 @@ export class UpstreamKeeper {
   readonly #host: UpstreamKeeperHost;
   readonly #redialMs: number;
   #openedAt: number | undefined;
-  #everOpened = false;
+  /** There is a conversation to keep. */
+  #hasConversation = false;
   #failingSince: number | undefined;
   #attempt = 0;
   #redial: NodeJS.Timeout | undefined;
@@ -57,6 +58,11 @@ export class UpstreamKeeper {
       },
       maxQueueOctets,
     );
+  }
+
+  /** A conversation goes on that another upstream had: it is worth more than one dial. */
+  goesOn(): void {
+    this.#hasConversation = true;
   }
 
   /** Takes an upstream that is being dialled, or dials one. */
@@ -87,7 +93,7 @@ export class UpstreamKeeper {
 
   #opened(): void {
     this.#openedAt = performance.now();
-    this.#everOpened = true;
+    this.#hasConversation = true;
     this.#expireIn(UPSTREAM_LIFE_MS);
   }
 
@@ -128,7 +134,7 @@ export class UpstreamKeeper {
     this.#failingSince ??= now;
     const late = now - this.#failingSince >= this.#redialMs;
     // A call that never had an upstream is told at once: there is no conversation to keep.
-    if (end.code === 'upstream_refused' || !this.#everOpened || late || this.#redialMs === 0) {
+    if (end.code === 'upstream_refused' || !this.#hasConversation || late || this.#redialMs === 0) {
       this.#host.lost(end);
       return;
     }

@@ -1,5 +1,5 @@
 export { CallTable, type TableCall } from './call-table.ts';
-export { Sealer, SealKind, type SealRefusal } from './seal.ts';
+export { type SealCipher, Sealer, SealKind, type SealRefusal } from './seal.ts';
 export {
   checkpointSchema,
   fitSnapshot,

@@ -31,6 +31,33 @@ const headSchema = z.object({
   value: z.unknown(),
 });
 
+/** Encrypts and authenticates: JWE by default; a simulation, which must repeat to the octet, brings its own. */
+export interface SealCipher {
+  /** The text names its `kind`, in the clear and protected. */
+  encrypt(kind: SealKind, key: Uint8Array, plaintext: Uint8Array): Promise<string>;
+  /** Undefined when the text was not made with this key for this kind, whatever it is. */
+  decrypt(kind: SealKind, key: Uint8Array, sealed: string): Promise<Uint8Array | undefined>;
+}
+
+/** A compact JWE (RFC 7516) with `dir` and `A256GCM`, a fresh random nonce each time. */
+const JWE: SealCipher = {
+  encrypt: (kind, key, plaintext) =>
+    new CompactEncrypt(plaintext).setProtectedHeader({ alg: 'dir', enc: 'A256GCM', typ: kind }).encrypt(key),
+  async decrypt(kind, key, sealed) {
+    try {
+      const { plaintext, protectedHeader } = await compactDecrypt(sealed, key, {
+        keyManagementAlgorithms: ['dir'],
+        contentEncryptionAlgorithms: ['A256GCM'],
+      });
+      return protectedHeader.typ === kind ? plaintext : undefined;
+    } catch (error) {
+      if (error instanceof errors.JOSEError || error instanceof TypeError || error instanceof SyntaxError)
+        return undefined;
+      throw error;
+    }
+  },
+};
+
 /** What opens and what does not. */
 export type Opened<T> =
   | { readonly ok: true; readonly value: T }
@@ -44,9 +71,10 @@ export type Opened<T> =
 export class Sealer {
   readonly #keys: Readonly<Record<SealKind, Uint8Array>>;
   readonly #nowEpochMs: () => number;
+  readonly #cipher: SealCipher;
 
   /** `secret` is the cluster's, of at least 32 octets. */
-  constructor(secret: Uint8Array, nowEpochMs: () => number = Date.now) {
+  constructor(secret: Uint8Array, nowEpochMs: () => number = Date.now, cipher: SealCipher = JWE) {
     const derive = (kind: SealKind) =>
       new Uint8Array(hkdfSync('sha256', secret, new Uint8Array(0), `parley seal ${kind}`, KEY_OCTETS));
     this.#keys = {
@@ -54,14 +82,13 @@ export class Sealer {
       [SealKind.CHECKPOINT]: derive(SealKind.CHECKPOINT),
     };
     this.#nowEpochMs = nowEpochMs;
+    this.#cipher = cipher;
   }
 
-  /** `value` as JSON, sealed: a compact JWE (RFC 7516) with `dir` and `A256GCM`, a fresh random nonce each time. */
+  /** `value` as JSON, sealed for this caller. */
   seal(kind: SealKind, subject: string, value: unknown): Promise<string> {
     const head = { at: this.#nowEpochMs() / 1000, subject: subjectHash(subject), value };
-    return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(head)))
-      .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', typ: kind })
-      .encrypt(this.#keys[kind]);
+    return this.#cipher.encrypt(kind, this.#keys[kind], new TextEncoder().encode(JSON.stringify(head)));
   }
 
   /**
@@ -87,19 +114,8 @@ export class Sealer {
 
   /** Undefined when it does not open; null when what is inside is not ours. */
   async #decrypt(kind: SealKind, sealed: string): Promise<z.infer<typeof headSchema> | undefined | null> {
-    let octets: Uint8Array;
-    try {
-      const { plaintext, protectedHeader } = await compactDecrypt(sealed, this.#keys[kind], {
-        keyManagementAlgorithms: ['dir'],
-        contentEncryptionAlgorithms: ['A256GCM'],
-      });
-      if (protectedHeader.typ !== kind) return undefined;
-      octets = plaintext;
-    } catch (error) {
-      if (error instanceof errors.JOSEError || error instanceof TypeError || error instanceof SyntaxError)
-        return undefined;
-      throw error;
-    }
+    const octets = await this.#cipher.decrypt(kind, this.#keys[kind], sealed);
+    if (octets === undefined) return undefined;
     try {
       return headSchema.parse(JSON.parse(new TextDecoder().decode(octets)));
     } catch {

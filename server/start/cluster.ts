@@ -27,6 +27,9 @@ export interface LocalPlan {
   readonly tokens: DemoTokens;
 }
 
+/** Backends have names below it. Browsers take every name below localhost for this machine. */
+export const CALL_HOST = 'localhost';
+
 const hex = (octets: number) => randomBytes(octets).toString('hex');
 
 /** A cluster on this machine: encrypted CIDs with an 8-octet server ID and nonce, keys made anew. */
@@ -44,8 +47,7 @@ function planCluster(plan: LocalPlan): ClusterFile {
       tcp: `127.0.0.1:${plan.firstTunnelPort + i}`,
     })),
     forwarders: ['127.0.0.1'],
-    // Browsers take every name below localhost for this machine.
-    callHost: 'localhost',
+    callHost: CALL_HOST,
   };
 }
 

@@ -8,7 +8,7 @@ import { runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
-import { writeLocalFiles } from './cluster.ts';
+import { CALL_HOST, writeLocalFiles } from './cluster.ts';
 import { DemoTokens } from './demo-tokens.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
@@ -77,6 +77,7 @@ function pageConfig({ options, useOpenAi, served }: Setting, host: string): Page
     url: `https://${host}:${options.ports.forwarder}/voice`,
     certificateHashes: served.hashes(),
     tokenUrl: TOKEN_PATH,
+    callHost: CALL_HOST,
     upstream: useOpenAi ? 'openai' : 'local',
   };
 }
@@ -100,21 +101,29 @@ async function servePages(setting: Setting): Promise<void> {
     keepGood();
     return pageConfig(setting, options.host);
   };
-  await servePage(PAGE_ROOT, ports.page, config, mint);
-  if (!options.lan) return;
-  const lanConfig = (address: string) => {
-    keepGood();
-    // With a certificate of one's own the host has to be the one that it names.
-    return pageConfig(setting, served === local ? address : options.host);
-  };
-  const page = await serveLanPage(PAGE_ROOT, ports.lan, readPair(), lanConfig, mint);
+  const pages = [
+    await servePage(PAGE_ROOT, ports.page, config, mint, options.https ? readPair() : undefined),
+  ];
+  if (options.lan) {
+    const lanConfig = (address: string) => {
+      keepGood();
+      // With a certificate of one's own the host has to be the one that it names.
+      return pageConfig(setting, served === local ? address : options.host);
+    };
+    pages.push(await serveLanPage(PAGE_ROOT, ports.lan, readPair(), lanConfig, mint));
+  }
   new FileWatch([served.certificate, served.key], () => {
     try {
-      page.renew(readPair());
+      for (const page of pages) page.renew(readPair());
     } catch {
       // Half of the pair is written: the next look finds both.
     }
   });
+}
+
+/** The page's address on this machine. Over https it is the host that the page calls: browsers take a certificate for one host. */
+function pageUrl({ https, host, ports }: Options): string {
+  return https ? `https://${host}:${ports.page}` : `http://localhost:${ports.page}`;
 }
 
 /** Addresses of the page for other devices, the likeliest first. */
@@ -146,10 +155,18 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
   await build();
   await servePages(setting);
   const urls = options.lan ? lanUrls(setting) : [];
+  const scheme = options.https ? 'https' : 'http';
   const files = writeLocalFiles({
     // By port: another `npm start` with this directory has files of its own.
     directory: join(directory, String(ports.forwarder)),
-    origins: [`http://localhost:${ports.page}`, `http://127.0.0.1:${ports.page}`, ...urls],
+    origins: [
+      ...new Set([
+        pageUrl(options),
+        `${scheme}://localhost:${ports.page}`,
+        `${scheme}://127.0.0.1:${ports.page}`,
+      ]),
+      ...urls,
+    ],
     backends: options.backends,
     firstTunnelPort: ports.firstTunnel,
     certificate: setting.served.certificate,
@@ -165,7 +182,10 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
   planned(parts);
   await startParts(parts);
   if (options.lan) say(lanInstructions(urls, own !== undefined));
-  const url = paint(['bold', 'underline'], `http://localhost:${ports.page}`);
+  const url = paint(['bold', 'underline'], pageUrl(options));
+  if (options.https && own === undefined)
+    say(`\nThe browser warns of the certificate, since this machine made it itself; going on once is enough for the page and
+for calls over TCP. Firefox keeps that for each port: there, open https://${options.host}:${ports.forwarder} once as well.`);
   say(`\n${paint('bold', 'Parley is ready:')} open ${url} in Chrome. Ctrl-C ends it.`);
 }
 

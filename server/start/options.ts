@@ -6,6 +6,8 @@ import { API_KEY_VARIABLE } from '../voice.ts';
 export const USAGE = `usage: npm start -- [options]
 
   --page-port 8080        port of the demo page on http://localhost
+  --https                 serve that page over https, from the host that it calls and under the same certificate: a browser
+                          that was told to take it takes calls over TCP too, for networks that block UDP
   --port 4433             UDP port of the forwarder
   --backends 2            how many backends to start
   --tunnel-port 5001      tunnel port of the first backend; the others follow
@@ -40,6 +42,7 @@ export interface Options {
   readonly help: boolean;
   readonly ports: Ports;
   readonly backends: number;
+  readonly https: boolean;
   readonly lan: boolean;
   readonly lanAddress: string | undefined;
   readonly model: string;
@@ -58,6 +61,7 @@ function readValues() {
       backends: { type: 'string', default: '2' },
       'tunnel-port': { type: 'string', default: '5001' },
       'realtime-port': { type: 'string', default: '4600' },
+      https: { type: 'boolean', default: false },
       lan: { type: 'boolean', default: false },
       'lan-port': { type: 'string', default: '8443' },
       'lan-address': { type: 'string' },
@@ -102,11 +106,12 @@ export function readOptions(): Options {
   if (lanAddress !== undefined && !isIPv4(lanAddress))
     faults.push(`--lan-address must be an IPv4 address such as 192.168.1.20, not "${lanAddress}".`);
   if (faults.length > 0) throw new StartupError(faults.join('\n'));
-  const { help, lan, model, host, qlog, directory } = values;
+  const { help, https, lan, model, host, qlog, directory } = values;
   return {
     help,
     ports,
     backends,
+    https,
     lan: lan || lanAddress !== undefined,
     lanAddress,
     model,

@@ -6,7 +6,7 @@ import {
   type RequestListener,
   type ServerResponse,
 } from 'node:http';
-import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https';
+import { createServer as createTlsServer, Server as HttpsServer } from 'node:https';
 import { isIP } from 'node:net';
 import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
@@ -26,6 +26,8 @@ export interface PageConfig {
   readonly certificateHashes: readonly string[];
   /** Absent where backends ask for no token. */
   readonly tokenUrl?: string;
+  /** Backends have names below this host: a call that was interrupted is dialled by one of them. */
+  readonly callHost?: string;
   readonly upstream: 'local' | 'openai';
   /** How the page sends the microphone's audio; by the state of the network unless it is said. */
   readonly codec?: 'auto' | 'pcm' | 'opus';
@@ -40,9 +42,16 @@ const TYPES: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 };
 
-function securityHeaders(connectTo: string): Record<string, string> {
+/** Where the page may dial: the URL's origin, and the backends' own names at the same port; over TCP by WebSocket. */
+function dialledOrigins({ url, callHost }: PageConfig): string {
+  const { origin, port } = new URL(url);
+  const byName = callHost === undefined ? [] : [`https://*.${callHost}${port === '' ? '' : `:${port}`}`];
+  return [origin, ...byName].flatMap((one) => [one, one.replace('https:', 'wss:')]).join(' ');
+}
+
+function securityHeaders(config: PageConfig): Record<string, string> {
   return {
-    'content-security-policy': `default-src 'self'; connect-src 'self' ${connectTo} ${connectTo.replace('https:', 'wss:')}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
+    'content-security-policy': `default-src 'self'; connect-src 'self' ${dialledOrigins(config)}; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'`,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'permissions-policy': 'microphone=(self)',
@@ -128,8 +137,8 @@ function answer(
   return (request, response) => {
     const path = pathOf(request.url);
     const current = config(request.socket.localAddress ?? '127.0.0.1');
-    const { origin, hostname } = new URL(current.url);
-    for (const [name, value] of Object.entries(securityHeaders(origin))) response.setHeader(name, value);
+    const { hostname } = new URL(current.url);
+    for (const [name, value] of Object.entries(securityHeaders(current))) response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
     else if (path === '/config.json')
       response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
@@ -151,21 +160,35 @@ export interface ServedPage {
   close(): void;
 }
 
+/** Certificate and key as PEM. */
+export interface TlsPair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** A page whose certificate can be replaced; over plain HTTP that does nothing. */
+export interface RenewablePage extends ServedPage {
+  renew(pair: TlsPair): void;
+}
+
 /**
- * Serves the built page in `root` and `/config.json` on both loopback addresses. Port 0 picks a free one. `config` is
- * asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError` when the port is in use.
+ * Serves the built page in `root` and `/config.json` on both loopback addresses, over https where there is a `pair`. Port 0 picks a free
+ * one. `config` is asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError`
+ * when the port is in use.
  */
 export async function servePage(
   root: string,
   port: number,
   config: () => PageConfig,
   mint?: MintForPage,
-): Promise<ServedPage> {
+  pair?: TlsPair,
+): Promise<RenewablePage> {
   const host = '127.0.0.1';
-  const servers = [
-    createServer(answer(root, config, mint)),
-    createServer(answer(root, config, mint)),
-  ] as const;
+  const open = () =>
+    pair === undefined
+      ? createServer(answer(root, config, mint))
+      : createTlsServer(pair, answer(root, config, mint));
+  const servers = [open(), open()] as const;
   let bound: number;
   try {
     bound = await listen(servers[0], port, host);
@@ -174,13 +197,13 @@ export async function servePage(
   }
   // Some systems resolve localhost to ::1 first, some have no IPv6 at all.
   await listen(servers[1], bound, '::1').catch(() => {});
-  return { port: bound, close: () => close(...servers) };
-}
-
-/** Certificate and key as PEM. */
-export interface TlsPair {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  return {
+    port: bound,
+    renew: (renewed) => {
+      for (const server of servers) if (server instanceof HttpsServer) server.setSecureContext(renewed);
+    },
+    close: () => close(...servers),
+  };
 }
 
 /**
@@ -193,7 +216,7 @@ export async function serveLanPage(
   pair: TlsPair,
   config: (address: string) => PageConfig,
   mint?: MintForPage,
-): Promise<ServedPage & { renew(pair: TlsPair): void }> {
+): Promise<RenewablePage> {
   const host = '0.0.0.0';
   const server = createTlsServer(pair, answer(root, config, mint));
   let bound: number;

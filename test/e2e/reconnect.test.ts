@@ -39,7 +39,7 @@ describe.each([5000, 15_000])('the network is gone for %d ms', (ms) => {
     expectSampleExact(result);
     expect(scene.cluster.realtime.audit()).toHaveLength(1);
     const told = result.report.timeline.map(({ text }) => text).join('\n');
-    expect(told).toMatch(/network is gone/);
+    expect(told).toMatch(/connection is gone/);
     if (ms > 10_000) {
       expect(result.report.stats!.resumptions).toBeGreaterThan(0);
       expect(told).toMatch(/Back after 1\d\.?\d? s\. The call goes on where it stopped/);

@@ -1,84 +1,91 @@
-import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterEach, describe, expect, test } from 'vitest';
-import { launchChromium, openPage, type ServedPage, serveDemoPage } from '../support/chromium.ts';
-import { startCluster, type TestCluster } from '../support/cluster.ts';
+import { expect, test } from 'vitest';
 import { metric } from '../support/metrics.ts';
-import { speakToWav } from '../support/speech.ts';
+import { expectSampleExact } from '../support/sample-exact.ts';
+import { sceneForEachTest } from '../support/scene.ts';
+import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
-let cluster: TestCluster | undefined;
-let browser: Browser | undefined;
-let served: ServedPage | undefined;
-afterEach(async () => {
-  await browser?.close();
-  served?.close();
-  await cluster?.close();
+const QUESTION = 'How far is it to the moon?';
+const LONG =
+  'This is a sentence of some length, in the middle of which the network lets other packets through again.';
+
+const open = sceneForEachTest();
+
+test('a browser without WebTransport calls over TCP through the forwarder, every sample', async () => {
+  const scene = await open({ text: QUESTION, relay: { tcp: true } });
+  const page = await scene.openPage('/', 'delete globalThis.WebTransport');
+  await page.click('#talk');
+  const result = await scene.finish(page);
+  expectSampleExact(result);
+  expect(result.report.stats).toMatchObject({ carrier: 'tcp', resumptions: 0 });
+  const metrics = await scene.cluster.forwarderMetrics();
+  expect(metric(metrics, 'parley_forwarder_tcp_accepted_total')).toBe(1);
 });
 
-/** SHA-256 of the certificate's public key, as Chromium takes it on its command line. */
-function publicKeyHash(directory: string): string {
-  const name = readdirSync(directory).find((file) => /cert.*\.pem$|\.crt$/.test(file))!;
-  const certificate = new X509Certificate(readFileSync(join(directory, name)));
-  const der = createPublicKey(certificate.publicKey.export({ type: 'spki', format: 'pem' })).export({
-    type: 'spki',
-    format: 'der',
-  });
-  return createHash('sha256').update(der).digest('base64');
-}
-
-interface Told {
-  readonly state: string;
-  readonly microphone?: { readonly hash: string };
-  readonly answers: readonly {
-    readonly itemId: string;
-    readonly receivedHash: string;
-    readonly finished: boolean;
-  }[];
-  readonly stats?: { readonly backend?: string; readonly sessionMs?: number };
-}
-
-describe('a call where UDP does not come through', () => {
-  test('in a browser without WebTransport goes over TCP through the forwarder, every sample', async () => {
-    cluster = await startCluster();
-    served = await serveDemoPage(cluster.forwarderPort, cluster.certificateHash);
-    const wav = speakToWav(cluster.directory, 'How far is it to the moon?');
-    browser = await launchChromium(wav, [
-      `--ignore-certificate-errors-spki-list=${publicKeyHash(cluster.directory)}`,
-    ]);
-    const { page, console: lines } = await openPage(browser, 'about:blank');
-    await page.addInitScript('delete globalThis.WebTransport');
-    await page.goto(served.url);
+test.each([
+  ['in mid-sentence', false],
+  ['in mid-answer', true],
+])(
+  'when UDP comes through again, %s, the call moves back to WebTransport, every sample',
+  async (_, inAnswer) => {
+    const scene = await open({
+      text: LONG,
+      relay: { tcp: true, lossRate: 1 },
+      backends: 1,
+      answerSpeed: 1,
+    });
+    const page = await scene.openPage();
+    const microphone = await scriptMicrophone(page);
     await page.click('#talk');
-    const told = async () =>
-      JSON.parse(
-        (await page.evaluate(
-          'JSON.stringify({ state: parley.state, microphone: parley.microphone, answers: parley.answers, stats: parley.stats })',
-        )) as string,
-      ) as Told;
-    const until = async (what: string, holds: (report: Told) => boolean) => {
-      const end = Date.now() + 40_000;
-      for (;;) {
-        const report = await told();
-        if (holds(report)) return report;
-        if (Date.now() > end || report.state === 'error')
-          throw new Error(`in vain: ${what} ${JSON.stringify(report)} ${lines.join('\n')}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    };
-    const ready = await until('ready', ({ stats }) => stats?.backend !== undefined);
-    // The session alone: `ready` waits for microphone and upstream too.
-    expect(ready.stats?.sessionMs).toBeLessThan(1500);
-    await until('heard', ({ answers }) => answers.length > 0 && answers.every(({ finished }) => finished));
+    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    const said = microphone.say(LONG);
+    if (inAnswer) {
+      await said;
+      await scene.until(
+        page,
+        'some of the answer came',
+        ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
+      );
+    }
+    scene.relay.setLoss(0);
+    const moved = await scene.until(
+      page,
+      'WebTransport carries it',
+      ({ stats }) => stats?.carrier === 'webtransport',
+    );
+    expect(moved.answers.some(({ complete }) => complete)).toBe(false);
+    await said;
+    const result = await scene.finish(page);
+    expectSampleExact(result);
+    expect(result.report.stats).toMatchObject({ carrier: 'webtransport', resumptions: 1 });
+    // The dial that UDP swallowed may arrive late, at a backend that then opens an upstream in vain.
+    expect(scene.cluster.realtime.audit().filter(({ answers }) => answers.length > 0)).toHaveLength(1);
+  },
+);
+
+test.each([
+  ['in mid-sentence', false],
+  ['in mid-answer', true],
+])(
+  'a TCP connection that is reset %s: the same conversation goes on over the next, every sample',
+  async (_, inAnswer) => {
+    const scene = await open({ text: LONG, relay: { tcp: true, lossRate: 1 }, backends: 1, answerSpeed: 1 });
+    const page = await scene.openPage();
+    const microphone = await scriptMicrophone(page);
     await page.click('#talk');
-    const report = await until('ended', ({ state }) => state === 'idle');
-    const { realtime, forwarderMetrics } = cluster;
-    const heard = () =>
-      realtime.audit().find(({ microphoneHash }) => microphoneHash === report.microphone?.hash);
-    await expect.poll(heard, { timeout: 5000 }).toBeDefined();
-    const sent = new Map(heard()!.answers.map(({ itemId, hash }) => [itemId, hash]));
-    for (const { itemId, receivedHash } of report.answers) expect(receivedHash).toBe(sent.get(itemId));
-    expect(metric(await forwarderMetrics(), 'parley_forwarder_tcp_accepted_total')).toBeGreaterThan(0);
-  });
-});
+    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    await microphone.say(LONG);
+    if (inAnswer)
+      await scene.until(
+        page,
+        'some of the answer came',
+        ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
+      );
+    scene.relay.cutTcp();
+    const back = await scene.until(page, 'the call goes on', ({ stats }) => (stats?.resumptions ?? 0) > 0);
+    expect(back.answers.some(({ complete }) => complete)).toBe(false);
+    const result = await scene.finish(page);
+    expectSampleExact(result);
+    expect(result.report.stats!.carrier).toBe('tcp');
+    expect(scene.cluster.realtime.audit()).toHaveLength(1);
+  },
+);

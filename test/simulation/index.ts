@@ -1,15 +1,14 @@
 import { parseArgs } from 'node:util';
-import { INJECTIONS, type InjectionName } from './injections.ts';
+import { MODES, modeOfInjection } from './modes.ts';
 import { runSeeds } from './pool.ts';
-import { runSeed } from './run.ts';
-import { linesAbout, tellFailure } from './story.ts';
-import { INVARIANTS } from './violation.ts';
+import { CALL_INVARIANTS, INVARIANTS } from './violation.ts';
 
-const USAGE = `usage: npm run simulate -- [--seeds 1000] [--first 1] [--workers 2]
-       npm run simulate -- --seed N [--trace] [--about CALL]
+const USAGE = `usage: npm run simulate -- [--mode network|calls] [--seeds 1000] [--first 1] [--workers 2]
+       npm run simulate -- [--mode …] --seed N [--trace] [--about CALL]
        npm run simulate -- --inject NAME|list
 
 Plays random clients, forwarders and backends on a virtual clock over a hostile network and holds them to invariants.
+With --mode calls it plays the page and the bridge of calls whose sessions, upstreams and backends end at any instant.
 A seed replays to the byte: its hash says so. --trace prints what was on the network, probes apart, --about only what is
 of one call, such as call-2. --inject puts a bug into the engine and looks for a seed that finds it.
 `;
@@ -21,14 +20,16 @@ const PROGRESS_EVERY_MS = 10_000;
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-function replay(seed: number, readable: boolean, about: string | undefined): boolean {
-  const outcome = runSeed(seed, readable);
-  for (const line of about === undefined ? (outcome.trace ?? []) : linesAbout(outcome, about)) print(line);
+async function replay(name: string, seed: number, readable: boolean, about?: string): Promise<boolean> {
+  const mode = MODES[name]!;
+  const outcome = await mode.run(seed, readable);
+  for (const line of about === undefined ? (outcome.trace ?? []) : mode.linesAbout(outcome, about))
+    print(line);
   const { hash, datagrams, virtualMs, calls } = outcome;
   print(
     `seed ${seed}: ${calls} calls, ${datagrams} datagrams in ${(virtualMs / 1000).toFixed(1)} virtual s, hash ${hash}`,
   );
-  if (outcome.failure !== undefined) for (const line of tellFailure(seed)) print(line);
+  if (outcome.failure !== undefined) for (const line of await mode.tell(seed)) print(line);
   return outcome.failure === undefined;
 }
 
@@ -40,7 +41,13 @@ interface Tally {
   failed: number;
 }
 
-async function playMany(first: number, seeds: number, workers: number, inject?: string): Promise<Tally> {
+async function playMany(
+  mode: string,
+  first: number,
+  seeds: number,
+  workers: number,
+  inject?: string,
+): Promise<Tally> {
   const tally: Tally = { seeds: 0, calls: 0, datagrams: 0, virtualMs: 0, failed: 0 };
   const started = process.hrtime.bigint();
   const seconds = (): number => Number(process.hrtime.bigint() - started) / 1e9;
@@ -49,6 +56,7 @@ async function playMany(first: number, seeds: number, workers: number, inject?: 
     first,
     seeds,
     workers,
+    mode,
     inject,
     isEnough: () => inject !== undefined && tally.failed > 0,
     onOutcome: (outcome) => {
@@ -76,14 +84,16 @@ async function playMany(first: number, seeds: number, workers: number, inject?: 
 }
 
 function listInjections(): void {
-  for (const [name, { bug, breaks }] of Object.entries(INJECTIONS)) {
-    print(`${name.padEnd(24)} ${bug}\n${''.padEnd(25)}breaks: ${INVARIANTS[breaks]}`);
-  }
+  const invariants = { ...INVARIANTS, ...CALL_INVARIANTS };
+  for (const { injections } of Object.values(MODES))
+    for (const [name, { bug, breaks }] of Object.entries(injections))
+      print(`${name.padEnd(24)} ${bug}\n${''.padEnd(25)}breaks: ${invariants[breaks]}`);
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
+      mode: { type: 'string' },
       seeds: { type: 'string', default: '1000' },
       first: { type: 'string', default: '1' },
       workers: { type: 'string', default: '2' },
@@ -102,22 +112,21 @@ async function main(): Promise<void> {
   };
   if (values.help) return print(USAGE);
   if (values.inject === 'list') return listInjections();
-  if (values.inject !== undefined && !(values.inject in INJECTIONS)) {
+  const fitting = values.inject === undefined ? 'network' : modeOfInjection(values.inject);
+  if (fitting === undefined)
     throw new TypeError(`--inject ${values.inject}: unknown; --inject list shows what there is`);
-  }
+  const mode = values.mode ?? fitting;
+  if (!(mode in MODES)) throw new TypeError(`--mode ${mode}: there are ${Object.keys(MODES).join(' and ')}`);
   if (values.seed !== undefined) {
-    if (values.inject !== undefined) INJECTIONS[values.inject as InjectionName].inject();
-    process.exitCode = replay(
-      number(values.seed, 'seed'),
-      values.trace || values.about !== undefined,
-      values.about,
-    )
-      ? 0
-      : 1;
+    if (values.inject !== undefined) MODES[mode]?.injections[values.inject]?.inject();
+    const { seed, trace, about } = values;
+    const clean = await replay(mode, number(seed, 'seed'), trace || about !== undefined, about);
+    process.exitCode = clean ? 0 : 1;
     return;
   }
   const first = number(values.first, 'first');
   const tally = await playMany(
+    mode,
     first,
     number(values.seeds, 'seeds'),
     Math.max(1, number(values.workers, 'workers')),

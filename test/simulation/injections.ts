@@ -25,7 +25,7 @@ export interface Injection {
 }
 
 /** Replaces a method of a class. `make` is given the right one. */
-function replace<T extends object, K extends keyof T & string>(
+export function replace<T extends object, K extends keyof T & string>(
   prototype: T,
   name: K,
   make: (right: T[K]) => T[K],

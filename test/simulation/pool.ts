@@ -19,6 +19,7 @@ export interface PoolOptions {
   readonly first: number;
   readonly seeds: number;
   readonly workers: number;
+  readonly mode: string;
   readonly inject: string | undefined;
   readonly onOutcome: (outcome: ToldOutcome) => void;
   /** No further seeds are begun once it says so. */
@@ -41,7 +42,10 @@ export async function runSeeds(options: PoolOptions): Promise<void> {
 
 function startWorker(options: PoolOptions, nextBatch: () => number[]): Promise<void> {
   // The same loader as this process: execArgv is handed on.
-  const child: ChildProcess = fork(WORKER, options.inject === undefined ? [] : [options.inject]);
+  const child: ChildProcess = fork(WORKER, [
+    options.mode,
+    ...(options.inject === undefined ? [] : [options.inject]),
+  ]);
   return new Promise((resolve, reject) => {
     const give = (): void => {
       const batch = nextBatch();

@@ -17,7 +17,23 @@ export const INVARIANTS = {
   engine: 'nothing that arrives makes the engine or the forwarder throw',
 } as const;
 
-export type Invariant = keyof typeof INVARIANTS;
+/** The same for calls over several sessions, in `calls/`. */
+export const CALL_INVARIANTS = {
+  microphone:
+    'every sample of the microphone reaches an upstream once and in order, and the last one lacks no word',
+  answers: 'every sample of an answer reaches the page once and in order',
+  'page events': 'events of the page take effect once, in order, at their place in the audio',
+  'server events': 'every event of an upstream reaches the page once and in order',
+  restoring: 'a fresh upstream is given each settled item once and in order, and the newest settings',
+  checkpoints: 'a checkpoint never holds less than the one before it',
+  tickets: 'nothing but a ticket of its own caller attaches a session to a call',
+  attachments: 'the newest session carries the call, and the one before it is told',
+  bounds: 'what is kept for a call stays under its bounds',
+  'going on': 'a call outlives what carries it',
+  faults: 'nothing that happens to a call makes a backend or a page throw',
+} as const;
+
+export type Invariant = keyof typeof INVARIANTS | keyof typeof CALL_INVARIANTS;
 
 /** An invariant was broken: ends the run of its seed. */
 export class Violation extends Error {
@@ -25,7 +41,7 @@ export class Violation extends Error {
   readonly invariant: Invariant;
 
   constructor(invariant: Invariant, what: string) {
-    super(`${INVARIANTS[invariant]}: ${what}`);
+    super(`${{ ...INVARIANTS, ...CALL_INVARIANTS }[invariant]}: ${what}`);
     this.invariant = invariant;
   }
 }

@@ -1,17 +1,19 @@
-import { INJECTIONS, type InjectionName } from './injections.ts';
+import { MODES } from './modes.ts';
 import type { ToldOutcome } from './pool.ts';
-import { runSeed } from './run.ts';
-import { tellFailure } from './story.ts';
 
 /** A process of `npm run simulate`: plays the seeds that it is sent and sends back what came of them. */
-const injection = process.argv[2];
-if (injection !== undefined) INJECTIONS[injection as InjectionName].inject();
+const [name = 'network', injection] = process.argv.slice(2);
+const mode = MODES[name]!;
+if (injection !== undefined) mode.injections[injection]!.inject();
 
-process.on('message', (seeds: readonly number[]) => {
-  const outcomes = seeds.map((seed): ToldOutcome => {
-    const { hash, datagrams, virtualMs, calls, failure } = runSeed(seed);
-    const story = failure === undefined ? undefined : tellFailure(seed);
-    return { seed, hash, datagrams, virtualMs, calls, story };
-  });
+async function play(seed: number): Promise<ToldOutcome> {
+  const { hash, datagrams, virtualMs, calls, failure } = await mode.run(seed);
+  const story = failure === undefined ? undefined : await mode.tell(seed);
+  return { seed, hash, datagrams, virtualMs, calls, story };
+}
+
+process.on('message', async (seeds: readonly number[]) => {
+  const outcomes: ToldOutcome[] = [];
+  for (const seed of seeds) outcomes.push(await play(seed));
   process.send?.({ outcomes });
 });

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { createHash, X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -7,6 +8,16 @@ import { type MintForPage, servePage, TOKEN_PATH } from '../../server/start/page
 
 /** Debian's Chromium; elsewhere set CHROMIUM to its path. */
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/**
+ * Has Chromium take the certificate, a PEM file, as one that its user installed: WebSockets and pages know no certificate hashes.
+ * Gives the flag.
+ */
+export function trustFlag(certificatePath: string): string {
+  const { publicKey } = new X509Certificate(readFileSync(certificatePath));
+  const key = publicKey.export({ type: 'spki', format: 'der' });
+  return `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`;
+}
 
 /** Starts a headless Chromium whose microphone is the WAV file, said once. QUIC stays on, as in a user's browser. */
 export function launchChromium(wav: string, more: readonly string[] = []): Promise<Browser> {
@@ -35,21 +46,30 @@ export interface ServedPage {
 }
 
 /**
- * Builds the real page and serves it; it will call `callPort` on this machine, with a token that `mint` makes, if given. It speaks PCM
- * unless it is told otherwise, so that both ends can compare hashes on a machine so slow that the network seems to be.
+ * Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. It speaks PCM unless it is
+ * told otherwise, so that both ends can compare hashes on a machine so slow that the network seems to be.
  */
 export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  codec: 'auto' | 'pcm' | 'opus' = 'pcm',
+  {
+    host = '127.0.0.1',
+    callHost,
+    codec = 'pcm',
+  }: {
+    host?: string | undefined;
+    callHost?: string | undefined;
+    codec?: 'auto' | 'pcm' | 'opus' | undefined;
+  } = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
   const config = () => ({
-    url: `https://127.0.0.1:${callPort}/voice`,
+    url: `https://${host}:${callPort}/voice`,
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
+    ...(callHost !== undefined && { callHost }),
     upstream: 'local' as const,
     codec,
   });
@@ -63,9 +83,14 @@ export async function serveDemoPage(
   };
 }
 
-/** Opens the page with the console kept, so that a failing test can show what the page said. */
-export async function openPage(browser: Browser, url: string): Promise<{ page: Page; console: string[] }> {
+/** Opens the page with the console kept, so that a failing test can show what the page said. `before` runs ahead of the page's scripts. */
+export async function openPage(
+  browser: Browser,
+  url: string,
+  before?: string,
+): Promise<{ page: Page; console: string[] }> {
   const page = await browser.newPage();
+  if (before !== undefined) await page.addInitScript(before);
   const lines: string[] = [];
   page.on('console', (message) => lines.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => lines.push(`error: ${error.message}`));

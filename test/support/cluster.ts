@@ -118,6 +118,8 @@ export interface ClusterOptions {
   /** How often the forwarder asks after backends, in ms: one whose port is closed is dead after two of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
+  /** Where the forwarder listens, instead of 127.0.0.1. */
+  readonly forwarderHost?: string | undefined;
   /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */
   readonly holdSocket?: boolean;
   /** Backends have a public port of their own, and ask clients to go there after the handshake. */
@@ -194,7 +196,7 @@ async function writeFiles(
     routingKey: hex(32),
     statelessResetKey: hex(32),
     backends,
-    forwarders: ['127.0.0.1'],
+    forwarders: ['127.0.0.1', ...(options.forwarderHost === undefined ? [] : [options.forwarderHost])],
     ...(options.callHost !== undefined && { callHost: options.callHost }),
   };
   const clusterPath = join(directory, 'cluster.json');
@@ -239,7 +241,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     certificate: readFileSync(certificate.certificatePath, 'utf8'),
     key: readFileSync(certificate.keyPath, 'utf8'),
     logger: pino({ level: 'silent' }),
-    ...(options.observer && { observer: options.observer }),
+    ...(options.observer !== undefined && { observer: options.observer }),
     ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
@@ -252,7 +254,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const forwarderConfig: ForwarderConfigInput = {
     cluster: files.clusterPath,
     listen: [
-      `${options.holdSocket ? '0.0.0.0' : '127.0.0.1'}:${forwarderPort}`,
+      `${options.holdSocket ? '0.0.0.0' : (options.forwarderHost ?? '127.0.0.1')}:${forwarderPort}`,
       ...(options.callHost === undefined ? [] : [`[::1]:${forwarderPort}`]),
     ],
     metrics: `127.0.0.1:${metricsPort}`,

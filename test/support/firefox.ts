@@ -80,9 +80,12 @@ export class Firefox {
     socket.on('close', () => this.#fail(new Error('Firefox closed the connection')));
   }
 
-  /** Starts it with a fresh profile. A missing program is a failure, never a skip. */
+  /**
+   * Starts it with a fresh profile. `takesEveryCertificate`: as if its user had clicked through every warning, which a WebSocket to a
+   * development certificate wants. A missing program is a failure, never a skip. */
   static async launch(
     preferences: Readonly<Record<string, string | number | boolean>> = {},
+    { takesEveryCertificate = false } = {},
   ): Promise<Firefox> {
     const profile = mkdtempSync(join(tmpdir(), 'parley-firefox-'));
     const lines = Object.entries({ ...PREFERENCES, ...preferences }).map(
@@ -111,7 +114,9 @@ export class Firefox {
       const socket = new WebSocket(`${await listening(child)}/session`, { perMessageDeflate: false });
       await once(socket, 'open');
       const firefox = new Firefox(child, sound.process, profile, socket);
-      await firefox.command('session.new', { capabilities: {} });
+      await firefox.command('session.new', {
+        capabilities: { alwaysMatch: { acceptInsecureCerts: takesEveryCertificate } },
+      });
       await firefox.command('session.subscribe', { events: ['log.entryAdded'] });
       return firefox;
     } catch (error) {

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket as TcpSocket } from 'node:net';
 
 export interface RelayOptions {
   /** Where clients' packets go; on loopback unless a host is given. */
@@ -21,6 +22,8 @@ export interface RelayOptions {
   /** Largest UDP payload that passes, in octets. */
   readonly mtu?: number;
   readonly port?: number;
+  /** TCP connections to the same port are passed on as well, untouched by loss and delay. */
+  readonly tcp?: boolean;
   /** Sees every packet as it comes, before its fate is drawn. It must copy what it keeps. */
   readonly tap?: (direction: 'toTarget' | 'toClient', data: Uint8Array) => void;
 }
@@ -51,6 +54,8 @@ export interface Relay {
   setDelay(delayMs: number): void;
   /** `undefined`: the link carries everything again. */
   setRate(kbps: number | undefined): void;
+  /** Resets the TCP connections that are open. */
+  cutTcp(): void;
   close(): Promise<void>;
 }
 
@@ -108,6 +113,7 @@ class UdpRelay implements Relay {
   #rateKbps: number | undefined;
   /** When the link has sent what waits for it, each way. */
   readonly #freeAt = new Map<RelayCounters, number>();
+  #tcp: TcpRelay | undefined;
   #closed = false;
 
   constructor(options: RelayOptions, socket: Socket) {
@@ -124,6 +130,10 @@ class UdpRelay implements Relay {
     return this.#socket.address().port;
   }
 
+  async passTcp(): Promise<void> {
+    this.#tcp = await TcpRelay.open(this.port, this.#options.target);
+  }
+
   setLoss(rate: number): void {
     this.#lossRate = rate;
   }
@@ -134,6 +144,10 @@ class UdpRelay implements Relay {
 
   setRate(kbps: number | undefined): void {
     this.#rateKbps = kbps;
+  }
+
+  cutTcp(): void {
+    this.#tcp?.cut();
   }
 
   async rebind(): Promise<void> {
@@ -153,6 +167,7 @@ class UdpRelay implements Relay {
     this.#closed = true;
     for (const timer of this.#pending) clearTimeout(timer);
     for (const { upstream } of this.#clients.values()) upstream.close();
+    this.#tcp?.close();
     this.#socket.close();
     await once(this.#socket, 'close');
   }
@@ -247,10 +262,50 @@ class UdpRelay implements Relay {
   }
 }
 
+/** Passes TCP connections on, as a network does that lets nothing but TCP through. */
+class TcpRelay {
+  readonly #server: Server;
+  readonly #sockets = new Set<TcpSocket>();
+
+  private constructor(target: RelayOptions['target']) {
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+      const { host = LOOPBACK, port } = target;
+      const upstream = connect({ host, port, noDelay: true, allowHalfOpen: true });
+      for (const [socket, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.#sockets.add(socket);
+        socket.on('error', () => other.destroy());
+        socket.on('close', () => this.#sockets.delete(socket));
+        socket.pipe(other);
+      }
+    });
+  }
+
+  static async open(port: number, target: RelayOptions['target']): Promise<TcpRelay> {
+    const relay = new TcpRelay(target);
+    relay.#server.listen(port, LOOPBACK);
+    await once(relay.#server, 'listening');
+    return relay;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  close(): void {
+    this.#server.close();
+    this.cut();
+  }
+}
+
 /**
  * A UDP relay on loopback that delays, loses, reorders and duplicates by a seed, and changes its source ports on
  * demand. It serves any number of clients.
  */
 export async function createRelay(options: RelayOptions): Promise<Relay> {
-  return new UdpRelay(options, await open(options.port));
+  const relay = new UdpRelay(options, await open(options.port));
+  if (options.tcp) await relay.passTcp();
+  return relay;
 }

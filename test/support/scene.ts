@@ -1,8 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterEach } from 'vitest';
 import type { SessionAudit } from '../../server/realtime/local/index.ts';
-import { launchChromium, openPage, type ServedPage, serveDemoPage } from './chromium.ts';
+import { launchChromium, openPage, type ServedPage, serveDemoPage, trustFlag } from './chromium.ts';
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
+import type { Netpath } from './netpath/index.ts';
 import { createRelay, type Relay, type RelayOptions } from './relay.ts';
 import { conversationToWav, speakToWav } from './speech.ts';
 
@@ -35,6 +36,9 @@ export interface PageReport {
     | {
         readonly backend: string;
         readonly serverId: string;
+        readonly carrier: 'webtransport' | 'tcp';
+        readonly sessionMs: number;
+        readonly readyMs: number;
         readonly resumptions: number;
         readonly pathChanges: number;
         readonly forwarderChanges: number;
@@ -47,10 +51,14 @@ export interface SceneOptions extends ClusterOptions {
   /** What the caller says: a sentence, or several with pauses between them. */
   readonly text: string | Parameters<typeof conversationToWav>[1];
   readonly relay?: Omit<RelayOptions, 'target'>;
+  /** More flags for Chromium. */
+  readonly flags?: readonly string[];
   /** Makes the tokens that the page asks for before each dial. */
   readonly mint?: () => Promise<string>;
   /** How the microphone's audio travels; PCM unless it is said. */
   readonly codec?: 'auto' | 'pcm' | 'opus';
+  /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
+  readonly path?: Netpath;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
 }
@@ -61,31 +69,44 @@ export class Scene {
   readonly relay: Relay;
   readonly #served: ServedPage;
   readonly #browser: Browser;
+  readonly #leavePath: () => void;
   readonly #consoles = new Map<Page, string[]>();
 
-  private constructor(cluster: TestCluster, relay: Relay, served: ServedPage, browser: Browser) {
+  private constructor(
+    cluster: TestCluster,
+    relay: Relay,
+    served: ServedPage,
+    browser: Browser,
+    leavePath: () => void,
+  ) {
     this.cluster = cluster;
     this.relay = relay;
     this.#served = served;
     this.#browser = browser;
+    this.#leavePath = leavePath;
   }
 
   static async open(options: SceneOptions): Promise<Scene> {
-    const cluster = await startCluster(options);
+    const { path, text } = options;
+    const leavePath = (await path?.right.enter()) ?? (() => {});
+    const cluster = await startCluster({ forwarderHost: path?.right.address, ...options });
     const relay = await createRelay({ ...options.relay, target: { port: cluster.forwarderPort } });
-    const served = await serveDemoPage(
-      options.direct ? cluster.forwarderPort : relay.port,
-      cluster.certificateHash,
-      options.mint,
-      options.codec,
-    );
-    const { text } = options;
-    const speak =
+    const wav =
       typeof text === 'string'
         ? speakToWav(cluster.directory, text)
         : conversationToWav(cluster.directory, text);
-    const browser = await launchChromium(speak);
-    return new Scene(cluster, relay, served, browser);
+    const port = options.direct || path !== undefined ? cluster.forwarderPort : relay.port;
+    const flags = [trustFlag(cluster.certificatePath), ...(options.flags ?? [])];
+    const openBrowser = async () => {
+      const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
+        codec: options.codec,
+        host: path?.right.address,
+        callHost: options.callHost,
+      });
+      return { served, browser: await launchChromium(wav, flags) };
+    };
+    const { served, browser } = await (path === undefined ? openBrowser() : path.left.within(openBrowser));
+    return new Scene(cluster, relay, served, browser, leavePath);
   }
 
   async close(): Promise<void> {
@@ -93,11 +114,12 @@ export class Scene {
     this.#served.close();
     await this.relay.close();
     await this.cluster.close();
+    this.#leavePath();
   }
 
-  /** Opens the page, or another that is served beside it, without calling. */
-  async openPage(path = '/'): Promise<Page> {
-    const { page, console } = await openPage(this.#browser, this.#served.url + path);
+  /** Opens the page, or another that is served beside it, without calling. `before` runs in it before its own scripts. */
+  async openPage(path = '/', before?: string): Promise<Page> {
+    const { page, console } = await openPage(this.#browser, this.#served.url + path, before);
     this.#consoles.set(page, console);
     return page;
   }

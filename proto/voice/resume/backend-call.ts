@@ -1,7 +1,7 @@
 import { SessionCloseCode, VoiceProtocolError } from '../codes.ts';
 import type { Message } from '../messages.ts';
 import type { ConversationSnapshot } from './conversation-record.ts';
-import { type HowAttached, isNumbered, type Resume } from './messages.ts';
+import { type HowAttached, isNumbered, MAX_ITEM_NAME_LENGTH, type Resume } from './messages.ts';
 import { COVERED } from './page-call.ts';
 import { ReplayLog } from './replay-log.ts';
 
@@ -17,6 +17,8 @@ export interface GoOn {
   readonly events: number;
   readonly coveredEvents: number[];
   readonly messages: number;
+  /** Last item of the conversation that a fresh upstream was given; null for an empty one, undefined when it is not known. */
+  readonly lastItem?: string | null | undefined;
 }
 
 /** Why a session may not carry the call. */
@@ -137,6 +139,7 @@ export class BackendCall {
       events: pageEvents,
       coveredEvents: [...coveredPageEvents],
       messages: 0,
+      lastItem: lastItemOf(snapshot),
     };
   }
 
@@ -155,6 +158,7 @@ export class BackendCall {
       microphoneSamples: snapshot.microphoneSamples,
       events: snapshot.pageEvents,
       coveredEvents: [...snapshot.coveredPageEvents],
+      lastItem: lastItemOf(snapshot),
     };
   }
 
@@ -162,4 +166,11 @@ export class BackendCall {
   pageRewound(rewind: number): void {
     if (rewind === this.#rewind) this.#awaitsRewound = false;
   }
+}
+
+/** Not known where all that there was is left out: the page's own copy of it is as good as any. */
+function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
+  const last = items.at(-1);
+  if (last === undefined) return omittedItems > 0 ? undefined : null;
+  return last.id.length <= MAX_ITEM_NAME_LENGTH ? last.id : undefined;
 }

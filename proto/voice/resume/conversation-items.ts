@@ -31,6 +31,8 @@ export class ItemRecord {
   responseId: string | undefined;
   /** The item came from the microphone. */
   fromMicrophone = false;
+  /** The page made it. */
+  byPage = false;
   /** Its response is over, or it never had one. */
   finished = false;
 

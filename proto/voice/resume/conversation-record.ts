@@ -51,6 +51,8 @@ export class ConversationRecord {
   #sentSamples = 0;
   #settledSamples = 0;
   #speechEndSample: number | undefined;
+  /** The upstream found the end of a turn and answers it of its own accord: the next response is no page's doing. */
+  #answersTurn = false;
   readonly #runningResponses = new Set<string>();
 
   /** Items known, those of responses that are being made included. */
@@ -76,6 +78,7 @@ export class ConversationRecord {
     this.#sentSamples = snapshot.microphoneSamples;
     this.#settledSamples = snapshot.microphoneSamples;
     this.#speechEndSample = undefined;
+    this.#answersTurn = false;
     this.#coverage.restore(snapshot.pageEvents, snapshot.coveredPageEvents);
     for (const item of snapshot.items) {
       const record = this.#item(item.id);
@@ -91,7 +94,7 @@ export class ConversationRecord {
 
   /** The page's event of this number was handed to the upstream; `samples` of the microphone before it, when it is bound to them. */
   pageEvent(number: number, event: Message, samples?: number): void {
-    this.#coverage.sent(number, event.type, samples);
+    this.#coverage.sent(number, event, samples);
     if (event.type === 'session.update' && typeof event.session === 'object' && event.session !== null)
       this.#session = {
         ...this.#session,
@@ -141,6 +144,9 @@ export class ConversationRecord {
       case 'response.done':
         this.#responseEnds(responseIdOf(event), event);
         break;
+      case 'error':
+        this.#refused(event);
+        break;
     }
   }
 
@@ -155,19 +161,24 @@ export class ConversationRecord {
     const items: RestorableItem[] = [];
     let omitted = this.#omitted;
     const unsettled = new Set(this.#turns.filter(({ settled }) => !settled).map(({ itemId }) => itemId));
-    let complete = true;
+    // What stands behind a turn that will be said again, and would stand before it in the fresh conversation: the page sends
+    // its items again, behind that turn. An answer was begun before it was said, or it would answer that turn.
+    const leftOut = new Set<string>();
+    let behind = false;
     for (const id of this.#order) {
       const record = this.#items.get(id);
       if (record === undefined) continue;
-      // What stands behind a turn that will be said again would stand before it in the fresh conversation.
-      if (unsettled.has(id)) complete = false;
-      if (!complete) break;
+      if (unsettled.has(id)) behind = true;
+      if (behind && (record.byPage || !isOfResponse(record))) {
+        leftOut.add(id);
+        continue;
+      }
       if (!record.finished) continue;
       const item = record.restorable();
       if (item === undefined) omitted += 1;
       else items.push(item);
     }
-    const { covered, beyond } = this.#coverage.covered(this.#settledSamples);
+    const { covered, beyond } = this.#coverage.covered(this.#settledSamples, leftOut);
     return {
       session: this.#session,
       items,
@@ -182,7 +193,7 @@ export class ConversationRecord {
     const { session } = event;
     if (typeof session !== 'object' || session === null) return;
     this.#session = restorableSession(session as Record<string, unknown>) ?? this.#session;
-    if (event.type === 'session.updated') this.#coverage.happened('session.update');
+    if (event.type === 'session.updated') this.#coverage.sessionUpdated();
   }
 
   #itemIs(event: Message): void {
@@ -195,11 +206,10 @@ export class ConversationRecord {
     record.update(item);
     this.#octets += record.octets - before;
     if (event.type.startsWith('response.')) record.responseId ??= responseIdOf(event);
-    const ofResponse =
-      record.responseId !== undefined || record.role === 'assistant' || record.type === 'function_call';
-    if (!ofResponse || this.#runningResponses.size === 0) record.finished = true;
-    if (!known && !ofResponse && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
-      this.#coverage.happened('conversation.item.create');
+    const ofResponse = record.responseId !== undefined || isOfResponse(record);
+    if (!known && !record.fromMicrophone && !this.#turns.some(({ itemId }) => itemId === id))
+      record.byPage = this.#coverage.itemCreated(id, !ofResponse);
+    if (record.byPage || !ofResponse || this.#runningResponses.size === 0) record.finished = true;
     this.#bound();
   }
 
@@ -269,6 +279,8 @@ export class ConversationRecord {
     record.finished = true;
     const bySpeech = this.#speechEndSample;
     this.#speechEndSample = undefined;
+    if (bySpeech !== undefined && this.#runningResponses.size === 0)
+      this.#answersTurn = answersTurns(this.#session);
     const endSample = bySpeech ?? this.#coverage.committedAt() ?? this.#sentSamples;
     const last = this.#turns.at(-1)?.endSample ?? this.#settledSamples;
     this.#turns.push({
@@ -291,10 +303,12 @@ export class ConversationRecord {
 
   #responseBegins(responseId: string | undefined, event: Message): void {
     if (responseId === undefined) return;
-    this.#coverage.responseBegan(responseId);
     const { response } = event as { response?: { conversation_id?: unknown } };
     // Out of band: it answers no turn.
-    if (response?.conversation_id === null) return;
+    const outOfBand = response?.conversation_id === null;
+    if (outOfBand || !this.#answersTurn) this.#coverage.responseBegan(responseId);
+    if (outOfBand) return;
+    this.#answersTurn = false;
     if (this.#runningResponses.size < MAX_RUNNING_RESPONSES) this.#runningResponses.add(responseId);
     for (const turn of this.#turns) turn.responseId ??= responseId;
   }
@@ -323,6 +337,11 @@ export class ConversationRecord {
     record.responseId ??= responseId;
   }
 
+  #refused(event: Message): void {
+    const { error } = event as { error?: { event_id?: unknown } | null };
+    if (typeof error?.event_id === 'string') this.#coverage.refused(error.event_id);
+  }
+
   #settle(itemId: string): void {
     for (const turn of this.#turns) if (turn.itemId === itemId) turn.settled = true;
     this.#advance();
@@ -341,6 +360,19 @@ export class ConversationRecord {
 const MAX_UNSETTLED_TURNS = 64;
 /** Responses that may be under way at once, out-of-band ones included. */
 const MAX_RUNNING_RESPONSES = 64;
+
+/** Whether a turn that is found by its silence is answered at once; the API's default is that it is. */
+function answersTurns(session: Record<string, unknown> | undefined): boolean {
+  const { audio } = (session ?? {}) as {
+    audio?: { input?: { turn_detection?: { create_response?: unknown } | null } };
+  };
+  return audio?.input?.turn_detection?.create_response !== false;
+}
+
+/** Whether items of this kind are made by responses, those of the page apart that say so of theirs. */
+function isOfResponse({ type, role }: ItemRecord): boolean {
+  return type === 'function_call' || (type === 'message' && role === 'assistant');
+}
 
 function responseIdOf(event: Message): string | undefined {
   const { response_id, response } = event as { response_id?: unknown; response?: { id?: unknown } };

@@ -9,9 +9,14 @@ export const MAX_CHECKPOINT_OCTETS = 768 * 1024;
 export const MAX_OPEN_ANSWERS = 64;
 /** Events that a checkpoint may name beside its first number. */
 export const MAX_COVERED_EVENTS = 256;
+/** Characters of an item's name; longer ones are no upstream's. */
+export const MAX_ITEM_NAME_LENGTH = 256;
 
 const count = z.int().check(z.nonnegative());
 const sealed = (maximum: number) => z.string().check(z.minLength(1), z.maxLength(maximum));
+
+const name = z.string().check(z.minLength(1), z.maxLength(MAX_ITEM_NAME_LENGTH));
+const lastItem = z.optional(z.nullable(z.string().check(z.maxLength(MAX_ITEM_NAME_LENGTH))));
 
 /** How far the page has got with one answer stream. */
 export const answerProgressSchema = z.object({
@@ -41,6 +46,8 @@ export const resumeSchema = z.object({
   /** The oldest microphone sample, and the oldest numbered event, that the page can send again. */
   microphoneSamples: count,
   events: count,
+  /** Responses of which the page still plays what came, or waits for more: for a backend that does not know the call. */
+  unheard: z.optional(z.array(name).check(z.maxLength(MAX_OPEN_ANSWERS))),
   /** The page asks for another backend: the one that has the call is draining. */
   move: z.optional(z.boolean()),
 });
@@ -70,6 +77,8 @@ export const attachedSchema = z.object({
   messages: count,
   /** Items of the conversation that could not be restored. */
   omittedItems: z.optional(count),
+  /** The last item of the conversation that was restored; null where it is empty, absent where that is not known. */
+  lastItem,
 });
 export type Attached = z.infer<typeof attachedSchema>;
 
@@ -111,6 +120,8 @@ export const rewindSchema = z.object({
   events: count,
   coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
   omittedItems: count,
+  /** The last item of the conversation that the fresh upstream was given; null where it is empty. */
+  lastItem,
 });
 
 /** What follows on the control stream, and in streams with this number, was sent after the rewind. */

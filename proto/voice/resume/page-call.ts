@@ -2,6 +2,7 @@ import { SessionCloseCode, VoiceProtocolError } from '../codes.ts';
 import type { Message } from '../messages.ts';
 import { type AnswerProgress, type Attached, isNumbered, MAX_OPEN_ANSWERS, type Resume } from './messages.ts';
 import { MicrophoneArchive } from './microphone-archive.ts';
+import { PageItems } from './page-items.ts';
 import { ReplayLog } from './replay-log.ts';
 
 /** Events of the page kept until a checkpoint holds their effect. */
@@ -13,6 +14,8 @@ export interface SendFrom {
   readonly microphoneSamples: number;
   /** Numbered events to send, in order, with their numbers. */
   readonly events: readonly Message[];
+  /** Items that the page was told of and that a fresh upstream does not have. */
+  readonly goneItems: readonly string[];
 }
 
 interface Answer {
@@ -30,6 +33,7 @@ export class PageCall {
   readonly microphone: MicrophoneArchive;
   readonly #events: ReplayLog<Message>;
   readonly #answers = new Map<number, Answer>();
+  readonly #items = new PageItems();
   #covered: ReadonlySet<number> = new Set();
   #ticket: string | undefined;
   #checkpoint: string | undefined;
@@ -75,8 +79,8 @@ export class PageCall {
     return this.#forgottenEvents;
   }
 
-  /** For the hello of the next session; undefined for a call that begins. */
-  resume(move = false): Resume | undefined {
+  /** For the hello of the next session; undefined for a call that begins. `unheard`: responses that are played still, newest last. */
+  resume(move = false, unheard: readonly string[] = []): Resume | undefined {
     if (this.#ticket === undefined) return undefined;
     this.#attachment += 1;
     return {
@@ -88,6 +92,7 @@ export class PageCall {
       ...(this.#checkpoint !== undefined && { checkpoint: this.#checkpoint }),
       microphoneSamples: this.microphone.firstSample,
       events: this.#events.first,
+      ...(unheard.length > 0 && { unheard: unheard.slice(-MAX_OPEN_ANSWERS) }),
       ...(move && { move }),
     };
   }
@@ -109,6 +114,7 @@ export class PageCall {
     readonly microphoneSamples: number;
     readonly events: number;
     readonly coveredEvents: readonly number[];
+    readonly lastItem?: string | null | undefined;
   }): SendFrom {
     this.#rewind = message.rewind;
     return this.#sendFrom(message, 'rewind');
@@ -119,9 +125,11 @@ export class PageCall {
       microphoneSamples,
       events,
       coveredEvents,
-    }: Omit<SendFrom, 'events'> & {
+      lastItem,
+    }: Pick<SendFrom, 'microphoneSamples'> & {
       readonly events: number;
       readonly coveredEvents: readonly number[];
+      readonly lastItem?: string | null | undefined;
     },
     what: string,
   ): SendFrom {
@@ -136,7 +144,7 @@ export class PageCall {
     for (const [number, message] of this.#events.from(events))
       if (!this.#covered.has(number)) messages.push(message);
       else messages.push(COVERED);
-    return { microphoneSamples, events: messages };
+    return { microphoneSamples, events: messages, goneItems: this.#items.goneBehind(lastItem) };
   }
 
   /**
@@ -157,6 +165,7 @@ export class PageCall {
   /** A message of the server was taken; to be called for every one, in order. */
   received(message: Message): void {
     if (isNumbered(message)) this.#messages += 1;
+    this.#items.take(message);
   }
 
   /** `parley.received`. Throws `VoiceProtocolError` when it acknowledges what was never sent. */

@@ -1,9 +1,14 @@
+import type { Message } from '../message.ts';
+
 /** Events of the page whose effect is yet to be seen; far more than a page has under way. */
 export const MAX_PENDING_EVENTS = 256;
 
 interface Pending {
   readonly number: number;
   readonly type: string;
+  /** ID of the item that it creates, and its own, where the page gave them. */
+  itemId: string | undefined;
+  readonly eventId: string | undefined;
   /** Microphone samples that come before it, for one that is bound to them. */
   readonly samples: number | undefined;
   responseId: string | undefined;
@@ -34,15 +39,20 @@ export class PageEventCoverage {
     this.#pending = [];
     for (const number of [...beyond].sort((a, b) => a - b)) {
       this.#fill(number);
-      this.#pending.push({ number, type: '', samples: undefined, responseId: undefined, covered: true });
+      this.#pending.push({ ...UNKNOWN, number, covered: true });
       this.#next = number + 1;
     }
   }
 
   /** The event of this number was handed to the upstream. */
-  sent(number: number, type: string, samples: number | undefined): void {
+  sent(number: number, event: Message, samples: number | undefined): void {
     const known = this.#pending.findIndex((pending) => pending.number === number);
-    const entry = { number, type, samples, responseId: undefined, covered: !AWAITED.has(type) };
+    const { type } = event;
+    const { id } = (event.item ?? UNKNOWN) as { id?: unknown };
+    const itemId = textOrNone(id);
+    const eventId = textOrNone(event.event_id);
+    const covered = !AWAITED.has(type);
+    const entry: Pending = { number, type, itemId, eventId, samples, responseId: undefined, covered };
     if (known >= 0) this.#pending[known] = entry;
     else {
       this.#fill(number);
@@ -56,20 +66,34 @@ export class PageEventCoverage {
   /** Numbers between the last event and this one, of events that were refused or are yet to be given again. */
   #fill(number: number): void {
     const from = Math.max(this.#next, number - MAX_PENDING_EVENTS);
-    for (let missing = from; missing < number; missing++)
-      this.#pending.push({
-        number: missing,
-        type: '',
-        samples: undefined,
-        responseId: undefined,
-        covered: false,
-      });
+    for (let missing = from; missing < number; missing++) this.#pending.push({ ...UNKNOWN, number: missing });
   }
 
-  /** The effect of the oldest such event was seen. */
-  happened(type: string): void {
-    const entry = this.#pending.find((pending) => pending.type === type && !pending.covered);
+  /** The settings were taken: the oldest `session.update` had its effect. */
+  sessionUpdated(): void {
+    this.#happened('session.update', undefined);
+  }
+
+  /** An item is there. `unnamed`: it may be one that the page gave no ID. True when the page made it. */
+  itemCreated(itemId: string, unnamed: boolean): boolean {
+    const type = 'conversation.item.create';
+    const entry = this.#happened(type, itemId) ?? (unnamed ? this.#happened(type, undefined) : undefined);
+    if (entry !== undefined) entry.itemId = itemId;
+    return entry !== undefined;
+  }
+
+  /** The upstream refused the event of this ID: that is all that will come of it, and it is not given again. */
+  refused(eventId: string): void {
+    for (const entry of this.#pending) if (entry.eventId === eventId) entry.covered = true;
+  }
+
+  /** The oldest such event for this item; without an item the oldest that names none. */
+  #happened(type: string, itemId: string | undefined): Pending | undefined {
+    const entry = this.#pending.find(
+      (pending) => pending.type === type && pending.itemId === itemId && !pending.covered,
+    );
     if (entry !== undefined) entry.covered = true;
+    return entry;
   }
 
   /** A response began: by the oldest `response.create` that has none, if there is one. */
@@ -103,11 +127,15 @@ export class PageEventCoverage {
 
   /**
    * Every event below `covered` had its effect, and those of `beyond`, when audio up to `settledSamples` belongs to items
-   * that are restored. A `commit` behind that must be given again with its audio.
+   * that are restored. A `commit` behind that must be given again with its audio, and so must the items of `leftOut`.
    */
-  covered(settledSamples: number): { readonly covered: number; readonly beyond: number[] } {
-    const done = (entry: Pending) =>
-      entry.covered || (entry.samples !== undefined && entry.samples <= settledSamples);
+  covered(
+    settledSamples: number,
+    leftOut: ReadonlySet<string>,
+  ): { readonly covered: number; readonly beyond: number[] } {
+    const done = ({ covered, samples, itemId }: Pending) =>
+      (covered && (itemId === undefined || !leftOut.has(itemId))) ||
+      (samples !== undefined && samples <= settledSamples);
     const first = this.#pending.findIndex((entry) => !done(entry));
     const covered = first < 0 ? this.#next : this.#pending[first]!.number;
     if (first > 0) this.#pending.splice(0, first);
@@ -115,4 +143,17 @@ export class PageEventCoverage {
     const beyond = this.#pending.filter(done).map(({ number }) => number);
     return { covered, beyond };
   }
+}
+
+const UNKNOWN = Object.freeze({
+  type: '',
+  itemId: undefined,
+  eventId: undefined,
+  samples: undefined,
+  responseId: undefined,
+  covered: false,
+});
+
+function textOrNone(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }

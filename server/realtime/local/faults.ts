@@ -17,7 +17,7 @@ export interface Faults {
 }
 
 /** The text beside 1001 at the API's time limit. */
-const TIME_LIMIT_TEXT = 'Your session hit the maximum duration of 60 minutes.';
+export const TIME_LIMIT_TEXT = 'Your session hit the maximum duration of 60 minutes.';
 
 /** For `--help`. */
 export const FAULTS_HELP = `--fault NAME=VALUE, once for each:

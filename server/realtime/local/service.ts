@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { Audit, type SessionAudit } from './audit.ts';
 import type { ServerEvent } from './events.ts';
-import { type Faults, FaultySession } from './faults.ts';
+import { type Faults, FaultySession, TIME_LIMIT_TEXT } from './faults.ts';
 import { shortId } from './ids.ts';
 import { LocalSession } from './session.ts';
 
@@ -55,6 +55,8 @@ export interface RealtimeService {
   readonly sessions: number;
   /** What came in and went out of the latest sessions. */
   audit(): SessionAudit[];
+  /** Ends a session now: with the API's word at its time limit (1001), or cut off without a close frame. */
+  end(sessionId: string, how: 'expired' | 'cut'): void;
   /** Presents another certificate (PEM) from now on. Throws when the two do not fit. */
   renew(certificate: string | Buffer, key: string | Buffer): void;
   close(): Promise<void>;
@@ -74,6 +76,7 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
     perMessageDeflate: false,
     maxPayload: MAX_EVENT_OCTETS,
   });
+  const byId = new Map<string, WebSocket>();
   server.on('upgrade', (request, socket, head) => {
     // A socket that breaks during the refusal must not end the process.
     socket.on('error', () => socket.destroy());
@@ -82,7 +85,11 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
       endWith(socket, refusal);
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => serve(webSocket, request, options, audit));
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const id = serve(webSocket, request, options, audit);
+      byId.set(id, webSocket);
+      webSocket.once('close', () => byId.delete(id));
+    });
   });
   server.on('tlsClientError', (error) => options.logger.debug({ err: error }, 'TLS handshake failed'));
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1');
@@ -94,12 +101,18 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
       return sockets.clients.size;
     },
     audit: () => audit.snapshot(),
+    end: (sessionId, how) => {
+      const socket = byId.get(sessionId);
+      if (how === 'cut') socket?.terminate();
+      else socket?.close(1001, TIME_LIMIT_TEXT);
+    },
     renew: (cert, key) => server.setSecureContext({ cert, key }),
     close: () => closeService(server, sockets),
   };
 }
 
-function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOptions, audit: Audit): void {
+/** Serves a session; gives its ID. */
+function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOptions, audit: Audit): string {
   const id = `sess_${shortId()}`;
   const { observer } = options;
   const maxSessionMs = options.maxSessionMs ?? DEFAULT_MAX_SESSION_MS;
@@ -146,6 +159,7 @@ function serve(socket: WebSocket, request: IncomingMessage, options: ServiceOpti
   });
   options.logger.debug({ session: id }, 'local session began');
   session.start();
+  return id;
 }
 
 function expire(socket: WebSocket, emit: (event: ServerEvent) => void, maxSessionMs: number): void {

@@ -5,9 +5,9 @@ import { Microphone } from '../../../server/bridge/microphone.ts';
 
 const OCTETS_PER_MS = 48;
 
-function header(stretch: number, firstSample: number): Uint8Array {
+function header(stretch: number, firstSample: number, rewind?: number): Uint8Array {
   const fields = { stretch, firstSample, codec: VOICE_CODEC, rate: SAMPLE_RATE, startMs: 0 } as const;
-  return encodeHeader({ type: 'parley.microphone', ...fields });
+  return encodeHeader({ type: 'parley.microphone', ...fields, ...(rewind !== undefined && { rewind }) });
 }
 
 /** `ms` of audio whose octets count up from `first`. */
@@ -80,5 +80,82 @@ describe('what the microphone hands on', () => {
     await done;
     expect(handedOn).toEqual([audio(60), audio(60)]);
     expect(microphone.stalledSince).toBeUndefined();
+  });
+});
+
+describe('a rewind', () => {
+  /** A microphone that was asked to begin again, and streams of the page from before and after. */
+  function rewound() {
+    const handedOn: Uint8Array[] = [];
+    const microphone = new Microphone(
+      {
+        ready: () => undefined,
+        append: (pcm) => void handedOn.push(pcm.slice()),
+        event: () => {},
+        received: () => {},
+      },
+      true,
+    );
+    const stopped: unknown[] = [];
+    const open = (name: string) => {
+      let controller!: ReadableStreamDefaultController<Uint8Array>;
+      const stream = new ReadableStream<Uint8Array>({
+        start: (given) => {
+          controller = given;
+        },
+        cancel: () => void stopped.push(name),
+      });
+      return { controller, done: microphone.accept(stream, () => false) };
+    };
+    return { handedOn, microphone, open, stopped };
+  }
+
+  test('lets the page end what it sends still: its streams are read and not stopped, which it would take for a fault', async () => {
+    const { handedOn, microphone, open, stopped } = rewound();
+    const before = open('before');
+    before.controller.enqueue(header(0, 0));
+    before.controller.enqueue(audio(60));
+    await settled();
+    microphone.sendAgainFrom(0, 1);
+    before.controller.enqueue(audio(60, 9));
+    // Opened by a page that has not heard of it yet.
+    const late = open('late');
+    late.controller.enqueue(header(1, 1440));
+    late.controller.enqueue(audio(60, 9));
+    const after = open('after');
+    after.controller.enqueue(header(0, 0, 1));
+    after.controller.enqueue(audio(60));
+    await settled();
+    before.controller.error(new Error('reset'));
+    late.controller.close();
+    after.controller.close();
+    await Promise.all([before.done, late.done, after.done]);
+    expect(stopped).toEqual([]);
+    expect(handedOn).toEqual([audio(60), audio(60)]);
+    expect(microphone.samples).toBe(1440);
+  });
+
+  test('a stream that is reset before its header was read is one of those; a later one breaks the session off', async () => {
+    const { microphone, open } = rewound();
+    microphone.sendAgainFrom(0, 1);
+    const before = open('before');
+    before.controller.error(new Error('reset'));
+    await expect(before.done).resolves.toBeUndefined();
+    const after = open('after');
+    after.controller.enqueue(header(0, 0, 1));
+    await settled();
+    after.controller.error(new Error('reset'));
+    await expect(after.done).rejects.toThrow('broke off');
+  });
+
+  test('what it still reads of the page ends with the call', async () => {
+    const { microphone, open, stopped } = rewound();
+    open('before').controller.enqueue(header(0, 0));
+    await settled();
+    microphone.sendAgainFrom(0, 1);
+    await settled();
+    microphone.stop();
+    await settled();
+    expect(stopped).toEqual(['before']);
   });
 });

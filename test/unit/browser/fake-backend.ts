@@ -9,6 +9,7 @@ import {
   MicrophoneHeaderDecoder,
   type Resume,
   SAMPLE_RATE,
+  type StreamCode,
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from '../../../proto/voice/index.ts';
@@ -146,8 +147,8 @@ export class FakeBackend {
     if (!open) end();
   }
 
-  /** A stream with a part of an answer; gives the way to end it. */
-  async answerPart(part: AnswerPart): Promise<() => void> {
+  /** A stream with a part of an answer; gives the way to end it, with `code` by a reset. */
+  async answerPart(part: AnswerPart): Promise<(code?: StreamCode) => void> {
     const { answer, firstSample = 0, pcm, responseId = 'resp_1', itemId = 'item_1' } = part;
     const writer = (await this.session.createUnidirectionalStream()).getWriter();
     writer.closed.catch(() => this.cancelled.push(itemId));
@@ -156,7 +157,10 @@ export class FakeBackend {
       encodeHeader({ type: 'parley.answer', ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
     );
     await writer.write(pcm).catch(() => {});
-    return () => void writer.close().catch(() => {});
+    return (code) => {
+      const error = Object.assign(new Error('reset'), { source: 'stream', streamErrorCode: code });
+      void (code === undefined ? writer.close() : writer.abort(error)).catch(() => {});
+    };
   }
 
   async #readControl(): Promise<void> {

@@ -122,7 +122,7 @@ describe('the microphone uplink', () => {
     const first = mouth.session();
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect(first.uplink.position).toBe(1000);
-    first.uplink.stop();
+    first.uplink.abort();
     await first.done;
     expect(first.sinks[0]).toMatchObject({ aborted: true, ended: false });
     mouth.microphone.push(samples(200, 1000));

@@ -60,7 +60,7 @@ class Line {
   }
 
   send(from = 0): void {
-    this.uplink?.stop();
+    this.uplink?.abort();
     this.uplink = new MicrophoneUplink({
       archive: this.archive,
       from,

@@ -69,7 +69,7 @@ describe('what the page says of the microphone', () => {
 describe('what the page says of an interrupted call', () => {
   it('what is kept, by steps of 5 s', () => {
     expect([0, 4900].map(reconnectingText)).toEqual(
-      Array(2).fill(expect.stringMatching(/^The network is gone\. .*are kept\.$/)),
+      Array(2).fill(expect.stringMatching(/^The connection is gone\. .*are kept\.$/)),
     );
     expect(reconnectingText(12_000)).toMatch(/10 s of your words are kept/);
   });

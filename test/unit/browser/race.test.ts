@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Race, type RaceSetting, REMEMBER_MS, udpFailedLately } from '../../../browser/carriers/race.ts';
+import {
+  HEAD_START_MS,
+  Race,
+  type RaceSetting,
+  REMEMBER_MS,
+  TCP_AFTER_MS,
+  UPGRADE_STEPS_MS,
+  udpFailedLately,
+} from '../../../browser/carriers/race.ts';
 import { race, retryWebTransport } from '../../../browser/carriers/run-race.ts';
 
 const BOTH: RaceSetting = {
@@ -8,16 +16,62 @@ const BOTH: RaceSetting = {
   udpFailedAtEpochMs: undefined,
   nowEpochMs: 1e12,
 };
-const dial = (carrier: 'webtransport' | 'tcp') => ({ type: 'dial', carrier });
+const dial = (carrier: 'webtransport' | 'tcp', spare = false) => ({ type: 'dial', carrier, spare });
+const WIN_TCP = [
+  { type: 'win', carrier: 'tcp' },
+  { type: 'close', carrier: 'webtransport' },
+  { type: 'remember', udpFails: true },
+];
 
 describe('the race of carriers', () => {
-  test('dials WebTransport first, and TCP after a second without an answer', () => {
+  test('dials WebTransport first, and TCP after half a second without an answer', () => {
     const machine = new Race(BOTH);
     expect(machine.start(100)).toEqual([dial('webtransport')]);
-    expect(machine.deadline).toBe(1100);
-    expect(machine.passed(1099)).toEqual([]);
-    expect(machine.passed(1100)).toEqual([dial('tcp')]);
-    expect(machine.passed(1200)).toEqual([]);
+    expect(machine.deadline).toBe(100 + TCP_AFTER_MS);
+    expect(machine.passed(99 + TCP_AFTER_MS)).toEqual([]);
+    expect(machine.passed(100 + TCP_AFTER_MS)).toEqual([dial('tcp', true)]);
+    expect(machine.deadline).toBeUndefined();
+    expect(machine.passed(100 + HEAD_START_MS)).toEqual([]);
+  });
+
+  test('a session over TCP is held until the head start is over, or WebTransport failed', () => {
+    const machine = new Race(BOTH);
+    machine.start(0);
+    machine.passed(TCP_AFTER_MS);
+    expect(machine.ready('tcp', 700)).toEqual([]);
+    expect(machine.deadline).toBe(HEAD_START_MS);
+    expect(machine.passed(HEAD_START_MS - 1)).toEqual([]);
+    expect(machine.passed(HEAD_START_MS)).toEqual(WIN_TCP);
+    const refused = new Race(BOTH);
+    refused.start(0);
+    refused.passed(TCP_AFTER_MS);
+    refused.ready('tcp', 700);
+    expect(refused.failed('webtransport')).toEqual([
+      { type: 'win', carrier: 'tcp' },
+      { type: 'remember', udpFails: true },
+    ]);
+  });
+
+  test('WebTransport that answers within its head start wins over a session that is held', () => {
+    const machine = new Race(BOTH);
+    machine.start(0);
+    machine.passed(TCP_AFTER_MS);
+    machine.ready('tcp', 700);
+    expect(machine.ready('webtransport', 900)).toEqual([
+      { type: 'win', carrier: 'webtransport' },
+      { type: 'close', carrier: 'tcp' },
+      { type: 'remember', udpFails: false },
+    ]);
+  });
+
+  test('a session that ends while it is held is none', () => {
+    const machine = new Race(BOTH);
+    machine.start(0);
+    machine.passed(TCP_AFTER_MS);
+    machine.ready('tcp', 700);
+    expect(machine.failed('tcp')).toEqual([]);
+    expect(machine.passed(HEAD_START_MS)).toEqual([]);
+    expect(machine.failed('webtransport')).toEqual([{ type: 'fail', carrier: 'webtransport' }]);
   });
 
   test('dials TCP at once where WebTransport fails at once', () => {
@@ -29,7 +83,7 @@ describe('the race of carriers', () => {
   test('dials TCP alone in a browser without WebTransport, and both at once where UDP failed lately', () => {
     expect(new Race({ ...BOTH, hasWebTransport: false }).start(0)).toEqual([dial('tcp')]);
     const lately = { ...BOTH, udpFailedAtEpochMs: BOTH.nowEpochMs - REMEMBER_MS + 1 };
-    expect(new Race(lately).start(0)).toEqual([dial('webtransport'), dial('tcp')]);
+    expect(new Race(lately).start(0)).toEqual([dial('webtransport'), dial('tcp', true)]);
     expect(new Race({ ...lately, udpFailedAtEpochMs: BOTH.nowEpochMs - REMEMBER_MS }).start(0)).toEqual([
       dial('webtransport'),
     ]);
@@ -38,20 +92,18 @@ describe('the race of carriers', () => {
   test('the first that is ready wins, and the other is closed, ready or not', () => {
     const machine = new Race(BOTH);
     machine.start(0);
-    machine.passed(1000);
-    expect(machine.ready('tcp')).toEqual([
-      { type: 'win', carrier: 'tcp' },
+    machine.passed(TCP_AFTER_MS);
+    expect(machine.ready('tcp', HEAD_START_MS)).toEqual(WIN_TCP);
+    expect(machine.ready('webtransport', HEAD_START_MS)).toEqual([
       { type: 'close', carrier: 'webtransport' },
-      { type: 'remember', udpFails: true },
     ]);
-    expect(machine.ready('webtransport')).toEqual([{ type: 'close', carrier: 'webtransport' }]);
     expect(machine.failed('webtransport')).toEqual([]);
   });
 
   test('WebTransport that comes through makes a failure forgotten', () => {
     const machine = new Race(BOTH);
     machine.start(0);
-    expect(machine.ready('webtransport')).toEqual([
+    expect(machine.ready('webtransport', 0)).toEqual([
       { type: 'win', carrier: 'webtransport' },
       { type: 'remember', udpFails: false },
     ]);
@@ -83,9 +135,14 @@ describe('the race of carriers', () => {
 });
 
 class Session {
-  closed = false;
+  #settle = () => {};
+  readonly closed = new Promise<void>((resolve) => {
+    this.#settle = resolve;
+  });
+  isClosed = false;
   close() {
-    this.closed = true;
+    this.isClosed = true;
+    this.#settle();
   }
 }
 
@@ -95,10 +152,10 @@ describe('the race as it is run', () => {
   const after = (ms: number, session: Session) => () =>
     new Promise<Session>((resolve) => setTimeout(() => resolve(session), ms));
   const never = () => new Promise<Session>(() => {});
-  const origin = 'https://voice.example';
+  const place = 'https://voice.example';
   const signal = new AbortController().signal;
 
-  test('TCP carries the call where UDP is silent, and is remembered by origin', async () => {
+  test('TCP carries the call where UDP is silent, and is remembered by place', async () => {
     const kept = new Map<string, string>();
     const store = {
       getItem: (key: string) => kept.get(key) ?? null,
@@ -113,19 +170,19 @@ describe('the race as it is run', () => {
       });
       return never();
     };
-    const first = race({ webTransport: silent, tcp: after(100, tcp), origin, store, signal });
-    await vi.advanceTimersByTimeAsync(1099);
+    const first = race({ webTransport: silent, tcp: after(100, tcp), place, store, signal });
+    await vi.advanceTimersByTimeAsync(HEAD_START_MS - 1);
     expect(kept.size).toBe(0);
     await vi.advanceTimersByTimeAsync(2);
     expect(await first).toEqual({ session: tcp, carrier: 'tcp' });
     expect(aborted).toBe(true);
-    const second = race({ webTransport: never, tcp: after(100, tcp), origin, store, signal });
+    const second = race({ webTransport: never, tcp: after(100, tcp), place, store, signal });
     await vi.advanceTimersByTimeAsync(101);
     expect((await second).carrier).toBe('tcp');
     const other = race({
       webTransport: never,
       tcp: after(100, tcp),
-      origin: 'https://b.example',
+      place: 'https://b.example',
       store,
       signal,
     });
@@ -137,24 +194,34 @@ describe('the race as it is run', () => {
 
   test('the loser that is ready late is closed', async () => {
     const [udp, tcp] = [new Session(), new Session()];
-    const raced = race({ webTransport: after(1500, udp), tcp: after(100, tcp), origin, signal });
+    const raced = race({ webTransport: after(1500, udp), tcp: after(100, tcp), place, signal });
     await vi.advanceTimersByTimeAsync(2000);
     expect((await raced).carrier).toBe('tcp');
-    expect([udp.closed, tcp.closed]).toEqual([true, false]);
+    expect([udp.isClosed, tcp.isClosed]).toEqual([true, false]);
   });
 
   test('ends with its signal', async () => {
     const abort = new AbortController();
     const late = new Session();
-    const raced = race({ webTransport: after(500, late), tcp: never, origin, signal: abort.signal });
+    const raced = race({ webTransport: after(500, late), tcp: never, place, signal: abort.signal });
     raced.catch(() => {});
     abort.abort(new Error('hung up'));
     await expect(raced).rejects.toThrow('hung up');
     await vi.advanceTimersByTimeAsync(600);
-    expect(late.closed).toBe(true);
+    expect(late.isClosed).toBe(true);
   });
 
-  test('WebTransport is tried again each 30 s and when the browser is online, until it works', async () => {
+  test('a session that ends while it is held carries no call', async () => {
+    const tcp = new Session();
+    const udp = new Session();
+    const raced = race({ webTransport: after(3000, udp), tcp: after(100, tcp), place, signal });
+    await vi.advanceTimersByTimeAsync(TCP_AFTER_MS + 150);
+    tcp.close();
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(await raced).toEqual({ session: udp, carrier: 'webtransport' });
+  });
+
+  test('WebTransport is tried again in steps, and when the network is another, until it works', async () => {
     const events = new EventTarget();
     const session = new Session();
     let works = false;
@@ -163,14 +230,20 @@ describe('the race as it is run', () => {
       return session;
     });
     const moved = vi.fn();
-    retryWebTransport(attempts, moved, signal, events);
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(attempts).toHaveBeenCalledTimes(2);
-    works = true;
+    retryWebTransport(attempts, moved, signal, [[events, 'online']]);
+    for (const [i, step] of [...UPGRADE_STEPS_MS, UPGRADE_STEPS_MS.at(-1)!].entries()) {
+      await vi.advanceTimersByTimeAsync(step - 1);
+      expect(attempts).toHaveBeenCalledTimes(i);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(attempts).toHaveBeenCalledTimes(i + 1);
+    }
     events.dispatchEvent(new Event('online'));
-    await vi.advanceTimersByTimeAsync(0);
+    await vi.advanceTimersByTimeAsync(UPGRADE_STEPS_MS[0] - 1);
+    expect(attempts).toHaveBeenCalledTimes(UPGRADE_STEPS_MS.length + 2);
+    works = true;
+    await vi.advanceTimersByTimeAsync(1);
     expect(moved).toHaveBeenCalledExactlyOnceWith(session);
     await vi.advanceTimersByTimeAsync(120_000);
-    expect(attempts).toHaveBeenCalledTimes(3);
+    expect(attempts).toHaveBeenCalledTimes(UPGRADE_STEPS_MS.length + 3);
   });
 });

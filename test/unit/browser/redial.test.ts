@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { HEDGE_MS, MAX_DIALS, REDIAL_STEPS_MS, Redial, type RedialStep } from '../../../browser/redial.ts';
+import {
+  HEDGE_MS,
+  LATE_HEDGE_MS,
+  MAX_DIALS,
+  REDIAL_STEPS_MS,
+  Redial,
+  type RedialStep,
+} from '../../../browser/redial.ts';
 
 /** Everything the policy wants at this moment. */
 function drain(redial: Redial, now: number): RedialStep[] {
@@ -37,7 +44,7 @@ describe('when the page dials again', () => {
     const { dials, gaveUpAt } = run(redial, 40_000, 100);
     const gaps = dials.slice(1).map(({ at }, i) => at - dials[i]!.at - 100);
     expect(dials[0]!.at).toBe(0);
-    expect(gaps.slice(0, 7)).toEqual([...REDIAL_STEPS_MS, 5000]);
+    expect(gaps.slice(0, 5)).toEqual([...REDIAL_STEPS_MS, 5000]);
     expect(gaveUpAt).toBe(30_000);
     expect(redial.active).toBe(false);
   });
@@ -46,16 +53,30 @@ describe('when the page dials again', () => {
     const redial = new Redial(least);
     redial.begin(0, 30_000, 'owner', false);
     const { dials } = run(redial, 10_000, 10);
-    expect(dials.slice(0, 4).map(({ at }) => at)).toEqual([0, 140, 400, 910]);
+    expect(dials.slice(0, 4).map(({ at }) => at)).toEqual([0, 140, 650, 2160]);
   });
 
   it('leaves a dial that gives no answer, begins another beside it, three at most, and gives up the oldest', () => {
     const redial = new Redial(most);
-    redial.begin(0, 60_000, 'owner', false);
-    const { dials, abandoned } = run(redial, 20_000, undefined);
-    expect(dials.slice(0, 4).map(({ at }) => at)).toEqual([0, HEDGE_MS, 2 * HEDGE_MS, 3 * HEDGE_MS]);
-    expect(abandoned.slice(0, 2)).toEqual([0, 1]);
+    redial.begin(0, 60_000, 'owner', true);
+    const { dials, abandoned } = run(redial, 30_000, undefined);
+    const late = (n: number) => HEDGE_MS + n * LATE_HEDGE_MS;
+    expect(dials.map(({ at }) => at)).toEqual([0, HEDGE_MS, late(1), late(2), late(3)]);
+    expect(dials.map(({ target }) => target)).toEqual(['owner', 'original', 'owner', 'original', 'owner']);
+    expect(abandoned).toEqual([0, 1]);
     expect(dials.length - abandoned.length).toBe(MAX_DIALS);
+  });
+
+  it('in a minute without a network begins so few that Chromium holds none back for long, and none late', () => {
+    for (const random of [most, least]) {
+      const redial = new Redial(random);
+      redial.begin(0, 60_000, 'owner', false);
+      // Chromium gives a handshake up after 4 s.
+      const { dials } = run(redial, 60_000, 4000);
+      expect(dials.length).toBeLessThan(12);
+      const pauses = dials.slice(1).map(({ at }, i) => at - dials[i]!.at - 4000);
+      expect(Math.max(...pauses)).toBeLessThanOrEqual(REDIAL_STEPS_MS.at(-1)!);
+    }
   });
 
   it('dials as soon as the network may be back, from the first step on', () => {
@@ -94,16 +115,16 @@ describe('when the page dials again', () => {
   it('dials nothing beside a session that stands, and goes on when that one fails', () => {
     const redial = new Redial(most);
     redial.begin(0, 60_000, 'owner', false);
-    run(redial, 4000, undefined);
+    run(redial, 10_000, undefined);
     redial.standing(1);
-    expect(drain(redial, 4010)).toEqual([
+    expect(drain(redial, 10_010)).toEqual([
       { type: 'abandon', id: 0 },
       { type: 'abandon', id: 2 },
     ]);
     expect(redial.deadline).toBeUndefined();
     expect(drain(redial, 70_000)).toEqual([]);
-    redial.failed(1, 8000);
-    expect(redial.deadline).toBeGreaterThan(8000);
+    redial.failed(1, 12_000);
+    expect(redial.deadline).toBeGreaterThan(12_000);
     expect(drain(redial, redial.deadline!)).toMatchObject([{ type: 'dial' }]);
   });
 

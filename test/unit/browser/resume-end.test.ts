@@ -37,6 +37,24 @@ describe('hanging up without a network', () => {
     expect(backend(1).closeInfo).toMatchObject({ closeCode: SessionCloseCode.NORMAL });
   });
 
+  it('an event that was kept is acknowledged before the session is closed', async () => {
+    await dialUp();
+    network.mode = 'refused';
+    backend(0).session.lose();
+    await arrive();
+    call.send({ type: 'response.create' });
+    const end = call.hangUp();
+    network.mode = 'open';
+    await pass(2000);
+    backend(1).ready(attached());
+    await pass(500);
+    expect(backend(1).messages.map(({ type }) => type)).toContain('response.create');
+    expect(call.state).toBe('ending');
+    backend(1).send({ type: 'parley.received', microphoneSamples: 0, events: 1 });
+    await pass(50);
+    expect(await end).toEqual({ error: undefined, undeliveredMs: 0 });
+  });
+
   it('says after 5 s how much was not delivered', async () => {
     await dialUp();
     await speak(100);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Resumed } from '../../../browser/call-types.ts';
 import { CallError } from '../../../browser/errors.ts';
-import { AudioHash, type Message, SessionCloseCode } from '../../../proto/voice/index.ts';
+import { AudioHash, type Message, SessionCloseCode, StreamCode } from '../../../proto/voice/index.ts';
 import { MAX_KEPT_EVENTS } from '../../../proto/voice/resume/page-call.ts';
 import { concat } from '../../../proto/wire/index.ts';
 import { arrive, BLOCK } from './fake-audio.ts';
@@ -210,6 +210,40 @@ describe('an answer over two sessions', () => {
     });
   });
 
+  it('goes on though the old session, which gives way, resets its stream before the new one is ready', async () => {
+    await dialUp({}, { host: '01.voice.example' });
+    const endOld = await backend(0).answerPart({ answer: 0, pcm: tone(SECOND) });
+    await arrive();
+    backend(0).send({ type: 'parley.move' });
+    await pass(100);
+    endOld(StreamCode.SESSION_CLOSED);
+    await pass(100);
+    backend(1).ready(attached());
+    await arrive();
+    const end = await backend(1).answerPart({ answer: 0, firstSample: SECOND, pcm: tone(6000, SECOND) });
+    end();
+    await arrive();
+    await play(300);
+    const whole = hash(tone(SECOND + 6000));
+    expect(call.answers).toMatchObject([{ receivedHash: whole, playedHash: whole, complete: true }]);
+  });
+
+  it('is cut by a reset that says so, in a session that is asked to give way too, once it carries on', async () => {
+    await dialUp({}, { host: '01.voice.example' });
+    const cut = await backend(0).answerPart({ answer: 0, pcm: tone(SECOND) });
+    await arrive();
+    backend(0).send({ type: 'parley.move' });
+    await pass(100);
+    cut(StreamCode.BARGE_IN);
+    await pass(100);
+    expect(call.answers).toMatchObject([{ complete: false, finished: false }]);
+    network.mode = 'refused';
+    backend(1).session.lose();
+    await pass(100);
+    await play(300);
+    expect(call.answers).toMatchObject([{ complete: false, finished: true, playedSamples: SECOND }]);
+  });
+
   it('one that is over is not taken a second time; a gap is a fault of the backend', async () => {
     await dialUp();
     (await backend(0).answerPart({ answer: 0, pcm: tone(1000) }))();
@@ -351,7 +385,7 @@ describe('where the page dials, and with what', () => {
     await dialUp({}, { host: '01.voice.example' });
     network.mode = 'refused';
     backend(0).session.lose();
-    await pass(3000);
+    await pass(5000);
     const hosts = network.urls.slice(1, 5).map((url) => url.replace('https://', '').replace('?resume=1', ''));
     expect(hosts).toEqual([
       '01.voice.example:4433/voice',

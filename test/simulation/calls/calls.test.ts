@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../run.ts';
+import { CALL_INVARIANTS } from '../violation.ts';
+import { CALL_INJECTIONS } from './injections.ts';
+import { runCallsSeed } from './run.ts';
+
+const SEEDS = 40;
+/** Seeds within which each injected bug is found. */
+const INJECTION_SEEDS = 40;
+
+describe('calls over sessions that end at any instant', () => {
+  const outcomes: Outcome[] = [];
+
+  it(`no violation in seeds 1 to ${SEEDS}`, async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) outcomes.push(await runCallsSeed(seed));
+    const failures = outcomes.flatMap(({ seed, failure }) =>
+      failure ? [`seed ${seed}: ${failure.message}`] : [],
+    );
+    expect(failures).toEqual([]);
+  }, 60_000);
+
+  it('meet in these seeds all that it is for', () => {
+    const met = new Set(outcomes.flatMap((outcome) => Object.keys(outcome.met)));
+    const wanted = [
+      'session cut',
+      'silence',
+      'no network',
+      'upstream ends',
+      'upstream stalls',
+      'backend dies',
+      'backend drains',
+      'stale tab',
+      'second tab',
+      'thief refused',
+      'page: attached',
+      'page: restored',
+      'page: rewound',
+      'answer heard',
+      'answer broken off',
+      'tool used',
+      'hung up',
+    ];
+    expect(wanted.filter((name) => !met.has(name))).toEqual([]);
+  });
+
+  it('repeat to the octet', async () => {
+    for (const { seed, hash } of outcomes.filter((outcome) => outcome.seed % 13 === 7)) {
+      const again = await runCallsSeed(seed, true);
+      expect({ seed, hash: again.hash }).toEqual({ seed, hash });
+      expect(again.trace?.length).toBeGreaterThan(50);
+    }
+    expect(new Set(outcomes.map(({ hash }) => hash)).size).toBe(SEEDS);
+  });
+});
+
+describe('a bug that is put into calls is found by the invariant that it breaks', () => {
+  it.each(Object.entries(CALL_INJECTIONS))(
+    '%s',
+    async (_, { breaks, inject }) => {
+      const takeOut = inject();
+      try {
+        let found: string | undefined;
+        for (let seed = 1; seed <= INJECTION_SEEDS && found !== breaks; seed++)
+          found = (await runCallsSeed(seed)).failure?.invariant;
+        expect(found).toBe(breaks);
+      } finally {
+        takeOut();
+      }
+    },
+    60_000,
+  );
+
+  it('there is one for each invariant', () => {
+    const broken = new Set(Object.values(CALL_INJECTIONS).map(({ breaks }) => breaks as string));
+    expect(Object.keys(CALL_INVARIANTS).filter((name) => !broken.has(name))).toEqual([]);
+  });
+});
