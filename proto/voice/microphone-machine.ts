@@ -346,13 +346,12 @@ export class MicrophoneMachine {
 
   /** PCM as it came; of Opus no more than may be decoded in one go, and nothing while the upstream takes nothing. */
   #take(stretch: MicrophoneStretch): void {
-    const { codec } = stretch;
-    for (let n = 0; codec === 'pcm16' || (n < MAX_PACKETS_IN_ONE_GO && this.#upstreamReady); n++) {
+    for (let n = 0; stretch.codec === 'pcm16' || (n < MAX_PACKETS_IN_ONE_GO && this.#upstreamReady); n++) {
       const pcm = stretch.next();
       if (pcm === undefined) return;
       if (pcm.length === 0) continue;
       this.#progress += 1;
-      this.#codec = codec;
+      this.#codec = stretch.codec;
       this.#deliver(stretch, pcm, pcm.length / OCTETS_PER_SAMPLE);
     }
   }

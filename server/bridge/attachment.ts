@@ -375,7 +375,7 @@ export class Attachment implements Carrier {
       backend,
       upstream: upstreamKind,
       codec: VOICE_CODEC,
-      codecs: this.#codecs,
+      ...(this.#codecs.length > 1 && { codecs: this.#codecs }),
       rate: SAMPLE_RATE,
       call: {
         callId: call.id,
