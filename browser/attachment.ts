@@ -6,7 +6,6 @@ import {
   type SendFrom,
   SessionCloseCode,
   StreamCode,
-  VOICE_CODEC,
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
@@ -16,6 +15,7 @@ import { CONTROL_SEND_ORDER, ControlStream } from './control-stream.ts';
 import type { CarrierSession } from './dial.ts';
 import { CallError, closedByServerError, lostError, toCallError } from './errors.ts';
 import { MicrophoneUplink } from './microphone-uplink.ts';
+import type { OpusModule } from './opus-module.ts';
 import { within } from './session.ts';
 
 /** How long the session's close code is waited for after a stream of it broke. */
@@ -32,6 +32,13 @@ export interface AttachmentHost {
     answerBegins(answer: number): number | undefined;
     answerReceived(answer: number, samples: number): void;
     answerEnded(answer: number): void;
+  };
+  /** The codec of the microphone's audio (`UplinkCodec`). */
+  readonly codec: {
+    readonly offered: string[];
+    opus(): OpusModule | undefined;
+    opusFailed(): void;
+    pcmBound(from: number): number;
   };
   /** The transport took microphone audio. */
   sent(): void;
@@ -53,6 +60,8 @@ export class Attachment {
   #uplink: MicrophoneUplink | undefined;
   #held: { readonly released: Promise<void>; readonly release: () => void } | undefined;
   #over = false;
+  #rewind = 0;
+  #resends = 0;
   /** It carries the call: the backend said that it is ready. */
   ready = false;
 
@@ -81,7 +90,11 @@ export class Attachment {
       if (this.#over) return;
       const control = new ControlStream(stream);
       this.#control = control;
-      const hello: Message = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] };
+      const hello: Message = {
+        type: 'parley.hello',
+        protocol: VOICE_PROTOCOL,
+        codecs: this.#host.codec.offered,
+      };
       const message: Message = resume === undefined ? hello : { ...hello, resume };
       control.write(encodeMessage(message));
       const failed = (error: unknown) => this.#fail(error);
@@ -105,16 +118,31 @@ export class Attachment {
 
   /** Sends the microphone's audio from this sample on. */
   speakFrom(from: number, rewind = 0): void {
+    const { archive, codec } = this.#host;
+    this.#rewind = rewind;
     const uplink = new MicrophoneUplink({
-      archive: this.#host.archive,
+      archive,
       from,
       rewind,
+      ...(this.#resends > 0 && { resend: { number: this.#resends, from } }),
+      opus: () => codec.opus(),
+      opusFailed: () => codec.opusFailed(),
+      ...(codec.offered.length > 1 && { pcmBound: () => codec.pcmBound(from) }),
       orderedEvents: (count) => this.#ordered.filter((place) => place < count).length,
       sent: () => this.#host.sent(),
       openStream: () => this.#session.createUnidirectionalStream({ sendOrder: 0 }),
     });
     this.#uplink = uplink;
     uplink.run().catch((error) => this.#fail(error));
+  }
+
+  /** Gives the streams under way up, and sends from this sample on again, which the backend has acknowledged. */
+  speakAgainFrom(from: number, finishing: boolean): void {
+    if (this.#uplink === undefined || this.#over) return;
+    this.#uplink.abort();
+    this.#resends += 1;
+    this.speakFrom(from, this.#rewind);
+    if (finishing) this.finish();
   }
 
   /** There is more microphone audio. */

@@ -17,13 +17,20 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
-/** The carrier over TCP is a file of its own, which is loaded when a call needs it. */
-const TCP_CARRIER: Plugin = {
-  name: 'tcp-carrier',
+/** What a call loads when it needs it: the carrier over TCP, and what encodes Opus. */
+const ON_DEMAND: Readonly<Record<string, string>> = {
+  './carriers/tcp.ts': './carriers/tcp.js',
+  './opus/index.ts': './opus.js',
+};
+
+/** Leaves what is loaded on demand to files of its own. */
+const FILES_ON_DEMAND: Plugin = {
+  name: 'files-on-demand',
   setup({ onResolve }) {
-    onResolve({ filter: /\/carriers\/tcp\.ts$/ }, ({ kind }) =>
-      kind === 'dynamic-import' ? { path: './carriers/tcp.js', external: true } : undefined,
-    );
+    onResolve({ filter: /\/(carriers\/tcp|opus\/index)\.ts$/ }, ({ kind, path }) => {
+      const file = ON_DEMAND[path];
+      return kind === 'dynamic-import' && file !== undefined ? { path: file, external: true } : undefined;
+    });
   },
 };
 
@@ -36,8 +43,8 @@ const LIBRARY: Plugin = {
 };
 
 /**
- * Bundles into `outDir` the library (parley.js, worklets/*.js and carriers/tcp.js, which is all that a page of one's own needs).
- * Rejects when a source has a fault.
+ * Bundles into `outDir` the library (parley.js, worklets/*.js, carriers/tcp.js and opus.js, which is all that a page of one's own
+ * needs). Rejects when a source has a fault.
  */
 export async function buildLibrary(outDir: string): Promise<void> {
   await mkdir(outDir, { recursive: true });
@@ -47,9 +54,10 @@ export async function buildLibrary(outDir: string): Promise<void> {
   await build({
     ...common,
     entryPoints: { parley: join(SOURCE, 'index.ts') },
-    plugins: [TCP_CARRIER],
+    plugins: [FILES_ON_DEMAND],
     define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
   });
+  await build({ ...common, entryPoints: { opus: join(SOURCE, 'opus/index.ts') } });
   await build({
     ...common,
     entryPoints: { 'carriers/tcp': join(SOURCE, 'carriers/tcp.ts') },
@@ -78,7 +86,7 @@ export async function buildPage(outDir: string): Promise<void> {
     outdir: outDir,
     sourcemap: 'linked',
     entryPoints: { page: join(SOURCE, 'page/page.ts') },
-    plugins: [TCP_CARRIER],
+    plugins: [FILES_ON_DEMAND],
     define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
   });
   await Promise.all(STATIC_FILES.map((name) => copyFile(join(SOURCE, 'page', name), join(outDir, name))));

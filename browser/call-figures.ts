@@ -20,6 +20,11 @@ export class CallFigures {
     return performance.now() - this.#startedAt;
   }
 
+  /** The same at another moment of the page's clock. */
+  elapsedAt(now: number): number {
+    return Math.max(0, now - this.#startedAt);
+  }
+
   /** A session stands. */
   sessionOpened(carrier: Carrier): void {
     this.#carrier = carrier;

@@ -12,8 +12,10 @@ import type { AudioState } from './audio-contexts.ts';
 import type { Carrier } from './dial.ts';
 import type { CallError } from './errors.ts';
 import type { MicrophoneNews, MicrophoneState } from './microphone-status.ts';
+import type { CodecOption } from './opus-choice.ts';
 import type { Outage } from './outage-watch.ts';
 import type { TranscriptEntry } from './transcript-list.ts';
+import type { Uplink } from './uplink-codec.ts';
 import type { WorkletUrls } from './worklet-modules.ts';
 
 /** How to call. Only `url` is needed. */
@@ -43,6 +45,11 @@ export interface CallOptions {
    * URL. Give URLs of your own where a Content-Security-Policy forbids blobs.
    */
   readonly worklets?: WorkletUrls;
+  /**
+   * How the microphone's audio travels. `auto`: as PCM while the network carries that, as Opus (32 kbit/s) when audio waits for 300 ms or
+   * more, what waits too. `pcm` and `opus` are one of them always; without WebCodecs, or with a backend that takes no Opus, it is PCM.
+   */
+  readonly codec?: CodecOption;
   /** Longest wait for the connection, and then for the backend's first message, in ms each. Default 10 000. */
   readonly timeoutMs?: number;
 }
@@ -114,6 +121,8 @@ export interface CallEvents {
   draining: undefined;
   /** The backend's upstream is slow; 0 when it caught up. */
   behind: BehindMessage;
+  /** The network does not carry what is said as PCM (each second while that is so), or does again. */
+  uplink: Uplink;
   /** A fault that the backend reports; the session may go on. */
   serverError: ErrorMessage;
   ended: CallEnd;
@@ -149,6 +158,8 @@ export interface CallStats {
     readonly keptMs: number;
     /** Audio that waits in the page for the network. */
     readonly bufferedMs: number;
+    /** How the network takes it: the codec, how long audio waits, what Opus saved. */
+    readonly uplink: Uplink;
     readonly stretches: number;
     /** Rate of the browser's audio engine; when not 24 000, the worklet converts. */
     readonly contextRate: number | undefined;
@@ -168,4 +179,4 @@ export interface CallStats {
   readonly transport: StatsMessage | undefined;
 }
 
-export type { AudioState, MicrophoneNews, MicrophoneState, Outage, Position };
+export type { AudioState, CodecOption, MicrophoneNews, MicrophoneState, Outage, Position, Uplink };

@@ -95,6 +95,8 @@ export class Call {
         if (this.#transcript.event(message)) this.#events.emit('transcript', this.#transcript.list);
       },
       progress: () => this.#progressed(),
+      uplink: (uplink) => this.#events.emit('uplink', uplink),
+      elapsedMs: (at) => this.#figures.elapsedAt(at),
       failed: (error) => this.#end(error),
     });
   }
@@ -165,7 +167,7 @@ export class Call {
   }
 
   get #microphoneFigures(): CallStats['microphone'] {
-    const { microphone, sentSamples, call } = this.#line;
+    const { microphone, sentSamples, call, codec } = this.#line;
     const { samples, hash, stretches } = microphone;
     const { receivedSamples } = call;
     return {
@@ -175,6 +177,7 @@ export class Call {
       sentSamples,
       receivedSamples,
       bufferedMs: samplesToMs(samples - sentSamples),
+      uplink: codec.uplink,
       keptMs: samplesToMs(samples - receivedSamples),
       contextRate: this.#caller.microphoneRate,
     };

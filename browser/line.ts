@@ -17,6 +17,7 @@ import { MicrophoneAudio } from './microphone-audio.ts';
 import { Redial, type RedialStep, type RedialTarget } from './redial.ts';
 import { sessionUrl, within } from './session.ts';
 import { SilenceWatch } from './silence-watch.ts';
+import { type Uplink, UplinkCodec } from './uplink-codec.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How often it is looked whether there is something to report, and whether the backend is silent, in ms. */
@@ -51,6 +52,10 @@ export interface LineHost {
   event(message: Message): void;
   /** The transport took microphone audio, or the backend has more of it. */
   progress(): void;
+  /** The network takes the microphone's audio in another way from now on; each second while it is slow. */
+  uplink(uplink: Uplink): void;
+  /** Time since the call began, in ms, at a moment of the page's clock. */
+  elapsedMs(at: number): number;
   /** The call is over, and not by `close`. */
   failed(error: CallError): void;
 }
@@ -59,6 +64,7 @@ export interface LineHost {
 export class Line {
   readonly call = new PageCall();
   readonly microphone: MicrophoneAudio;
+  readonly codec: UplinkCodec;
   readonly #options: CallOptions;
   readonly #host: LineHost;
   readonly #redial = new Redial(Math.random);
@@ -79,7 +85,20 @@ export class Line {
   constructor(options: CallOptions, host: LineHost) {
     this.#options = options;
     this.#host = host;
-    this.microphone = new MicrophoneAudio(this.call.microphone, () => this.#current?.wake());
+    this.codec = this.#newCodec();
+    this.microphone = new MicrophoneAudio(this.call.microphone, () => {
+      this.codec.said(this.call.microphone.samples, performance.now());
+      this.#current?.wake();
+    });
+  }
+
+  #newCodec(): UplinkCodec {
+    return new UplinkCodec(this.#options.codec ?? 'auto', {
+      resend: () => this.#current?.speakAgainFrom(this.call.receivedSamples, this.#finishing),
+      wake: () => this.#current?.wake(),
+      tell: (message) => this.send(message),
+      changed: (uplink) => this.#host.uplink(uplink),
+    });
   }
 
   /** Whether a session carries the call, as far as is known. */
@@ -102,7 +121,7 @@ export class Line {
     this.#current = attachment;
     await attachment.open(undefined);
     // The first words leave beside the hello; they do not wait for its answer.
-    attachment.speakFrom(0);
+    if (!this.codec.mustWait) attachment.speakFrom(0);
     const ready = new Promise<void>((resolve) => {
       this.#settleReady = resolve;
     });
@@ -192,6 +211,7 @@ export class Line {
       archive: this.call.microphone,
       answers: this.#host.answers,
       account: this.call,
+      codec: this.codec,
       sent: () => this.#host.progress(),
       heard: () => this.#heard(id),
       message: (message, from) => this.#message(message, from),
@@ -230,6 +250,7 @@ export class Line {
     switch (message.type) {
       case 'parley.received':
         this.call.acknowledged(message);
+        this.codec.acknowledged(message.microphoneSamples, performance.now());
         this.#host.progress();
         break;
       case 'parley.checkpoint':
@@ -246,6 +267,7 @@ export class Line {
         this.#look('move');
         break;
       default:
+        this.codec.take(message);
         this.#host.own(message);
     }
   }
@@ -259,7 +281,10 @@ export class Line {
     this.#redial.attached(now);
     this.#silence.start(now);
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    const codec = this.codec.ready(message, now);
     if (first) {
+      // Where only Opus will do, the first words wait until it is known whether the backend takes it.
+      if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
       for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
       this.#settleReady();
       this.#watchBetter(attachment.session);
@@ -346,6 +371,7 @@ export class Line {
     if (isCandidate) this.#candidateFailed();
     else {
       this.#current = undefined;
+      this.codec.lost();
       this.#look('lost', error.code === 'closed_by_server');
     }
   }
@@ -422,7 +448,10 @@ export class Line {
 
   #tick(): void {
     const now = performance.now();
-    if (this.attached && this.#candidate === undefined) this.#report();
+    if (this.attached && this.#candidate === undefined) {
+      this.#report();
+      this.codec.tick(this.microphone.samples, (at) => this.#host.elapsedMs(at), now);
+    }
     const flowing = this.call.receivedSamples < this.microphone.samples;
     if (this.attached && this.#silence.isSilent(now, flowing)) this.#look('silent');
   }

@@ -133,6 +133,11 @@ const schema = z.strictObject({
   keyLogFile: z.string().min(1).optional(),
   /** Octets of UDP payload that path MTU discovery tries at most. SPP and its tag add 46 more between forwarder and backend. */
   maxDatagramSize: z.number().int().min(1200).max(9170).default(1406),
+  /**
+   * How fast the backend sends: `bbr` (draft-ietf-ccwg-bbr) by what the path was seen to deliver, `cubic` (RFC 9438) until something is
+   * lost.
+   */
+  congestionControl: z.enum(['bbr', 'cubic']).default('bbr'),
   /** UDP sockets: batched system calls (Linux), Node's `dgram`, or the former where it works. */
   socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */

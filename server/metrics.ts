@@ -1,9 +1,12 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { logLinesDropped } from '../net/log.ts';
 import { readCounter } from '../net/metrics.ts';
 import type { QuicEndpoint } from '../proto/quic/index.ts';
 import type { VoiceObserver } from './bridge/index.ts';
 import type { PacketSocket } from './net/index.ts';
+
+/** From what nothing hinders to what is of no use any more. */
+const DELAY_BUCKETS_S = [0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30];
 
 /** What operators see of a backend. */
 export class BackendMetrics {
@@ -134,8 +137,22 @@ export class BackendMetrics {
       help: 'Calls without a session that wait for their page',
       registers: [this.registry],
     });
+    const delay = new Histogram({
+      name: 'parley_microphone_delay_seconds',
+      help: 'How late microphone audio goes to the upstream, from when the page took it: one observation for each append of 40 to 100 ms',
+      buckets: DELAY_BUCKETS_S,
+      registers: [this.registry],
+    });
+    const switches = new Counter({
+      name: 'parley_codec_switches_total',
+      help: 'Times that the microphone of a call came in another codec from then on, by that codec',
+      labelNames: ['codec'],
+      registers: [this.registry],
+    });
     return {
       hookFailed: (hook, fault) => hookFailures.inc({ hook, fault }),
+      microphoneDelay: (delayMs) => delay.observe(delayMs / 1000),
+      codecSwitched: (codec) => switches.inc({ codec }),
       callCarried: (how) => carried.inc({ how }),
       resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
       upstreamReplaced: () => replaced.inc(),

@@ -135,7 +135,11 @@ export async function startBackend(
       maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
       makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
     },
-    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
+    transport: {
+      ...CLIENT_STREAM_LIMITS,
+      maxDatagramSize: config.maxDatagramSize,
+      congestionControl: config.congestionControl,
+    },
     ...(qlog && { observer: qlog.observer }),
   });
   const sockets = await openSockets(config, config.tunnel ?? bindAddress(tunnel), cluster, log);

@@ -5,6 +5,7 @@ import {
   type CallEnd,
   CallError,
   type CallStats,
+  type CodecOption,
   connect,
   type MicrophoneNews,
   unsupported,
@@ -26,6 +27,7 @@ import {
   reconnectingText,
   resumedText,
   statusText,
+  uplinkText,
 } from './words.ts';
 
 /** How often figures are refreshed, in ms. */
@@ -53,6 +55,8 @@ interface PageConfig {
   /** Where a token is to be had before each dial. */
   readonly tokenUrl?: string;
   readonly upstream?: string;
+  /** How the microphone's audio travels; by the state of the network unless it is said. */
+  readonly codec?: CodecOption;
 }
 
 /** States in which the caller can mute, or unmute. */
@@ -153,11 +157,12 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, tokenUrl } = config;
+  const { url, certificateHashes, tokenUrl, codec } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...(certificateHashes && { certificateHashes }),
+    ...(codec && { codec }),
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });
   ribbon.start();
@@ -246,6 +251,13 @@ function listenToNetwork(current: Call): void {
   current.on('behind', ({ bufferedMs }) => {
     if (bufferedMs === 0) timeline.add('good', 'The speech model has caught up.');
     else timeline.add('change', `The speech model is ${duration(bufferedMs)} behind. Nothing is lost.`);
+  });
+  let limited = false;
+  current.on('uplink', (uplink) => {
+    if (uplink.limited === limited) return;
+    limited = uplink.limited;
+    timeline.add(limited ? 'change' : 'good', uplinkText(limited));
+    if (limited) showNews(uplinkText(limited));
   });
   current.on('serverError', ({ message }) => timeline.addFault(message, message));
 }

@@ -1,4 +1,4 @@
-import type { CallStats } from '../index.ts';
+import type { CallStats, Uplink } from '../index.ts';
 import { element, setText } from './dom.ts';
 import { count, duration, ms, NOTHING, octets } from './format.ts';
 
@@ -17,6 +17,7 @@ const FIELDS = [
   'down',
   'lost',
   'microphone-buffer',
+  'uplink',
   'answer-buffer',
   'underruns',
   'paths',
@@ -61,6 +62,7 @@ export class Panel {
     this.#set('session', stats.sessionId ?? NOTHING);
     this.#copy.hidden = stats.sessionId === undefined;
     this.#set('microphone-buffer', duration(microphone.bufferedMs));
+    this.#set('uplink', uplinkFigures(microphone.uplink));
     this.#set('resumptions', count(stats.resumptions));
     this.#set('carrier', CARRIERS[stats.carrier ?? 'none']);
     this.#set('answer-buffer', duration(playback.bufferedMs));
@@ -91,4 +93,11 @@ export class Panel {
     const target = this.#fields.get(name);
     if (target !== undefined) setText(target, value);
   }
+}
+
+/** The codec of the microphone's audio, what it saves, and how long the network has it wait. */
+function uplinkFigures({ codec, waitingMs, savedOctets, limited }: Uplink): string {
+  const name = codec === 'opus' ? 'Opus' : 'PCM';
+  const saved = savedOctets > 0 ? ` · ${octets(savedOctets)} saved` : '';
+  return `${name}${saved}${limited ? ` · ${duration(waitingMs)} behind` : ''}`;
 }

@@ -99,3 +99,10 @@ export function outageText(silentMs: number): string {
   const seconds = silentMs < 5000 ? 3 : Math.floor(silentMs / 5000) * 5;
   return `No sign from the server for ${seconds} s. Your words are kept.`;
 }
+
+/** What the network makes of the caller's words. */
+export function uplinkText(limited: boolean): string {
+  return limited
+    ? 'The network is too slow for uncompressed speech, so your words are compressed. None is lost.'
+    : 'The network carries uncompressed speech again.';
+}

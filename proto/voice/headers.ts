@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import { encodeMessage, MAX_HEADER_OCTETS, MessageDecoder } from './framing.ts';
 import { describeIssues, type Message, SAMPLE_RATE, VOICE_CODEC } from './messages.ts';
+import { MAX_RUN_IN_SAMPLES, OPUS_CODEC } from './opus-framing.ts';
 
 const count = z.int().check(z.nonnegative());
 const name = z.string().check(z.minLength(1), z.maxLength(256));
@@ -15,7 +16,19 @@ export const microphoneHeaderSchema = z.object({
   firstSample: count,
   /** Rewinds of the call before it was written (`parley.rewind`); a stream of an older one is not read. Absent is 0. */
   rewind: z.optional(count),
-  codec: z.literal(VOICE_CODEC),
+  /**
+   * The page gave its streams of this session up and sends again `from` a sample that was acknowledged; what arrived behind it is left
+   * out. `number` is 1, 2, 3, … in a session, and stands in every stream from then on; one with a lower number is not read.
+   */
+  resend: z.optional(z.object({ number: count.check(z.positive()), from: count })),
+  codec: z.enum([VOICE_CODEC, OPUS_CODEC]),
+  /** Opus: samples by which the decoder's output lags behind what was encoded. Absent is 0. */
+  lookAhead: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
+  /**
+   * Samples before `firstSample` with which the stream begins, that came in another coding: they are left out, and what follows is
+   * joined to the other coding without a click. Absent is 0.
+   */
+  runIn: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
   rate: z.literal(SAMPLE_RATE),
   /** When the stretch began, in ms since the call began, as the page counts. */
   startMs: z.number().check(z.nonnegative()),

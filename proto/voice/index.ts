@@ -33,6 +33,7 @@ export {
   microphoneHeaderSchema,
   type StreamHeader,
 } from './headers.ts';
+export { MAX_HELD_EVENTS, MAX_HELD_OCTETS } from './held-events.ts';
 export {
   AUDIO_BOUND_EVENTS,
   type BehindMessage,
@@ -47,6 +48,7 @@ export {
   isParleyMessage,
   MAX_CLEARED_RESPONSES,
   type Message,
+  type MicrophoneCodec,
   type OrderedMessage,
   type PathChangedMessage,
   type PlaybackClearedMessage,
@@ -58,17 +60,28 @@ export {
   SAMPLE_RATE,
   type ServerMessage,
   type StatsMessage,
+  type UplinkMessage,
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from './messages.ts';
 export {
-  MAX_HELD_EVENTS,
-  MAX_HELD_OCTETS,
   MAX_MICROPHONE_STREAMS,
   MicrophoneMachine,
   type MicrophoneOutput,
 } from './microphone-machine.ts';
 export { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
+export {
+  encodeOpusPackets,
+  encodeOpusTotal,
+  MAX_OPUS_PACKET_OCTETS,
+  MAX_RUN_IN_SAMPLES,
+  MIN_OPUS_PACKET_OCTETS,
+  OPUS_CODEC,
+  OPUS_PACKET_SAMPLES,
+  OpusReader,
+  opusPacketFault,
+} from './opus-framing.ts';
+export { type OpusDecoding, OpusStretch } from './opus-stretch.ts';
 export {
   float32ToInt16,
   int16ToFloat32,

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { ERROR_RETRY, type ErrorCode, SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { Message } from './message.ts';
+import { OPUS_CODEC } from './opus-framing.ts';
 import {
   attachedSchema,
   checkpointSchema,
@@ -16,7 +17,7 @@ export type { Message } from './message.ts';
 
 /** Version of the voice protocol; a hello with another one is refused. */
 export const VOICE_PROTOCOL = 2;
-/** The one codec of this version: 16-bit little-endian PCM, mono. */
+/** The codec that every page and backend speaks: 16-bit little-endian PCM, mono. */
 export const VOICE_CODEC = 'pcm16';
 /** Samples per second, the only rate the Realtime API takes for PCM. */
 export const SAMPLE_RATE = 24_000;
@@ -24,17 +25,23 @@ export const SAMPLE_RATE = 24_000;
 /** Responses that one message may name; a longer list goes in several. */
 export const MAX_CLEARED_RESPONSES = 64;
 
+const microphoneCodec = z.enum([VOICE_CODEC, OPUS_CODEC]);
+/** A codec of microphone streams. */
+export type MicrophoneCodec = z.infer<typeof microphoneCodec>;
+
 const count = z.int().check(z.nonnegative());
 const measure = z.number().check(z.nonnegative());
 /** Longest ID of a response, an item or a session, in characters. */
 const MAX_ID_LENGTH = 256;
 const name = z.string().check(z.minLength(1), z.maxLength(MAX_ID_LENGTH));
 
+const codecs = z.array(z.string().check(z.maxLength(32))).check(z.minLength(1), z.maxLength(16));
+
 /** First message of the client on the control stream. */
 export const helloSchema = z.object({
   type: z.literal('parley.hello'),
   protocol: z.int(),
-  codecs: z.array(z.string().check(z.maxLength(32))).check(z.minLength(1), z.maxLength(16)),
+  codecs,
   /** The call goes on that another session carried. Absent: a call begins. */
   resume: z.optional(resumeSchema),
 });
@@ -82,6 +89,22 @@ export const orderedSchema = z.object({
 });
 export type OrderedMessage = z.infer<typeof orderedSchema>;
 
+/**
+ * Where the page's microphone is, about each second while it is taken: when which sample was said, so that the backend knows how late audio
+ * is, and what the page makes of its network. Only to a backend whose `parley.ready` has `codecs`.
+ */
+export const uplinkSchema = z.object({
+  type: z.literal('parley.uplink'),
+  /** Samples of the call that were taken so far, */
+  microphoneSamples: count,
+  /** and when the last of them came, in ms since the call began. */
+  elapsedMs: measure,
+  /** How long audio waits for the network. */
+  waitingMs: measure,
+  codec: microphoneCodec,
+});
+export type UplinkMessage = z.infer<typeof uplinkSchema>;
+
 /** First message of the server on the control stream. */
 export const readySchema = z.object({
   type: z.literal('parley.ready'),
@@ -92,6 +115,8 @@ export const readySchema = z.object({
   backend: z.string(),
   upstream: z.enum(['openai', 'local', 'custom']),
   codec: z.literal(VOICE_CODEC),
+  /** Those of the page's codecs that the backend takes in microphone streams. Absent: `codec` alone. */
+  codecs: z.optional(codecs),
   rate: z.literal(SAMPLE_RATE),
   /** How the session came to carry its call, and where both sides go on. */
   call: attachedSchema,
@@ -153,6 +178,15 @@ export const statsSchema = z.object({
   microphoneSamples: count,
   /** Samples of answers handed to the transport. */
   answerSamples: count,
+  /** How microphone audio came: the codec of the last of it, octets that Opus saved in the call, and how late it reached the upstream. */
+  microphone: z.optional(
+    z.object({
+      codec: microphoneCodec,
+      savedOctets: count,
+      /** Of the last second, at most; null while the page has not said when what was said. */
+      delayMs: z.nullable(measure),
+    }),
+  ),
 });
 export type StatsMessage = z.infer<typeof statsSchema>;
 
@@ -176,6 +210,7 @@ const clientSchemas = {
   'parley.ordered': orderedSchema,
   'parley.received': pageReceivedSchema,
   'parley.rewound': rewoundSchema,
+  'parley.uplink': uplinkSchema,
 } as const;
 
 const serverSchemas = {
@@ -200,6 +235,7 @@ export type ClientMessage =
   | PlaybackClearedMessage
   | InterruptMessage
   | OrderedMessage
+  | UplinkMessage
   | z.infer<typeof pageReceivedSchema>
   | z.infer<typeof rewoundSchema>;
 /** Parley's own messages, server to client. */

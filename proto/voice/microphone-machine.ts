@@ -1,15 +1,18 @@
 import { AppendRuns } from './append-runs.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
-import { MicrophoneHeaderDecoder } from './headers.ts';
+import type { MicrophoneHeader } from './headers.ts';
+import { HeldEvents, MAX_HELD_OCTETS } from './held-events.ts';
+import type { MicrophoneCodec } from './messages.ts';
 import { MAX_WAITING_STRETCHES, MicrophoneOrder } from './microphone-order.ts';
-import { OCTETS_PER_SAMPLE, PcmAligner } from './pcm.ts';
+import { MicrophoneStretch } from './microphone-stretch.ts';
+import type { OpusDecoding } from './opus-stretch.ts';
+import { OCTETS_PER_SAMPLE } from './pcm.ts';
+import { Seam } from './seam.ts';
 
 /** Microphone streams that may be open at once: the stretch that is read and those that wait for it. */
 export const MAX_MICROPHONE_STREAMS = MAX_WAITING_STRETCHES + 1;
-/** Events that may wait for audio: far more than a person makes. */
-export const MAX_HELD_EVENTS = 64;
-/** Octets of held events above which the control stream should not be read; one message more may then be held. */
-export const MAX_HELD_OCTETS = 256 << 10;
+/** Opus packets that are decoded in one go: half a second of audio, a millisecond of work. */
+const MAX_PACKETS_IN_ONE_GO = 25;
 
 /** What goes to the upstream, in this order, and what is told to the page. */
 export type MicrophoneOutput =
@@ -20,25 +23,6 @@ export type MicrophoneOutput =
   /** A stretch has ended: so many samples arrived, of all stretches. */
   | { readonly type: 'received'; readonly samples: number };
 
-interface Held {
-  /** Undefined for one that was refused: it is not sent, and counted all the same. */
-  readonly json: string | undefined;
-  /** Samples that must have been handed on before it; undefined for an event that only keeps its place in the order. */
-  readonly samples: number | undefined;
-  /** Of an earlier session: no stretch of this one counts it. */
-  earlier: boolean;
-}
-
-interface Stretch {
-  readonly decoder: MicrophoneHeaderDecoder;
-  readonly aligner: PcmAligner;
-  /** Audio that came in one chunk with the header, or before the stretch's turn. */
-  readonly early: Uint8Array[];
-  /** Ordered events that go before its audio. */
-  orderedEvents: number;
-  ended: boolean;
-}
-
 /**
  * Puts what a page says and sends into one order for the upstream. The control stream and the microphone's streams overtake
  * each other: an ordered event waits for the samples before it, later events wait behind it, a stretch waits for the one before
@@ -48,17 +32,24 @@ interface Stretch {
  * for want of time: `check` finds a wait in vain. Inputs throw `VoiceProtocolError` when the page broke the protocol.
  */
 export class MicrophoneMachine {
-  #order = new MicrophoneOrder<Stretch>();
-  readonly #streams = new Map<number, Stretch>();
+  #order = new MicrophoneOrder<MicrophoneStretch>();
+  readonly #streams = new Map<number, MicrophoneStretch>();
   readonly #runs = new AppendRuns();
-  readonly #held: Held[] = [];
+  readonly #seam = new Seam();
+  readonly #held = new HeldEvents();
   readonly #outputs: MicrophoneOutput[] = [];
   #outputsTaken = 0;
-  #current: Stretch | undefined;
-  #heldOctets = 0;
+  #current: MicrophoneStretch | undefined;
   #handedOn = 0;
   #released = 0;
   #rewind = 0;
+  #resend = 0;
+  /** Samples at the front of what is sent again that had arrived. */
+  #surplus = 0;
+  /** The page gave a stream up and will send again. */
+  #awaitsResend = false;
+  #codec: MicrophoneCodec = 'pcm16';
+  #savedOctets = 0;
   #acknowledged = 0;
   #upstreamReady = true;
   #progress = 0;
@@ -67,7 +58,17 @@ export class MicrophoneMachine {
 
   /** Samples of all stretches that arrived in order. */
   get receivedSamples(): number {
-    return this.#order.samples;
+    return this.#order.samples + this.#surplus;
+  }
+
+  /** Codec of the newest audio. */
+  get codec(): MicrophoneCodec {
+    return this.#codec;
+  }
+
+  /** Octets that Opus saved so far, against PCM. */
+  get savedOctets(): number {
+    return Math.max(0, this.#savedOctets);
   }
 
   /** Samples that went out as `append`. */
@@ -80,14 +81,9 @@ export class MicrophoneMachine {
     return this.#streams.size;
   }
 
-  /** Octets of events that wait for audio. */
-  get heldOctets(): number {
-    return this.#heldOctets;
-  }
-
   /** Whether so much is held that the control stream should not be read before audio has come. */
   get holdsMuch(): boolean {
-    return this.#heldOctets >= MAX_HELD_OCTETS;
+    return this.#held.octets >= MAX_HELD_OCTETS;
   }
 
   /** Whether audio waits because the upstream takes none. */
@@ -99,8 +95,41 @@ export class MicrophoneMachine {
   wants(stream: number): boolean {
     const stretch = this.#streams.get(stream);
     if (stretch === undefined || stretch.ended) return false;
-    if (stretch.decoder.header === undefined) return true;
-    return stretch === this.#current && this.#upstreamReady && stretch.orderedEvents <= this.#released;
+    if (stretch.header === undefined) return true;
+    return this.#turnOf(stretch) && this.#upstreamReady && !stretch.waits;
+  }
+
+  /** Whether the stream is Opus: what comes of it is there later than its octets. */
+  decodes(stream: number): boolean {
+    return this.#streams.get(stream)?.codec === 'opus';
+  }
+
+  /** Whether the stream is Opus and has no decoder yet. */
+  wantsDecoder(stream: number): boolean {
+    return this.#streams.get(stream)?.wantsDecoder ?? false;
+  }
+
+  /** A decoder in its first state, for this stream; it is freed when the stream is over. */
+  giveDecoder(stream: number, decoding: OpusDecoding): void {
+    const stretch = this.#streams.get(stream);
+    if (stretch === undefined) decoding.free();
+    else stretch.decodeWith(decoding);
+    this.#advance();
+  }
+
+  /** Whether packets of this stream wait that may be decoded now: call `decodeMore`. */
+  undecoded(stream: number): boolean {
+    const stretch = this.#streams.get(stream);
+    return stretch !== undefined && this.#turnOf(stretch) && this.#upstreamReady && stretch.waits;
+  }
+
+  /** Decodes some of what waits; not all at once, as little may be much. */
+  decodeMore(): void {
+    this.#advance();
+  }
+
+  #turnOf(stretch: MicrophoneStretch): boolean {
+    return stretch === this.#current && stretch.orderedEvents <= this.#released;
   }
 
   /** A unidirectional stream began; `stream` is any number that stands for it. */
@@ -111,39 +140,69 @@ export class MicrophoneMachine {
         `more than ${MAX_MICROPHONE_STREAMS} microphone streams are open`,
       );
     }
-    const [decoder, aligner] = [new MicrophoneHeaderDecoder(), new PcmAligner()];
-    this.#streams.set(stream, { decoder, aligner, early: [], orderedEvents: 0, ended: false });
+    this.#streams.set(stream, new MicrophoneStretch());
   }
 
   /** Octets of a stream, in order. They are kept by reference until they come out. */
   receive(stream: number, octets: Uint8Array): void {
     const stretch = this.#streams.get(stream);
     if (stretch === undefined) return;
-    const before = stretch.decoder.header;
-    const audio = stretch.decoder.push(octets);
-    const { header } = stretch.decoder;
+    const known = stretch.header !== undefined;
+    const audioOctets = stretch.push(octets);
+    const { header } = stretch;
     if (header === undefined) return;
-    if (before === undefined) {
-      if ((header.rewind ?? 0) !== this.#rewind) {
+    if (!known) {
+      if ((header.rewind ?? 0) !== this.#rewind || !this.#isNewest(header.resend, stream, stretch)) {
         this.#streams.delete(stream);
         return;
       }
-      stretch.orderedEvents = header.orderedEvents ?? 0;
       this.#order.offer(header, stretch);
     }
-    stretch.early.push(audio);
+    if (stretch.codec === 'opus') this.#savedOctets -= audioOctets;
     this.#advance();
+  }
+
+  /** Whether a stream belongs to what the page sends now. A later resend puts an end to every stream before it. */
+  #isNewest(resend: MicrophoneHeader['resend'], stream: number, stretch: MicrophoneStretch): boolean {
+    if (resend === undefined || resend.number <= this.#resend) return (resend?.number ?? 0) === this.#resend;
+    const received = this.receivedSamples;
+    if (resend.from > received)
+      throw new VoiceProtocolError(
+        SessionCloseCode.MICROPHONE_BROKEN,
+        `a microphone stream goes on at sample ${resend.from}, but only ${received} came`,
+      );
+    const events = this.#released;
+    // Those whose headers have not come may be of this resend too.
+    const unknown = [...this.#streams].filter(([, { header }]) => header === undefined);
+    for (const [id] of [...unknown, [stream] as const]) this.#streams.delete(id);
+    this.#restart(resend.from, this.#rewind);
+    for (const [id, other] of [...unknown, [stream, stretch] as const]) this.#streams.set(id, other);
+    this.#released = events;
+    this.#resend = resend.number;
+    this.#surplus = received - resend.from;
+    this.#acknowledged = received;
+    return true;
   }
 
   /** The stream ended with its FIN. */
   end(stream: number): void {
     const stretch = this.#streams.get(stream);
     if (stretch === undefined) return;
-    if (stretch.decoder.header === undefined) {
+    if (stretch.header === undefined) {
       throw new VoiceProtocolError(SessionCloseCode.MALFORMED, 'a microphone stream ended in its header');
     }
     stretch.ended = true;
     this.#advance();
+  }
+
+  /** The page gave the stream up (`StreamCode.CANCELLED`): the rest comes again in others. */
+  abandoned(stream: number): void {
+    const stretch = this.#streams.get(stream);
+    if (stretch === undefined) return;
+    this.#awaitsResend = true;
+    stretch.free();
+    this.#streams.delete(stream);
+    if (stretch === this.#current) this.#current = undefined;
   }
 
   /** The stream broke off: samples are lost, so this throws, but for one that may have been begun before a rewind and been given up. */
@@ -151,7 +210,7 @@ export class MicrophoneMachine {
     const stretch = this.#streams.get(stream);
     this.#streams.delete(stream);
     // Its header, which would say so, may have been lost with it. One that is missed is noticed by `check`, or as its successor comes.
-    if (this.#rewind > 0 && stretch?.decoder.header === undefined) return;
+    if (this.#rewind > 0 && stretch?.header === undefined) return;
     throw new VoiceProtocolError(
       SessionCloseCode.MICROPHONE_BROKEN,
       `a microphone stream broke off before its end: ${reason}`,
@@ -163,14 +222,7 @@ export class MicrophoneMachine {
    * without, it goes out at once when nothing is held.
    */
   event(json: string | undefined, samples?: number): void {
-    if (this.#held.length >= MAX_HELD_EVENTS) {
-      throw new VoiceProtocolError(
-        SessionCloseCode.QUEUE_FULL,
-        `more than ${MAX_HELD_EVENTS} events wait for sample ${this.#held[0]?.samples} of the microphone`,
-      );
-    }
-    this.#held.push({ json, samples, earlier: false });
-    this.#heldOctets += octetsOf(json);
+    this.#held.push(json, samples);
     this.#advance();
   }
 
@@ -210,18 +262,18 @@ export class MicrophoneMachine {
   check(now: number, timeoutMs: number): void {
     const stretch = this.#current;
     const stretchWaits = stretch !== undefined && stretch.orderedEvents > this.#released;
-    const waits = this.#held.length > 0 || stretchWaits;
+    const waits = this.#held.size > 0 || stretchWaits || this.#awaitsResend;
     if (!waits || this.stalled || this.#progress !== this.#progressSeen) {
       this.#progressSeen = this.#progress;
       this.#progressAt = now;
       return;
     }
     if (now - this.#progressAt < timeoutMs) return;
-    const [first] = this.#held;
-    const what =
-      first?.samples === undefined
-        ? `a microphone stretch waits for ordered event ${stretch?.orderedEvents}, but ${this.#released} came`
-        : `an ordered event waits for sample ${first.samples}, but ${this.#handedOn} came`;
+    const { first } = this.#held;
+    let what = `an ordered event waits for sample ${first?.samples}, but ${this.#handedOn} came`;
+    if (this.#awaitsResend) what = 'a microphone stream was given up, but nothing came in its place';
+    else if (first?.samples === undefined)
+      what = `a microphone stretch waits for ordered event ${stretch?.orderedEvents}, but ${this.#released} came`;
     throw new VoiceProtocolError(SessionCloseCode.MICROPHONE_BROKEN, `${what} in ${timeoutMs} ms`);
   }
 
@@ -237,24 +289,26 @@ export class MicrophoneMachine {
   nextSession(): void {
     this.flush();
     this.#restart(this.receivedSamples, 0);
-    for (const held of this.#held) held.earlier = true;
+    this.#resend = 0;
+    this.#held.nextSession();
   }
 
   /** The page sends everything again from this sample on; streams of another `rewind` are not read. */
   sendAgainFrom(sample: number, rewind: number): void {
     this.#runs.clear();
+    this.#seam.clear();
     this.#outputs.length = 0;
     this.#outputsTaken = 0;
-    this.#held.length = 0;
-    this.#heldOctets = 0;
+    this.#held.clear();
     this.#handedOn = sample;
     this.#restart(sample, rewind);
   }
 
   #restart(sample: number, rewind: number): void {
-    this.#order = new MicrophoneOrder<Stretch>(0, sample);
-    this.#streams.clear();
-    this.#current = undefined;
+    this.#order = new MicrophoneOrder<MicrophoneStretch>(0, sample);
+    this.#clearStreams();
+    this.#surplus = 0;
+    this.#awaitsResend = false;
     this.#released = 0;
     this.#rewind = rewind;
     this.#acknowledged = sample;
@@ -264,20 +318,25 @@ export class MicrophoneMachine {
   /** Forgets everything that waits. */
   clear(): void {
     this.#order.clear();
+    this.#clearStreams();
+    this.#held.clear();
+  }
+
+  #clearStreams(): void {
+    for (const stretch of this.#streams.values()) stretch.free();
     this.#streams.clear();
-    this.#held.length = 0;
-    this.#heldOctets = 0;
     this.#current = undefined;
   }
 
   #advance(): void {
     for (;;) {
       this.#releaseEvents();
+      if (this.#awaitsResend) return;
       this.#current ??= this.#order.begin();
       const stretch = this.#current;
       if (stretch === undefined || stretch.orderedEvents > this.#released) return;
-      for (const audio of stretch.early.splice(0)) this.#audio(stretch, audio);
-      if (stretch.ended) this.#finish(stretch);
+      this.#take(stretch);
+      if (stretch.ended && !stretch.waits) this.#finish(stretch);
       else {
         this.#releaseEvents();
         return;
@@ -285,38 +344,48 @@ export class MicrophoneMachine {
     }
   }
 
-  #audio(stretch: Stretch, octets: Uint8Array): void {
-    const whole = stretch.aligner.push(octets);
-    if (whole.length === 0) return;
-    this.#progress += 1;
-    this.#order.advance(whole.length / OCTETS_PER_SAMPLE);
-    this.#runs.push(whole, this.#append);
+  /** PCM as it came; of Opus no more than may be decoded in one go, and nothing while the upstream takes nothing. */
+  #take(stretch: MicrophoneStretch): void {
+    for (let n = 0; stretch.codec === 'pcm16' || (n < MAX_PACKETS_IN_ONE_GO && this.#upstreamReady); n++) {
+      const pcm = stretch.next();
+      if (pcm === undefined) return;
+      if (pcm.length === 0) continue;
+      this.#progress += 1;
+      this.#codec = stretch.codec;
+      this.#deliver(stretch, pcm, pcm.length / OCTETS_PER_SAMPLE);
+    }
   }
 
-  #finish(stretch: Stretch): void {
+  #deliver(stretch: MicrophoneStretch, pcm: Uint8Array, samples: number): void {
+    const runIn = Math.min(stretch.runIn, samples);
+    const known = Math.min(this.#surplus, samples - runIn);
+    stretch.runIn -= runIn;
+    this.#surplus -= known;
+    this.#order.advance(samples - runIn);
+    if (stretch.codec === 'opus') this.#savedOctets += pcm.length;
+    const leftOut = (runIn + known) * OCTETS_PER_SAMPLE;
+    if (leftOut > 0) this.#seam.follows(pcm.subarray(0, leftOut));
+    if (leftOut < pcm.length) this.#runs.push(this.#seam.join(pcm.subarray(leftOut)), this.#append);
+  }
+
+  #finish(stretch: MicrophoneStretch): void {
     this.#runs.flush(this.#append);
     for (const [stream, open] of this.#streams) if (open === stretch) this.#streams.delete(stream);
     this.#current = undefined;
     this.#order.finish();
     this.#progress += 1;
-    if (stretch.aligner.pendingOctets > 0) {
-      throw new VoiceProtocolError(
-        SessionCloseCode.MICROPHONE_BROKEN,
-        'a microphone stream ended in the middle of a sample',
-      );
-    }
+    stretch.finish();
     this.#acknowledged = this.receivedSamples;
     this.#outputs.push({ type: 'received', samples: this.receivedSamples });
   }
 
   #releaseEvents(): void {
-    for (let first = this.#held[0]; first !== undefined; first = this.#held[0]) {
+    for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
       const { samples, json, earlier } = first;
       if (samples !== undefined && samples > this.receivedSamples) return;
       // What it waits for has arrived: it is not kept back to be gathered with more.
       if (samples !== undefined && samples > this.#handedOn) this.#runs.flush(this.#append);
       this.#held.shift();
-      this.#heldOctets -= octetsOf(json);
       this.#progress += 1;
       if (json !== undefined) this.#outputs.push({ type: 'event', json });
       if (samples !== undefined && !earlier) this.#released += 1;
@@ -328,9 +397,4 @@ export class MicrophoneMachine {
     this.#handedOn += pcm.length / OCTETS_PER_SAMPLE;
     this.#outputs.push({ type: 'append', pcm });
   };
-}
-
-/** What a held event costs at most: two octets for each character of its JSON. */
-function octetsOf(json: string | undefined): number {
-  return json === undefined ? 0 : json.length * 2;
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import {
   errorMessage,
   type GoOn,
+  OPUS_CODEC,
   type ReceivedMessage,
   SAMPLE_RATE,
   type ServerMessage,
@@ -19,6 +20,7 @@ import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './con
 import { Control, refuseStream } from './control.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
+import { MICROPHONE_CODECS, prepareOpus } from './opus.ts';
 import { sentenceOf } from './reasons.ts';
 import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
@@ -53,6 +55,8 @@ export class Attachment implements Carrier {
   #endsCall = true;
   #gone = false;
   #toldBehind = false;
+  /** Those of the page that this backend takes. */
+  #codecs: string[] = [];
 
   constructor(session: WebTransportSession, context: VoiceContext<Call>) {
     this.session = session;
@@ -264,6 +268,8 @@ export class Attachment implements Carrier {
       return;
     }
     const hello = readHello(received.message);
+    this.#codecs = hello.codecs.filter((codec) => MICROPHONE_CODECS.includes(codec));
+    if (this.#codecs.includes(OPUS_CODEC)) prepareOpus();
     this.#binding = this.#binder.bind(hello).finally(() => {
       this.#binding = undefined;
       this.#settleBound();
@@ -288,6 +294,7 @@ export class Attachment implements Carrier {
 
   #greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void {
     this.#call = call;
+    call.microphone.pageResends = this.#codecs.includes(OPUS_CODEC);
     const { serverId, backend, upstreamKind, host, resume } = this.#context;
     this.#control?.send({
       type: 'parley.ready',
@@ -297,6 +304,7 @@ export class Attachment implements Carrier {
       backend,
       upstream: upstreamKind,
       codec: VOICE_CODEC,
+      ...(this.#codecs.length > 1 && { codecs: this.#codecs }),
       rate: SAMPLE_RATE,
       call: {
         callId: call.id,
@@ -346,7 +354,9 @@ export class Attachment implements Carrier {
     }
     // A page that does not read gets no more figures: old ones are of no use to it.
     if (control.queuedOctets > this.#limits.controlPauseOctets) return;
-    control.send(statsMessage(this.session.stats(), microphone.samples, answers.samples));
+    const stats = this.session.stats();
+    if (Number.isFinite(stats.minRttMs)) microphone.oneWayMs = stats.minRttMs / 2;
+    control.send(statsMessage(stats, microphone.samples, answers.samples, microphone.takeFigures()));
   }
 
   #queueFull(sentence: string): void {

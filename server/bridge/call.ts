@@ -144,6 +144,8 @@ export class Call implements TableCall {
         append: (pcm) => this.#conversation.microphone(pcm, this.microphone.samples),
         event: (json, event) => this.#conversation.pageEvent(json, event),
         received: () => this.#acknowledge(),
+        delayed: (delayMs) => this.#context.observer?.microphoneDelay?.(delayMs),
+        switched: (codec) => this.#context.observer?.codecSwitched?.(codec),
       },
       this.#context.resume !== undefined,
     );

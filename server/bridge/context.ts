@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import {
   type HowAttached,
   MAX_MESSAGE_OCTETS,
+  type MicrophoneCodec,
   OCTETS_PER_SAMPLE,
   SAMPLE_RATE,
 } from '../../proto/voice/index.ts';
@@ -86,6 +87,10 @@ export interface VoiceObserver {
   /** Calls that have no session now. */
   callsWaiting?(calls: number): void;
   microphoneSamples?(samples: number): void;
+  /** Microphone audio went to the upstream so many ms after it was taken in the page. */
+  microphoneDelay?(delayMs: number): void;
+  /** A call's microphone audio comes in another codec from now on. */
+  codecSwitched?(codec: MicrophoneCodec): void;
   answerSamples?(samples: number): void;
   /** Answer audio of responses that were cut before it was sent. */
   answerSamplesDropped?(samples: number): void;

@@ -1,6 +1,15 @@
 import type { ReadableStream, ReadableStreamDefaultReader } from 'node:stream/web';
-import { type Message, MicrophoneMachine, StreamCode } from '../../proto/voice/index.ts';
+import {
+  type Message,
+  type MicrophoneCodec,
+  MicrophoneMachine,
+  OCTETS_PER_SAMPLE,
+  StreamCode,
+  type UplinkMessage,
+} from '../../proto/voice/index.ts';
 import { StreamError } from '../webtransport/types.ts';
+import { MicrophoneDelay } from './microphone-delay.ts';
+import { createOpusDecoder } from './opus.ts';
 import { ignore } from './stream-sender.ts';
 
 /** How long samples that arrived may go unacknowledged, in ms; the end of a stretch is told at once. */
@@ -18,6 +27,10 @@ export interface MicrophoneSink {
   event(json: string, event: PageEvent): void;
   /** So many samples have arrived, in order. */
   received(samples: number): void;
+  /** What was appended last had been said so many ms before. */
+  delayed?(delayMs: number): void;
+  /** Audio comes in another codec from now on. */
+  switched?(codec: MicrophoneCodec): void;
 }
 
 /** An event of the page, on its way among the audio. */
@@ -37,6 +50,7 @@ export class Microphone {
   readonly #sink: MicrophoneSink;
   readonly #resumable: boolean;
   readonly #machine = new MicrophoneMachine();
+  readonly #delay = new MicrophoneDelay();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
   /** Events in the machine, in order: the same that come out of it. */
@@ -50,6 +64,13 @@ export class Microphone {
   #stalledSince: number | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #mayHold: (() => void)[] = [];
+  /** The page of this session may give streams up and send the rest again: one that offers Opus. */
+  pageResends = false;
+  /** How long the quickest message of the page takes to come, in ms. */
+  oneWayMs = 0;
+  /** The sample behind the last one that was appended. */
+  #appended = 0;
+  #codec: MicrophoneCodec = 'pcm16';
 
   /** `resumable`: what a stream lost that broke off is sent again in the next session, so the call need not end. */
   constructor(sink: MicrophoneSink, resumable = false) {
@@ -65,6 +86,18 @@ export class Microphone {
   /** Samples that arrived in order, handed on or not. */
   get receivedSamples(): number {
     return this.#machine.receivedSamples;
+  }
+
+  /** How audio came since this was asked last: its codec, what Opus saved in the call, the longest delay. */
+  takeFigures(): { codec: MicrophoneCodec; savedOctets: number; delayMs: number | null } {
+    const { codec, savedOctets } = this.#machine;
+    const delayMs = this.#delay.takeLongestMs();
+    return { codec, savedOctets, delayMs: delayMs === undefined ? null : Math.round(delayMs) };
+  }
+
+  /** The page says when it took which sample. */
+  told(message: UplinkMessage): void {
+    this.#delay.told(message, this.oneWayMs, performance.now());
   }
 
   /** `performance.now()` when it began to wait for the upstream; undefined when it does not. */
@@ -86,23 +119,41 @@ export class Microphone {
     const id = this.#nextStream++;
     this.#readers.set(id, reader);
     this.#machine.open(id);
-    while (!this.#stopped) {
-      if (!this.#machine.wants(id)) await this.#untilWanted(id);
-      if (this.#stopped || !this.#readers.has(id)) return;
-      const chunk = await this.#read(id, reader, gone);
-      if (this.#stopped || !this.#readers.has(id)) return;
-      if (chunk !== undefined) this.#machine.receive(id, chunk);
-      else {
+    while (!this.#stopped && this.#readers.has(id)) {
+      if (this.#machine.undecoded(id)) await this.#decode(id);
+      else if (!this.#machine.knows(id)) {
         this.#readers.delete(id);
-        this.#machine.end(id);
-      }
-      this.#drain();
-      if (chunk === undefined) return;
-      if (this.#machine.knows(id)) continue;
-      this.#readers.delete(id);
-      void this.#discard(reader);
-      return;
+        void this.#discard(reader);
+      } else if (this.#machine.wants(id)) await this.#take(id, reader, gone);
+      else await this.#untilWanted(id);
     }
+  }
+
+  async #take(id: number, reader: Reader, gone: () => boolean): Promise<void> {
+    const chunk = await this.#read(id, reader, gone);
+    if (this.#stopped || !this.#readers.has(id)) return;
+    if (chunk !== undefined) this.#machine.receive(id, chunk);
+    else {
+      // Of Opus, packets may be left to be decoded.
+      if (!this.#machine.decodes(id)) this.#readers.delete(id);
+      this.#machine.end(id);
+    }
+    this.#drain();
+  }
+
+  /** Decodes some packets; other calls have their turn first, as a few octets may be much audio. */
+  async #decode(id: number): Promise<void> {
+    if (this.#machine.wantsDecoder(id)) this.#machine.giveDecoder(id, await createOpusDecoder());
+    else {
+      await turn();
+      this.#machine.decodeMore();
+    }
+    if (!this.#stopped) this.#drain();
+  }
+
+  /** Whether there is something to do with the stream now. */
+  #moves(id: number): boolean {
+    return this.#machine.wants(id) || this.#machine.undecoded(id) || !this.#machine.knows(id);
   }
 
   /** The session that carried it is over: what comes next goes on behind what has arrived. */
@@ -115,6 +166,7 @@ export class Microphone {
   /** The page sends audio and events again from this sample on; what waits is forgotten. */
   sendAgainFrom(sample: number, rewind: number): void {
     this.#machine.sendAgainFrom(sample, rewind);
+    this.#appended = sample;
     this.#events = [];
     this.#eventsTaken = 0;
     for (const reader of this.#takeReaders()) void this.#discard(reader);
@@ -192,7 +244,7 @@ export class Microphone {
   #drain(): void {
     for (let output = this.#machine.poll(); output !== undefined; output = this.#machine.poll()) {
       if (this.#stopped) return;
-      if (output.type === 'append') this.#sink.append(output.pcm);
+      if (output.type === 'append') this.#append(output.pcm);
       else if (output.type === 'event') this.#sink.event(output.json, this.#nextEvent());
       else this.#sink.received(output.samples);
     }
@@ -202,11 +254,22 @@ export class Microphone {
       if (ready !== undefined) void this.#stall(ready);
     }
     for (const [id, wake] of this.#wanted) {
-      if (!this.#machine.wants(id)) continue;
+      if (!this.#moves(id)) continue;
       this.#wanted.delete(id);
       wake();
     }
     if (!this.#machine.holdsMuch) for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #append(pcm: Uint8Array): void {
+    this.#appended += pcm.length / OCTETS_PER_SAMPLE;
+    this.#sink.append(pcm);
+    const delayMs = this.#delay.handedOn(this.#appended, performance.now());
+    if (delayMs !== undefined) this.#sink.delayed?.(delayMs);
+    const { codec } = this.#machine;
+    if (codec === this.#codec) return;
+    this.#codec = codec;
+    this.#sink.switched?.(codec);
   }
 
   #nextEvent(): PageEvent {
@@ -249,11 +312,13 @@ export class Microphone {
       return done ? undefined : value;
     } catch (error) {
       // The session's end is known only after its streams have failed.
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
+      await turn();
       const ours = this.#readers.delete(id);
-      if (gone() || this.#stopped || !ours) return undefined;
+      if (gone() || this.#stopped || !ours || !this.#machine.knows(id)) return undefined;
+      if (this.pageResends && (error as Partial<StreamError>)?.streamErrorCode === StreamCode.CANCELLED) {
+        this.#machine.abandoned(id);
+        return undefined;
+      }
       try {
         this.#machine.reset(id, (error as Error)?.message ?? 'reset');
       } catch (broken) {
@@ -264,6 +329,13 @@ export class Microphone {
       return undefined;
     }
   }
+}
+
+/** Lets everything that waits happen first. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function cancelQuietly(reader: Reader): void {

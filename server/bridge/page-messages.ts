@@ -90,6 +90,9 @@ export class PageMessages {
       case 'parley.rewound':
         this.#host.rewound(known.rewind);
         break;
+      case 'parley.uplink':
+        this.#host.microphone.told(known);
+        break;
       default:
         this.#refuse(message.type);
     }

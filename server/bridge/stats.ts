@@ -6,6 +6,7 @@ export function statsMessage(
   stats: QuicStats,
   microphoneSamples: number,
   answerSamples: number,
+  microphone: StatsMessage['microphone'],
 ): StatsMessage {
   return {
     type: 'parley.stats',
@@ -21,5 +22,6 @@ export function statsMessage(
     pathChanges: stats.pathChanges,
     microphoneSamples,
     answerSamples,
+    microphone,
   };
 }

@@ -29,6 +29,8 @@ export interface PageConfig {
   /** Backends have names below this host: a call that was interrupted is dialled by one of them. */
   readonly callHost?: string;
   readonly upstream: 'local' | 'openai';
+  /** How the page sends the microphone's audio; by the state of the network unless it is said. */
+  readonly codec?: 'auto' | 'pcm' | 'opus';
 }
 
 const TYPES: Readonly<Record<string, string>> = {

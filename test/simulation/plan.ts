@@ -215,7 +215,8 @@ export function drawBasePlan(seed: number): Plan {
       delayMs: random.pick([0.1, 1, 5]),
       ...(innerRough && { loss: 0.01, reorder: 0.02 }),
     },
-    transport: drawTransport(random),
+    // By the seed's parity and not by a draw, which would make other plans of all seeds.
+    transport: { ...drawTransport(random), congestionControl: seed % 2 === 0 ? 'bbr' : 'cubic' },
     retry: random.chance(0.15),
     calls,
     faults,

@@ -45,12 +45,23 @@ export interface ServedPage {
   close(): void;
 }
 
-/** Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. */
+/**
+ * Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. It speaks PCM unless it is
+ * told otherwise, so that both ends can compare hashes on a machine so slow that the network seems to be.
+ */
 export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost }: { host?: string | undefined; callHost?: string | undefined } = {},
+  {
+    host = '127.0.0.1',
+    callHost,
+    codec = 'pcm',
+  }: {
+    host?: string | undefined;
+    callHost?: string | undefined;
+    codec?: 'auto' | 'pcm' | 'opus' | undefined;
+  } = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -60,6 +71,7 @@ export async function serveDemoPage(
     ...(mint && { tokenUrl: TOKEN_PATH }),
     ...(callHost !== undefined && { callHost }),
     upstream: 'local' as const,
+    codec,
   });
   const server = await servePage(root, 0, config, mint);
   return {

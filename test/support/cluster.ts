@@ -134,7 +134,7 @@ export interface ClusterOptions {
   readonly callHost?: string;
   /** How many times faster than speech the local service makes answers. */
   readonly answerSpeed?: number;
-  /** Sees what the local service is given and gives. */
+  /** Sees what goes in and out of the local realtime service. */
   readonly observer?: ServiceObserver;
   /** Flags of Node for backends, such as those of its profiler. */
   readonly backendFlags?: readonly string[];

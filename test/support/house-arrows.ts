@@ -50,6 +50,7 @@ export const HOUSE_ARROWS: Arrows = {
     '@fails-components/webtransport',
     'https-proxy-agent',
     'jose',
+    'libopus-wasm',
     'openai',
     'pino',
     'prom-client',

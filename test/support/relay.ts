@@ -15,6 +15,10 @@ export interface RelayOptions {
   readonly reorderDelayMs?: number;
   /** Share of packets that arrive twice. */
   readonly duplicate?: number;
+  /** What the link carries each way, in kbit/s of IP packets; absent: everything. */
+  readonly rateKbps?: number;
+  /** Octets of packets that wait for the link; more are lost. Default 32 KiB. */
+  readonly queueOctets?: number;
   /** Largest UDP payload that passes, in octets. */
   readonly mtu?: number;
   readonly port?: number;
@@ -31,6 +35,8 @@ export interface RelayCounters {
   reordered: number;
   duplicated: number;
   tooLarge: number;
+  /** Lost because too much waited for the link. */
+  overflowed: number;
   octets: number;
 }
 
@@ -46,6 +52,8 @@ export interface Relay {
   rebind(): Promise<void>;
   setLoss(rate: number): void;
   setDelay(delayMs: number): void;
+  /** `undefined`: the link carries everything again. */
+  setRate(kbps: number | undefined): void;
   /** Resets the TCP connections that are open. */
   cutTcp(): void;
   close(): Promise<void>;
@@ -59,6 +67,9 @@ interface Client {
 
 const LOOPBACK = '127.0.0.1';
 const BUFFER_OCTETS = 4 * 1024 * 1024;
+/** IPv4 and UDP. */
+const HEADER_OCTETS = 28;
+const DEFAULT_QUEUE_OCTETS = 32 * 1024;
 
 /** A small seeded generator (mulberry32): uniform in [0, 1). */
 function seeded(seed: number): () => number {
@@ -78,6 +89,7 @@ const counters = (): RelayCounters => ({
   reordered: 0,
   duplicated: 0,
   tooLarge: 0,
+  overflowed: 0,
   octets: 0,
 });
 
@@ -98,6 +110,9 @@ class UdpRelay implements Relay {
   readonly #pending = new Set<NodeJS.Timeout>();
   #lossRate: number;
   #delayMs: number;
+  #rateKbps: number | undefined;
+  /** When the link has sent what waits for it, each way. */
+  readonly #freeAt = new Map<RelayCounters, number>();
   #tcp: TcpRelay | undefined;
   #closed = false;
 
@@ -107,6 +122,7 @@ class UdpRelay implements Relay {
     this.#random = seeded(options.seed ?? 1);
     this.#lossRate = options.lossRate ?? 0;
     this.#delayMs = options.delayMs ?? 0;
+    this.#rateKbps = options.rateKbps;
     socket.on('message', (data, from) => this.#fromClient(data, from.address, from.port));
   }
 
@@ -124,6 +140,10 @@ class UdpRelay implements Relay {
 
   setDelay(delayMs: number): void {
     this.#delayMs = delayMs;
+  }
+
+  setRate(kbps: number | undefined): void {
+    this.#rateKbps = kbps;
   }
 
   cutTcp(): void {
@@ -200,6 +220,11 @@ class UdpRelay implements Relay {
       count.lost++;
       return;
     }
+    const linkMs = this.#onLink(count, data.length + HEADER_OCTETS);
+    if (linkMs === undefined) {
+      count.overflowed++;
+      return;
+    }
     if (late) count.reordered++;
     if (twice) count.duplicated++;
     const deliver = () => {
@@ -209,7 +234,19 @@ class UdpRelay implements Relay {
       send();
       if (twice) send();
     };
-    this.#after(this.#delayMs + (late ? reorderDelayMs : 0), deliver);
+    this.#after(linkMs + this.#delayMs + (late ? reorderDelayMs : 0), deliver);
+  }
+
+  /** How long a packet waits for the link and takes on it, in ms; undefined when it finds the queue full. */
+  #onLink(count: RelayCounters, octets: number): number | undefined {
+    const rate = this.#rateKbps;
+    if (rate === undefined) return 0;
+    const now = performance.now();
+    const waitsMs = Math.max(0, (this.#freeAt.get(count) ?? 0) - now);
+    if ((waitsMs * rate) / 8 + octets > (this.#options.queueOctets ?? DEFAULT_QUEUE_OCTETS)) return undefined;
+    const linkMs = waitsMs + (octets * 8) / rate;
+    this.#freeAt.set(count, now + linkMs);
+    return linkMs;
   }
 
   #after(delayMs: number, deliver: () => void): void {

@@ -55,6 +55,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly flags?: readonly string[];
   /** Makes the tokens that the page asks for before each dial. */
   readonly mint?: () => Promise<string>;
+  /** How the microphone's audio travels; PCM unless it is said. */
+  readonly codec?: 'auto' | 'pcm' | 'opus';
   /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
   readonly path?: Netpath;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
@@ -97,6 +99,7 @@ export class Scene {
     const flags = [trustFlag(cluster.certificatePath), ...(options.flags ?? [])];
     const openBrowser = async () => {
       const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
+        codec: options.codec,
         host: path?.right.address,
         callHost: options.callHost,
       });

@@ -1,3 +1,5 @@
+import type { CongestionControl } from '../recovery/index.ts';
+
 /** How one connection behaves and what it grants its peer. Times are milliseconds, sizes octets. */
 export interface TransportConfig {
   /** Offered idle timeout; 0 offers none (RFC 9000 §10.1). */
@@ -36,6 +38,8 @@ export interface TransportConfig {
   readonly greaseQuicBit: boolean;
   /** Takes RESET_STREAM_AT frames and says so (RESET_STREAM_AT draft §3). */
   readonly resetStreamAt: boolean;
+  /** How much is sent when (RFC 9002 §7): CUBIC, NewReno, or BBR (draft-ietf-ccwg-bbr). */
+  readonly congestionControl: CongestionControl;
   /** Client: moves to the server's preferred address once it answered there (RFC 9000 §9.6). */
   readonly usePreferredAddress: boolean;
 }
@@ -59,5 +63,6 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   disableActiveMigration: false,
   greaseQuicBit: true,
   resetStreamAt: true,
+  congestionControl: 'cubic',
   usePreferredAddress: true,
 });

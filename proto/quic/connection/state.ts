@@ -132,7 +132,12 @@ export class ConnectionState {
       new SpaceState(PacketSpace.HANDSHAKE, 'handshake', 0),
       new SpaceState(PacketSpace.APPLICATION, 'application', config.maxAckDelayMs),
     ];
-    this.recovery = new Recovery<Retransmit>({ role, maxDatagramOctets: config.datagramSize });
+    this.recovery = new Recovery<Retransmit>({
+      role,
+      maxDatagramOctets: config.datagramSize,
+      congestionControl: config.congestionControl,
+      random: () => fraction(options.random),
+    });
     this.streams = new StreamSet({
       role,
       local: {
@@ -231,4 +236,10 @@ export class ConnectionState {
   }
 
   #announced = false;
+}
+
+/** A number from 0 up to 1. */
+function fraction(random: RandomSource): number {
+  const octets = random(2);
+  return (octets[0]! * 256 + octets[1]!) / 65_536;
 }

@@ -1,3 +1,5 @@
+export { BbrController } from './bbr/index.ts';
+export type { CongestionControl } from './congestion.ts';
 export { CubicController } from './cubic.ts';
 export { NewRenoController } from './newreno.ts';
 export type { ReceivedAck } from './outcomes.ts';

@@ -18,6 +18,8 @@ export interface RecoveryOptions {
   readonly maxDatagramOctets: number;
   /** CUBIC when absent. */
   readonly congestionControl?: CongestionControl;
+  /** Numbers from 0 up to 1, for BBR; absent: always 0.5. */
+  readonly random?: () => number;
 }
 
 /** Packets settled by an ACK frame, each list by ascending packet number. */

@@ -1,4 +1,4 @@
-import { initialWindowOctets } from './congestion.ts';
+import { type CongestionController, initialWindowOctets } from './congestion.ts';
 import { GRANULARITY_MS } from './rtt.ts';
 
 /** Faster than one window per round trip, so that pacing alone never leaves the window unused (RFC 9002 §7.7). */
@@ -31,6 +31,21 @@ export class Pacer {
     this.#octetsPerMs =
       ((slowStart ? SLOW_START_GAIN : GAIN) * windowOctets) / Math.max(rttMs, GRANULARITY_MS);
     this.#capacity = Math.max(initialWindowOctets(this.#maxDatagramOctets), this.#octetsPerMs * BURST_MS);
+    this.#tokens = Math.min(this.#tokens, this.#capacity);
+  }
+
+  /** Takes its rate from a congestion control: the one that it sets, or that of its window. */
+  follow(control: CongestionController, rttMs: number, now: number): void {
+    const { windowOctets, slowStartThresholdOctets, pacingOctetsPerMs, quantumOctets } = control;
+    if (pacingOctetsPerMs !== undefined) this.setPace(pacingOctetsPerMs, quantumOctets ?? 0, now);
+    else this.setRate(windowOctets, rttMs, windowOctets < slowStartThresholdOctets, now);
+  }
+
+  /** Sets the pace itself, and how much may go at once. */
+  setPace(octetsPerMs: number, quantumOctets: number, now: number): void {
+    this.#refill(now);
+    this.#octetsPerMs = octetsPerMs;
+    this.#capacity = Math.max(quantumOctets, octetsPerMs * BURST_MS);
     this.#tokens = Math.min(this.#tokens, this.#capacity);
   }
 

@@ -1,7 +1,6 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
-import { type CongestionControl, type CongestionController, initialWindowOctets } from './congestion.ts';
-import { CubicController } from './cubic.ts';
-import { NewRenoController } from './newreno.ts';
+import { type CongestionController, initialWindowOctets, windowWasUsed } from './congestion.ts';
+import { makeController } from './make-controller.ts';
 import type { AckOutcome, DeadlineOutcome, ReceivedAck, RecoveryOptions } from './outcomes.ts';
 import { Pacer } from './pacer.ts';
 import { RttEstimator, type RttFigures } from './rtt.ts';
@@ -14,7 +13,7 @@ const MAX_BACKOFF_EXPONENT = 16;
 
 /** Loss detection, congestion control and pacing of a connection (RFC 9002). It knows nothing of frames. */
 export class Recovery<Retransmit> {
-  readonly #control: CongestionControl;
+  readonly #newController: () => CongestionController;
   readonly #spaces = [
     new SpaceState<Retransmit>(PacketSpace.INITIAL),
     new SpaceState<Retransmit>(PacketSpace.HANDSHAKE),
@@ -37,11 +36,12 @@ export class Recovery<Retransmit> {
   #firstSampleMs: number | undefined;
 
   constructor(options: RecoveryOptions) {
-    this.#control = options.congestionControl ?? 'cubic';
+    const { congestionControl = 'cubic', random = () => 0.5 } = options;
+    this.#newController = () => makeController(congestionControl, this.#maxDatagramOctets, random);
     this.#maxDatagramOctets = options.maxDatagramOctets;
     // A client knows that the server validates it only later; a server needs no such thing (RFC 9002 §6.2.2.1).
     this.#peerValidatedUs = options.role === 'server';
-    this.#congestion = this.#makeController();
+    this.#congestion = this.#newController();
     this.#pacer = new Pacer(options.maxDatagramOctets);
     this.#setPace(Number.NEGATIVE_INFINITY);
   }
@@ -79,6 +79,7 @@ export class Recovery<Retransmit> {
     if (!packet.inFlight) return;
     if (packet.ackEliciting) state.lastElicitingSentMs = packet.sentAtMs;
     this.#bytesInFlight += packet.octets;
+    this.#congestion.onSent?.(packet, this.#bytesInFlight);
     this.#pacer.onSent(packet.octets, packet.sentAtMs);
   }
 
@@ -105,6 +106,7 @@ export class Recovery<Retransmit> {
     this.#handleEcn(state, ack, acked, now);
     const lost = this.#detectLost(state, now);
     this.#growWindow(state, acked, inFlightBefore, now);
+    this.#settle(state, acked, lost, now);
     // RFC 9002 §6.2.1: a client that is not known to be validated keeps its backoff.
     if (this.#peerValidatedUs) this.#ptoCount = 0;
     this.#setPace(now);
@@ -188,6 +190,23 @@ export class Recovery<Retransmit> {
     return lost;
   }
 
+  /** For a congestion control that goes by whole acknowledgements. */
+  #settle(
+    state: SpaceState<Retransmit>,
+    acked: readonly SentPacket<Retransmit>[],
+    lost: readonly SentPacket<Retransmit>[],
+    now: number,
+  ): void {
+    const counts = (packet: SentPacket<Retransmit>) =>
+      packet.inFlight && !packet.mtuProbe && state.ofThisPath(packet);
+    this.#congestion.onSettled?.(acked.filter(counts), lost.filter(counts), this.#bytesInFlight, now);
+  }
+
+  /** There is nothing to send, whether it may be sent or not. */
+  onNothingToSend(): void {
+    if (this.canSend(this.#maxDatagramOctets)) this.#congestion.onAppLimited?.(this.#bytesInFlight);
+  }
+
   #growWindow(
     state: SpaceState<Retransmit>,
     acked: readonly SentPacket<Retransmit>[],
@@ -195,12 +214,7 @@ export class Recovery<Retransmit> {
     now: number,
   ): void {
     const congestion = this.#congestion;
-    const window = congestion.windowOctets;
-    // RFC 9002 §7.8: the window was used when it was nearly full, or half full while it doubles each round trip.
-    const used =
-      window < congestion.slowStartThresholdOctets
-        ? inFlightBefore * 2 > window
-        : inFlightBefore + 3 * this.#maxDatagramOctets >= window;
+    const used = windowWasUsed(congestion, inFlightBefore, this.#maxDatagramOctets);
     for (const packet of acked) {
       if (!packet.inFlight || !state.ofThisPath(packet)) continue;
       congestion.onAcked(packet.octets, packet.sentAtMs, now, this.#rtt.smoothedMs, used);
@@ -263,6 +277,7 @@ export class Recovery<Retransmit> {
     if (state !== undefined) {
       this.#lastEventMs = now;
       const lost = this.#detectLost(state, now);
+      this.#settle(state, [], lost, now);
       this.#setPace(now);
       return { type: 'lost', space: state.space, lost };
     }
@@ -352,7 +367,7 @@ export class Recovery<Retransmit> {
     this.#ptoCount = 0;
     this.#rtt = new RttEstimator();
     this.#firstSampleMs = undefined;
-    this.#congestion = this.#makeController();
+    this.#congestion = this.#newController();
     this.#pacer = new Pacer(this.#maxDatagramOctets);
     for (const state of this.#spaces) state.beginPath();
     this.#setPace(now);
@@ -377,14 +392,7 @@ export class Recovery<Retransmit> {
     return this.#spaces[space].oldestEliciting()?.retransmits ?? [];
   }
 
-  #makeController(): CongestionController {
-    return this.#control === 'newreno'
-      ? new NewRenoController(this.#maxDatagramOctets)
-      : new CubicController(this.#maxDatagramOctets);
-  }
-
   #setPace(now: number): void {
-    const { windowOctets, slowStartThresholdOctets } = this.#congestion;
-    this.#pacer.setRate(windowOctets, this.#rtt.smoothedMs, windowOctets < slowStartThresholdOctets, now);
+    this.#pacer.follow(this.#congestion, this.#rtt.smoothedMs, now);
   }
 }

@@ -1,4 +1,5 @@
 import { TransportError, TransportErrorCode } from '../errors.ts';
+import type { DeliverySnapshot } from './delivery-snapshot.ts';
 
 /** A packet that was sent. `Retransmit` is whatever the connection wants back when it is acknowledged or lost. */
 export interface SentPacket<Retransmit> {
@@ -14,6 +15,8 @@ export interface SentPacket<Retransmit> {
   /** Sent on a path that was not in use: it tells nothing of the one that is (RFC 9000 §9.4), and is not in flight there. */
   readonly elsewhere?: boolean;
   readonly retransmits: readonly Retransmit[];
+  /** What congestion control notes of it. */
+  delivery?: DeliverySnapshot;
 }
 
 /** A slot of a packet that was acknowledged, kept until the slots before it are settled. */

@@ -139,6 +139,7 @@ const UNNUMBERED: ReadonlySet<string> = new Set([
   'parley.rewind',
   'parley.rewound',
   'parley.move',
+  'parley.uplink',
   'parley.stats',
   'parley.behind',
   'parley.path_changed',

@@ -26,7 +26,9 @@ export function transmitDatagram(state: ConnectionState, now: number): Datagram 
   maybeUpdateKeys(state, now);
   const mtuProbe = draftMtuProbe(state, now);
   if (mtuProbe !== undefined) return finish(state, state.paths.active, mtuProbe, now);
-  return transmitProbe(state, now) ?? transmitOnActivePath(state, now);
+  const datagram = transmitProbe(state, now) ?? transmitOnActivePath(state, now);
+  if (datagram === undefined && state.pacedUntil === undefined) state.recovery.onNothingToSend();
+  return datagram;
 }
 
 /** Updates keys when one has protected enough packets (RFC 9001 §6.6). */

@@ -88,6 +88,8 @@ class LinePage implements Page {
       { url, token, resumeFor, timeoutMs: 10_000 },
       {
         answers: answers as Answers,
+        uplink: () => undefined,
+        elapsedMs: (at) => at,
         opened: () => undefined,
         ready: ({ sessionId }) => witness.ready('new', sessionId, 0),
         reconnecting: () => witness.reconnecting(),

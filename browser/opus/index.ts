@@ -1,0 +1,2 @@
+export { canEncodeOpus, LOOK_AHEAD_SAMPLES } from './encoder.ts';
+export { runInOf, sendOpus } from './send.ts';

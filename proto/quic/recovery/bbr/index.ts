@@ -1,0 +1,1 @@
+export { BbrController } from './bbr.ts';
