@@ -42,7 +42,10 @@ export interface CallOptions {
    * URL. Give URLs of your own where a Content-Security-Policy forbids blobs.
    */
   readonly worklets?: WorkletUrls;
-  /** Longest wait for the connection, and then for the backend's first message, in ms each. Default 10 000. */
+  /**
+   * Longest wait for the connection, in which a dial that fails is tried again, and then for the backend's first message, in ms
+   * each. Default 10 000.
+   */
   readonly timeoutMs?: number;
 }
 

@@ -1,3 +1,4 @@
+import { ClientHelloRecords } from '../../../proto/client-hello/index.ts';
 import { CapsuleError, CapsuleParser, encodeCapsule } from '../../../proto/http3/capsules.ts';
 import { ControlStream } from '../../../proto/http3/control-stream.ts';
 import { FieldSectionTooLargeError, Http3Error, Http3StreamError } from '../../../proto/http3/errors.ts';
@@ -398,6 +399,17 @@ const rest: Readonly<Record<string, FuzzedParser>> = {
     parse: (octets) => {
       new PacketHead().parse(octets);
       parseVersionNegotiation(octets);
+    },
+    errors: [],
+  },
+  'the server_name of a TLS client over TCP': {
+    sample: () => {
+      const hello = handshake.clientHello;
+      return concat([Uint8Array.of(22, 3, 1, hello.length >> 8, hello.length & 0xff), hello]);
+    },
+    parse: (octets) => {
+      const records = new ClientHelloRecords();
+      for (let at = 0; at < octets.length; at += 100) records.take(octets.subarray(at, at + 100));
     },
     errors: [],
   },
