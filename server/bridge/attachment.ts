@@ -28,6 +28,7 @@ import { sentenceOf } from './reasons.ts';
 import { openResumption, resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
 import { watchTimeLeft } from './time-left.ts';
+import { upstreamOpened } from './upstream-opened.ts';
 
 /** Control messages go before audio. */
 const ANSWER_SEND_ORDER = -1;
@@ -182,7 +183,7 @@ export class Attachment implements Carrier {
   #startTimers(): void {
     const { helloTimeoutMs } = this.#limits;
     const hello = setTimeout(() => {
-      if (this.#call !== undefined) return;
+      if (this.#call !== undefined || this.#binding !== undefined) return;
       const sentence = `No parley.hello came within ${helloTimeoutMs} ms.`;
       this.#ending.begin(SessionCloseCode.HELLO_TIMEOUT, sentence);
     }, helloTimeoutMs);
@@ -313,6 +314,7 @@ export class Attachment implements Carrier {
     const { callId, snapshot } = found;
     const call = new Call(callId, this.#context);
     const ticket = await this.#ticketFor(call);
+    if (resume.move === true) await this.#openUpstream();
     const before = this.#context.resume?.calls.get(callId);
     const refused = this.#ending.begun || before?.olderThan(resume.attachment) === false;
     const why = refused
@@ -349,6 +351,13 @@ export class Attachment implements Carrier {
 
   #takeCall(call: Call): void {
     this.#call = call;
+  }
+
+  /** The page's other session still carries the call: it is not to be left before there is an upstream here that hears the caller. */
+  async #openUpstream(): Promise<void> {
+    if (this.#ending.begun) return;
+    this.#upstream ??= this.#context.openUpstream();
+    await upstreamOpened(this.#upstream);
   }
 
   #takeUpstream(): Upstream | undefined {

@@ -30,6 +30,7 @@ export class FakeUpstream implements Upstream {
   #open: (() => void) | undefined;
   #event: ((event: Message) => void) | undefined;
   #close: ((end: UpstreamEnd) => void) | undefined;
+  #ended: UpstreamEnd | undefined;
 
   onOpen(listener: () => void): void {
     if (this.isOpen) listener();
@@ -41,7 +42,8 @@ export class FakeUpstream implements Upstream {
   }
 
   onClose(listener: (end: UpstreamEnd) => void): void {
-    this.#close = listener;
+    if (this.#ended !== undefined && !this.closed) listener(this.#ended);
+    else this.#close = listener;
   }
 
   send(event: RealtimeClientEvent): void {
@@ -78,6 +80,7 @@ export class FakeUpstream implements Upstream {
 
   end(end: UpstreamEnd): void {
     this.isOpen = false;
+    this.#ended = end;
     this.#close?.(end);
   }
 
