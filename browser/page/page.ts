@@ -50,6 +50,7 @@ const FRESH_MS = 60_000;
 interface PageConfig {
   readonly url: string;
   readonly certificateHashes?: readonly string[];
+  readonly tcpUrl?: string;
   /** Where a token is to be had before each dial. */
   readonly tokenUrl?: string;
   readonly upstream?: string;
@@ -153,11 +154,12 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, tokenUrl } = config;
+  const { url, certificateHashes, tcpUrl, tokenUrl } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...(certificateHashes && { certificateHashes }),
+    ...(tcpUrl !== undefined && { tcpUrl }),
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });
   ribbon.start();

@@ -45,12 +45,20 @@ export interface ServedPage {
   close(): void;
 }
 
+/** Where a page calls. */
+export interface PagePlaces {
+  readonly host?: string | undefined;
+  readonly callHost?: string | undefined;
+  /** Port for calls over TCP, when it is another one. */
+  readonly tcpPort?: number | undefined;
+}
+
 /** Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. */
 export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost }: { host?: string | undefined; callHost?: string | undefined } = {},
+  { host = '127.0.0.1', callHost, tcpPort }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -59,6 +67,7 @@ export async function serveDemoPage(
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
     ...(callHost !== undefined && { callHost }),
+    ...(tcpPort !== undefined && { tcpUrl: `https://${host}:${tcpPort}` }),
     upstream: 'local' as const,
   });
   const server = await servePage(root, 0, config, mint);

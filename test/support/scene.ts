@@ -57,6 +57,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly mint?: () => Promise<string>;
   /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
   readonly path?: Netpath;
+  /** Calls over TCP are dialled at the forwarder itself, those over WebTransport at the relay. */
+  readonly tcpElsewhere?: boolean;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
 }
@@ -99,6 +101,7 @@ export class Scene {
       const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
         host: path?.right.address,
         callHost: options.callHost,
+        tcpPort: options.tcpElsewhere ? cluster.forwarderPort : undefined,
       });
       return { served, browser: await launchChromium(wav, flags) };
     };
