@@ -2,11 +2,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
+import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
 import { fromHex, parseAddress } from '../proto/wire/index.ts';
 import { type ForwarderConfigInput, readClusterFile, readSettings } from './config.ts';
 import { explainPacket } from './dry-run.ts';
 import { inheritedDescriptors } from './inherited.ts';
 import { type Forwarder, startForwarder } from './start.ts';
+import { superviseForwarder } from './workers/index.ts';
 
 const CLUSTER_FILE = 'cluster.json';
 /** `npm start` writes its cluster file below this folder, in one named by the forwarder's port. */
@@ -19,6 +21,7 @@ const USAGE = `usage: npm run forwarder -- [options]
   --listen 0.0.0.0:4433     where clients come; may be given several times
   --tunnel HOST:PORT        where backends are talked to, when not through the listening socket
   --metrics HOST:PORT       /metrics for Prometheus and /healthz over HTTP
+  --workers 1               processes that share the listen addresses; auto: one per core
   --socket auto             batched (system calls in batches; Linux), dgram, or auto: the former where it works
   --config FILE             the same settings, and probe, as JSON; flags win
   --log-level info          trace, debug, info, warn, error
@@ -33,6 +36,7 @@ const FLAGS = {
   listen: { type: 'string', multiple: true },
   tunnel: { type: 'string', multiple: true },
   metrics: { type: 'string' },
+  workers: { type: 'string' },
   socket: { type: 'string' },
   config: { type: 'string' },
   'log-level': { type: 'string' },
@@ -83,6 +87,11 @@ export async function runForwarder(): Promise<void> {
     process.stdout.write(dryRun(values['dry-run'], values.source, settings.cluster));
     return;
   }
+  const worker = workerIndex();
+  if (values.workers !== undefined && worker === undefined) {
+    await superviseForwarder({ cluster: CLUSTER_FILE, ...settings }, parseWorkerCount(values.workers));
+    return;
+  }
   // Before the start: a signal that comes meanwhile would end the process by default, SIGHUP too.
   let forwarder: Forwarder | undefined;
   const stop = () => {
@@ -96,5 +105,8 @@ export async function runForwarder(): Promise<void> {
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => forwarder?.reload());
   const inherited = inheritedDescriptors(process.env, process.pid);
-  forwarder = await startForwarder({ cluster: CLUSTER_FILE, ...settings, inherited });
+  const own =
+    worker === undefined ? settings : { ...settings, metrics: undefined, worker: { index: worker } };
+  forwarder = await startForwarder({ cluster: CLUSTER_FILE, ...own, inherited });
+  if (worker !== undefined) serveSupervisor(forwarder.operators, stop);
 }

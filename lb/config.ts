@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { loadClusterFile } from '../net/cluster/index.ts';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
 import { type Address, isIpv6, SOCKET_KINDS } from '../net/udp/index.ts';
-import { type ClusterConfig, faultSentence, parseClusterFile } from '../proto/quic-lb/index.ts';
+import { type ClusterConfig, faultSentence } from '../proto/quic-lb/index.ts';
 import { formatAddress, parseAddress, parseJson } from '../proto/wire/index.ts';
 
 const address = z
@@ -107,9 +108,7 @@ export function parseForwarderConfig(input: unknown): ConfigResult {
 
 /** Reads cluster.json. Throws `StartupError`, one sentence per fault. */
 export function readClusterFile(path: string): ClusterConfig {
-  const result = parseClusterFile(readFileOrStop(path, 'cluster file'));
-  if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
-  return result.value;
+  return loadClusterFile(path).cluster;
 }
 
 /** Settings from a file (if any) with `flags` over them, not yet checked. Throws `StartupError` for a file that is none. */

@@ -1,5 +1,5 @@
 import { SEND_FAILURES, type SendFailure } from '../net/udp/index.ts';
-import type { UnroutableReason } from '../proto/quic-lb/index.ts';
+import { ROTATIONS, type UnroutableReason } from '../proto/quic-lb/index.ts';
 import { CLIENT_DROPS, type ClientDrop } from './route.ts';
 
 /** Why a packet on the tunnel side goes nowhere. */
@@ -65,6 +65,10 @@ export class Counters {
   batches = 0;
   reloads = 0;
   reloadFaults = 0;
+  /** Times that a host name of the cluster file had no address. */
+  nameSilences = 0;
+  /** Packets whose CID named a backend, by config rotation. */
+  readonly routedByRotation = new Float64Array(ROTATIONS);
   readonly backends = new Map<string, BackendCounters>();
 
   backend(name: string): BackendCounters {

@@ -112,7 +112,7 @@ export class Forwarding {
       const knock = old?.knock ?? new Knock(endpoint, socket.local, () => health.refused());
       return { index, name, endpoint, tcp, socket, health, knock, counters: this.counters.backend(name) };
     });
-    this.#generation = new Generation(cluster, backends);
+    this.#generation = new Generation(cluster, backends, this.counters.routedByRotation);
     const kept = new Set(backends.map(({ knock }) => knock));
     for (const { knock } of before) if (!kept.has(knock)) knock.close();
     if (before.length === 0) return;

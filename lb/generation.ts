@@ -34,8 +34,8 @@ export class Generation {
   /** Whether a client can ask for a backend by its name. */
   readonly hasCallHosts: boolean;
 
-  constructor(cluster: ClusterConfig, backends: readonly Backend[]) {
-    this.table = new RoutingTable(cluster);
+  constructor(cluster: ClusterConfig, backends: readonly Backend[], routed: Float64Array) {
+    this.table = new RoutingTable(cluster, routed);
     this.tunnel = new TunnelEnd('forwarder', cluster.tunnelTag, deriveTunnelKeys(cluster.routingKey));
     this.backends = backends;
     this.#callHosts = new CallHosts(cluster);

@@ -1,10 +1,7 @@
-import { createServer, type Server } from 'node:http';
 import { Gauge, Registry } from 'prom-client';
 import { logLinesDropped } from '../net/log.ts';
 import { readCounter, type Sample } from '../net/metrics.ts';
-import { StartupError } from '../net/startup.ts';
-import type { Address } from '../net/udp/index.ts';
-import { formatAddress } from '../proto/wire/index.ts';
+import { type OperatorHandler, plainAnswer } from '../net/operator-port.ts';
 import type { BackendCounters, Counters } from './counters.ts';
 import { BACKEND_STATES, type BackendState } from './route.ts';
 
@@ -38,6 +35,12 @@ function* byHash(counters: Counters): Iterable<Sample> {
   for (const [backend, { byHash: reasons }] of counters.backends) {
     for (const [reason, value] of Object.entries(reasons)) yield [{ backend, reason }, value];
   }
+}
+
+/** Rotations that some packet had: the others say nothing. */
+function* rotations({ routedByRotation }: Counters): Iterable<Sample> {
+  for (const [rotation, packets] of routedByRotation.entries())
+    if (packets > 0) yield [{ rotation: String(rotation) }, packets];
 }
 
 function* drops(counters: Counters): Iterable<Sample> {
@@ -74,6 +77,13 @@ function addPackets(registry: Registry, counters: Counters): void {
     'Packets whose CID names no backend, by the one the hash chose',
     ['backend', 'reason'],
     () => byHash(counters),
+  );
+  counter(
+    registry,
+    'rotation_packets_total',
+    'Packets whose CID names a backend, by its config rotation: how far a rotation has come',
+    ['rotation'],
+    () => rotations(counters),
   );
   backend(
     'dead_owner_packets_total',
@@ -185,6 +195,13 @@ export function createRegistry(source: MetricsSource): Registry {
   counter(registry, 'log_lines_dropped_total', 'Log lines that standard output did not take', [], () => [
     [{}, logLinesDropped()],
   ]);
+  counter(
+    registry,
+    'name_silences_total',
+    'Times that a host name of the cluster file had no address; what it had stays',
+    [],
+    () => [[{}, counters.nameSilences]],
+  );
   counter(registry, 'reload_faults_total', 'Cluster files refused while running', [], () => [
     [{}, counters.reloadFaults],
   ]);
@@ -203,40 +220,14 @@ export function createRegistry(source: MetricsSource): Registry {
   return registry;
 }
 
-/** The metrics port: `/metrics` for Prometheus, `/healthz` which is 200 while any backend takes new connections. */
-export async function serveMetrics(
-  address: Address,
-  source: MetricsSource,
-): Promise<{ readonly address: Address; close(): Promise<void> }> {
+/** What operators are answered: `/metrics` for Prometheus, `/healthz` which is 200 while any backend takes new connections. */
+export function operatorHandler(source: MetricsSource): OperatorHandler {
   const registry = createRegistry(source);
-  const server: Server = createServer((request, response) => {
-    const path = request.url?.split('?')[0];
-    if (path === '/metrics') {
-      registry.metrics().then(
-        (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
-        (error: Error) => response.writeHead(500).end(error.message),
-      );
-    } else if (path === '/healthz') {
-      const healthy = [...source.states().values()].includes('taking new');
-      response.writeHead(healthy ? 200 : 503).end(healthy ? 'ok\n' : 'no backend takes new connections\n');
-    } else response.writeHead(404).end();
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be opened (${error.message})`;
-      reject(new StartupError(`tcp ${formatAddress(address)} ${why}; choose another with --metrics.`));
-    });
-    server.listen(address.port, address.host, resolve);
-  });
-  const bound = server.address();
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-  return {
-    address: { host: address.host, port },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+  return async ({ path }) => {
+    if (path === '/metrics')
+      return { status: 200, contentType: registry.contentType, body: await registry.metrics() };
+    if (path !== '/healthz') return plainAnswer(404, 'Nothing here but /metrics and /healthz.\n');
+    const isHealthy = [...source.states().values()].includes('taking new');
+    return isHealthy ? plainAnswer(200, 'ok\n') : plainAnswer(503, 'no backend takes new connections\n');
   };
 }

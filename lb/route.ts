@@ -8,6 +8,7 @@ import {
   unroutableReason,
 } from '../proto/quic-lb/index.ts';
 import { IP_OCTETS, parseIpInto } from '../proto/wire/index.ts';
+import { NewcomerTable } from './newcomers.ts';
 import { Rendezvous } from './rendezvous.ts';
 
 /** What probes say of a backend. */
@@ -49,6 +50,7 @@ const DROPS = Object.fromEntries(
 export class RoutingTable {
   readonly decoder: QuicLbDecoder;
   readonly rendezvous: Rendezvous;
+  readonly newcomers: NewcomerTable;
   readonly states: BackendState[];
   /** 1 for each backend that takes new connections, and 1 for each that is not dead. */
   readonly takingNew: Uint8Array;
@@ -59,18 +61,21 @@ export class RoutingTable {
   /** Room for the octets of an address that came as text. */
   readonly source = new Uint8Array(IP_OCTETS);
 
-  constructor(cluster: ClusterConfig) {
+  /** `routed` counts, by config rotation, the packets whose CID named a backend. */
+  constructor(cluster: ClusterConfig, routed?: Float64Array) {
     const { backends } = cluster;
     this.decoder = new QuicLbDecoder(
       cluster.quicLb,
       backends.map((backend) => backend.serverIds),
       BATCH_PACKETS,
+      routed,
     );
     // By name: a backend that changes its address, or its server ID as configurations rotate, keeps its clients.
     const identities = backends.map((backend) => backend.name);
     this.rendezvous = new Rendezvous(cluster.routingKey, identities);
     this.states = backends.map(() => 'taking new');
     this.takingNew = new Uint8Array(backends.length).fill(1);
+    this.newcomers = new NewcomerTable(this.rendezvous, this.takingNew);
     this.living = new Uint8Array(backends.length).fill(1);
     this.#byCid = backends.map((_, backend) => Object.freeze({ action: 'cid', backend }));
     this.#byHash = backends.map(() => new Map<UnroutableReason, Decision>());
@@ -78,7 +83,9 @@ export class RoutingTable {
 
   setState(backend: number, state: BackendState): void {
     this.states[backend] = state;
+    const before = this.takingNew[backend];
     this.takingNew[backend] = state === 'taking new' ? 1 : 0;
+    if (before === 0 && state === 'taking new') this.newcomers.joined(backend);
     this.living[backend] = state === 'dead' ? 0 : 1;
   }
 
@@ -98,7 +105,7 @@ export class RoutingTable {
 }
 
 function routeToLiving(owner: number, hosts: Uint8Array, at: number, port: number, table: RoutingTable) {
-  let backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
+  let backend = table.newcomers.pick(hosts, at, port);
   if (backend < 0) backend = table.rendezvous.pickFor(hosts, at, port, table.living);
   // With no backend alive to answer, the owner is as good as any: it may come back.
   return backend < 0 ? table.byCid(owner) : ({ action: 'dead', backend, owner } as const);
@@ -120,7 +127,7 @@ function settle(decoded: number, hosts: Uint8Array, at: number, port: number, ta
   // From port 0 comes what wants no answer (RFC 768), or a forgery: a connection it cannot be.
   if (port === 0) return DROPS.noPort;
   if (decoded < 0) {
-    const backend = table.rendezvous.pickFor(hosts, at, port, table.takingNew);
+    const backend = table.newcomers.pick(hosts, at, port);
     return backend < 0 ? DROPS.noBackend : table.byHash(backend, unroutableReason(decoded));
   }
   return table.living[decoded] === 0 ? routeToLiving(decoded, hosts, at, port, table) : table.byCid(decoded);

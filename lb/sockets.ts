@@ -9,6 +9,7 @@ import {
   type SendFailure,
   type SocketChoice,
   type UdpSocket,
+  type UdpSocketOptions,
 } from '../net/udp/index.ts';
 import { SPP_PROXY_AT, SPP_PROXY_PORT_AT } from '../proto/spp/index.ts';
 
@@ -17,6 +18,8 @@ export interface SocketsOptions {
   /** Sockets that are bound to the first of `listen` already. */
   readonly inherited?: readonly number[] | undefined;
   readonly tunnel?: readonly Address[] | undefined;
+  /** Other workers listen on the same addresses. */
+  readonly reusePort?: boolean | undefined;
   readonly sockets: SocketChoice;
 }
 
@@ -43,7 +46,7 @@ export class ForwarderSockets {
 
   /** Rejects with `StartupError`; those that are open by then are closed by `close`. */
   async open(): Promise<void> {
-    const { listen, tunnel = [], inherited = [] } = this.#options;
+    const { listen, tunnel = [], inherited = [], reusePort } = this.#options;
     if (inherited.length > listen.length) {
       throw new StartupError(
         `${inherited.length} sockets were handed over (LISTEN_FDS), but \`listen\` names ${listen.length}; name an address for each.`,
@@ -54,7 +57,8 @@ export class ForwarderSockets {
     const onClients = (batch: PacketBatch, socket: UdpSocket) =>
       this.#handlers.onClients(batch, socket, shared);
     for (const [i, address] of listen.entries()) {
-      this.#listeners.push(await this.#open(address, listen, '--listen', onClients, inherited[i]));
+      const shares = { descriptor: inherited[i], reusePort };
+      this.#listeners.push(await this.#open(address, listen, '--listen', onClients, shares));
     }
     const onTunnel = (batch: PacketBatch) => this.#handlers.onTunnel(batch);
     for (const address of tunnel) {
@@ -67,11 +71,12 @@ export class ForwarderSockets {
     all: readonly Address[],
     setting: string,
     onBatch: (batch: PacketBatch, socket: UdpSocket) => void,
-    descriptor?: number,
+    { descriptor, reusePort }: Pick<UdpSocketOptions, 'descriptor' | 'reusePort'> = {},
   ): Promise<UdpSocket> {
     return this.#options.sockets.open({
       address,
       descriptor,
+      reusePort,
       setting,
       ipv6Only: isIpv6(address.host) && all.some(({ host }) => !isIpv6(host)),
       onBatch: (batch, socket) => {

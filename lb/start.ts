@@ -1,23 +1,19 @@
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { FileWatch } from '../net/file-watch.ts';
 import { createLog } from '../net/log.ts';
+import { type OperatorHandler, type OperatorPort, openOperatorPort } from '../net/operator-port.ts';
 import { StartupError } from '../net/startup.ts';
 import { type Address, chooseSockets } from '../net/udp/index.ts';
 import type { ClusterConfig } from '../proto/quic-lb/index.ts';
 import { formatAddress } from '../proto/wire/index.ts';
-import {
-  type ForwarderConfig,
-  type ForwarderConfigInput,
-  parseForwarderConfig,
-  readClusterFile,
-} from './config.ts';
+import { type ForwarderConfig, type ForwarderConfigInput, parseForwarderConfig } from './config.ts';
 import type { Counters } from './counters.ts';
 import { Forwarding } from './forwarder.ts';
-import { serveMetrics } from './metrics.ts';
+import { LiveCluster } from './live-cluster.ts';
+import { operatorHandler } from './metrics.ts';
 import type { BackendState } from './route.ts';
 import { TcpForwarding } from './tcp.ts';
+import { type WorkerPlace, workerTunnels } from './workers/index.ts';
 
 /** A running forwarder. */
 export interface Forwarder {
@@ -26,6 +22,8 @@ export interface Forwarder {
   /** Where its metrics are, if anywhere. */
   readonly metrics: Address | undefined;
   readonly counters: Counters;
+  /** Answers what its `metrics` port does, wherever it is asked. */
+  readonly operators: OperatorHandler;
   states(): ReadonlyMap<string, BackendState>;
   /** Datagrams that full receive buffers have cost so far; 0 where the system does not say. */
   kernelDrops(): number;
@@ -46,29 +44,40 @@ export interface StartOptions extends Omit<ForwarderConfigInput, 'cluster'> {
   readonly inherited?: readonly number[];
   /** Follow changes of the cluster file; on by default where a path is given. */
   readonly watch?: boolean;
+  /** Set for one of several workers that share the addresses of `listen`. */
+  readonly worker?: WorkerPlace;
 }
 
 function checked(options: StartOptions): ForwarderConfig {
-  const { cluster, logger: _logger, watch: _watch, inherited: _inherited, ...settings } = options;
+  const {
+    cluster,
+    logger: _log,
+    watch: _watch,
+    inherited: _inherited,
+    worker: _worker,
+    ...settings
+  } = options;
   const result = parseForwarderConfig(typeof cluster === 'string' ? { ...settings, cluster } : settings);
   if (!result.ok) throw new StartupError(result.faults.join('\n'));
   return result.value;
 }
 
 class RunningForwarder implements Forwarder {
+  readonly operators: OperatorHandler;
   readonly #forwarding: Forwarding;
   readonly #logger: Logger;
-  readonly #path: string | undefined;
+  readonly #cluster: LiveCluster;
   #tcp: TcpForwarding | undefined;
   #tcpLimits: ForwarderConfig['tcp'] | undefined;
-  #watch: FileWatch | undefined;
   #statsTimer: NodeJS.Timeout | undefined;
-  #metricsServer: { readonly address: Address; close(): Promise<void> } | undefined;
+  #operatorPort: OperatorPort | undefined;
 
-  constructor(forwarding: Forwarding, logger: Logger, path: string | undefined) {
+  constructor(forwarding: Forwarding, logger: Logger) {
     this.#forwarding = forwarding;
     this.#logger = logger;
-    this.#path = path;
+    this.operators = operatorHandler(this);
+    const { counters } = forwarding;
+    this.#cluster = new LiveCluster({ counters, logger, use: (cluster) => this.#take(cluster) });
   }
 
   get listening(): readonly Address[] {
@@ -76,7 +85,7 @@ class RunningForwarder implements Forwarder {
   }
 
   get metrics(): Address | undefined {
-    return this.#metricsServer?.address;
+    return this.#operatorPort?.address;
   }
 
   get counters(): Counters {
@@ -111,52 +120,49 @@ class RunningForwarder implements Forwarder {
     }
   }
 
-  async start(config: ForwarderConfig, cluster: ClusterConfig, follow: boolean): Promise<void> {
-    await this.#forwarding.start(cluster);
-    this.#tcpLimits = config.tcp;
+  /** `takesTcp`: whether TCP connections of clients come to this process. */
+  async start(
+    config: ForwarderConfig,
+    source: string | ClusterConfig,
+    follow: boolean,
+    takesTcp: boolean,
+  ): Promise<ClusterConfig> {
+    const cluster = await this.#cluster.open(source);
     try {
+      await this.#forwarding.start(cluster);
+      if (takesTcp) this.#tcpLimits = config.tcp;
       await this.#startTcp(cluster);
-      if (config.metrics !== undefined) this.#metricsServer = await serveMetrics(config.metrics, this);
+      if (config.metrics !== undefined)
+        this.#operatorPort = await openOperatorPort(config.metrics, this.operators, '--metrics');
     } catch (error) {
+      this.#cluster.close();
       await Promise.all([this.#forwarding.close(), this.#tcp?.close()]);
       throw error;
     }
-    const path = this.#path;
-    if (follow && path !== undefined) {
-      this.#watch = new FileWatch([path], () => existsSync(path) && this.reload());
-    }
+    if (follow) this.#cluster.watch();
     this.#statsTimer = setInterval(() => this.#logStats(), config.statsIntervalMs);
     this.#statsTimer.unref();
+    return cluster;
   }
 
   reload(): boolean {
-    if (this.#path === undefined) return false;
-    try {
-      this.use(readClusterFile(this.#path));
-      return true;
-    } catch (error) {
-      this.counters.reloadFaults++;
-      const faults = (error as Error).message.split('\n');
-      this.#logger.error({ faults }, `cluster file refused, the old one stays: ${faults[0]}`);
-      return false;
-    }
+    return this.#cluster.reload();
   }
 
   use(cluster: ClusterConfig): void {
+    this.#cluster.use(cluster);
+  }
+
+  /** Takes up a cluster whose names are looked up. */
+  #take(cluster: ClusterConfig): void {
     this.#forwarding.use(cluster);
-    this.counters.reloads++;
     this.#startTcp(cluster).catch((error: Error) => this.#logger.error(error.message));
-    const backends = cluster.backends.map(({ name }) => name);
-    this.#logger.info(
-      { backends, rotations: cluster.quicLb.map((c) => c.configRotation) },
-      'cluster file taken up',
-    );
   }
 
   async close(): Promise<void> {
-    this.#watch?.close();
+    this.#cluster.close();
     clearInterval(this.#statsTimer);
-    await Promise.all([this.#forwarding.close(), this.#tcp?.close(), this.#metricsServer?.close()]);
+    await Promise.all([this.#forwarding.close(), this.#tcp?.close(), this.#operatorPort?.close()]);
   }
 
   #logStats(): void {
@@ -182,20 +188,23 @@ class RunningForwarder implements Forwarder {
 export async function startForwarder(options: StartOptions): Promise<Forwarder> {
   const config = checked(options);
   const logger = options.logger ?? createLog({ name: 'forwarder', level: config.logLevel });
-  const path = typeof options.cluster === 'string' ? resolve(options.cluster) : undefined;
-  const cluster = typeof options.cluster === 'string' ? readClusterFile(options.cluster) : options.cluster;
-  const { listen, tunnel, probe } = config;
+  const source = typeof options.cluster === 'string' ? resolve(options.cluster) : options.cluster;
+  const { listen, probe } = config;
   const sockets = chooseSockets(config.socket);
   logger.info({ socket: sockets.kind }, `UDP sockets are ${sockets.kind}: ${sockets.why}`);
-  const { inherited } = options;
-  const forwarding = new Forwarding({ listen, inherited, tunnel, probe, logger, sockets });
-  const running = new RunningForwarder(forwarding, logger, path);
-  await running.start(config, cluster, options.watch ?? true);
+  const { inherited, worker } = options;
+  const tunnel = worker === undefined ? config.tunnel : workerTunnels(config, worker.index);
+  const reusePort = worker !== undefined;
+  const forwarding = new Forwarding({ listen, inherited, tunnel, reusePort, probe, logger, sockets });
+  const running = new RunningForwarder(forwarding, logger);
+  // TCP ports cannot be shared so on every Node: the first worker has them.
+  const takesTcp = worker === undefined || worker.index === 0;
+  const cluster = await running.start(config, source, options.watch ?? true, takesTcp);
   logger.info(
     {
       listen: running.listening.map(formatAddress),
       metrics: running.metrics && formatAddress(running.metrics),
-      backends: cluster.backends.map(({ name }) => name),
+      backends: cluster.backends.length,
     },
     'ready',
   );

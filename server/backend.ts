@@ -1,35 +1,29 @@
 import { setMaxListeners } from 'node:events';
-import type { Server } from 'node:http';
-import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
-import { choosePacketCiphers } from '../net/ciphers/index.ts';
-import { StartupError } from '../net/startup.ts';
-import { chooseSockets } from '../net/udp/index.ts';
+import { type OperatorHandler, type OperatorPort, openOperatorPort } from '../net/operator-port.ts';
 import {
   type Address,
   type EndpointEvent,
   formatAddress,
   type QuicConnection,
-  QuicEndpoint,
+  type QuicEndpoint,
 } from '../proto/quic/index.ts';
-import { createConnectionIdGenerator, type QuicLbGenerator } from '../proto/quic-lb/index.ts';
 import { toHex } from '../proto/wire/index.ts';
-import { LiveTokens } from './access/index.ts';
-import { LiveForwarders, readCluster } from './cluster.ts';
+import type { LiveTokens } from './access/index.ts';
+import { CallList, CallTimings } from './calls/index.ts';
+import type { LiveCluster, OwnPlace } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
+import { ConnectionIdMove, type LiveConnectionIds } from './connection-ids.ts';
 import { IdleConnections, type IdleEnd } from './idle-connections.ts';
-import { openKeyLog, QlogDirectory } from './insight/index.ts';
-import { LiveCertificate } from './live-certificate.ts';
-import { BackendMetrics, serveMetrics } from './metrics.ts';
-import { EndpointDriver, openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
-import { createRandomSource } from './random.ts';
-import { resetGuard } from './reset-guard.ts';
+import type { QlogOnDemand } from './insight/index.ts';
+import type { LiveCertificate } from './live-certificate.ts';
+import { addClusterMetrics, BackendMetrics } from './metrics.ts';
+import { EndpointDriver, type PacketSocket } from './net/index.ts';
+import { operatorHandler, readOperatorToken } from './operators.ts';
 import { SessionRouter } from './router.ts';
-import { steerTo } from './steering.ts';
 import { addTcpMetrics, TcpListener } from './tcp/index.ts';
 import { makeVoiceHandler } from './voice.ts';
-import { warmUp } from './warm-up.ts';
-import { CLIENT_STREAM_LIMITS, WebTransportHost } from './webtransport/index.ts';
+import { WebTransportHost, type WebTransportSession } from './webtransport/index.ts';
 
 /** H3_NO_ERROR (RFC 9114 §8.1): how a connection is closed when there is nothing wrong. */
 const H3_NO_ERROR = 0x100;
@@ -38,17 +32,6 @@ const H3_EXCESSIVE_LOAD = 0x107;
 const DRAIN_POLL_MS = 100;
 /** How often connections without a session are looked at, in ms. */
 const IDLE_REVIEW_MS = 500;
-/**
- * Handshakes in a second that may begin without a proof of the address, and half-open ones, beyond which newcomers get a Retry. A
- * handshake costs about a millisecond, so forged addresses cost callers no more than this share of the processor.
- */
-const NEWCOMER_LIMITS = {
-  unprovenPerSecond: 64,
-  maxHalfOpen: 64,
-  maxHalfOpenPerAddress: 16,
-  // About two milliseconds, in which calls wait.
-  newcomersPerTurn: 32,
-} as const;
 /** Time for pages to be told that the backend ends, in ms. */
 const SHUTDOWN_MS = 600;
 const SHUTDOWN_POLL_MS = 50;
@@ -63,6 +46,8 @@ export interface Backend {
   readonly callHost: string | undefined;
   /** Where it takes TCP connections, if anywhere. */
   readonly tcp: string | undefined;
+  /** Answers what its `metrics` port does, wherever it is asked. */
+  readonly operators: OperatorHandler;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
   drain(): Promise<void>;
   /** Closes every connection and stops. */
@@ -72,15 +57,26 @@ export interface Backend {
 }
 
 /** What is read again while the backend runs. */
-interface LiveFiles {
+export interface LiveFiles {
   readonly certificate: LiveCertificate;
-  readonly forwarders: LiveForwarders;
+  readonly cluster: LiveCluster;
   /** Absent where everybody may call. */
   readonly tokens: LiveTokens | undefined;
 }
 
-class RunningBackend implements Backend {
-  readonly callHost: string | undefined;
+/** What a backend is made of. */
+export interface BackendParts {
+  readonly endpoint: QuicEndpoint;
+  readonly sockets: readonly PacketSocket[];
+  readonly files: LiveFiles;
+  readonly connectionIds: LiveConnectionIds;
+  /** Absent: traces are not begun while connections run. */
+  readonly qlogOnDemand?: QlogOnDemand | undefined;
+}
+
+/** A backend whose sockets are open: `start.ts` makes them. */
+export class RunningBackend implements Backend {
+  readonly operators: OperatorHandler;
   readonly #config: BackendConfig;
   readonly #log: Logger;
   readonly #endpoint: QuicEndpoint;
@@ -92,7 +88,10 @@ class RunningBackend implements Backend {
   readonly #hosts = new Map<QuicConnection, WebTransportHost>();
   readonly #idle: IdleConnections<QuicConnection>;
   readonly #idleReview: NodeJS.Timeout;
-  #metricsServer: Server | undefined;
+  readonly #timings: CallTimings;
+  readonly #connectionIds: LiveConnectionIds;
+  readonly #move: ConnectionIdMove;
+  #operatorPort: OperatorPort | undefined;
   #tcp: TcpListener | undefined;
   readonly #drainSignal = new AbortController();
   readonly #shutdownSignal = new AbortController();
@@ -101,28 +100,30 @@ class RunningBackend implements Backend {
   constructor(
     config: BackendConfig,
     log: Logger,
-    endpoint: QuicEndpoint,
-    sockets: readonly PacketSocket[],
-    files: LiveFiles,
-    { serverId, callHost }: { readonly serverId: string; readonly callHost: string | undefined },
-    /** The cluster's, 32 octets: seals tickets and checkpoints, and names subjects in the log. */
-    secret: Uint8Array,
-    connectionIds: QuicLbGenerator,
+    { endpoint, sockets, files, connectionIds, qlogOnDemand }: BackendParts,
     env: NodeJS.ProcessEnv,
   ) {
-    this.callHost = callHost;
     this.#config = config;
     this.#log = log;
     this.#endpoint = endpoint;
     this.#sockets = sockets;
     this.#files = files;
+    this.#connectionIds = connectionIds;
+    const { cluster } = files;
+    // Seals tickets and checkpoints, and names subjects in the log.
+    const secret = cluster.place.ticketSecret;
     this.#metrics = new BackendMetrics(
       endpoint,
       sockets,
       () => files.certificate.notAfterEpochMs,
       () => connectionIds.noncesUsed,
     );
+    this.#timings = new CallTimings(this.#metrics.registry);
+    this.#timings.start();
+    const calls = new CallList(config.name, this.#timings);
     addTcpMetrics(this.#metrics.registry, () => this.#tcp);
+    this.#move = new ConnectionIdMove(() => this.#driver.wake());
+    addClusterMetrics(this.#metrics.registry, cluster, this.#move);
     const draining = this.#drainSignal.signal;
     const shutdown = this.#shutdownSignal.signal;
     // Every call listens: Node would take more than ten for a leak.
@@ -131,22 +132,64 @@ class RunningBackend implements Backend {
     const { tokens } = files;
     const refused = (reason: string) => this.#metrics.tokenRefusals.inc({ reason });
     const access = tokens && { tokens, subjectKey: secret, refused };
+    const serverId = () => toHex(cluster.place.serverId);
     const details = {
-      serverId,
-      host: callHost,
+      get serverId() {
+        return serverId();
+      },
+      get host() {
+        return cluster.place.callHost;
+      },
       draining,
       shutdown,
       log,
       observer,
+      calls,
+      onBack: (seconds: number) => this.#timings.outage(seconds),
       access,
       sealSecret: secret,
     };
     const voice = makeVoiceHandler(config, env, details);
     this.#router = new SessionRouter(config, serverId, this.#metrics, log, voice, () => this.#reviewLoad());
     this.#driver = new EndpointDriver(endpoint, sockets, (event) => this.#handle(event));
+    this.operators = operatorHandler({
+      metrics: this.#metrics,
+      health: () => this.#router.health(),
+      calls,
+      token: readOperatorToken(config.operatorToken, env),
+      ...(qlogOnDemand && { trace: (session) => this.#trace(session, qlogOnDemand) }),
+    });
+    cluster.onChange((place) => this.#useCluster(place));
     const limits = { firstRequestMs: config.firstRequestSeconds * 1000, idleMs: config.idleSeconds * 1000 };
     this.#idle = new IdleConnections(limits, (connection, why) => this.#closeUnused(connection, why));
     this.#idleReview = setInterval(() => this.#idle.expire(this.#driver.now()), IDLE_REVIEW_MS).unref();
+  }
+
+  /** New connections get CIDs of the cluster's first configuration, and those that run move to them. */
+  #useCluster({ cluster, serverId }: OwnPlace): void {
+    if (!this.#connectionIds.use(cluster, serverId)) return;
+    const { configRotation } = this.#connectionIds.config;
+    this.#log.info(
+      { configRotation, connections: this.#hosts.size },
+      `CIDs are of config rotation ${configRotation} now, and connections move to them`,
+    );
+    this.#move.start(this.#endpoint.connections());
+  }
+
+  #trace(session: WebTransportSession, qlog: QlogOnDemand): { readonly path: string } | string {
+    for (const [connection, host] of this.#hosts) {
+      for (const own of host.sessions) {
+        if (own !== session) continue;
+        const path = qlog.begin(connection, this.#driver.now());
+        return path === undefined ? 'As many traces are open as may be.' : { path };
+      }
+    }
+    return 'This call is carried by TCP, which has no qlog.';
+  }
+
+  /** The host name by which callers come back to this very backend. */
+  get callHost(): string | undefined {
+    return this.#files.cluster.place.callHost;
   }
 
   /** Closes a connection without a session for a newcomer; false when there is none. */
@@ -187,7 +230,7 @@ class RunningBackend implements Backend {
   /** Opens the TCP port, whose sessions are decided on as those of QUIC are. */
   async listenTcp(address: Address | undefined): Promise<void> {
     if (address === undefined) return;
-    const { certificate, forwarders } = this.#files;
+    const { certificate, cluster } = this.#files;
     const { maxConnections, sessionsPerAddress, firstRequestSeconds, idleSeconds } = this.#config;
     this.#tcp = await TcpListener.open({
       address,
@@ -197,23 +240,22 @@ class RunningBackend implements Backend {
         firstRequestMs: firstRequestSeconds * 1000,
         idleMs: idleSeconds * 1000,
       },
-      forwarders: forwarders.addresses,
+      forwarders: { has: (host) => cluster.forwarders.has(host) },
       handlers: this.#router,
       pair: certificate.pem,
     });
     certificate.onRenewal(() => this.#tcp?.renew(certificate.pem));
   }
 
-  async serveMetrics(): Promise<void> {
-    if (this.#config.metrics === undefined) return;
-    this.#metricsServer = await serveMetrics(this.#config.metrics, this.#metrics, () =>
-      this.#router.health(),
-    );
+  async listenOperators(): Promise<void> {
+    const { metrics } = this.#config;
+    if (metrics !== undefined)
+      this.#operatorPort = await openOperatorPort(metrics, this.operators, '"metrics"');
   }
 
   reload(): void {
     this.#files.certificate.reload();
-    this.#files.forwarders.reload();
+    this.#files.cluster.reload();
     this.#files.tokens?.reload();
   }
 
@@ -252,9 +294,11 @@ class RunningBackend implements Backend {
     for (const connection of this.#hosts.keys())
       connection.close(H3_NO_ERROR, 'the backend is shutting down');
     clearInterval(this.#idleReview);
-    this.#metricsServer?.close();
+    this.#move.close();
+    this.#timings.stop();
+    void this.#operatorPort?.close();
     this.#files.certificate.close();
-    this.#files.forwarders.close();
+    this.#files.cluster.close();
     this.#files.tokens?.close();
     await Promise.all([this.#driver.close(), this.#tcp?.close()]);
   }
@@ -294,6 +338,7 @@ class RunningBackend implements Backend {
     else if (event.type === 'forwarderChanged') this.#metrics.forwarderChanges.inc();
     this.#hosts.get(connection)?.handle(event);
     if (event.type === 'closed') {
+      this.#timings.connectionEnded(connection.stats());
       this.#hosts.delete(connection);
       this.#idle.remove(connection);
       this.#reviewLoad();
@@ -303,98 +348,4 @@ class RunningBackend implements Backend {
       );
     }
   }
-}
-
-async function openSockets(
-  config: BackendConfig,
-  tunnel: Address,
-  forwarders: LiveForwarders,
-  log: Logger,
-): Promise<PacketSocket[]> {
-  const choice = chooseSockets(config.socket);
-  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
-  const sockets = [await openTunnelSocket(tunnel, forwarders, choice)];
-  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
-  return sockets;
-}
-
-/** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
-function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger): LiveTokens | undefined {
-  if (config.auth !== undefined) return new LiveTokens(config.auth, env, log);
-  if (config.origins.includes('*'))
-    log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
-  return undefined;
-}
-
-/**
- * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
- * fault of the configuration.
- */
-export async function startBackend(config: BackendConfig, log: Logger, env = process.env): Promise<Backend> {
-  const { cluster, serverId, tunnel, tcp, callHost, ticketSecret } = readCluster(config.cluster, config.name);
-  const certificate = new LiveCertificate(config.certificate, config.key, log);
-  warmUp(certificate.current);
-  const tokens = openTokens(config, env, log);
-  const { preferredAddress } = config;
-  if (preferredAddress !== undefined && config.public === undefined)
-    throw new StartupError(
-      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
-    );
-  const random = createRandomSource();
-  const keyLog = openKeyLog(config.keyLogFile, env);
-  if (keyLog)
-    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
-  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
-  let backend: RunningBackend | undefined;
-  const connectionIds = createConnectionIdGenerator(cluster.quicLb[0]!, serverId, random);
-  const { ciphers, why } = choosePacketCiphers();
-  log.info({ ciphers: ciphers.name }, `packets are protected by ${ciphers.name}: ${why}`);
-  const forwarders = new LiveForwarders(config.cluster, config.name, cluster, log);
-  const endpoint = new QuicEndpoint({
-    ciphers,
-    random,
-    connectionIdGenerator: connectionIds,
-    statelessResetKey: cluster.statelessResetKey,
-    wallClockMs: () => Date.now(),
-    mayReset: resetGuard(cluster, config.name),
-    server: {
-      ...(preferredAddress && {
-        preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },
-      }),
-      tls: {
-        // Asked at each handshake: it may have been renewed.
-        get certificates() {
-          return [certificate.current];
-        },
-        alpnProtocols: ['h3'],
-        tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
-        ...(keyLog && { keyLog: keyLog.write }),
-      },
-      ...(callHost !== undefined && {
-        steering: steerTo(cluster.quicLb[0]!, serverId, () => forwarders.callHosts, random),
-      }),
-      ...(config.retry === 'always' && { requireRetry: () => true }),
-      ...NEWCOMER_LIMITS,
-      maxConnections: config.maxConnections,
-      maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
-      makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
-    },
-    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
-    ...(qlog && { observer: qlog.observer }),
-  });
-  const sockets = await openSockets(config, tunnel, forwarders, log);
-  backend = new RunningBackend(
-    config,
-    log,
-    endpoint,
-    sockets,
-    { certificate, forwarders, tokens },
-    { serverId: toHex(serverId), callHost },
-    ticketSecret,
-    connectionIds,
-    env,
-  );
-  await backend.listenTcp(config.tcp ?? tcp);
-  await backend.serveMetrics();
-  return backend;
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
@@ -52,11 +53,18 @@ const session = z.looseObject({ type: z.literal('realtime') }).check((context) =
   if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: context.value });
 });
 
+const operatorToken = z.union(
+  [z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })],
+  'must be {"file": …} or {"env": …}',
+);
+
 const schema = z.strictObject({
-  /** Which backend of the cluster file this is. */
-  name: z.string().min(1),
+  /** Which backend of the cluster file this is. Absent: the one of this host's name. */
+  name: z.string().min(1).default(hostname()),
   /** Path of the cluster file. */
   cluster: z.string().min(1).default('cluster.json'),
+  /** UDP address that the tunnel port is opened on. Absent: that of the cluster file; every IPv4 address where that holds a name. */
+  tunnel: address.optional(),
   /** UDP address for clients that come without a forwarder. Absent: only the tunnel port listens. */
   public: address.optional(),
   /**
@@ -88,6 +96,11 @@ const schema = z.strictObject({
   echoPath: z.string().startsWith('/').optional(),
   /** HTTP address of /metrics and /healthz for operators. Absent: none. */
   metrics: address.optional(),
+  /**
+   * The token that operators give for `/calls` on the `metrics` port: in a file, or in a variable of the environment. Absent: calls
+   * are not shown.
+   */
+  operatorToken: operatorToken.optional(),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Calls at once from one client address. */
   sessionsPerAddress: z.number().int().min(1).default(64),
@@ -122,6 +135,8 @@ const schema = z.strictObject({
   socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
+  /** Directory for qlogs that operators ask for while a call runs. Absent: they cannot. */
+  qlogOnDemand: z.string().min(1).optional(),
 });
 
 /** Every key of a backend's file, as docs/configuration.md documents them. */

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import { createLog } from '../net/log.ts';
-import { type Backend, startBackend as startChecked } from './backend.ts';
+import type { Backend } from './backend.ts';
 import { type BackendConfigInput, parseBackendConfig } from './config.ts';
+import { startBackend as startChecked } from './start-backend.ts';
 
 export { StartupError } from '../net/startup.ts';
 export type { Backend } from './backend.ts';

@@ -1,29 +1,45 @@
 import { createLog } from '../net/log.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
-import { startBackend } from './backend.ts';
-import { readBackendConfig } from './config.ts';
+import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
+import { type BackendConfig, readBackendConfig } from './config.ts';
+import { startBackend } from './start-backend.ts';
+import { superviseBackend, workerSettings } from './workers/index.ts';
 
 const USAGE = `usage: npm run backend -- --config backend.json
 
   --config FILE   the backend's settings, as docs/configuration.md describes them
+  --workers N     run N processes, each a backend of its own; auto: one per core
   --help          show this
 
 OPENAI_API_KEY is read from the environment. SIGTERM lets calls end before the backend does (a second one ends it at once),
 Ctrl-C ends it at once, SIGHUP reads the certificate and the cluster file again.
 `;
 
+const FLAGS = {
+  config: { type: 'string' },
+  workers: { type: 'string' },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
 async function main(): Promise<void> {
-  const flags = readFlags(
-    { config: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false } },
-    USAGE,
-  );
+  const flags = readFlags(FLAGS, USAGE);
   if (flags.help) {
     process.stdout.write(USAGE);
     return;
   }
   if (flags.config === undefined) throw new StartupError(`--config is missing.\n\n${USAGE}`);
   const config = readBackendConfig(flags.config);
+  const worker = workerIndex();
+  if (flags.workers === undefined || worker !== undefined) {
+    await runBackend(worker === undefined ? config : workerSettings(config, worker), worker);
+    return;
+  }
+  const log = createLog({ level: config.logLevel, base: { backend: config.name } });
+  await superviseBackend(config, parseWorkerCount(flags.workers), log);
+}
+
+async function runBackend(config: BackendConfig, worker: number | undefined): Promise<void> {
   const log = createLog({ level: config.logLevel, base: { backend: config.name } });
   const backend = await startBackend(config, log);
   log.info({ tunnel: backend.tunnel, public: backend.public }, 'ready');
@@ -35,9 +51,11 @@ async function main(): Promise<void> {
       process.exit(1);
     });
   }
+  const drain = () => void backend.drain().then(() => process.exit(0));
   process.on('SIGHUP', () => backend.reload());
-  process.on('SIGTERM', () => void backend.drain().then(() => process.exit(0)));
+  process.on('SIGTERM', drain);
   process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
+  if (worker !== undefined) serveSupervisor(backend.operators, drain);
 }
 
 runProgram(main);

@@ -1,10 +1,7 @@
-import { createServer, type Server } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { listenFault } from '../net/listen-fault.ts';
 import { logLinesDropped } from '../net/log.ts';
 import { readCounter } from '../net/metrics.ts';
-import { StartupError } from '../net/startup.ts';
-import type { Address, QuicEndpoint } from '../proto/quic/index.ts';
+import type { QuicEndpoint } from '../proto/quic/index.ts';
 import type { VoiceObserver } from './bridge/index.ts';
 import type { PacketSocket } from './net/index.ts';
 
@@ -209,28 +206,31 @@ export class BackendMetrics {
   }
 }
 
-/** Serves /metrics and /healthz over HTTP for operators. Throws `StartupError` when the port is in use. */
-export async function serveMetrics(
-  address: Address,
-  metrics: BackendMetrics,
-  health: () => { readonly status: number; readonly body: string },
-): Promise<Server> {
-  const server = createServer((request, response) => {
-    if (request.url === '/healthz') {
-      const { status, body } = health();
-      response.writeHead(status, { 'content-type': 'application/json' }).end(body);
-    } else if (request.url === '/metrics') {
-      void metrics.registry.metrics().then(
-        (text) => response.setHeader('content-type', metrics.registry.contentType).end(text),
-        () => response.writeHead(500).end(),
-      );
-    } else response.writeHead(404).end();
+/** How a backend follows the cluster file. */
+export function addClusterMetrics(
+  registry: Registry,
+  cluster: { readonly reloads: number; readonly reloadFaults: number; readonly nameSilences: number },
+  move: { readonly left: number },
+): void {
+  const total = (name: string, help: string, read: () => number) =>
+    readCounter(registry, name, help, [], () => [[{}, read()]]);
+  total('parley_cluster_reloads_total', 'Cluster files taken up while running', () => cluster.reloads);
+  total(
+    'parley_cluster_reload_faults_total',
+    'Cluster files refused while running',
+    () => cluster.reloadFaults,
+  );
+  total(
+    'parley_name_silences_total',
+    'Times that a host name of the cluster file had no address; what it had stays',
+    () => cluster.nameSilences,
+  );
+  new Gauge({
+    name: 'parley_connections_to_move',
+    help: 'Connections that are still to be given CIDs of a new QUIC-LB configuration',
+    registers: [registry],
+    collect() {
+      this.set(move.left);
+    },
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new StartupError(listenFault('metrics', 'tcp', address, error, '"metrics"'))),
-    );
-    server.listen(address.port, address.host, resolve);
-  });
-  return server;
 }

@@ -8,15 +8,21 @@ import { type ClusterConfig, QuicLbDecoder } from '../proto/quic-lb/index.ts';
  * when that one is dead.
  */
 export function resetGuard(
-  cluster: ClusterConfig,
+  clusterNow: () => ClusterConfig,
   name: string,
 ): (connectionId: Uint8Array, datagram: Datagram) => boolean {
-  const { quicLb, backends } = cluster;
-  const decoder = new QuicLbDecoder(
-    quicLb,
-    backends.map(({ serverIds }) => serverIds),
-  );
-  const own = backends.findIndex((backend) => backend.name === name);
-  return (connectionId, { via }) =>
-    via !== undefined || decoder.decode(connectionId, 0, connectionId.length, false) === own;
+  let cluster: ClusterConfig | undefined;
+  let decoder: QuicLbDecoder | undefined;
+  let own = -1;
+  return (connectionId, { via }) => {
+    if (via !== undefined) return true;
+    if (decoder === undefined || cluster !== clusterNow()) {
+      cluster = clusterNow();
+      const { quicLb, backends } = cluster;
+      const ids = backends.map(({ serverIds }) => serverIds);
+      decoder = new QuicLbDecoder(quicLb, ids);
+      own = backends.findIndex((backend) => backend.name === name);
+    }
+    return decoder.decode(connectionId, 0, connectionId.length, false) === own;
+  };
 }

@@ -26,7 +26,7 @@ export type VoiceHandler = (session: WebTransportSession) => Promise<void>;
 export class SessionRouter implements HostHandlers {
   draining = false;
   readonly #config: BackendConfig;
-  readonly #serverId: string;
+  readonly #serverId: () => string;
   readonly #metrics: BackendMetrics;
   readonly #log: Logger;
   readonly #voice: VoiceHandler;
@@ -36,7 +36,7 @@ export class SessionRouter implements HostHandlers {
 
   constructor(
     config: BackendConfig,
-    serverId: string,
+    serverId: () => string,
     metrics: BackendMetrics,
     log: Logger,
     voice: VoiceHandler,
@@ -75,7 +75,7 @@ export class SessionRouter implements HostHandlers {
       status: state,
       ...(state !== 'ok' && { reason }),
       backend: name,
-      serverId: this.#serverId,
+      serverId: this.#serverId(),
       sessions: this.#sessions,
     });
     return { status: state === 'ok' ? 200 : 503, body: `${body}\n` };

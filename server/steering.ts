@@ -5,7 +5,7 @@ import {
   createConnectionIdGenerator,
   type QuicLbConfig,
 } from '../proto/quic-lb/index.ts';
-import { toHex } from '../proto/wire/index.ts';
+import { nameOf } from './connection-ids.ts';
 
 /** First packets in a second whose server name is read: with a fifth of a millisecond each, a twentieth of the processor. */
 const PEEKS_PER_SECOND = 256;
@@ -15,19 +15,19 @@ const PEEKS_PER_SECOND = 256;
  * such CIDs start at random: that one is in use at the owner has the chance of two random nonces being the same.
  */
 export function steerTo(
-  config: QuicLbConfig,
-  ownServerId: Uint8Array,
+  configNow: () => QuicLbConfig,
+  ownName: string,
   callHosts: () => CallHosts,
   random: RandomSource,
 ): SteeringOptions {
-  /** By server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
+  /** By configuration and server ID: a nonce must not come twice, so a generator is kept even when its backend leaves the cluster for a while. */
   const generators = new Map<string, ConnectionIdGenerator>();
-  const own = toHex(ownServerId);
-  const generatorOf = ({ serverIds }: ClusterBackend): ConnectionIdGenerator | undefined => {
+  const generatorOf = ({ name, serverIds }: ClusterBackend): ConnectionIdGenerator | undefined => {
+    if (name === ownName) return undefined;
+    const config = configNow();
     const serverId = serverIds.get(config.configRotation);
     if (serverId?.length !== config.serverIdLength) return undefined;
-    const id = toHex(serverId);
-    if (id === own) return undefined;
+    const id = nameOf(config, serverId);
     let generator = generators.get(id);
     if (generator === undefined) {
       generator = createConnectionIdGenerator(config, serverId, random);

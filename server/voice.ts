@@ -13,6 +13,7 @@ import {
   type VoiceObserver,
 } from './bridge/index.ts';
 import { CallTable, Sealer } from './call/index.ts';
+import type { CallList } from './calls/index.ts';
 import type { BackendConfig } from './config.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
@@ -120,13 +121,18 @@ export function makeVoiceHandler(
   config: BackendConfig,
   env: NodeJS.ProcessEnv,
   details: {
-    serverId: string;
+    /** Asked for each call: a configuration that is rotated may give another. */
+    readonly serverId: string;
     draining: AbortSignal;
     shutdown: AbortSignal;
     log: Logger;
     observer: VoiceObserver;
+    /** Where operators see calls. Absent: nowhere. */
+    calls?: CallList | undefined;
+    /** Told how long a call waited whose page came back, in seconds. */
+    onBack?: ((seconds: number) => void) | undefined;
     /** Host name by which callers come back to this very backend. */
-    host?: string | undefined;
+    readonly host?: string | undefined;
     /** Absent: everybody may call. */
     access?: Access | undefined;
     /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
@@ -134,7 +140,7 @@ export function makeVoiceHandler(
   },
 ): VoiceHandler {
   const upstream = upstreamConfig(config, env);
-  const { serverId, host, draining, shutdown, log, observer, access, sealSecret } = details;
+  const { draining, shutdown, log, observer, access, sealSecret } = details;
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   const unfinished = new UnfinishedMessages(MAX_UNFINISHED_OCTETS);
@@ -142,6 +148,7 @@ export function makeVoiceHandler(
     resumeSeconds: config.resumeSeconds,
     maxWaiting: config.maxSessions,
     onWaiting: (waiting) => observer.callsWaiting?.(waiting),
+    onBack: details.onBack,
   });
   shutdown.addEventListener('abort', () => calls.close(), { once: true });
   const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
@@ -151,20 +158,25 @@ export function makeVoiceHandler(
       // Once per call and kind: a broken upstream sends fifty a second.
       if (first) log.warn({ session: caller.sessionId, ...odd }, 'an event of the upstream was left out');
     };
+    const subject = access && caller.caller && subjectName(caller.caller.subject, access.subjectKey);
+    const listed = details.calls?.begin(session, caller.sessionId ?? '', subject, observer);
     return serveVoice(session, {
       backend: config.name,
-      serverId,
+      serverId: details.serverId,
       upstreamKind: config.upstream.kind,
-      openUpstream: () => openUpstream({ ...upstream(), onOddEvent }),
+      openUpstream: () => {
+        const opened = openUpstream({ ...upstream(), onOddEvent });
+        return listed?.watch(opened) ?? opened;
+      },
       session: config.session,
       limits: { maxSessionMinutes: config.maxSessionMinutes, redialMs: config.redialSeconds * 1000 },
       resume,
-      host,
+      host: details.host,
       allowedEvents,
       draining,
       drainMs: config.drainSeconds * 1000,
       shutdown,
-      observer,
+      observer: listed?.observer ?? observer,
       answerBudget,
       unfinished,
       ...caller,

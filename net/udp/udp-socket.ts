@@ -73,6 +73,8 @@ export interface UdpSocketOptions {
   readonly setting: string;
   /** A socket that is bound to `address` already, to be used in place of one of our own. */
   readonly descriptor?: number | undefined;
+  /** Sockets of other processes, of the same user, are bound to `address` too, and the kernel spreads clients over them (SO_REUSEPORT). */
+  readonly reusePort?: boolean | undefined;
   /** What came, never an empty batch. It must not throw. */
   readonly onBatch: (batch: PacketBatch, socket: UdpSocket) => void;
   /** A datagram of more than `MAX_DATAGRAM_OCTETS` came and was dropped. */

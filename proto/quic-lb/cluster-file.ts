@@ -1,34 +1,20 @@
 import { z } from 'zod';
-import { fromHex, parseAddress, parseJson, toHex } from '../wire/index.ts';
+import { formatAddress, fromHex, parseAddress, parseJson, toHex } from '../wire/index.ts';
+import { backendSchema, type ExpandedBackend, expandBackends, hexSchema as hex } from './cluster-backends.ts';
+import { isHostName, isIpAddress, parseNetwork } from './cluster-hosts.ts';
+import { type SecretReader, withSecrets } from './cluster-secrets.ts';
 import type { ServerIds } from './decoder.ts';
 import { configFaults, type QuicLbConfig } from './types.ts';
 
-/** Backends in one cluster: the forwarder's hash looks at each of them for every unroutable packet. */
-const MAX_BACKENDS = 1024;
+/** Entries of `backends`; and backends that they may stand for together, each worker being one. */
+const MAX_ENTRIES = 16_384;
 const SECRET_OCTETS = 32;
 
-const hex = (octets?: number) =>
-  z
-    .string('must be a string of hex digits')
-    .refine(
-      (text) => fromHex(text) !== undefined && (octets === undefined || text.length === octets * 2),
-      octets === undefined
-        ? 'must be hex of whole octets'
-        : `must be ${octets} octets as ${octets * 2} hex digits`,
-    );
-
-const address = z
+const forwarderHost = z
   .string('must be a string')
   .refine(
-    (text) => parseAddress(text) !== undefined,
-    'must be an address and port such as 127.0.0.1:5001 or [::1]:5001',
-  );
-
-const ipAddress = z
-  .string('must be a string')
-  .refine(
-    (text) => parseAddress(`[${text}]:1`) !== undefined || parseAddress(`${text}:1`) !== undefined,
-    'must be an IP address',
+    (text) => isIpAddress(text) || parseNetwork(text) !== undefined || isHostName(text),
+    'must be an IP address, a range such as 10.0.0.0/24, or a host name',
   );
 
 const quicLb = z.strictObject({
@@ -52,17 +38,6 @@ const hostName = z
 /** Same as in `proto/spp`, which this folder does not import. */
 const TUNNEL_TAGS = ['require', 'accept', 'off'] as const;
 
-const backend = z.strictObject({
-  name: z.string('must be a string').min(1, 'must not be empty').max(64, 'must have at most 64 characters'),
-  serverId: z.union(
-    [hex(), z.record(z.string(), hex())],
-    'must be hex, or an object of hex by config rotation',
-  ),
-  tunnel: address,
-  /** Where it takes TCP connections, those of forwarders with the PROXY protocol. Absent: it takes none. */
-  tcp: address.optional(),
-});
-
 /** The shape of cluster.json, which forwarders and backends both read. */
 export const clusterFileSchema = z.strictObject({
   quicLb: z
@@ -74,17 +49,17 @@ export const clusterFileSchema = z.strictObject({
   /** Session tickets of any backend open at all of them. Absent: derived from statelessResetKey. */
   ticketKey: hex(SECRET_OCTETS).optional(),
   backends: z
-    .array(backend, 'must be a list')
+    .array(backendSchema, 'must be a list')
     .min(1, 'must name at least one backend')
-    .max(MAX_BACKENDS, `must name at most ${MAX_BACKENDS} backends`),
-  forwarders: z.array(ipAddress, 'must be a list').default([]),
+    .max(MAX_ENTRIES, `must name at most ${MAX_ENTRIES} backends`),
+  forwarders: z.array(forwarderHost, 'must be a list').default([]),
   /** Each backend is called `{serverId}.{callHost}`, so that a client can ask for one. */
   callHost: hostName.optional(),
   /** Whether packets between forwarders and backends carry a tag that only the cluster can make. */
   tunnelTag: z.enum(TUNNEL_TAGS, `must be one of ${TUNNEL_TAGS.join(', ')}`).default('require'),
 });
 
-/** What cluster.json holds, as it is written. */
+/** What cluster.json holds, as it is written, its secrets in place. */
 export type ClusterFile = z.input<typeof clusterFileSchema>;
 
 export interface ClusterBackend {
@@ -93,7 +68,7 @@ export interface ClusterBackend {
   readonly serverId: Uint8Array;
   /** Its server ID by config rotation. */
   readonly serverIds: ServerIds;
-  /** Where it listens for SPP. */
+  /** Where it listens for SPP. The host is an IP address, or a name that is to be looked up. */
   readonly tunnel: { readonly host: string; readonly port: number };
   /** Where it takes TCP connections, if anywhere. */
   readonly tcp?: { readonly host: string; readonly port: number } | undefined;
@@ -108,7 +83,7 @@ export interface ClusterConfig {
   /** Secret of session tickets, when it has one of its own. */
   readonly ticketKey: Uint8Array | undefined;
   readonly backends: readonly ClusterBackend[];
-  /** Addresses that a backend's tunnel port accepts SPP from. */
+  /** Addresses, ranges (`10.0.0.0/24`) and host names that a backend's tunnel port accepts SPP from. */
   readonly forwarders: readonly string[];
   /** The name under which each backend has its own: see `callHostOf`. Absent: clients cannot ask for a backend. */
   readonly callHost: string | undefined;
@@ -146,16 +121,6 @@ export function faultSentence(issue: z.core.$ZodIssue): string {
 function toConfig(parsed: Parsed['quicLb'][number]): QuicLbConfig {
   const { key, ...rest } = parsed;
   return key === undefined ? rest : { ...rest, key: octets(key) };
-}
-
-function serverIdsOf(parsed: Parsed['backends'][number], configs: readonly QuicLbConfig[]): ServerIds {
-  const ids = new Map<number, Uint8Array>();
-  for (const { configRotation } of configs) {
-    const text =
-      typeof parsed.serverId === 'string' ? parsed.serverId : parsed.serverId[String(configRotation)];
-    if (text !== undefined) ids.set(configRotation, octets(text));
-  }
-  return ids;
 }
 
 /** Faults of one configuration's server IDs: a wrong length, none at all, or one given twice. */
@@ -215,10 +180,13 @@ function sharedKeyFaults(configs: readonly QuicLbConfig[]): string[] {
 }
 
 function repeated(values: readonly string[]): string[] {
-  return [...new Set(values.filter((value, i) => values.indexOf(value) !== i))];
+  const seen = new Set<string>();
+  const twice = new Set<string>();
+  for (const value of values) (seen.has(value) ? twice : seen).add(value);
+  return [...twice];
 }
 
-function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
+function crossFaults(value: ClusterConfig, backends: readonly ExpandedBackend[]): string[] {
   const faults: string[] = [];
   value.quicLb.forEach((config, i) => {
     for (const fault of configFaults(config)) faults.push(`quicLb[${i}]: ${fault}`);
@@ -227,13 +195,13 @@ function crossFaults(value: ClusterConfig, parsed: Parsed): string[] {
   for (const rotation of repeated(value.quicLb.map((config) => String(config.configRotation)))) {
     faults.push(`Two entries of quicLb have the configRotation ${rotation}; give each its own.`);
   }
-  for (const name of repeated(parsed.backends.map((entry) => entry.name))) {
+  for (const name of repeated(backends.map(({ name }) => name))) {
     faults.push(`Two backends have the name ${name}; give each its own.`);
   }
-  for (const tunnel of repeated(parsed.backends.map((entry) => entry.tunnel))) {
+  for (const tunnel of repeated(backends.map(({ tunnel }) => formatAddress(tunnel)))) {
     faults.push(`Two backends have the tunnel address ${tunnel}; give each its own.`);
   }
-  for (const tcp of repeated(parsed.backends.flatMap((entry) => entry.tcp ?? []))) {
+  for (const tcp of repeated(backends.flatMap(({ tcp }) => (tcp === undefined ? [] : formatAddress(tcp))))) {
     faults.push(`Two backends have the tcp address ${tcp}; give each its own.`);
   }
   faults.push(...sharedKeyFaults(value.quicLb), ...mixedFaults(value.quicLb, value.backends));
@@ -249,31 +217,35 @@ function withoutSecrets(fault: string): string {
   return fault.replace(SECRET, '…');
 }
 
-/** Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault, which shows no key. */
-export function parseClusterFile(text: string): ClusterFileResult {
-  const result = parse(text);
+/**
+ * Checks the text of a cluster.json. Never throws: what is wrong comes back as one sentence per fault, which shows no key. `secrets`
+ * reads what the file names instead of holding it (`{"file": …}`, `{"env": …}`); without it such a file is refused.
+ */
+export function parseClusterFile(text: string, secrets?: SecretReader): ClusterFileResult {
+  const result = parse(text, secrets);
   return result.ok ? result : { ok: false, faults: [...new Set(result.faults.map(withoutSecrets))] };
 }
 
-function parse(text: string): ClusterFileResult {
+function parse(text: string, secrets: SecretReader | undefined): ClusterFileResult {
   const json = parseJson(text);
   if (!json.ok) {
     return { ok: false, faults: [`The file is not JSON: look at line ${json.line}, column ${json.column}.`] };
   }
-  const result = clusterFileSchema.safeParse(json.value);
+  const filled = withSecrets(json.value, secrets);
+  if (!filled.ok) return filled;
+  const result = clusterFileSchema.safeParse(filled.value);
   if (!result.success) return { ok: false, faults: result.error.issues.map(faultSentence) };
   const parsed = result.data;
   const configs = parsed.quicLb.map(toConfig);
-  const backends = parsed.backends.map((entry): ClusterBackend => {
-    const serverIds = serverIdsOf(entry, configs);
-    const serverId = serverIds.get((configs[0] as QuicLbConfig).configRotation) ?? new Uint8Array();
-    return {
-      name: entry.name,
-      serverId,
-      serverIds,
-      tunnel: parseAddress(entry.tunnel) as { host: string; port: number },
-      tcp: entry.tcp === undefined ? undefined : parseAddress(entry.tcp),
-    };
+  const expanded = expandBackends(
+    parsed.backends,
+    configs.map(({ configRotation }) => configRotation),
+    MAX_ENTRIES,
+  );
+  if (!expanded.ok) return expanded;
+  const backends = expanded.backends.map((entry): ClusterBackend => {
+    const serverId = entry.serverIds.get((configs[0] as QuicLbConfig).configRotation) ?? new Uint8Array();
+    return { ...entry, serverId };
   });
   const value: ClusterConfig = {
     quicLb: configs,
@@ -285,6 +257,6 @@ function parse(text: string): ClusterFileResult {
     callHost: parsed.callHost,
     tunnelTag: parsed.tunnelTag,
   };
-  const faults = crossFaults(value, parsed);
+  const faults = crossFaults(value, expanded.backends);
   return faults.length === 0 ? { ok: true, value } : { ok: false, faults };
 }

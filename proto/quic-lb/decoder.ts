@@ -24,6 +24,9 @@ export function unroutableReason(result: number): UnroutableReason {
 /** A backend's server IDs by config rotation. */
 export type ServerIds = ReadonlyMap<number, Uint8Array>;
 
+/** Values of the three bits of a config rotation. */
+export const ROTATIONS = 8;
+
 /** Octets that a number holds exactly; longer server IDs are told apart by comparing. */
 const EXACT_OCTETS = 6;
 
@@ -43,8 +46,13 @@ class Table {
   readonly #places: Uint16Array;
   #waiting = 0;
 
-  constructor(config: QuicLbConfig, backends: readonly ServerIds[], capacity: number) {
+  readonly #rotation: number;
+  readonly #decoded: Float64Array;
+
+  constructor(config: QuicLbConfig, backends: readonly ServerIds[], capacity: number, decoded: Float64Array) {
     assertConfig(config);
+    this.#rotation = config.configRotation;
+    this.#decoded = decoded;
     this.length = connectionIdLength(config);
     this.encodesLength = config.firstOctetEncodesLength;
     this.#cipher = new CidCipher(config, capacity);
@@ -81,7 +89,9 @@ class Table {
     this.#waiting = 0;
     this.#cipher.decryptServerIds(count);
     for (let i = 0; i < count; i++) {
-      results[this.#places[i] as number] = this.#lookUp(i * (this.length - 1));
+      const backend = this.#lookUp(i * (this.length - 1));
+      if (backend >= 0) this.#decoded[this.#rotation] = (this.#decoded[this.#rotation] as number) + 1;
+      results[this.#places[i] as number] = backend;
     }
   }
 
@@ -111,11 +121,19 @@ export class QuicLbDecoder {
   readonly #byRotation: (Table | undefined)[] = new Array<Table | undefined>(8).fill(undefined);
   readonly #tables: readonly Table[];
 
-  /** Throws `RangeError` for an unsound configuration, or two of one rotation. */
-  constructor(configs: readonly QuicLbConfig[], backends: readonly ServerIds[], capacity = 1) {
+  /**
+   * Throws `RangeError` for an unsound configuration, or two of one rotation. `decoded` counts, for each config rotation, the CIDs that
+   * named a backend: it may be shared with the decoders that come after this one.
+   */
+  constructor(
+    configs: readonly QuicLbConfig[],
+    backends: readonly ServerIds[],
+    capacity = 1,
+    decoded: Float64Array = new Float64Array(ROTATIONS),
+  ) {
     this.capacity = capacity;
     this.results = new Int32Array(capacity);
-    this.#tables = configs.map((config) => new Table(config, backends, capacity));
+    this.#tables = configs.map((config) => new Table(config, backends, capacity, decoded));
     configs.forEach(({ configRotation }, i) => {
       if (this.#byRotation[configRotation] !== undefined) {
         throw new RangeError(`two QUIC-LB configurations have rotation ${configRotation}`);

@@ -1,6 +1,7 @@
+import { loadClusterFile } from '../../net/cluster/index.ts';
 import { readFlags, runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
-import { readCluster } from '../cluster.ts';
+import { ticketSecretOf } from '../cluster.ts';
 import { type BackendConfig, readBackendConfig } from '../config.ts';
 import { subjectName } from './gate.ts';
 import { readSecret, TOKEN_SECRET_VARIABLE } from './secret.ts';
@@ -72,8 +73,8 @@ async function main(): Promise<void> {
   const config = path === undefined ? undefined : readBackendConfig(path);
   if (flags['log-name']) {
     if (config === undefined) throw new StartupError('--log-name needs --config.');
-    const { ticketSecret } = readCluster(config.cluster, config.name);
-    process.stdout.write(`${subjectName(subject, ticketSecret)}\n`);
+    const secret = ticketSecretOf(loadClusterFile(config.cluster).cluster);
+    process.stdout.write(`${subjectName(subject, secret)}\n`);
     return;
   }
   const optional = (name: 'max-calls' | 'minutes-per-day', whole: boolean) =>

@@ -19,6 +19,8 @@ export interface CallTableLimits {
   readonly maxOctets: number;
   /** Hears how many calls wait, when that changes. */
   readonly onWaiting?: ((waiting: number) => void) | undefined;
+  /** Hears how long a call waited whose page came back, in seconds. */
+  readonly onBack?: ((seconds: number) => void) | undefined;
 }
 
 const DEFAULT_CALL_TABLE_LIMITS: CallTableLimits = Object.freeze({
@@ -35,7 +37,7 @@ export class CallTable<C extends TableCall> {
   readonly #limits: CallTableLimits;
   readonly #calls = new Map<string, C>();
   /** In the order in which they began to wait. */
-  readonly #waiting = new Map<C, NodeJS.Timeout>();
+  readonly #waiting = new Map<C, { readonly timer: NodeJS.Timeout; readonly since: number }>();
   #review: NodeJS.Timeout | undefined;
 
   constructor(limits: Partial<CallTableLimits> = {}) {
@@ -66,7 +68,7 @@ export class CallTable<C extends TableCall> {
 
   /** The call is over. */
   remove(call: C): void {
-    this.attached(call);
+    this.#leaveWaiting(call);
     if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
   }
 
@@ -78,7 +80,7 @@ export class CallTable<C extends TableCall> {
       () => this.#expire(call, `The page did not come back within ${resumeSeconds} s.`),
       resumeSeconds * 1000,
     );
-    this.#waiting.set(call, timer);
+    this.#waiting.set(call, { timer, since: performance.now() });
     this.#limits.onWaiting?.(this.#waiting.size);
     if (this.#waiting.size > maxWaiting) this.#expireOldest();
     this.#reviewOctets();
@@ -86,7 +88,13 @@ export class CallTable<C extends TableCall> {
 
   /** The call has a session again. */
   attached(call: C): void {
-    clearTimeout(this.#waiting.get(call));
+    const since = this.#waiting.get(call)?.since;
+    if (since !== undefined) this.#limits.onBack?.((performance.now() - since) / 1000);
+    this.#leaveWaiting(call);
+  }
+
+  #leaveWaiting(call: C): void {
+    clearTimeout(this.#waiting.get(call)?.timer);
     if (this.#waiting.delete(call)) this.#limits.onWaiting?.(this.#waiting.size);
     if (this.#waiting.size > 0) return;
     clearInterval(this.#review);

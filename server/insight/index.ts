@@ -1,2 +1,3 @@
 export { openKeyLog } from './key-log.ts';
 export { QlogDirectory } from './qlog-directory.ts';
+export { QlogOnDemand } from './qlog-on-demand.ts';

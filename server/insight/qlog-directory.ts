@@ -50,10 +50,14 @@ export class QlogDirectory {
 
   /** To be given to an endpoint as its observer. */
   get observer(): QuicObserver {
-    return { forConnection: (connection, now) => this.#trace(connection, now) };
+    return { forConnection: (connection, now) => this.begin(connection, now)?.observer };
   }
 
-  #trace(connection: ObservedConnection, now: number): QuicObserver | undefined {
+  /** Begins the trace of a connection, also of one that runs; `undefined` when as many are open as may be. */
+  begin(
+    connection: ObservedConnection,
+    now: number,
+  ): { readonly observer: QuicObserver; readonly path: string } | undefined {
     if (this.#open.size >= this.#maxOpen) {
       this.skipped.connections += 1;
       return undefined;
@@ -62,14 +66,15 @@ export class QlogDirectory {
     const stamp = new Date(epochMs).toISOString().replaceAll(/[:.]/g, '-');
     const name = `${stamp}_${toHex(connection.originalDestination)}_${connection.role}${EXTENSION}`;
     this.#makeRoom();
-    const stream = createWriteStream(join(this.#directory, name), { mode: 0o600 });
+    const path = join(this.#directory, name);
+    const stream = createWriteStream(path, { mode: 0o600 });
     this.#files.push(name);
     this.#open.add(stream);
     stream.once('close', () => this.#open.delete(stream));
     // A full disk must not end calls: the trace ends, the connection goes on.
     stream.on('error', () => this.#open.delete(stream));
     let octets = 0;
-    return new QlogTrace(connection, now, epochMs, (record, last) => {
+    const observer = new QlogTrace(connection, now, epochMs, (record, last) => {
       if (stream.destroyed || stream.writableEnded) return;
       if (octets + record.length > this.#maxFileOctets || stream.writableLength > MAX_WAITING_OCTETS)
         this.skipped.records += 1;
@@ -79,6 +84,7 @@ export class QlogDirectory {
       }
       if (last) stream.end();
     });
+    return { observer, path };
   }
 
   #makeRoom(): void {

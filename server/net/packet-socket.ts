@@ -174,7 +174,7 @@ class Via implements Address {
 /** What a tunnel port needs to know of the cluster, asked with every packet. */
 export interface TunnelRules {
   /** IP addresses that packets are taken from: who may speak SPP may claim any client address. */
-  readonly forwarders: ReadonlySet<string>;
+  readonly forwarders: { has(host: string): boolean };
   readonly end: TunnelEnd;
 }
 

@@ -52,7 +52,7 @@ export interface TcpListenerOptions {
   readonly address: Address;
   readonly limits: IdleLimits & { readonly maxConnections: number; readonly connectionsPerAddress: number };
   /** Addresses from which every connection begins with a PROXY header, and from no other. */
-  readonly forwarders: ReadonlySet<string>;
+  readonly forwarders: { has(host: string): boolean };
   readonly handlers: HostHandlers;
   /** PEM of certificate chain and key. */
   readonly pair: { readonly key: string; readonly cert: string };

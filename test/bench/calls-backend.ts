@@ -1,6 +1,7 @@
 import pino from 'pino';
-import { type Backend, startBackend } from '../../server/backend.ts';
+import type { Backend } from '../../server/backend.ts';
 import { parseBackendConfig } from '../../server/config.ts';
+import { startBackend } from '../../server/start-backend.ts';
 import { answerParent, Meter } from './child.ts';
 
 /** A backend in a process of its own, with its CPU time and memory measured from inside. */

@@ -18,7 +18,7 @@ export interface FaultSetting {
   readonly forwarders: readonly ForwarderHost[];
   readonly backends: readonly BackendHost[];
   /** Noted of a fault, for those who judge how calls end. */
-  readonly circumstances: { backendLost: boolean; moved: boolean };
+  readonly circumstances: { backendLost: boolean; drained: boolean; moved: boolean };
   readonly routing: { noteTrouble(backend: string, until: number): void };
   noteReach(until: number): void;
 }
@@ -49,6 +49,7 @@ export function applyFault(world: FaultSetting, fault: Fault): void {
       crashBackend(world, fault.backend, fault.forMs);
       return;
     case 'backend drains': {
+      world.circumstances.drained = true;
       const backend = world.backends[fault.backend]!;
       backend.drain(true);
       world.schedule.at(soonest(world.now, fault.forMs), () => backend.drain(false));

@@ -52,7 +52,7 @@ export class World implements Setting {
   readonly backends: readonly BackendHost[];
   readonly calls: Call[] = [];
   /** What may explain how calls end. */
-  readonly circumstances: { trouble: boolean; backendLost: boolean; moved: boolean };
+  readonly circumstances: { trouble: boolean; backendLost: boolean; drained: boolean; moved: boolean };
   readonly #endpoints: readonly EndpointHost[];
   #born = 0;
   #lives = 0;
@@ -102,7 +102,12 @@ export class World implements Setting {
     this.network.attachForwarders(this.forwarders, plan.inner);
     this.#endpoints = [...this.clients, ...this.backends];
     const rough = isRough(plan.inner) || plan.clients.some(({ up, down }) => isRough(up) || isRough(down));
-    this.circumstances = { trouble: rough || plan.faults.length > 0, backendLost: false, moved: false };
+    this.circumstances = {
+      trouble: rough || plan.faults.length > 0,
+      backendLost: false,
+      drained: false,
+      moved: false,
+    };
     if (isRough(plan.inner)) this.noteReach(CALM_AT_MS);
     for (const call of plan.calls) this.schedule.at(call.dialAtMs, () => this.dial(call, call.redials));
     if (plan.preferred === 'unreachable')

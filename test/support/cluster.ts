@@ -118,6 +118,8 @@ export interface ClusterOptions {
   /** How often the forwarder asks after backends, in ms: one whose port is closed is dead after two of these. */
   readonly probeIntervalMs?: number;
   readonly backends?: number;
+  /** Processes of each backend and of the forwarder, below a supervisor. Absent: one, and no supervisor. */
+  readonly workers?: number;
   /** Where the forwarder listens, instead of 127.0.0.1. */
   readonly forwarderHost?: string | undefined;
   /** The forwarder's socket is held for it, as `npm start` and systemd do, so that it outlives it. */
@@ -186,6 +188,7 @@ async function writeFiles(
       serverId: hex(8),
       tunnel: `127.0.0.1:${await freeUdpPort()}`,
       tcp: `127.0.0.1:${await freeTcpPort()}`,
+      ...(options.workers !== undefined && { workers: options.workers }),
     });
     backendMetricsPorts.push(await freeTcpPort());
   }
@@ -247,8 +250,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const files = await writeFiles(directory, certificate, realtime.port, options);
   const forwarderPort = await freeUdpPort();
   const metricsPort = await freeTcpPort();
+  const workers = options.workers === undefined ? [] : ['--workers', String(options.workers)];
   const backends = files.backendPaths.map(
-    (path) => new Process('server/main.ts', ['--config', path], [], options.backendFlags),
+    (path) => new Process('server/main.ts', ['--config', path, ...workers], [], options.backendFlags),
   );
   const forwarderPath = join(directory, 'forwarder.json');
   const forwarderConfig: ForwarderConfigInput = {
@@ -264,7 +268,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const held = options.holdSocket ? [holdUdpSocket(forwarderPort)] : [];
   const descriptors = held.filter((descriptor) => descriptor !== undefined);
   if (descriptors.length < held.length) throw new Error('no socket could be held for the forwarder');
-  const forwarder = new Process('lb/main.ts', ['--config', forwarderPath], descriptors);
+  const forwarder = new Process('lb/main.ts', ['--config', forwarderPath, ...workers], descriptors);
   const close = async () => {
     await Promise.all([forwarder, ...backends].map((part) => part.kill()));
     for (const descriptor of descriptors) closeSync(descriptor);

@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { Counters } from '../../lb/counters.ts';
 import { createRegistry } from '../../lb/metrics.ts';
 import { describeMetrics, type MetricDescription } from '../../net/metrics.ts';
+import { supervisorRegistry } from '../../net/workers/index.ts';
 import { QuicEndpoint } from '../../proto/quic/index.ts';
 import { ERROR_RETRY, SessionCloseCode, StreamCode } from '../../proto/voice/index.ts';
-import { BackendMetrics } from '../../server/metrics.ts';
+import { CallTimings } from '../../server/calls/index.ts';
+import { addClusterMetrics, BackendMetrics } from '../../server/metrics.ts';
 import { randomConnectionIds, seededRandom } from './quic-fixtures.ts';
 
 /** The repository's folder. */
@@ -71,7 +73,7 @@ const metricTable = (metrics: readonly MetricDescription[]): string =>
     metrics.map(({ name, type, help }) => [code(name), type, help]),
   );
 
-function backendMetrics(): Promise<MetricDescription[]> {
+export function backendMetrics(): Promise<MetricDescription[]> {
   const random = seededRandom(1);
   const endpoint = new QuicEndpoint({ random, connectionIdGenerator: randomConnectionIds(random) });
   const metrics = new BackendMetrics(
@@ -80,10 +82,12 @@ function backendMetrics(): Promise<MetricDescription[]> {
     () => 0,
     () => 0,
   );
+  addClusterMetrics(metrics.registry, { reloads: 0, reloadFaults: 0, nameSilences: 0 }, { left: 0 });
+  new CallTimings(metrics.registry);
   return describeMetrics(metrics.registry);
 }
 
-function forwarderMetrics(): Promise<MetricDescription[]> {
+export function forwarderMetrics(): Promise<MetricDescription[]> {
   const source = {
     counters: new Counters(),
     states: () => new Map(),
@@ -92,6 +96,9 @@ function forwarderMetrics(): Promise<MetricDescription[]> {
   };
   return describeMetrics(createRegistry(source));
 }
+
+/** Those of a supervisor, beside what its workers count. */
+export const workerMetrics = (): Promise<MetricDescription[]> => describeMetrics(supervisorRegistry([]));
 
 /** Every table of `docs/` that is made from the code, by its name. */
 export async function docTables(): Promise<Readonly<Record<string, string>>> {
@@ -102,6 +109,7 @@ export async function docTables(): Promise<Readonly<Record<string, string>>> {
     'stream-codes': codeTable('StreamCode', StreamCode),
     'backend-metrics': metricTable(await backendMetrics()),
     'forwarder-metrics': metricTable(await forwarderMetrics()),
+    'worker-metrics': metricTable(await workerMetrics()),
   };
 }
 

@@ -25,6 +25,9 @@ export const HOUSE_ARROWS: Arrows = {
   net: ['proto/wire', 'node:*', 'koffi', 'pino', 'prom-client'],
   // What proto/quic is given by an interface: its types, and node:crypto's ciphers to fall back on.
   'net/ciphers': ['proto/quic', 'proto/wire', 'node:*', 'koffi'],
+  // A cluster file as it stands on a disk, and the names in it.
+  'net/cluster': ['net', 'proto/quic-lb', 'proto/wire', 'node:*'],
+  keys: ['net', 'proto/quic-lb', 'node:*'],
   certs: ['net', 'proto/wire', 'node:*'],
   lb: [
     'net',

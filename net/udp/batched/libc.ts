@@ -20,7 +20,7 @@ export interface SystemCalls {
   /** Where the octets of `data` are. Those of an ArrayBuffer stay there as long as it lives. */
   addressOf(data: Uint8Array): number;
   /** A bound UDP socket. Throws an error with a `code`, like Node's own. */
-  open(address: Address, ipv6Only: boolean): number;
+  open(address: Address, ipv6Only: boolean, reusePort?: boolean): number;
   close(descriptor: number): void;
   /** Where a UDP socket is bound. Throws an error with a `code`: `ERR_INVALID_FD_TYPE` when it is none. */
   localOf(descriptor: number): Address;
@@ -72,6 +72,7 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
 const SO_MEMINFO = 55;
 /** Place of the count of drops among the 32-bit words of SO_MEMINFO. */
 const MEMINFO_DROPS = 8;
@@ -125,11 +126,12 @@ class LinuxCalls implements SystemCalls {
     return Number(this.#koffi.address(data));
   }
 
-  open({ host, port }: Address, ipv6Only: boolean): number {
+  open({ host, port }: Address, ipv6Only: boolean, reusePort = false): number {
     const is6 = isIpv6(host);
     const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     const descriptor = this.#check('socket', this.#socket(is6 ? AF_INET6 : AF_INET, type, 0));
     try {
+      if (reusePort) this.#check('setsockopt', this.#set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1));
       if (ipv6Only) this.#check('setsockopt', this.#set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1));
       const name = new Uint8Array(NAME_LENGTH.ipv6);
       writeSockaddr(name, 0, is6, toEndpoint(host, port).octets, 0, port);

@@ -140,7 +140,7 @@ export async function openBatchedSocket(calls: SystemCalls, options: UdpSocketOp
   let descriptor: number;
   let bound: Address;
   try {
-    descriptor = options.descriptor ?? calls.open(address, ipv6Only);
+    descriptor = options.descriptor ?? calls.open(address, ipv6Only, options.reusePort);
     bound = calls.localOf(descriptor);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

@@ -2,6 +2,7 @@ import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { memoryOf, type QuicMemory } from './memory.ts';
+import type { ObservedConnection, QuicObserver } from './observer.ts';
 import { migrate } from './path/migration.ts';
 import { askPreferredAddressAgain } from './path/preferred-address.ts';
 import { asTransportError, receiveDatagram } from './receive/receive.ts';
@@ -208,11 +209,32 @@ export class QuicConnection implements QuicTransport {
     this.#onActive();
   }
 
-  /** Issues new CIDs and has the peer leave the old ones, after a change of the load balancer's configuration. */
+  /**
+   * Issues new CIDs and has the peer leave the old ones (RFC 9000 §5.1.2), after a change of the load balancer's configuration; within
+   * the handshake, or while the peer still leaves those of the last change, as soon as that is done.
+   */
   rotateConnectionIds(): void {
-    if (!this.#state.handshake.complete || !this.#state.close.isOpen) return;
+    if (!this.#state.close.isOpen) return;
     this.#state.localIds.rotate();
     this.#onActive();
+  }
+
+  /**
+   * Has another observer see the connection from now on, for a trace on demand; `undefined` when `begin` makes none or it has ended.
+   * Transport parameters, which were set before, are told again.
+   */
+  observe(
+    begin: (connection: ObservedConnection) => QuicObserver | undefined,
+    now: number,
+  ): QuicObserver | undefined {
+    const state = this.#state;
+    if (!state.close.isOpen) return undefined;
+    const { role, originalDestination } = state;
+    const observer = begin({ role, originalDestination, path: this.path });
+    if (observer === undefined) return undefined;
+    if (state.peerParameters !== undefined) observer.parametersSet?.('remote', state.peerParameters, now);
+    state.observeToo(observer);
+    return observer;
   }
 
   /** What it holds at the moment; walks its open streams. */

@@ -13,7 +13,7 @@ import type { ConnectionKeys } from './handshake/keys.ts';
 import { IdleTimer } from './idle-timer.ts';
 import type { ConnectionIdRegistry, LocalConnectionIds } from './ids/local-connection-ids.ts';
 import type { RemoteConnectionIds } from './ids/remote-connection-ids.ts';
-import type { DropReason, QuicObserver } from './observer.ts';
+import { combineObservers, type DropReason, type QuicObserver } from './observer.ts';
 import { PathMtu } from './path/path-mtu.ts';
 import { PathState, PathTable } from './path/paths.ts';
 import { UndecryptedBuffer } from './receive/undecrypted.ts';
@@ -60,7 +60,6 @@ export class ConnectionState {
   readonly role: 'client' | 'server';
   readonly config: TransportConfig;
   readonly random: RandomSource;
-  readonly observer: QuicObserver;
   readonly registry: ConnectionIdRegistry;
   readonly spaces: readonly [SpaceState, SpaceState, SpaceState];
   readonly streams: StreamSet;
@@ -90,6 +89,7 @@ export class ConnectionState {
     pathChanges: 0,
   };
 
+  #observer: QuicObserver;
   tls: TlsSession | undefined;
   readonly originalDestination: Uint8Array;
   /** The Source CID of our first packets. */
@@ -116,7 +116,7 @@ export class ConnectionState {
     this.random = options.random;
     this.randomBits = new RandomBits(options.random);
     this.skipped = new SkippedNumbers(options.random);
-    this.observer = options.observer;
+    this.#observer = options.observer;
     this.registry = options.registry;
     this.localIds = options.localIds;
     this.remoteIds = options.remoteIds;
@@ -207,6 +207,16 @@ export class ConnectionState {
   /** Closing and draining end in a while (RFC 9000 §10.2). Call whenever a time is known; nothing happens while it is open. */
   startCloseTimer(now: number): void {
     if (this.close.isEnding) this.close.startTimer(now, this.recovery.ptoMs());
+  }
+
+  /** Sees what the connection does. */
+  get observer(): QuicObserver {
+    return this.#observer;
+  }
+
+  /** Has another observer see it too, from now on. */
+  observeToo(observer: QuicObserver): void {
+    this.#observer = combineObservers(this.#observer, observer);
   }
 
   /** Tells owner and observer why it ended, once. */

@@ -5,29 +5,32 @@ import { Violation } from '../violation.ts';
 const FACTOR = 3;
 
 interface Flow {
+  readonly address: string;
   received: number;
   sent: number;
   /** Whom datagrams of the backend reached at this address, and where the count of sent datagrams stood then. */
   reply: { readonly client: string; readonly born: number } | undefined;
-  /** That client sent after it had heard from the backend there: no other host can have, so the address may be validated. */
-  roundTrip: boolean;
 }
 
 /**
  * Counts octets between each backend and each client address, on the network. Until a datagram of the backend has reached the
  * client at that address and one that the client sent after it has come back, by whatever address (RFC 9000 §8.2.3), no
- * validation is possible, and the limit holds (RFC 9000 §8.1, §9.3.1).
+ * validation is possible, and the limit holds (RFC 9000 §8.1, §9.3.1). Backends open each other's tokens, so what has proved an
+ * address to one of them may prove it to all (RFC 9000 §8.1.2, §8.1.3).
  */
 export class AmplificationChecker {
   readonly #flows = new Map<string, Flow>();
+  /** Addresses whose client sent after it had heard from a backend there: no other host can have, so they may be validated. */
+  readonly #proved = new Set<string>();
   /** Flows whose reply waits to be answered, by backend's life and client. */
   readonly #unproved = new Map<string, Set<Flow>>();
 
   #flow(life: number, client: Address): Flow {
-    const key = `${life} ${formatAddress(client)}`;
+    const address = formatAddress(client);
+    const key = `${life} ${address}`;
     let flow = this.#flows.get(key);
     if (flow === undefined) {
-      flow = { received: 0, sent: 0, reply: undefined, roundTrip: false };
+      flow = { address, received: 0, sent: 0, reply: undefined };
       this.#flows.set(key, flow);
     }
     return flow;
@@ -49,7 +52,7 @@ export class AmplificationChecker {
     if (unproved === undefined) return;
     for (const flow of unproved) {
       if (origin.born < flow.reply!.born) continue;
-      flow.roundTrip = true;
+      this.#proved.add(flow.address);
       unproved.delete(flow);
     }
   }
@@ -57,10 +60,10 @@ export class AmplificationChecker {
   onBackendSends(life: number, client: Address, octets: number): void {
     const flow = this.#flow(life, client);
     flow.sent += octets;
-    if (flow.roundTrip || flow.sent <= FACTOR * flow.received) return;
+    if (this.#proved.has(flow.address) || flow.sent <= FACTOR * flow.received) return;
     throw new Violation(
       'amplification',
-      `${flow.sent} octets went to ${formatAddress(client)}, from which ${flow.received} came and which nothing has validated`,
+      `${flow.sent} octets went to ${flow.address}, from which ${flow.received} came and which nothing has validated`,
     );
   }
 }

@@ -10,6 +10,8 @@ export interface Circumstances {
   readonly trouble: boolean;
   /** A backend crashed, or seemed dead to a forwarder. */
   readonly backendLost: boolean;
+  /** A backend drained: it refuses those who followed a Retry to it. */
+  readonly drained: boolean;
   /** The client's address changed. */
   readonly moved: boolean;
 }
@@ -22,6 +24,7 @@ function isHonest(reason: CloseReason, circumstances: Circumstances): boolean {
     case 'transport':
       if (reason.code === TransportErrorCode.INVALID_TOKEN)
         return circumstances.moved || circumstances.backendLost;
+      if (reason.code === TransportErrorCode.CONNECTION_REFUSED) return circumstances.drained;
       return reason.code === TransportErrorCode.NO_VIABLE_PATH && circumstances.moved;
     case 'idle-timeout':
     case 'handshake-timeout':
@@ -41,8 +44,10 @@ const show = (ending: Ending | undefined): string =>
 function checkAgreement(call: Call, mine: Ending, theirs: Ending | undefined): void {
   if (mine.kind !== 'application' && mine.kind !== 'transport') return;
   if (mine.by !== 'peer') return;
-  // A Retry token that proves nothing is refused without a connection (RFC 9000 §8.1.2).
-  const isStateless = mine.kind === 'transport' && mine.code === TransportErrorCode.INVALID_TOKEN;
+  // A Retry token that proves nothing, or that comes while no newcomers are taken, is refused without a connection (RFC 9000 §8.1.2).
+  const isStateless =
+    mine.kind === 'transport' &&
+    (mine.code === TransportErrorCode.INVALID_TOKEN || mine.code === TransportErrorCode.CONNECTION_REFUSED);
   if (isStateless && theirs === undefined) return;
   const agrees =
     theirs !== undefined &&

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { NewcomerTable } from '../../../lb/newcomers.ts';
 import { Rendezvous } from '../../../lb/rendezvous.ts';
-import { SipHash, sipKey } from '../../../proto/wire/index.ts';
+import { parseIp, SipHash, sipKey } from '../../../proto/wire/index.ts';
 
 const key = Uint8Array.from({ length: 16 }, (_, i) => i);
 
@@ -74,5 +75,37 @@ describe('the rendezvous hash', () => {
       Array.from({ length: 64 }, (_, port) => hash.pick({ host: '10.0.0.1', port }, everyone)),
     );
     expect(picks.size).toBe(4);
+  });
+});
+
+describe('the table of newcomers', () => {
+  const names = Array.from({ length: 50 }, (_, i) => `backend-${i}`);
+  const rendezvous = new Rendezvous(new Uint8Array(32).fill(7), names);
+  const clients = Array.from({ length: 3000 }, (_, i) => ({
+    octets: parseIp(`10.${i >> 8}.7.${i & 0xff}`)!,
+    port: 1024 + (i % 7),
+  }));
+
+  test('gives what the hash itself gives, while backends leave and join in any order', () => {
+    const takingNew = new Uint8Array(names.length).fill(1);
+    const table = new NewcomerTable(rendezvous, takingNew);
+    let random = 1;
+    const next = (below: number) => {
+      random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0;
+      return (random >>> 8) % below;
+    };
+    for (let round = 0; round < 60; round++) {
+      const backend = next(names.length);
+      if (round % 20 === 19) takingNew.fill(0);
+      else if (takingNew[backend] === 1) takingNew[backend] = 0;
+      else {
+        takingNew[backend] = 1;
+        table.joined(backend);
+      }
+      // Not all each time: slots that were last asked for many changes ago must come right too.
+      for (const { octets, port } of clients.filter(() => next(4) === 0)) {
+        expect(table.pick(octets, 0, port)).toBe(rendezvous.pickFor(octets, 0, port, takingNew));
+      }
+    }
   });
 });

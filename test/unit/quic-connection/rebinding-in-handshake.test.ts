@@ -53,6 +53,24 @@ describe('the client’s address changes within the handshake (RFC 9000 §9)', (
     peer.run(1_000);
     expect(peer.framesOf('pathChallenge')).toEqual([]);
   });
+
+  test('an attacker who copies its first Initial, and then a Handshake packet, does not prove the address they come from (RFC 9000 §8.1)', () => {
+    const address = { host: '203.0.113.7', port: 20_002 };
+    const { engine, peer } = rawClient();
+    const copiedFrom = peer.address;
+    peer.autoAck = false;
+    // The client's Finished is lost all the time.
+    peer.onTlsSend = (level, data) => (level === 'handshake' ? [] : [data]);
+    peer.settle();
+    peer.address = address;
+    // It repeats its Initial, so the server goes on at its own address; from now on it has Handshake keys from there.
+    peer.sendDatagram(peer.packet('initial', [{ type: 'ping' }, new Uint8Array(1_200)]));
+    expect(engine.connection.path.remote).toEqual(address);
+    peer.sendDatagram(peer.packet('handshake', [{ type: 'ping' }, new Uint8Array(100)]), copiedFrom);
+    const { active } = engine.state.paths;
+    expect(active.path.remote).toEqual(copiedFrom);
+    expect(active.validated).toBe(false);
+  });
 });
 
 describe('a client that moved before HANDSHAKE_DONE reached it and repeats Handshake packets alone (RFC 9002 §6.2.1)', () => {

@@ -53,7 +53,12 @@ describe('steering to a backend', () => {
   const config = cluster('voice.example');
   const { backends, quicLb } = config;
   let hosts = new CallHosts(config);
-  const { ownerOf } = steerTo(quicLb[0]!, backends[0]!.serverId, () => hosts, seededRandom(1));
+  const { ownerOf } = steerTo(
+    () => quicLb[0]!,
+    backends[0]!.name,
+    () => hosts,
+    seededRandom(1),
+  );
 
   it('makes CIDs of the others, never twice the same, and none of its own names', () => {
     const owner = ownerOf('bbb0.voice.example')!;

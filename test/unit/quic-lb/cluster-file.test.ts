@@ -162,7 +162,10 @@ describe('cluster.json', () => {
     [{ ...good(), routingKey: '11' }, 'routingKey must be 32 octets as 64 hex digits.'],
     [{ ...good(), backends: [] }, 'backends must name at least one backend.'],
     [{ ...good(), quicLb: [] }, 'quicLb must hold at least one configuration.'],
-    [{ ...good(), forwarders: ['lb.example'] }, 'forwarders[0] must be an IP address.'],
+    [
+      { ...good(), forwarders: ['lb_example'] },
+      'forwarders[0] must be an IP address, a range such as 10.0.0.0/24, or a host name.',
+    ],
     [[], 'The file must be an object.'],
     [
       backendWith({ serverId: '01' }),
@@ -180,8 +183,8 @@ describe('cluster.json', () => {
       'Two backends have the tunnel address [::1]:5002; give each its own.',
     ],
     [
-      backendWith({ tunnel: 'host:1' }),
-      'backends[0].tunnel must be an address and port such as 127.0.0.1:5001 or [::1]:5001.',
+      backendWith({ tunnel: 'host:0' }),
+      'backends[0].tunnel must be an address and port such as 127.0.0.1:5001 or [::1]:5001, or a host name and port.',
     ],
   ])('fault %#: one clear sentence', (file, sentence) => {
     expect(faultsOf(file)).toEqual([sentence]);

@@ -251,7 +251,7 @@ describe('docs/browser-api.md', () => {
 describe('figures that the docs name', () => {
   const MEBIBYTE = 1 << 20;
   const constant = (path: string, name: string): number => {
-    const found = new RegExp(`\\b${name} = ([\\d_]+);`).exec(read(path))?.[1];
+    const found = new RegExp(`\\b${name}(?: =|:) ([\\d_]+)[;,]`).exec(read(path))?.[1];
     if (found === undefined) throw new Error(`${path} has no ${name}`);
     return Number(found.replace(/_/g, ''));
   };
@@ -267,9 +267,9 @@ describe('figures that the docs name', () => {
     ['operations', `SPP and its tag add ${TUNNEL_OVERHEAD_OCTETS} octets`],
     ['operations', `over IPv4 the tunnel carries ${1500 - 28 - TUNNEL_OVERHEAD_OCTETS} octets`],
     ['operations', `over IPv6 ${1500 - 48 - TUNNEL_OVERHEAD_OCTETS}`],
-    ['operations', `${constant('server/backend.ts', 'UNPROVEN_PER_SECOND')} a second`],
-    ['operations', `${constant('server/backend.ts', 'MAX_HALF_OPEN')} at once`],
-    ['operations', `${constant('server/backend.ts', 'MAX_HALF_OPEN_PER_ADDRESS')} from one address`],
+    ['operations', `${constant('server/start-backend.ts', 'unprovenPerSecond')} a second`],
+    ['operations', `${constant('server/start-backend.ts', 'maxHalfOpen')} at once`],
+    ['operations', `${constant('server/start-backend.ts', 'maxHalfOpenPerAddress')} from one address`],
     ['architecture', `(SPP, ${SPP_HEADER_OCTETS} octets), behind it a tag (${TAG_OCTETS} octets)`],
     ['browser-api', `nothing came for ${constant('browser/outage-watch.ts', 'OUTAGE_MS') / 1000} s`],
     ['browser-api', `gives up after ${constant('browser/hang-up.ts', 'STALLED_MS') / 1000} s`],

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createDevelopmentCertificate } from '../../../certs/index.ts';
 import { FileWatch } from '../../../net/file-watch.ts';
-import { LiveForwarders, readCluster } from '../../../server/cluster.ts';
+import { bindAddress, LiveCluster, readCluster } from '../../../server/cluster.ts';
 import { LiveCertificate } from '../../../server/live-certificate.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 
@@ -120,18 +120,69 @@ describe('the forwarders that a tunnel port takes packets from', () => {
   it('follow the cluster file; a broken one, or one without this backend, changes nothing and is named', () => {
     const path = inDirectory('cluster.json');
     writeFileSync(path, cluster(['10.0.0.1']));
-    const live = new LiveForwarders(path, 'b', readCluster(path, 'b').cluster, log);
-    const { addresses } = live;
+    const live = new LiveCluster(path, readCluster(path, 'b'), log);
+    const taken = () => ['10.0.0.1', '10.0.0.2', '10.0.0.3'].filter((host) => live.forwarders.has(host));
     writeFileSync(path, cluster(['10.0.0.1', '10.0.0.2']));
     live.reload();
-    expect([...addresses]).toEqual(['10.0.0.1', '10.0.0.2']);
+    expect(taken()).toEqual(['10.0.0.1', '10.0.0.2']);
     writeFileSync(path, '{');
     live.reload();
     expect(said.at(-1)).toContain('The new cluster file is not taken');
     writeFileSync(path, cluster(['10.0.0.3']).replace('"b"', '"another"'));
     live.reload();
     expect(said.at(-1)).toContain('there is no backend called \\"b\\"');
-    expect([...addresses]).toEqual(['10.0.0.1', '10.0.0.2']);
+    expect(taken()).toEqual(['10.0.0.1', '10.0.0.2']);
     live.close();
+  });
+
+  it('are found behind a name as DNS answers, and stay when it answers nothing', async () => {
+    const path = inDirectory('cluster.json');
+    writeFileSync(path, cluster(['f.example', '10.1.0.0/16']));
+    const answers = [['10.0.0.5'], []];
+    const ask = async () => ({ addresses: answers.shift() ?? [], ttlMs: 1 });
+    const live = new LiveCluster(path, readCluster(path, 'b'), log, { ask });
+    expect(live.forwarders.has('10.1.2.3')).toBe(true);
+    await vi.waitFor(() => expect(live.forwarders.has('10.0.0.5')).toBe(true));
+    await vi.waitFor(() => expect(live.nameSilences).toBe(1), { timeout: 5000 });
+    expect(live.forwarders.has('10.0.0.5')).toBe(true);
+    expect(said.join()).toContain('f.example has no address now (no address): what it had stays');
+    live.close();
+  });
+});
+
+describe('its own entry in the cluster file', () => {
+  const place = (name: string, entry: object) => {
+    const path = inDirectory('cluster.json');
+    const backends = [{ name: 'x', serverId: '00ff', tunnel: 'x-0.example:5001' }, entry];
+    const content = {
+      quicLb: [{ configRotation: 0, serverIdLength: 2, nonceLength: 8 }],
+      routingKey: '00'.repeat(32),
+      statelessResetKey: '11'.repeat(32),
+      backends,
+    };
+    writeFileSync(path, JSON.stringify(content));
+    return readCluster(path, name);
+  };
+
+  it("is found by the host's name, as a pod of a StatefulSet has it, and by a worker's number", () => {
+    const entry = {
+      name: 'pods {ordinal}',
+      serverId: '0010',
+      tunnel: 'parley-{ordinal}.parley:5001',
+      replicas: 3,
+    };
+    expect(place('parley-2', entry)).toMatchObject({ name: 'pods 2', serverId: Uint8Array.of(0, 0x12) });
+    expect(place('Parley-1.parley', entry).name).toBe('pods 1');
+    expect(place('parley-1/1', { ...entry, workers: 2 })).toMatchObject({
+      name: 'pods 1/1',
+      serverId: Uint8Array.of(0, 0x13),
+    });
+    expect(() => place('parley-3', entry)).toThrow(/there is no backend called "parley-3"/);
+  });
+
+  it('has its tunnel port on every address where it is a name', () => {
+    const { tunnel } = place('x', { name: 'y', serverId: '0001', tunnel: '10.0.0.1:5001' });
+    expect(bindAddress(tunnel)).toEqual({ host: '0.0.0.0', port: 5001 });
+    expect(bindAddress({ host: '10.0.0.1', port: 5001 })).toEqual({ host: '10.0.0.1', port: 5001 });
   });
 });

@@ -30,7 +30,7 @@ function answerTo(connectionId: Uint8Array, via?: Datagram['via']): Datagram | u
     random,
     connectionIdGenerator: generatorOf(0),
     statelessResetKey: cluster.statelessResetKey,
-    mayReset: resetGuard(cluster, 'backend-1'),
+    mayReset: resetGuard(() => cluster, 'backend-1'),
   });
   const path = { local: { host: '198.51.100.1', port: 4433 }, remote: CLIENT };
   const data = concat([Uint8Array.of(0x41), connectionId, random(60)]);

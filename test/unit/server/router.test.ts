@@ -21,7 +21,7 @@ function router(options: Partial<BackendConfigInput> = {}) {
   const log = pino({ level: 'silent' });
   return new SessionRouter(
     config,
-    '00',
+    () => '00',
     metrics,
     log,
     () => Promise.resolve(),

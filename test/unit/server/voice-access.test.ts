@@ -4,9 +4,11 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import { mintToken, subjectName, TokenVerifier } from '../../../server/access/index.ts';
+import { CallList, CallTimings } from '../../../server/calls/index.ts';
 import { parseBackendConfig } from '../../../server/config.ts';
 import { makeVoiceHandler } from '../../../server/voice.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
@@ -20,12 +22,14 @@ let directory: string;
 let dialled: number;
 let refused: string[];
 let lines: string[];
+let calls: CallList;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'parley-voice-'));
   writeFileSync(join(directory, 'ca.pem'), testCertificate().certificate);
   dialled = 0;
   refused = [];
   lines = [];
+  calls = new CallList('backend-1', new CallTimings(new Registry()));
   // It is dialled and answers nothing: a call stays in the making.
   upstream = createServer((socket) => {
     dialled += 1;
@@ -59,6 +63,7 @@ function handler() {
       shutdown: signal,
       log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
       observer: {},
+      calls,
       sealSecret: KEY,
       access: {
         tokens: new TokenVerifier({ keys: { secret: SECRET }, leewaySeconds: 0 }),
@@ -110,8 +115,17 @@ describe('a voice session', () => {
       closeCode: 17,
       reason: expect.stringMatching(/at once/),
     });
+    // Operators see it by the ID that the log has too, and the subject by its hash.
+    expect(calls.summaries()).toMatchObject([
+      {
+        backend: 'backend-1',
+        subject: subjectName('anna@example.org', KEY),
+        session: expect.stringMatching(/^[\da-f-]{36}$/),
+      },
+    ]);
     first.client.close();
     await first.served;
+    expect(calls.summaries()).toEqual([]);
     const third = ask(voice, token);
     await until(() => dialled === 2, 'the upstream was dialled again');
     third.client.close();

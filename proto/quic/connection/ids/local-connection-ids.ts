@@ -34,7 +34,10 @@ export class LocalConnectionIds {
   /** The highest sequence number that was sent to the peer. */
   #highestSentSequence = 0;
   #limit = 1;
+  #peerLimitKnown = false;
   #retirePriorTo = 0;
+  /** A rotation was asked for when it could not begin. */
+  #rotationWaits = false;
 
   constructor(registry: ConnectionIdRegistry, first: Omit<IssuedConnectionId, 'sequence'>) {
     this.#registry = registry;
@@ -44,7 +47,9 @@ export class LocalConnectionIds {
   /** The peer's active_connection_id_limit is known: issue up to it. */
   issueUpTo(peerLimit: number): void {
     this.#limit = Math.min(peerLimit, MAX_ISSUED_CONNECTION_IDS);
-    this.#fill();
+    this.#peerLimitKnown = true;
+    if (this.#rotationWaits) this.rotate();
+    else this.#fill();
   }
 
   /** The CID of a preferred address: it goes out with the transport parameters, numbered 1 (RFC 9000 §5.1.1). */
@@ -63,10 +68,14 @@ export class LocalConnectionIds {
     }
   }
 
-  /** Asks the peer to leave every CID it has and gives it new ones, for a new configuration of the load balancer. */
+  /**
+   * Asks the peer to leave every CID it has and gives it new ones, for a new configuration of the load balancer. What cannot begin
+   * yet is kept: the peer's limit is not known before its transport parameters are, and after the last rotation it first has to
+   * leave what it was asked to.
+   */
   rotate(): void {
-    // The last rotation is not done yet: the peer still holds what it was asked to leave.
-    if (this.#active.size > this.#limit) return;
+    this.#rotationWaits = !this.#peerLimitKnown || this.#active.size > this.#limit;
+    if (this.#rotationWaits) return;
     this.#retirePriorTo = this.#nextSequence;
     const room = this.#limit;
     for (let i = 0; i < room; i++) {
@@ -132,6 +141,7 @@ export class LocalConnectionIds {
     if (this.#lingering.length >= MAX_LINGERING_CONNECTION_IDS) this.#dropLingering();
     this.#lingering.push({ connectionId: issued.connectionId, until: lingerUntil });
     this.#fill();
+    if (this.#rotationWaits) this.rotate();
   }
 
   #dropLingering(): void {

@@ -127,6 +127,8 @@ function followPeer(state: ConnectionState, path: PathState, newConnectionId: bo
  */
 export function followInHandshake(state: ConnectionState, path: PathState, now: number): void {
   const previous = switchTo(state, path, undefined, now);
+  // From here on a Handshake packet may answer what went to the new address: it proves the first one no longer.
+  previous.first = false;
   if (!onlyPortChanged(previous.path, path.path)) beginPath(state, now);
   announcePath(state, previous.path, path.validated, now);
 }

@@ -16,7 +16,7 @@ export class PathState {
   readonly path: Path;
   /** The forwarder that the latest packet of this path came through. */
   via: Address | undefined;
-  /** The client's first packet came by it. */
+  /** The client's first packet came by it, and nothing of the handshake was sent by another. */
   first = false;
   #validated: boolean;
   #unlimited = false;

@@ -1,0 +1,2 @@
+export { type WorkerPlace, workerTunnels } from './settings.ts';
+export { superviseForwarder } from './supervise.ts';

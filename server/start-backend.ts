@@ -1,0 +1,144 @@
+import { isIPv6 } from 'node:net';
+import type { Logger } from 'pino';
+import { choosePacketCiphers } from '../net/ciphers/index.ts';
+import { StartupError } from '../net/startup.ts';
+import { chooseSockets } from '../net/udp/index.ts';
+import { type Address, QuicEndpoint } from '../proto/quic/index.ts';
+import { LiveTokens } from './access/index.ts';
+import { type Backend, RunningBackend } from './backend.ts';
+import { bindAddress, LiveCluster, readCluster } from './cluster.ts';
+import type { BackendConfig } from './config.ts';
+import { LiveConnectionIds } from './connection-ids.ts';
+import { openKeyLog, QlogDirectory, QlogOnDemand } from './insight/index.ts';
+import { LiveCertificate } from './live-certificate.ts';
+import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
+import { createRandomSource } from './random.ts';
+import { resetGuard } from './reset-guard.ts';
+import { steerTo } from './steering.ts';
+import { warmUp } from './warm-up.ts';
+import { CLIENT_STREAM_LIMITS } from './webtransport/index.ts';
+
+/**
+ * Handshakes in a second that may begin without a proof of the address, and half-open ones, beyond which newcomers get a Retry. A
+ * handshake costs about a millisecond, so forged addresses cost callers no more than this share of the processor.
+ */
+const NEWCOMER_LIMITS = {
+  unprovenPerSecond: 64,
+  maxHalfOpen: 64,
+  maxHalfOpenPerAddress: 16,
+  // About two milliseconds, in which calls wait.
+  newcomersPerTurn: 32,
+} as const;
+
+async function openSockets(
+  config: BackendConfig,
+  tunnel: Address,
+  cluster: LiveCluster,
+  log: Logger,
+): Promise<PacketSocket[]> {
+  const choice = chooseSockets(config.socket);
+  log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
+  const sockets = [await openTunnelSocket(tunnel, cluster, choice)];
+  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
+  return sockets;
+}
+
+/** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
+function openTokens(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger): LiveTokens | undefined {
+  if (config.auth !== undefined) return new LiveTokens(config.auth, env, log);
+  if (config.origins.includes('*'))
+    log.warn('Everybody may call: there is no "auth", and "origins" allows every page.');
+  return undefined;
+}
+
+/** What shows the insides of connections, as far as it is asked for. */
+function openInsight(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger) {
+  const keyLog = openKeyLog(config.keyLogFile, env);
+  if (keyLog)
+    log.warn({ path: keyLog.path }, 'TLS secrets are written: with this file every call can be decrypted');
+  const qlog = config.qlogDirectory === undefined ? undefined : new QlogDirectory(config.qlogDirectory);
+  const qlogOnDemand =
+    config.qlogOnDemand === undefined ? undefined : new QlogOnDemand(new QlogDirectory(config.qlogOnDemand));
+  return { keyLog, qlog, qlogOnDemand };
+}
+
+/** Where clients are asked to go after the handshake. Throws `StartupError` when the port is not open. */
+function preferredAddressOf({ preferredAddress, public: open }: BackendConfig): Address | undefined {
+  if (preferredAddress !== undefined && open === undefined)
+    throw new StartupError(
+      '"preferredAddress" needs "public": the port that callers are sent to must be open.',
+    );
+  return preferredAddress;
+}
+
+/**
+ * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
+ * fault of the configuration.
+ */
+export async function startBackend(
+  settings: BackendConfig,
+  log: Logger,
+  env = process.env,
+): Promise<Backend> {
+  const place = readCluster(settings.cluster, settings.name, env);
+  const { tunnel, tcp, callHost, ticketSecret } = place;
+  const config = { ...settings, name: place.name };
+  const certificate = new LiveCertificate(config.certificate, config.key, log);
+  warmUp(certificate.current);
+  const tokens = openTokens(config, env, log);
+  const preferredAddress = preferredAddressOf(config);
+  const random = createRandomSource();
+  const { keyLog, qlog, qlogOnDemand } = openInsight(config, env, log);
+  let backend: RunningBackend | undefined;
+  const connectionIds = new LiveConnectionIds(place.cluster, place.serverId, random);
+  const { ciphers, why } = choosePacketCiphers();
+  log.info({ ciphers: ciphers.name }, `packets are protected by ${ciphers.name}: ${why}`);
+  const cluster = new LiveCluster(config.cluster, place, log, { env });
+  const endpoint = new QuicEndpoint({
+    ciphers,
+    random,
+    connectionIdGenerator: connectionIds,
+    statelessResetKey: place.cluster.statelessResetKey,
+    wallClockMs: () => Date.now(),
+    mayReset: resetGuard(() => cluster.place.cluster, place.name),
+    server: {
+      ...(preferredAddress && {
+        preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },
+      }),
+      tls: {
+        // Asked at each handshake: it may have been renewed.
+        get certificates() {
+          return [certificate.current];
+        },
+        alpnProtocols: ['h3'],
+        tickets: { secret: ticketSecret, nowEpochMs: () => Date.now() },
+        ...(keyLog && { keyLog: keyLog.write }),
+      },
+      ...(callHost !== undefined && {
+        steering: steerTo(
+          () => connectionIds.config,
+          place.name,
+          () => cluster.callHosts,
+          random,
+        ),
+      }),
+      ...(config.retry === 'always' && { requireRetry: () => true }),
+      ...NEWCOMER_LIMITS,
+      maxConnections: config.maxConnections,
+      maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
+      makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
+    },
+    transport: { ...CLIENT_STREAM_LIMITS, maxDatagramSize: config.maxDatagramSize },
+    ...(qlog && { observer: qlog.observer }),
+  });
+  const sockets = await openSockets(config, config.tunnel ?? bindAddress(tunnel), cluster, log);
+  backend = new RunningBackend(
+    config,
+    log,
+    { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds, qlogOnDemand },
+    env,
+  );
+  await backend.listenTcp(config.tcp ?? (tcp && bindAddress(tcp)));
+  await backend.listenOperators();
+  return backend;
+}

@@ -1,0 +1,2 @@
+export { workerSettings } from './settings.ts';
+export { superviseBackend } from './supervise.ts';
