@@ -20,7 +20,7 @@ afterEach(() => {
 });
 
 /** A backend's TCP port: keeps what came, and what the PROXY header said. */
-export class TcpBackend {
+class TcpBackend {
   readonly server: Server;
   readonly headers: ProxyHeader[] = [];
   readonly connections: { readonly socket: Socket; received: Buffer; ended: boolean }[] = [];

@@ -1,4 +1,3 @@
-import { ClientHelloRecords } from '../../../proto/client-hello/index.ts';
 import { CapsuleError, CapsuleParser, encodeCapsule } from '../../../proto/http3/capsules.ts';
 import { ControlStream } from '../../../proto/http3/control-stream.ts';
 import { FieldSectionTooLargeError, Http3Error, Http3StreamError } from '../../../proto/http3/errors.ts';
@@ -49,6 +48,7 @@ import { decodeClose, encodeClose } from '../../../proto/webtransport/close-caps
 import { concat, parseAddress, parseIp, Reader, WireError, Writer } from '../../../proto/wire/index.ts';
 import { seededRandom, testCertificate } from '../../support/quic-fixtures.ts';
 import { writeFrame } from '../../support/write-frame.ts';
+import { helloRecord, readHelloRecords } from './hello-records.ts';
 import { anyFrame } from './hostile-frames.ts';
 import { controlStream, headers, http3Frame, settings } from './hostile-http3.ts';
 import { Finding, type Tape } from './tape.ts';
@@ -402,17 +402,7 @@ const rest: Readonly<Record<string, FuzzedParser>> = {
     },
     errors: [],
   },
-  'the server_name of a TLS client over TCP': {
-    sample: () => {
-      const hello = handshake.clientHello;
-      return concat([Uint8Array.of(22, 3, 1, hello.length >> 8, hello.length & 0xff), hello]);
-    },
-    parse: (octets) => {
-      const records = new ClientHelloRecords();
-      for (let at = 0; at < octets.length; at += 100) records.take(octets.subarray(at, at + 100));
-    },
-    errors: [],
-  },
+  'SNI over TCP': { sample: () => helloRecord(handshake.clientHello), parse: readHelloRecords, errors: [] },
   SPP: {
     sample: (tape) =>
       encodeSpp(
