@@ -260,7 +260,7 @@ describe('tickets', () => {
     const { page } = await begin();
     const other = new TestBackend();
     page.cut();
-    expect(await page.dial(other.serve)).toBe(false);
+    expect(await page.dial(other.serve, { checkpoint: undefined })).toBe(false);
     expect(other.refusals).toEqual([{ what: 'call', why: 'unknown' }]);
   });
 
