@@ -50,7 +50,10 @@ export interface CallOptions {
    * more, what waits too. `pcm` and `opus` are one of them always; without WebCodecs, or with a backend that takes no Opus, it is PCM.
    */
   readonly codec?: CodecOption;
-  /** Longest wait for the connection, and then for the backend's first message, in ms each. Default 10 000. */
+  /**
+   * Longest wait for the connection, in which a dial that fails is tried again, and then for the backend's first message, in ms
+   * each. Default 10 000.
+   */
   readonly timeoutMs?: number;
 }
 

@@ -13,6 +13,7 @@ import { Attachment, type AttachmentHost } from './attachment.ts';
 import type { CallOptions, Resumed } from './call-types.ts';
 import { type CarrierSession, dial } from './dial.ts';
 import { CallError, endsTheCall, notResumedError, timeoutError, toCallError, tokenError } from './errors.ts';
+import { FirstDial } from './first-dial.ts';
 import { MicrophoneAudio } from './microphone-audio.ts';
 import { Redial, type RedialStep, type RedialTarget } from './redial.ts';
 import { sessionUrl, within } from './session.ts';
@@ -67,6 +68,7 @@ export class Line {
   readonly codec: UplinkCodec;
   readonly #options: CallOptions;
   readonly #host: LineHost;
+  readonly #firstDial = new FirstDial();
   readonly #redial = new Redial(Math.random);
   readonly #silence = new SilenceWatch();
   readonly #dials = new Map<number, AbortController>();
@@ -111,24 +113,35 @@ export class Line {
     return this.#current?.position ?? this.call.receivedSamples;
   }
 
-  /** Dials for the first time. Rejects with a `CallError`. */
-  async start(signal: AbortSignal): Promise<void> {
+  /** Dials for the first time, again where that may help. Rejects with a `CallError`. */
+  start(signal: AbortSignal): Promise<void> {
+    const { url } = this.#options;
+    return this.#firstDial.run({ url, timeoutMs: this.#timeoutMs, signal }, (ended, inTime) =>
+      this.#begin(ended, inTime),
+    );
+  }
+
+  /** One attempt to begin the call; `inTime` is called when a session stands. */
+  async #begin(signal: AbortSignal, inTime: () => void): Promise<void> {
     const url = await this.#url('original');
     const timeoutMs = this.#timeoutMs;
     const session = await this.#dial(url, signal);
+    inTime();
     this.#host.opened(session);
     const attachment = new Attachment(session, this.#attachmentHost());
     this.#current = attachment;
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#firstReady = { resolve, reject };
+    });
+    ready.catch(() => undefined);
     await attachment.open(undefined);
     // The first words leave beside the hello; they do not wait for its answer.
     if (!this.codec.mustWait) attachment.speakFrom(0);
-    const ready = new Promise<void>((resolve) => {
-      this.#settleReady = resolve;
-    });
     await within(timeoutMs, ready, () => timeoutError(url, timeoutMs / 1000, 'sign of life'));
   }
 
-  #settleReady: () => void = () => {};
+  /** The end of the wait for the first `parley.ready`. */
+  #firstReady: { resolve(): void; reject(error: CallError): void } | undefined;
 
   /**
    * Sends a message, or keeps it until there is a session, when it is one of those that must arrive; what only tells the
@@ -153,6 +166,7 @@ export class Line {
 
   /** The browser says that the network may be back, or the page is seen again. */
   wake(): void {
+    this.#firstDial.wake();
     this.#redial.wake(performance.now());
     this.#drive();
   }
@@ -286,7 +300,7 @@ export class Line {
       // Where only Opus will do, the first words wait until it is known whether the backend takes it.
       if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
       for (const event of from.events) attachment.send(encodeMessage(event), this.#places.get(event));
-      this.#settleReady();
+      this.#firstReady?.resolve();
       this.#watchBetter(attachment.session);
       this.#host.ready(message);
       return;
@@ -362,6 +376,12 @@ export class Line {
     if (this.#over) return;
     const isCandidate = this.#candidate?.attachment === from;
     if (!isCandidate && from !== this.#current) return;
+    if (this.#ready === undefined) {
+      this.#current = undefined;
+      // Who began the call decides whether it is worth another dial.
+      this.#firstReady?.reject(error);
+      return;
+    }
     // An older session that gave way to the page's own newer one says the same as another page's: the newest decides.
     const superseded = !isCandidate && this.#candidate !== undefined;
     if (!this.call.resumable || this.#windowMs <= 0 || (endsTheCall(error) && !superseded)) {

@@ -43,6 +43,8 @@ export interface BackendCounters {
   /** TCP connections that were opened to it, and those that it did not take. */
   tcpConnections: number;
   tcpFailures: number;
+  /** Those of `tcpConnections` that asked for it by its name. */
+  tcpSteered: number;
 }
 
 /** All that the forwarder counts: one number per branch that a packet can take. */
@@ -84,6 +86,7 @@ export class Counters {
         probesAnswered: 0,
         tcpConnections: 0,
         tcpFailures: 0,
+        tcpSteered: 0,
       };
       this.backends.set(name, counters);
     }

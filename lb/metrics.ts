@@ -149,6 +149,13 @@ function addTcp(registry: Registry, source: MetricsSource): void {
   );
   counter(
     registry,
+    'tcp_steered_total',
+    'TCP connections that went to the backend whose name the client asked for',
+    ['backend'],
+    () => [...counters.backends].map(([backend, { tcpSteered }]) => [{ backend }, tcpSteered] as const),
+  );
+  counter(
+    registry,
     'tcp_octets_total',
     'Octets of TCP connections that have ended, by where they went',
     ['to'],

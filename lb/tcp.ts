@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { listenFault } from '../net/listen-fault.ts';
 import { StartupError } from '../net/startup.ts';
 import { type Address, isIpv6 } from '../net/udp/index.ts';
+import { ClientHelloRecords } from '../proto/client-hello/index.ts';
 import { encodeProxyHeader } from '../proto/proxy-protocol/index.ts';
 import { networkOf } from '../proto/wire/index.ts';
 import type { Counters, TcpEnd } from './counters.ts';
@@ -10,6 +11,8 @@ import type { Backend, Generation } from './generation.ts';
 
 /** Time from a connection to its first octets, in ms: a TLS client sends them at once. */
 const FIRST_OCTETS_MS = 10_000;
+/** Time from the first octets to the whole ClientHello, in ms: some may have to be sent again. */
+const CLIENT_HELLO_MS = 2000;
 /** Time that a backend has to accept a connection, in ms. */
 const DIAL_MS = 2000;
 /** Backends that are tried for one connection. */
@@ -75,6 +78,10 @@ class TcpConnection {
   readonly #table: ConnectionTable;
   readonly #failed = new Set<Backend>();
   #backend: Socket | undefined;
+  /** What was read of the client to learn whom it asks for. */
+  readonly #read: Buffer[] = [];
+  #serverName: string | undefined;
+  #stopReading: () => void = () => {};
   /** The client's first octets came: it is no longer one that only holds a place. */
   spoke = false;
 
@@ -92,6 +99,7 @@ class TcpConnection {
     client.on('error', () => {});
     client.on('close', () => {
       table.remove(this);
+      this.#stopReading();
       this.#backend?.destroy();
     });
     client.once('readable', () => {
@@ -100,7 +108,8 @@ class TcpConnection {
       this.spoke = true;
       table.spoke(this);
       client.setTimeout(options.limits.idleSeconds * 1000);
-      this.#dial();
+      if (options.generation().hasCallHosts) this.#readServerName();
+      else this.#dial();
     });
   }
 
@@ -112,9 +121,40 @@ class TcpConnection {
     this.client.destroy();
   }
 
-  /** The first octets stay in the client's socket until a backend took the connection. */
+  /** Reads on until it is known which backend the client asks for, if any. What is not TLS is not waited for. */
+  #readServerName(): void {
+    const { client } = this;
+    const records = new ClientHelloRecords();
+    const decide = (serverName: string | undefined) => {
+      this.#stopReading();
+      this.#serverName = serverName;
+      this.#dial();
+    };
+    const read = () => {
+      for (let octets = client.read(); octets !== null; octets = client.read()) {
+        this.#read.push(octets as Buffer);
+        const peeked = records.take(octets as Buffer);
+        if (peeked.complete) return decide(peeked.serverName);
+      }
+    };
+    const give = () => decide(undefined);
+    const timer = setTimeout(give, CLIENT_HELLO_MS);
+    this.#stopReading = () => {
+      clearTimeout(timer);
+      client.off('readable', read);
+      client.off('end', give);
+    };
+    client.on('readable', read);
+    client.once('end', give);
+    read();
+  }
+
+  /** What was not read stays in the client's socket until a backend took the connection. */
   #dial(): void {
-    const backend = this.#options.generation().tcpBackend(this.#address, this.#failed);
+    const generation = this.#options.generation();
+    const owner =
+      this.#serverName === undefined ? undefined : generation.tcpOwner(this.#serverName, this.#failed);
+    const backend = owner ?? generation.tcpBackend(this.#address, this.#failed);
     const header = encodeProxyHeader({ client: this.#address, called: this.#called });
     if (backend?.tcp === undefined || header === undefined || this.#failed.size >= MAX_DIALS) {
       this.end(this.#failed.size > 0 ? 'failed' : 'noBackend');
@@ -129,6 +169,7 @@ class TcpConnection {
     socket.once('connect', () => {
       joined = true;
       backend.counters.tcpConnections++;
+      if (owner !== undefined) backend.counters.tcpSteered++;
       this.#join(socket, header);
     });
     socket.once('close', () => {
@@ -146,16 +187,16 @@ class TcpConnection {
     const { counters, limits } = this.#options;
     backend.setKeepAlive(true, KEEP_ALIVE_MS);
     backend.setTimeout(limits.idleSeconds * 1000);
-    backend.write(header);
+    backend.write(Buffer.concat([header, ...this.#read.splice(0)]));
     // An end of one side ends that direction alone.
     client.pipe(backend);
     backend.pipe(client);
-    for (const socket of [client, backend]) {
-      socket.once('end', () => {
-        client.setTimeout(HALF_CLOSED_MS);
-        backend.setTimeout(HALF_CLOSED_MS);
-      });
-    }
+    const halfClosed = () => {
+      client.setTimeout(HALF_CLOSED_MS);
+      backend.setTimeout(HALF_CLOSED_MS);
+    };
+    if (client.readableEnded) halfClosed();
+    for (const socket of [client, backend]) socket.once('end', halfClosed);
     client.once('close', () => {
       counters.tcp.toBackendsOctets += client.bytesRead;
       counters.tcp.toClientsOctets += client.bytesWritten;
@@ -164,9 +205,10 @@ class TcpConnection {
 }
 
 /**
- * Passes TCP connections through to backends, on the ports where UDP packets come: for networks that block UDP. The backend is chosen
- * as for a packet whose CID says nothing, and learns of the client's address by the PROXY protocol. TLS passes unopened. Unlike
- * the rest of a forwarder this keeps state, of each connection: when a forwarder ends, these connections do.
+ * Passes TCP connections through to backends, on the ports where UDP packets come: for networks that block UDP. A client
+ * whose TLS ClientHello names a living backend gets that one, others the one that is chosen as for a packet whose CID says nothing. The
+ * backend learns of the client's address by the PROXY protocol. TLS passes unopened. Unlike the rest of a forwarder this keeps
+ * state, of each connection: when a forwarder ends, these connections do.
  */
 export class TcpForwarding {
   readonly #options: TcpOptions;

@@ -52,6 +52,7 @@ const FRESH_MS = 60_000;
 interface PageConfig {
   readonly url: string;
   readonly certificateHashes?: readonly string[];
+  readonly tcpUrl?: string;
   /** Where a token is to be had before each dial. */
   readonly tokenUrl?: string;
   readonly upstream?: string;
@@ -157,12 +158,13 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, tokenUrl, codec } = config;
+  const { url, certificateHashes, tcpUrl, tokenUrl, codec } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...(certificateHashes && { certificateHashes }),
     ...(codec && { codec }),
+    ...(tcpUrl !== undefined && { tcpUrl }),
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });
   ribbon.start();

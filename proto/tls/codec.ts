@@ -16,7 +16,7 @@ export const HandshakeType = {
 } as const;
 
 /** Octets of a handshake message before its body. */
-export const MESSAGE_HEADER_LENGTH = 4;
+const MESSAGE_HEADER_LENGTH = 4;
 
 /** A list with its length in `lengthOctets` octets before it; what `fill` writes is the list. */
 export function vector(writer: Writer, lengthOctets: 1 | 2 | 3, fill: (writer: Writer) => void): void {

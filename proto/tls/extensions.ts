@@ -1,3 +1,4 @@
+import { parseServerName } from '../client-hello/index.ts';
 import { Reader, type Writer } from '../wire/index.ts';
 import { Alert, fail } from './alerts.ts';
 import {
@@ -68,21 +69,9 @@ export function allowOnly(
 
 /** The host name of server_name (RFC 6066 §3). */
 export function readServerName(body: Uint8Array): string {
-  const reader = new Reader(body);
-  const list = readVector16(reader);
-  expectEnd(reader, 'server_name');
-  let name: string | undefined;
-  while (!list.done) {
-    const type = list.u8();
-    const text = readVector16(list);
-    if (type !== HOST_NAME || name !== undefined)
-      fail(Alert.ILLEGAL_PARAMETER, 'server_name has a second name');
-    name = text.utf8(text.remaining);
-  }
-  if (name === undefined || name === '') fail(Alert.DECODE_ERROR, 'server_name is empty');
-  // Printable ASCII only: the name goes into logs and certificate checks.
-  if (!/^[!-~]{1,255}$/.test(name)) fail(Alert.ILLEGAL_PARAMETER, 'server_name is no host name');
-  return name;
+  const read = parseServerName(body);
+  if ('name' in read) return read.name;
+  return fail(read.syntax ? Alert.DECODE_ERROR : Alert.ILLEGAL_PARAMETER, read.fault);
 }
 
 export function writeServerName(writer: Writer, name: string): void {

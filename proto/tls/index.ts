@@ -11,7 +11,6 @@ export {
   type TlsTrust,
 } from './options.ts';
 export { TlsServer } from './server.ts';
-export { type PartialOctets, type PeekedName, peekServerName } from './server-name-peek.ts';
 export { hashOctets, type SuiteParts, suiteParts } from './suites.ts';
 export { STRONG_SIGNATURES } from './trust.ts';
 export { CipherSuite, type CryptoLevel, TlsAlertError, type TlsEvent, type TlsSession } from './types.ts';

@@ -25,6 +25,7 @@ import { sentenceOf } from './reasons.ts';
 import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
 import { watchTimeLeft } from './time-left.ts';
+import { upstreamOpened } from './upstream-opened.ts';
 
 /** Control messages go before audio. */
 const ANSWER_SEND_ORDER = -1;
@@ -184,7 +185,7 @@ export class Attachment implements Carrier {
   #startTimers(): void {
     const { helloTimeoutMs } = this.#limits;
     const hello = setTimeout(() => {
-      if (this.#call !== undefined) return;
+      if (this.#call !== undefined || this.#binding !== undefined) return;
       const sentence = `No parley.hello came within ${helloTimeoutMs} ms.`;
       this.#ending.begin(SessionCloseCode.HELLO_TIMEOUT, sentence);
     }, helloTimeoutMs);
@@ -281,9 +282,17 @@ export class Attachment implements Carrier {
     return new Binder(this, this.#context, this.#logger, {
       ended: () => this.#ending.begun,
       upstream: () => this.#takeUpstream(),
+      openUpstream: () => this.#openUpstream(),
       greet: (call, ticket, on, omittedItems) => this.#greet(call, ticket, on, omittedItems),
       refuse: (code, sentence, error) => this.#ending.begin(code, sentence, error),
     });
+  }
+
+  /** The page's other session still carries the call: it is not to be left before there is an upstream here that hears the caller. */
+  async #openUpstream(): Promise<void> {
+    if (this.#ending.begun) return;
+    this.#upstream ??= this.#context.openUpstream();
+    await upstreamOpened(this.#upstream);
   }
 
   #takeUpstream(): Upstream | undefined {

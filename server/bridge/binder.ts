@@ -30,6 +30,8 @@ export interface BinderHost {
   ended(): boolean;
   /** The upstream that is being dialled for a call that begins, if one is; it is the call's from now on. */
   upstream(): Upstream | undefined;
+  /** Dials one where none is, and waits until it is open, has failed, or takes too long: another session carries the call meanwhile. */
+  openUpstream(): Promise<void>;
   /** The session carries this call now: the page is told where to go on. */
   greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void;
   /** The session cannot carry what was asked for. */
@@ -129,6 +131,7 @@ export class Binder {
     if (context === undefined) return;
     const call = new Call(callId, context);
     const ticket = await this.#ticketFor(call);
+    if (resume.move === true) await this.#host.openUpstream();
     const before = this.#context.resume?.calls.get(callId);
     const refused = this.#host.ended() || before?.olderThan(resume.attachment) === false;
     const why = refused

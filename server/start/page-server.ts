@@ -28,6 +28,8 @@ export interface PageConfig {
   readonly tokenUrl?: string;
   /** Backends have names below this host: a call that was interrupted is dialled by one of them. */
   readonly callHost?: string;
+  /** Where calls over TCP are dialled, when not at `url`. */
+  readonly tcpUrl?: string;
   readonly upstream: 'local' | 'openai';
   /** How the page sends the microphone's audio; by the state of the network unless it is said. */
   readonly codec?: 'auto' | 'pcm' | 'opus';
@@ -43,10 +45,11 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** Where the page may dial: the URL's origin, and the backends' own names at the same port; over TCP by WebSocket. */
-function dialledOrigins({ url, callHost }: PageConfig): string {
+function dialledOrigins({ url, callHost, tcpUrl }: PageConfig): string {
   const { origin, port } = new URL(url);
   const byName = callHost === undefined ? [] : [`https://*.${callHost}${port === '' ? '' : `:${port}`}`];
-  return [origin, ...byName].flatMap((one) => [one, one.replace('https:', 'wss:')]).join(' ');
+  const overTcp = tcpUrl === undefined ? [] : [new URL(tcpUrl).origin];
+  return [origin, ...byName, ...overTcp].flatMap((one) => [one, one.replace('https:', 'wss:')]).join(' ');
 }
 
 function securityHeaders(config: PageConfig): Record<string, string> {

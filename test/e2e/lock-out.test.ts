@@ -112,7 +112,7 @@ describe('connections that ask for nothing', () => {
   it(
     `${CROWD} of one address keep no caller of another one out, and operators are not told that the backend is full`,
     async () => {
-      await start({ connectionsPerAddress: 100, maxConnections: 400, firstRequestSeconds: 10 });
+      await start({ connectionsPerAddress: 100, maxConnections: 400, firstRequestSeconds: 5 });
       const crowd = await Crowd.from('127.0.0.2');
       const dialling = crowd.dial(CROWD);
       let done = false;

@@ -130,13 +130,13 @@ describe('npm start', () => {
   });
 
   it('says in one sentence which certificate is missing, or that a key does not belong to it', async () => {
-    const missing = await complaint(
-      await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem']),
-    );
-    expect(missing).toContain('/nowhere/chain.pem cannot be read: there is no such file');
     const key = join(directory, 'no-key.pem');
     writeFileSync(key, 'this is no key');
-    const wrong = await complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key]));
+    const [missing, wrong] = await Promise.all([
+      complaint(await start(['--cert', '/nowhere/chain.pem', '--key', '/nowhere/key.pem'])),
+      complaint(await start(['--cert', join(directory, 'cert.pem'), '--key', key])),
+    ]);
+    expect(missing).toContain('/nowhere/chain.pem cannot be read: there is no such file');
     expect(wrong).toContain('is not an unencrypted PEM private key');
     expect(wrong).not.toMatch(/\n\s+at /);
   });
@@ -157,9 +157,11 @@ describe('npm start', () => {
   });
 
   it('ends at once with a sentence for a folder in which none can be made, and for unknown flags', async () => {
-    const folder = await complaint(await start(['--directory', '/proc/nope']));
+    const [folder, flag] = await Promise.all([
+      complaint(await start(['--directory', '/proc/nope'])),
+      complaint(await start(['--colour', 'red'])),
+    ]);
     expect(folder).toContain('--directory: cannot write into /proc/nope: no folder can be made there');
-    const flag = await complaint(await start(['--colour', 'red']));
     expect(flag).toContain("Unknown option '--colour'.");
     for (const said of [folder, flag]) expect(said).not.toMatch(/\n\s+at /);
   });

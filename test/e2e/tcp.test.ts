@@ -21,6 +21,15 @@ test('a browser without WebTransport calls over TCP through the forwarder, every
   expect(metric(metrics, 'parley_forwarder_tcp_accepted_total')).toBe(1);
 });
 
+test('where TCP is taken at another port, by tcpUrl, a call goes there when UDP is blocked, every sample', async () => {
+  const scene = await open({ text: QUESTION, relay: { lossRate: 1 }, tcpElsewhere: true });
+  const page = await scene.call();
+  const result = await scene.finish(page);
+  expectSampleExact(result);
+  expect(result.report.stats).toMatchObject({ carrier: 'tcp', resumptions: 0 });
+  expect(metric(await scene.cluster.forwarderMetrics(), 'parley_forwarder_tcp_accepted_total')).toBe(1);
+});
+
 test.each([
   ['in mid-sentence', false],
   ['in mid-answer', true],

@@ -1,113 +1,11 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
-import type { Forwarder } from '../../lb/index.ts';
+import { connect, type Socket } from 'node:net';
+import { describe, expect, test } from 'vitest';
 import { createRegistry } from '../../lb/metrics.ts';
 import { Rendezvous } from '../../lb/rendezvous.ts';
-import { decodeProxyHeader, type ProxyHeader } from '../../proto/proxy-protocol/index.ts';
-import type { ClusterConfig } from '../../proto/quic-lb/index.ts';
 import { metric } from '../support/metrics.ts';
-import { threeAlgorithms } from './cluster.ts';
-import { until as untilWhat } from './fakes.ts';
-import { backends, forwarder, kept, octets } from './house.ts';
-
-const HELLO = Buffer.from('hello');
-
-const until = (condition: () => boolean) => untilWhat(condition, String(condition));
-
-const sockets: Socket[] = [];
-/** What each client received. */
-const received = new WeakMap<Socket, Buffer>();
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy();
-});
-
-/** A backend's TCP port: keeps what came, and what the PROXY header said. */
-class TcpBackend {
-  readonly server: Server;
-  readonly headers: ProxyHeader[] = [];
-  readonly connections: { readonly socket: Socket; received: Buffer; ended: boolean }[] = [];
-  /** Sends back what comes. */
-  echoes = true;
-  reads = true;
-
-  private constructor() {
-    this.server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-  }
-
-  static async open(): Promise<TcpBackend> {
-    const backend = new TcpBackend();
-    backend.server.listen(0, '127.0.0.1');
-    await once(backend.server, 'listening');
-    return kept(backend);
-  }
-
-  get port(): number {
-    return (this.server.address() as { port: number }).port;
-  }
-
-  close(): void {
-    this.server.close();
-    for (const { socket } of this.connections) socket.destroy();
-  }
-
-  #accept(socket: Socket): void {
-    socket.on('error', () => {});
-    const connection = { socket, received: Buffer.alloc(0), ended: false };
-    this.connections.push(connection);
-    let head = Buffer.alloc(0);
-    let seen = false;
-    const take = (data: Buffer) => {
-      connection.received = Buffer.concat([connection.received, data]);
-      if (this.echoes && data.length > 0) socket.write(data);
-    };
-    if (!this.reads) return;
-    socket.on('data', (data) => {
-      if (seen) return take(data);
-      head = Buffer.concat([head, data]);
-      const result = decodeProxyHeader(head);
-      if (result.state !== 'complete') return;
-      seen = true;
-      this.headers.push(result.header!);
-      take(head.subarray(result.octets));
-    });
-    socket.on('end', () => {
-      connection.ended = true;
-      if (this.echoes) socket.end();
-    });
-  }
-}
-
-async function setUp(count: number, tcp: Parameters<typeof forwarder>[2] = {}) {
-  const udp = await backends(count);
-  const backendsTcp: TcpBackend[] = [];
-  for (let i = 0; i < count; i++) backendsTcp.push(await TcpBackend.open());
-  const plain = threeAlgorithms(udp.map(({ tunnel }) => tunnel));
-  const cluster: ClusterConfig = {
-    ...plain,
-    backends: plain.backends.map((backend, i) => ({
-      ...backend,
-      tcp: { host: '127.0.0.1', port: backendsTcp[i]!.port },
-    })),
-  };
-  const running = await forwarder('dgram', cluster, tcp);
-  return { udp, tcp: backendsTcp, cluster, forwarder: running };
-}
-
-async function dial({ listening }: Forwarder): Promise<Socket> {
-  const socket = connect({ host: '127.0.0.1', port: listening[0]!.port });
-  sockets.push(socket);
-  received.set(socket, Buffer.alloc(0));
-  socket.on('data', (data) => received.set(socket, Buffer.concat([received.get(socket)!, data])));
-  socket.on('error', () => {});
-  await once(socket, 'connect');
-  return socket;
-}
-
-async function receive(socket: Socket, length: number): Promise<Buffer> {
-  await until(() => received.get(socket)!.length >= length);
-  return received.get(socket)!;
-}
+import { forwarder, octets } from './house.ts';
+import { dial, HELLO, receive, setUp, until } from './tcp-house.ts';
 
 describe('TCP connections', () => {
   test('come out at a backend, whole and both ways, with the client’s address before them', async () => {

@@ -45,6 +45,15 @@ export interface ServedPage {
   close(): void;
 }
 
+/** Where a page calls, and how. */
+export interface PagePlaces {
+  readonly host?: string | undefined;
+  readonly callHost?: string | undefined;
+  /** Port for calls over TCP, when it is another one. */
+  readonly tcpPort?: number | undefined;
+  readonly codec?: 'auto' | 'pcm' | 'opus' | undefined;
+}
+
 /**
  * Builds the real page and serves it; it will call `callPort` on `host`, with a token that `mint` makes, if given. It speaks PCM unless it is
  * told otherwise, so that both ends can compare hashes on a machine so slow that the network seems to be.
@@ -53,15 +62,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  {
-    host = '127.0.0.1',
-    callHost,
-    codec = 'pcm',
-  }: {
-    host?: string | undefined;
-    callHost?: string | undefined;
-    codec?: 'auto' | 'pcm' | 'opus' | undefined;
-  } = {},
+  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm' }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -70,6 +71,7 @@ export async function serveDemoPage(
     certificateHashes: [certificateHash],
     ...(mint && { tokenUrl: TOKEN_PATH }),
     ...(callHost !== undefined && { callHost }),
+    ...(tcpPort !== undefined && { tcpUrl: `https://${host}:${tcpPort}` }),
     upstream: 'local' as const,
     codec,
   });

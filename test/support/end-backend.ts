@@ -39,9 +39,13 @@ export async function endBackendInSentence(
   await call.until('another backend carries the call', (report) => report.stats!.resumptions > 0);
   await call.answered();
   const { reconnecting, resumed } = await marks();
-  const times = log.sessions
-    .flatMap(({ appends }) => appends.map((append) => append.at))
-    .sort((a, b) => a - b);
+  const all = log.sessions.flatMap(({ appends }) => appends.map((append) => append.at)).sort((a, b) => a - b);
+  const times = all.slice(
+    Math.max(
+      0,
+      all.findLastIndex((time) => time < at),
+    ),
+  );
   return {
     noticedMs: reconnecting === undefined ? undefined : reconnecting - wallAt,
     resumedMs: resumed! - wallAt,

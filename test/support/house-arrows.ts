@@ -15,8 +15,10 @@ export const HOUSE_ARROWS: Arrows = {
   'proto/spp': ['proto/wire'],
   'proto/proxy-protocol': ['proto/wire'],
   'proto/quic-lb': ['proto/wire', 'node:crypto', 'zod'],
-  'proto/tls': ['proto/wire', 'node:crypto'],
-  'proto/quic': ['proto/tls', 'proto/invariants', 'proto/wire', 'node:crypto'],
+  // What a ClientHello shows without a key: read by forwarders as well.
+  'proto/client-hello': ['proto/wire'],
+  'proto/tls': ['proto/client-hello', 'proto/wire', 'node:crypto'],
+  'proto/quic': ['proto/client-hello', 'proto/tls', 'proto/invariants', 'proto/wire', 'node:crypto'],
   'proto/http3': ['proto/quic', 'proto/wire'],
   'proto/webtransport': ['proto/http3', 'proto/quic', 'proto/wire'],
   'proto/voice': ['proto/wire', 'zod'],
@@ -29,6 +31,7 @@ export const HOUSE_ARROWS: Arrows = {
   certs: ['net', 'proto/wire', 'node:*'],
   lb: [
     'net',
+    'proto/client-hello',
     'proto/invariants',
     'proto/proxy-protocol',
     'proto/quic-lb',

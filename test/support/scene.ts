@@ -59,6 +59,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly codec?: 'auto' | 'pcm' | 'opus';
   /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
   readonly path?: Netpath;
+  /** Calls over TCP are dialled at the forwarder itself, those over WebTransport at the relay. */
+  readonly tcpElsewhere?: boolean;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
 }
@@ -102,6 +104,7 @@ export class Scene {
         codec: options.codec,
         host: path?.right.address,
         callHost: options.callHost,
+        tcpPort: options.tcpElsewhere ? cluster.forwarderPort : undefined,
       });
       return { served, browser: await launchChromium(wav, flags) };
     };

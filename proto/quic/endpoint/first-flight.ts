@@ -1,4 +1,5 @@
-import { CipherSuite, type PeekedName, peekServerName } from '../../tls/index.ts';
+import { type PeekedName, peekServerName } from '../../client-hello/index.ts';
+import { CipherSuite } from '../../tls/index.ts';
 import { equalOctets } from '../../wire/index.ts';
 import { RangeSet } from '../ack/index.ts';
 import { ConnectionKeys } from '../connection/handshake/keys.ts';

@@ -48,6 +48,7 @@ import { decodeClose, encodeClose } from '../../../proto/webtransport/close-caps
 import { concat, parseAddress, parseIp, Reader, WireError, Writer } from '../../../proto/wire/index.ts';
 import { seededRandom, testCertificate } from '../../support/quic-fixtures.ts';
 import { writeFrame } from '../../support/write-frame.ts';
+import { helloRecord, readHelloRecords } from './hello-records.ts';
 import { anyFrame } from './hostile-frames.ts';
 import { controlStream, headers, http3Frame, settings } from './hostile-http3.ts';
 import { Finding, type Tape } from './tape.ts';
@@ -401,6 +402,7 @@ const rest: Readonly<Record<string, FuzzedParser>> = {
     },
     errors: [],
   },
+  'SNI over TCP': { sample: () => helloRecord(handshake.clientHello), parse: readHelloRecords, errors: [] },
   SPP: {
     sample: (tape) =>
       encodeSpp(

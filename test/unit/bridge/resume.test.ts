@@ -260,7 +260,7 @@ describe('tickets', () => {
     const { page } = await begin();
     const other = new TestBackend();
     page.cut();
-    expect(await page.dial(other.serve)).toBe(false);
+    expect(await page.dial(other.serve, { checkpoint: undefined })).toBe(false);
     expect(other.refusals).toEqual([{ what: 'call', why: 'unknown' }]);
   });
 
@@ -402,6 +402,36 @@ describe('a drain', () => {
     expect(types.indexOf('parley.checkpoint')).toBeLessThan(types.indexOf('parley.move'));
     expect(types).toContain('parley.checkpoint');
   });
+
+  test.each(['opens', 'fails'])(
+    'is over for the page once the upstream of the next backend %s: the old one hears the caller until then',
+    async (how) => {
+      const { backend, page } = await begin();
+      await until(() => checkpoints(page).length > 0, 'the checkpoint');
+      const upstreams: FakeUpstream[] = [];
+      const openUpstream = () => {
+        const upstream = new FakeUpstream();
+        upstreams.push(upstream);
+        if (upstreams.length > 1) upstream.open();
+        return upstream;
+      };
+      const other = new TestBackend(SECRET, { openUpstream });
+      const moved = page.dial(other.serve, { move: true });
+      await until(() => upstreams.length === 1, 'the dial');
+      await later(50);
+      expect(page.ready).toBeUndefined();
+      expect(other.carried).toEqual([]);
+      if (how === 'opens') upstreams[0]!.open();
+      else upstreams[0]!.end({ code: 'upstream_unreachable', message: 'no answer', closeCode: undefined });
+      expect(await moved).toBe(true);
+      expect(page.ready?.how).toBe('restored');
+      page.say(noise(9600, 3));
+      // One that failed is dialled again, with what was said.
+      await until(() => (upstreams.at(-1)?.audio.length ?? 0) >= 9600, 'the words');
+      expect(upstreams).toHaveLength(how === 'opens' ? 1 : 2);
+      expect(backend.calls.size).toBe(1);
+    },
+  );
 
   const asked = (page: ResumingPage) => page.signals.some(({ type }) => type === 'parley.move');
 

@@ -118,14 +118,6 @@ describe('a session that is lost in mid-sentence', () => {
     expect(call.state).toBe('ready');
     expect((told('resumed')[0] as Resumed).outageMs).toBeGreaterThan(15_000);
   });
-
-  it('before the call was ready it is over, as there is nothing to go on with', async () => {
-    begin();
-    await arrive();
-    backend(0).session.lose();
-    expect((await call.ended).error).toMatchObject({ code: 'connection_lost' });
-    expect(network.urls).toHaveLength(1);
-  });
 });
 
 describe('a session that falls silent', () => {

@@ -1,10 +1,10 @@
-import { WireError } from '../wire/index.ts';
-import { HandshakeType, MESSAGE_HEADER_LENGTH } from './codec.ts';
-import { ExtensionType, readServerName } from './extensions.ts';
-import { RANDOM_LENGTH } from './messages.ts';
-import { TlsAlertError } from './types.ts';
+import { parseServerName } from './server-name.ts';
 
+const CLIENT_HELLO = 1;
+const SERVER_NAME = 0;
+const MESSAGE_HEADER_LENGTH = 4;
 const VERSION_LENGTH = 2;
+const RANDOM_LENGTH = 32;
 const EXTENSION_HEADER_LENGTH = 4;
 
 /** Which octets of a handshake stream are here already. */
@@ -30,7 +30,7 @@ const NONE: PeekedName = { complete: true, serverName: undefined };
 export function peekServerName(octets: PartialOctets): PeekedName {
   if (!octets.has(0, MESSAGE_HEADER_LENGTH)) return INCOMPLETE;
   const { data } = octets;
-  if (data[0] !== HandshakeType.CLIENT_HELLO) return NONE;
+  if (data[0] !== CLIENT_HELLO) return NONE;
   const end = MESSAGE_HEADER_LENGTH + ((data[1]! << 16) | u16(data, 2));
   const extensions = extensionsAt(octets, end);
   return typeof extensions === 'number' ? findServerName(octets, extensions, end) : extensions;
@@ -62,7 +62,7 @@ function findServerName(octets: PartialOctets, first: number, end: number): Peek
     if (!octets.has(at, body)) return INCOMPLETE;
     const next = body + u16(data, at + 2);
     if (next > end) return NONE;
-    if (u16(data, at) === ExtensionType.SERVER_NAME) {
+    if (u16(data, at) === SERVER_NAME) {
       return octets.has(body, next) ? readName(data.subarray(body, next)) : INCOMPLETE;
     }
     at = next;
@@ -71,10 +71,6 @@ function findServerName(octets: PartialOctets, first: number, end: number): Peek
 }
 
 function readName(body: Uint8Array): PeekedName {
-  try {
-    return { complete: true, serverName: readServerName(body) };
-  } catch (error) {
-    if (error instanceof TlsAlertError || error instanceof WireError) return NONE;
-    throw error;
-  }
+  const read = parseServerName(body);
+  return 'name' in read ? { complete: true, serverName: read.name } : NONE;
 }
