@@ -137,6 +137,24 @@ export class BackendMetrics {
       help: 'Calls without a session that wait for their page',
       registers: [this.registry],
     });
+    return {
+      hookFailed: (hook, fault) => hookFailures.inc({ hook, fault }),
+      ...this.#uplinkMetrics(),
+      callCarried: (how) => carried.inc({ how }),
+      resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
+      upstreamReplaced: () => replaced.inc(),
+      callsWaiting: (calls) => waiting.set(calls),
+      upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
+      microphoneSamples: (samples) => microphone.inc(samples),
+      answerSamples: (samples) => answer.inc(samples),
+      answerSamplesDropped: (samples) => dropped.inc(samples),
+      bargeIn: () => bargeIns.inc(),
+      answerOverflowed: () => overflows.inc(),
+      pageEventRefused: () => refused.inc(),
+    };
+  }
+
+  #uplinkMetrics(): Pick<VoiceObserver, 'microphoneDelay' | 'codecSwitched'> {
     const delay = new Histogram({
       name: 'parley_microphone_delay_seconds',
       help: 'How late microphone audio goes to the upstream, from when the page took it: one observation for each append of 40 to 100 ms',
@@ -150,20 +168,8 @@ export class BackendMetrics {
       registers: [this.registry],
     });
     return {
-      hookFailed: (hook, fault) => hookFailures.inc({ hook, fault }),
       microphoneDelay: (delayMs) => delay.observe(delayMs / 1000),
       codecSwitched: (codec) => switches.inc({ codec }),
-      callCarried: (how) => carried.inc({ how }),
-      resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
-      upstreamReplaced: () => replaced.inc(),
-      callsWaiting: (calls) => waiting.set(calls),
-      upstreamEventDropped: (kind = 'other') => droppedEvents.inc({ kind }),
-      microphoneSamples: (samples) => microphone.inc(samples),
-      answerSamples: (samples) => answer.inc(samples),
-      answerSamplesDropped: (samples) => dropped.inc(samples),
-      bargeIn: () => bargeIns.inc(),
-      answerOverflowed: () => overflows.inc(),
-      pageEventRefused: () => refused.inc(),
     };
   }
 

@@ -77,6 +77,13 @@ function preferredAddressOf({ preferredAddress, public: open }: BackendConfig): 
   return preferredAddress;
 }
 
+/** What each connection is held to. */
+const transportOf = ({ maxDatagramSize, congestionControl }: BackendConfig) => ({
+  ...CLIENT_STREAM_LIMITS,
+  maxDatagramSize,
+  congestionControl,
+});
+
 /**
  * Starts a backend: its tunnel port and, if configured, its public port. Throws `StartupError` with one sentence per
  * fault of the configuration.
@@ -135,11 +142,7 @@ export async function startBackend(
       maxConnectionsPerAddress: config.connectionsPerAddress ?? 2 * config.sessionsPerAddress,
       makeRoom: (limit, remote) => backend?.makeRoom(limit, remote) ?? false,
     },
-    transport: {
-      ...CLIENT_STREAM_LIMITS,
-      maxDatagramSize: config.maxDatagramSize,
-      congestionControl: config.congestionControl,
-    },
+    transport: transportOf(config),
     ...(qlog && { observer: qlog.observer }),
   });
   const sockets = await openSockets(config, config.tunnel ?? bindAddress(tunnel), cluster, log);

@@ -128,30 +128,33 @@ function withAccess(
   };
 }
 
+/** What a handler of voice sessions needs of its backend. */
+interface VoiceDetails {
+  /** Asked for each call: a configuration that is rotated may give another. */
+  readonly serverId: string;
+  draining: AbortSignal;
+  shutdown: AbortSignal;
+  log: Logger;
+  observer: VoiceObserver;
+  /** Where operators see calls. Absent: nowhere. */
+  calls?: CallList | undefined;
+  /** Told how long a call waited whose page came back, in seconds. */
+  onBack?: ((seconds: number) => void) | undefined;
+  /** Host name by which callers come back to this very backend. */
+  readonly host?: string | undefined;
+  /** Absent: everybody may call. */
+  access?: Access | undefined;
+  /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
+  sealSecret: Uint8Array;
+  /** The app's own logic. */
+  hooks?: BackendHooks | undefined;
+}
+
 /** Makes the handler of voice sessions. Throws `StartupError` when the upstream is not configured as it must be. */
 export function makeVoiceHandler(
   config: BackendConfig,
   env: NodeJS.ProcessEnv,
-  details: {
-    /** Asked for each call: a configuration that is rotated may give another. */
-    readonly serverId: string;
-    draining: AbortSignal;
-    shutdown: AbortSignal;
-    log: Logger;
-    observer: VoiceObserver;
-    /** Where operators see calls. Absent: nowhere. */
-    calls?: CallList | undefined;
-    /** Told how long a call waited whose page came back, in seconds. */
-    onBack?: ((seconds: number) => void) | undefined;
-    /** Host name by which callers come back to this very backend. */
-    readonly host?: string | undefined;
-    /** Absent: everybody may call. */
-    access?: Access | undefined;
-    /** The cluster's secret, 32 octets, that tickets and checkpoints are sealed with. */
-    sealSecret: Uint8Array;
-    /** The app's own logic. */
-    hooks?: BackendHooks | undefined;
-  },
+  details: VoiceDetails,
 ): VoiceHandler {
   const { draining, shutdown, log, observer, access, sealSecret, hooks = {} } = details;
   const upstream = upstreamConfig(config, env, hooks);

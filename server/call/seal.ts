@@ -87,7 +87,8 @@ export class Sealer {
 
   /** `value` as JSON, sealed for this caller. */
   seal(kind: SealKind, subject: string, value: unknown): Promise<string> {
-    const head = { at: this.#nowEpochMs() / 1000, subject: subjectHash(subject), value };
+    // Whole seconds, so that what is sealed is as long as what it holds, whatever the clock says.
+    const head = { at: Math.floor(this.#nowEpochMs() / 1000), subject: subjectHash(subject), value };
     return this.#cipher.encrypt(kind, this.#keys[kind], new TextEncoder().encode(JSON.stringify(head)));
   }
 
