@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { type Call, serveVoice } from '../../server/bridge/index.ts';
-import { CallTable, Sealer } from '../../server/call/index.ts';
+import { CallTable, type SealCipher, Sealer } from '../../server/call/index.ts';
 import { memorySessionPair } from './memory-session.ts';
 import { FakeUpstream, HELLO, VoicePage } from './voice-page.ts';
 
@@ -20,9 +20,9 @@ const turn = async (ticks: number) => {
 };
 
 /** The bridge as it ships, over sessions in memory, with upstreams that answer nothing of their own. */
-export function waitingCalls(resumeSeconds: number, maxWaiting: number): WaitingCalls {
+export function waitingCalls(resumeSeconds: number, maxWaiting: number, cipher?: SealCipher): WaitingCalls {
   const calls = new CallTable<Call>({ resumeSeconds, maxWaiting });
-  const sealer = new Sealer(new Uint8Array(32).fill(1));
+  const sealer = new Sealer(new Uint8Array(32).fill(1), Date.now, cipher);
   const logger = pino({ level: 'silent' });
   const upstreams: FakeUpstream[] = [];
   return {

@@ -1,4 +1,5 @@
 import type { AnswerHeader, Message } from '../../../proto/voice/index.ts';
+import { OWN_EVENT_PREFIX } from '../../../server/bridge/own-events.ts';
 import { Violation } from '../violation.ts';
 import { firstMismatch, valuesOf } from './samples.ts';
 import type { Heard, ModelItem, ModelResponse, ModelUpstream } from './upstream.ts';
@@ -240,9 +241,40 @@ function numberOf(event: Message): number | undefined {
   return number === undefined ? undefined : Number(number);
 }
 
+/** The items that the page was told of, against those of the upstream that it has in the end. */
+class ToldItems {
+  readonly #told = new Set<string>();
+  readonly #gone = new Set<string>();
+
+  heard(event: Message): void {
+    const { item, item_id } = event as { item?: { id?: unknown }; item_id?: unknown };
+    if (event.type === 'conversation.item.added') this.#told.add(String(item?.id));
+    if (event.type === 'input_audio_buffer.speech_started') this.#told.add(String(item_id));
+  }
+
+  /** The page itself says that a fresh upstream does not have it. */
+  gone({ type, item_id }: Message): void {
+    const id = String(item_id);
+    if (type !== 'conversation.item.deleted' || !this.#told.delete(id))
+      throw new Violation('server events', `${type} ${id} was said of an item that the page never had`);
+    this.#gone.add(id);
+  }
+
+  checkWhole({ number, items }: ModelUpstream): void {
+    const wrong = items.find(({ id }) => this.#gone.has(id) && !this.#told.has(id));
+    if (wrong !== undefined)
+      throw new Violation('server events', `${wrong.id} is gone for the page, and upstream ${number} has it`);
+    const there = new Set(items.map(({ id }) => id));
+    for (const id of this.#told)
+      if (!there.has(id))
+        throw new Violation('server events', `the page still has ${id}, and upstream ${number} does not`);
+  }
+}
+
 /** Holds what the page hears of upstreams to what they said. */
 export class ServerEventChecker {
   readonly #due = new Map<Holding, string[]>();
+  readonly #items = new ToldItems();
   #holder: number | undefined;
   #current: Holding | undefined;
 
@@ -265,6 +297,11 @@ export class ServerEventChecker {
 
   heard(event: Message): void {
     const id = String(event.event_id);
+    if (id.startsWith(OWN_EVENT_PREFIX)) {
+      this.#items.gone(event);
+      return;
+    }
+    this.#items.heard(event);
     const what = `${event.type} ${id}`;
     const ours = this.#ours;
     const at = ours.findIndex((holding) => this.#due.get(holding)?.includes(id));
@@ -279,7 +316,8 @@ export class ServerEventChecker {
   }
 
   /** At the end, when all is quiet. */
-  checkWhole(): void {
+  checkWhole(upstream: ModelUpstream): void {
+    this.#items.checkWhole(upstream);
     for (const holding of this.#ours) this.#checkEmpty(holding);
   }
 

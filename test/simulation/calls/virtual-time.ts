@@ -11,7 +11,6 @@ const MAX_TURNS = 20_000;
 
 /** What a timer function gives here: cleared like Node's, and like a browser's. */
 class Timer {
-  cleared = false;
   ref(): this {
     return this;
   }
@@ -39,6 +38,7 @@ export class VirtualTime {
   now = 0;
   readonly schedule = new Schedule();
   readonly #random: SeededRandom;
+  readonly #timers = new Set<Timer>();
   #immediates: (() => void)[] = [];
   #undo: (() => void)[] = [];
   #failure: unknown;
@@ -51,6 +51,11 @@ export class VirtualTime {
     this.#failure ??= reason;
   };
 
+  /** Timers that are set and have not fired, and intervals that go on. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   install(): void {
     const globals = globalThis as unknown as Record<string, unknown>;
     const before = REPLACED.map((name) => [name, globals[name]] as const);
@@ -59,7 +64,7 @@ export class VirtualTime {
     globals.setImmediate = (action: () => void) => this.#immediates.push(action);
     for (const name of ['clearTimeout', 'clearInterval', 'clearImmediate'])
       globals[name] = (timer: unknown) => {
-        if (timer instanceof Timer) timer.cleared = true;
+        if (timer instanceof Timer) this.#timers.delete(timer);
       };
     const { now: performanceNow } = performance;
     const { now: dateNow } = Date;
@@ -121,10 +126,12 @@ export class VirtualTime {
 
   #timer(action: () => void, ms: number, repeats: boolean): Timer {
     const timer = new Timer();
+    this.#timers.add(timer);
     const delay = Number.isFinite(ms) ? Math.max(1, ms) : 1;
     const run = (): void => {
-      if (timer.cleared) return;
+      if (!this.#timers.has(timer)) return;
       if (repeats) this.later(delay, run);
+      else this.#timers.delete(timer);
       action();
     };
     this.later(delay, run);
