@@ -313,7 +313,7 @@ export class Caller implements PageWitness, UpstreamWitness {
     const responses = this.#held.flatMap((held) => held.responses);
     this.answers.checkWhole(responses.filter(({ id }) => this.#toldDone.has(id)));
     this.pageEvents.checkWhole(upstream, (other) => this.#holders.includes(this.#holdingOf(other).holder));
-    this.serverEvents.checkWhole(upstream);
+    this.serverEvents.checkWhole(upstream, this.#omitted > 0);
     const { lastUpdate } = this.pageEvents;
     const instructions = lastUpdate === undefined ? undefined : `page_${lastUpdate}`;
     if (upstream.instructions !== instructions)

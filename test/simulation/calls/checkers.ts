@@ -244,26 +244,34 @@ function numberOf(event: Message): number | undefined {
 /** The items that the page was told of, against those of the upstream that it has in the end. */
 class ToldItems {
   readonly #told = new Set<string>();
-  readonly #gone = new Set<string>();
+  /** What is being said, which may become an item. */
+  readonly #spoken = new Set<string>();
 
   heard(event: Message): void {
     const { item, item_id } = event as { item?: { id?: unknown }; item_id?: unknown };
-    if (event.type === 'conversation.item.added') this.#told.add(String(item?.id));
-    if (event.type === 'input_audio_buffer.speech_started') this.#told.add(String(item_id));
+    if (event.type === 'conversation.item.added' || event.type === 'response.output_item.added')
+      this.#told.add(String(item?.id));
+    if (event.type === 'input_audio_buffer.committed') this.#told.add(String(item_id));
+    if (event.type === 'input_audio_buffer.speech_started') this.#spoken.add(String(item_id));
   }
 
   /** The page itself says that a fresh upstream does not have it. */
   gone({ type, item_id }: Message): void {
     const id = String(item_id);
-    if (type !== 'conversation.item.deleted' || !this.#told.delete(id))
+    const known = this.#told.delete(id) || this.#spoken.delete(id);
+    if (type !== 'conversation.item.deleted' || !known)
       throw new Violation('server events', `${type} ${id} was said of an item that the page never had`);
-    this.#gone.add(id);
   }
 
-  checkWhole({ number, items }: ModelUpstream): void {
-    const wrong = items.find(({ id }) => this.#gone.has(id) && !this.#told.has(id));
-    if (wrong !== undefined)
-      throw new Violation('server events', `${wrong.id} is gone for the page, and upstream ${number} has it`);
+  /** `omitted`: some were left out when the conversation was restored, and the page was told how many. */
+  checkWhole({ number, items }: ModelUpstream, omitted: boolean): void {
+    const unknown = items.find(({ id }) => !this.#told.has(id));
+    if (unknown !== undefined)
+      throw new Violation(
+        'server events',
+        `the page does not have ${unknown.id}, which upstream ${number} has`,
+      );
+    if (omitted) return;
     const there = new Set(items.map(({ id }) => id));
     for (const id of this.#told)
       if (!there.has(id))
@@ -316,8 +324,8 @@ export class ServerEventChecker {
   }
 
   /** At the end, when all is quiet. */
-  checkWhole(upstream: ModelUpstream): void {
-    this.#items.checkWhole(upstream);
+  checkWhole(upstream: ModelUpstream, omitted: boolean): void {
+    this.#items.checkWhole(upstream, omitted);
     for (const holding of this.#ours) this.#checkEmpty(holding);
   }
 
