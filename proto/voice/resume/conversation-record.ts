@@ -307,7 +307,7 @@ export class ConversationRecord {
     const { response } = event as { response?: { conversation_id?: unknown } };
     // Out of band: it answers no turn.
     const outOfBand = response?.conversation_id === null;
-    if (outOfBand || !this.#answersTurn) this.#coverage.responseBegan(responseId);
+    this.#coverage.responseBegan(responseId, event, !outOfBand && this.#answersTurn);
     if (outOfBand) return;
     this.#answersTurn = false;
     if (this.#runningResponses.size < MAX_RUNNING_RESPONSES) this.#runningResponses.add(responseId);

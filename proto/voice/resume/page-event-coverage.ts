@@ -11,6 +11,8 @@ interface Pending {
   readonly eventId: string | undefined;
   /** Microphone samples that come before it, for one that is bound to them. */
   readonly samples: number | undefined;
+  /** Of a `response.create` that names some: its response has the same (`metadataOf`). */
+  readonly metadata: string | undefined;
   responseId: string | undefined;
   covered: boolean;
 }
@@ -52,7 +54,17 @@ export class PageEventCoverage {
     const itemId = textOrNone(id);
     const eventId = textOrNone(event.event_id);
     const covered = !AWAITED.has(type);
-    const entry: Pending = { number, type, itemId, eventId, samples, responseId: undefined, covered };
+    const metadata = type === 'response.create' ? metadataOf(event) : undefined;
+    const entry: Pending = {
+      number,
+      type,
+      itemId,
+      eventId,
+      samples,
+      metadata,
+      responseId: undefined,
+      covered,
+    };
     if (known >= 0) this.#pending[known] = entry;
     else {
       this.#fill(number);
@@ -96,10 +108,19 @@ export class PageEventCoverage {
     return entry;
   }
 
-  /** A response began: by the oldest `response.create` that has none, if there is one. */
-  responseBegan(responseId: string): void {
+  /**
+   * A response began: by the oldest `response.create` that has none, if there is one. Where metadata were named, which the API
+   * gives back with the response, it is the one of these, and no other. `ofTurn`: the upstream may have begun it by itself.
+   */
+  responseBegan(responseId: string, event: Message, ofTurn: boolean): void {
+    const metadata = metadataOf(event);
+    if (ofTurn && metadata === undefined) return;
     const entry = this.#pending.find(
-      (pending) => pending.type === 'response.create' && !pending.covered && pending.responseId === undefined,
+      (pending) =>
+        pending.type === 'response.create' &&
+        pending.metadata === metadata &&
+        !pending.covered &&
+        pending.responseId === undefined,
     );
     if (entry !== undefined) entry.responseId = responseId;
   }
@@ -150,10 +171,23 @@ const UNKNOWN = Object.freeze({
   itemId: undefined,
   eventId: undefined,
   samples: undefined,
+  metadata: undefined,
   responseId: undefined,
   covered: false,
 });
 
 function textOrNone(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/** Octets of metadata that are remembered: the API takes 16 pairs of at most 576. */
+const MAX_METADATA_LENGTH = 16 * 600;
+
+/** The metadata of a `response.create`, or of a response, as text that is the same for the same ones; undefined without any. */
+function metadataOf({ response }: Message): string | undefined {
+  const { metadata } = (response ?? UNKNOWN) as { metadata?: unknown };
+  if (typeof metadata !== 'object' || metadata === null) return undefined;
+  const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  const text = JSON.stringify(pairs);
+  return pairs.length === 0 || text.length > MAX_METADATA_LENGTH ? undefined : text;
 }

@@ -394,7 +394,12 @@ export class ModelUpstream implements Upstream {
       : { id: response.itemId, type: 'message', role: 'assistant', content: [] };
     this.#emit({
       type: 'response.created',
-      response: { id, conversation_id: 'conv', status: 'in_progress' },
+      response: {
+        id,
+        conversation_id: 'conv',
+        status: 'in_progress',
+        metadata: create === undefined ? null : { number: create },
+      },
     });
     this.#later(60, () => {
       if (response.state !== 'running') return;

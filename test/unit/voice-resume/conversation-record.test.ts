@@ -204,6 +204,20 @@ describe('ConversationRecord: what a fresh upstream is given', () => {
 });
 
 describe('ConversationRecord: which events of the page are given again', () => {
+  it('response.create that names metadata counts with the response that has the same, and with no other', () => {
+    const ask = { type: 'response.create', response: { metadata: { b: '2', a: '1' } } };
+    const told = new Told().page(0, ask);
+    // A turn that was found while another response was under way is answered behind it: nothing says that it is no page's doing.
+    const other = { id: 'resp_turn', metadata: null };
+    told.upstream({ type: 'response.created', response: other }, { type: 'response.done', response: other });
+    expect(told.record.snapshot().pageEvents).toBe(0);
+    const own = { id: 'resp_own', metadata: { a: '1', b: '2' } };
+    told.upstream({ type: 'response.created', response: own });
+    expect(told.record.snapshot().pageEvents).toBe(0);
+    told.upstream({ type: 'response.done', response: own });
+    expect(told.record.snapshot().pageEvents).toBe(1);
+  });
+
   it('response.create counts once its response is over, so that it is never given twice nor lost', () => {
     const told = new Told().page(0, { type: 'response.create' });
     expect(told.record.snapshot().pageEvents).toBe(0);
