@@ -107,7 +107,11 @@ export class Attachment {
   }
 
   /** Sends what is kept of the call from there on, events first. `ordered` are their places among the ordered events. */
-  sendFrom({ microphoneSamples, events }: SendFrom, ordered: readonly number[], rewind: number): void {
+  sendFrom(
+    { microphoneSamples, events }: Omit<SendFrom, 'goneItems'>,
+    ordered: readonly number[],
+    rewind: number,
+  ): void {
     this.#uplink?.abort();
     this.#ordered.splice(0, this.#ordered.length, ...ordered);
     const rewound: Message = { type: 'parley.rewound', rewind };

@@ -59,6 +59,7 @@ export class CallFigures {
       case 'parley.received':
       case 'parley.checkpoint':
       case 'parley.rewind':
+      case 'parley.conversation':
       case 'parley.move':
       case 'parley.playback.clear':
       case 'parley.draining':

@@ -339,6 +339,7 @@ export class Call {
       case 'parley.received':
       case 'parley.checkpoint':
       case 'parley.rewind':
+      case 'parley.conversation':
       case 'parley.move':
         break; // the line's own
     }

@@ -272,11 +272,13 @@ export class Line {
         break;
       case 'parley.rewind': {
         const again = this.call.rewound(message);
-        this.#forgetItems(again.goneItems);
         from.sendFrom(again, this.#placesOf(again.events), message.rewind);
         this.#afterSendFrom(from);
         break;
       }
+      case 'parley.conversation':
+        this.#forgetItems(this.call.goneBehind(message.lastItem));
+        break;
       case 'parley.move':
         this.#look('move');
         break;

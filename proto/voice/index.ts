@@ -105,6 +105,7 @@ export {
   type GoOn,
   type HowAttached,
   isNumbered,
+  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   MAX_CHECKPOINT_OCTETS,
   MAX_OPEN_ANSWERS,

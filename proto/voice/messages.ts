@@ -5,6 +5,7 @@ import { OPUS_CODEC } from './opus-framing.ts';
 import {
   attachedSchema,
   checkpointSchema,
+  conversationSchema,
   moveSchema,
   pageReceivedSchema,
   resumeSchema,
@@ -219,6 +220,7 @@ const serverSchemas = {
   'parley.received': serverReceivedSchema,
   'parley.checkpoint': checkpointSchema,
   'parley.rewind': rewindSchema,
+  'parley.conversation': conversationSchema,
   'parley.move': moveSchema,
   'parley.path_changed': pathChangedSchema,
   'parley.forwarder_changed': forwarderChangedSchema,
@@ -245,6 +247,7 @@ export type ServerMessage =
   | z.infer<typeof serverReceivedSchema>
   | z.infer<typeof checkpointSchema>
   | z.infer<typeof rewindSchema>
+  | z.infer<typeof conversationSchema>
   | z.infer<typeof moveSchema>
   | PathChangedMessage
   | ForwarderChangedMessage

@@ -6,6 +6,7 @@ import {
   type ConversationSnapshot,
   type GoOn,
   isNumbered,
+  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   type ReceivedMessage,
   type Resume,
@@ -369,7 +370,9 @@ export class Call implements TableCall {
     this.#acknowledged = { samples: from.microphoneSamples, events: from.events };
     this.#conversation.replaced(snapshot);
     this.#log.rewound(why, snapshot.omittedItems);
-    this.tell({ type: 'parley.rewind', rewind, ...from, omittedItems: snapshot.omittedItems });
+    const { omittedItems } = snapshot;
+    this.tell({ type: 'parley.conversation', omittedItems, lastItem: lastItemOf(snapshot) });
+    this.tell({ type: 'parley.rewind', rewind, ...from });
   }
 
   #startTimeLimit(): void {

@@ -158,7 +158,6 @@ export class BackendCall {
       microphoneSamples: snapshot.microphoneSamples,
       events: snapshot.pageEvents,
       coveredEvents: [...snapshot.coveredPageEvents],
-      lastItem: lastItemOf(snapshot),
     };
   }
 
@@ -168,8 +167,8 @@ export class BackendCall {
   }
 }
 
-/** Not known where all that there was is left out: the page's own copy of it is as good as any. */
-function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
+/** The last item of what is restored; null where that is nothing. Not known where all that there was is left out: the page's own copy of it is as good as any. */
+export function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
   const last = items.at(-1);
   if (last === undefined) return omittedItems > 0 ? undefined : null;
   return last.id.length <= MAX_ITEM_NAME_LENGTH ? last.id : undefined;

@@ -1,5 +1,5 @@
 export { AudioLog } from './audio-log.ts';
-export { type AttachRefusal, BackendCall, type GoOn } from './backend-call.ts';
+export { type AttachRefusal, BackendCall, type GoOn, lastItemOf } from './backend-call.ts';
 export { OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
 export { ConversationRecord, type ConversationSnapshot } from './conversation-record.ts';
 export {

@@ -119,8 +119,17 @@ export const rewindSchema = z.object({
   microphoneSamples: count,
   events: count,
   coveredEvents: z.array(count).check(z.maxLength(MAX_COVERED_EVENTS)),
+});
+
+/**
+ * A fresh upstream was given the conversation. It counts among what is delivered once and in order, so a page that had no session then
+ * learns it too, behind the events of the upstream before.
+ */
+export const conversationSchema = z.object({
+  type: z.literal('parley.conversation'),
+  /** Items that could not be restored. */
   omittedItems: count,
-  /** The last item of the conversation that the fresh upstream was given; null where it is empty. */
+  /** The last item that it was given; null where the conversation is empty, absent where that is not known. */
   lastItem,
 });
 

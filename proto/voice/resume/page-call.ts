@@ -105,7 +105,7 @@ export class PageCall {
       throw broken(`the server goes on at message ${attached.messages}, but ${this.#messages} were taken`);
     this.#reportedMessages = this.#messages;
     if (attached.how === 'restored') for (const answer of this.#answers.values()) end(answer);
-    return this.#sendFrom(attached, 'ready');
+    return { ...this.#sendFrom(attached, 'ready'), goneItems: this.goneBehind(attached.lastItem) };
   }
 
   /** The upstream was replaced within a session: what to send again, behind `parley.rewound`. */
@@ -114,10 +114,14 @@ export class PageCall {
     readonly microphoneSamples: number;
     readonly events: number;
     readonly coveredEvents: readonly number[];
-    readonly lastItem?: string | null | undefined;
-  }): SendFrom {
+  }): Omit<SendFrom, 'goneItems'> {
     this.#rewind = message.rewind;
     return this.#sendFrom(message, 'rewind');
+  }
+
+  /** A fresh upstream was given the conversation up to this item (`PageItems.goneBehind`): those that it does not have. */
+  goneBehind(lastItem: string | null | undefined): string[] {
+    return this.#items.goneBehind(lastItem);
   }
 
   #sendFrom(
@@ -125,14 +129,12 @@ export class PageCall {
       microphoneSamples,
       events,
       coveredEvents,
-      lastItem,
     }: Pick<SendFrom, 'microphoneSamples'> & {
       readonly events: number;
       readonly coveredEvents: readonly number[];
-      readonly lastItem?: string | null | undefined;
     },
     what: string,
-  ): SendFrom {
+  ): Omit<SendFrom, 'goneItems'> {
     if (!this.#events.reaches(events) || microphoneSamples > this.microphone.samples)
       throw broken(
         `${what} goes on at event ${events} and sample ${microphoneSamples}; kept are events ${this.#events.first} to ${this.#events.next}, and ${this.microphone.samples} samples were taken`,
@@ -144,7 +146,7 @@ export class PageCall {
     for (const [number, message] of this.#events.from(events))
       if (!this.#covered.has(number)) messages.push(message);
       else messages.push(COVERED);
-    return { microphoneSamples, events: messages, goneItems: this.#items.goneBehind(lastItem) };
+    return { microphoneSamples, events: messages };
   }
 
   /**

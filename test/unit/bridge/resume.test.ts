@@ -359,6 +359,10 @@ describe('an upstream that ends', () => {
       expect(events.filter(({ n }) => n === 7)).toHaveLength(1);
       expect(events.filter(({ item }) => (item as { id?: string })?.id === 'a_one')).toHaveLength(1);
       expect(page.signals.filter(({ type }) => type === 'parley.rewind')).toHaveLength(attached ? 1 : 0);
+      // Which items there are now is told in its place among the events, to a page that had no session then too.
+      expect(page.messages.filter(({ type }) => type === 'parley.conversation')).toEqual([
+        { type: 'parley.conversation', omittedItems: 0, lastItem: 'a_one' },
+      ]);
     },
     20_000,
   );

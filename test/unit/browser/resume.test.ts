@@ -354,7 +354,6 @@ describe('a rewind', () => {
       microphoneSamples: 3000,
       events: 0,
       coveredEvents: [],
-      omittedItems: 0,
     });
     await arrive();
     await speak(10);

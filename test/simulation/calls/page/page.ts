@@ -187,7 +187,7 @@ class LinePage implements Page {
   /** What only the line hears. */
   #listenTo(call: PageCall): void {
     const checkpoint = call.checkpoint.bind(call);
-    const rewound = call.rewound.bind(call);
+    const received = call.received.bind(call);
     const resume = call.resume.bind(call);
     const attached = call.attached.bind(call);
     call.resume = (move) => {
@@ -203,9 +203,9 @@ class LinePage implements Page {
       this.#witness.checkpoint(message);
       checkpoint(message);
     };
-    call.rewound = (message) => {
-      this.#witness.rewound((message as { omittedItems?: number }).omittedItems ?? 0);
-      return rewound(message);
+    call.received = (message) => {
+      if (message.type === 'parley.conversation') this.#witness.rewound(Number(message.omittedItems));
+      received(message);
     };
   }
 
