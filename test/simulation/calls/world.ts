@@ -421,6 +421,9 @@ export class CallsWorld {
 
   async #secondTab(): Promise<void> {
     const { caller } = this;
+    // The tab dials once: a backend that ends its drain just then would take it down.
+    const settled = () => this.#owner?.draining === false && caller.page.attached;
+    await this.#until(PROGRESS_MS, settled, 'the call stays with a backend that drains');
     const resume = caller.page.copyResume();
     const owner = this.#owner;
     if (resume === undefined || owner === undefined)
