@@ -392,15 +392,9 @@ export class ModelUpstream implements Upstream {
     const item = tool
       ? { id: response.itemId, type: 'function_call', call_id: `call_${tag}`, name: 'look_up', arguments: '' }
       : { id: response.itemId, type: 'message', role: 'assistant', content: [] };
-    this.#emit({
-      type: 'response.created',
-      response: {
-        id,
-        conversation_id: 'conv',
-        status: 'in_progress',
-        metadata: create === undefined ? null : { number: create },
-      },
-    });
+    const metadata = create === undefined ? null : { number: create };
+    const begun = { id, conversation_id: 'conv', status: 'in_progress', metadata };
+    this.#emit({ type: 'response.created', response: begun });
     this.#later(60, () => {
       if (response.state !== 'running') return;
       this.#emit({ type: 'response.output_item.added', response_id: id, output_index: 0, item });
