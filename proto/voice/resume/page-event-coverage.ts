@@ -187,7 +187,10 @@ const MAX_METADATA_LENGTH = 16 * 600;
 function metadataOf({ response }: Message): string | undefined {
   const { metadata } = (response ?? UNKNOWN) as { metadata?: unknown };
   if (typeof metadata !== 'object' || metadata === null) return undefined;
-  const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  // The API takes texts; what it does not take is refused, and need not be known again.
+  const pairs = Object.entries(metadata)
+    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   const text = JSON.stringify(pairs);
   return pairs.length === 0 || text.length > MAX_METADATA_LENGTH ? undefined : text;
 }
