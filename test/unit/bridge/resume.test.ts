@@ -493,7 +493,6 @@ describe('an answer of another backend that is heard still', () => {
     expect(page.messages.find(({ type }) => type === 'parley.playback.clear')).toMatchObject({
       responseIds: ['r_one'],
     });
-    // Once.
     other.upstream.emit({ type: 'input_audio_buffer.speech_started' });
     await later(50);
     expect(page.messages.filter(({ type }) => type === 'parley.playback.clear')).toHaveLength(1);
