@@ -67,7 +67,7 @@ export function assertEachSentenceAnswered(
       },
     );
   }
-  assert(loudest(spoken.subarray(end)) < LOUD, 'the last words are in no answer');
+  assert(loudest(spoken.subarray(end)) < LOUD, 'speech behind the last answered turn is in no answer');
 }
 
 /** Where a run of samples is in what was spoken, found by its first loud samples; a silent one at `hint` or before. -1: nowhere. */

@@ -161,7 +161,7 @@ export const CALL_INJECTIONS = {
     breaks: 'attachments',
     inject: () => replace(Attachment.prototype, 'supersede', () => () => undefined),
   },
-  'calls-wait-for-ever': {
+  'waiting-calls-never-expire': {
     bug: 'a call whose page does not come back is never let go',
     breaks: 'bounds',
     inject: () => replace(CallTable.prototype as CallTable<never>, 'detached', () => () => undefined),

@@ -389,7 +389,7 @@ export class CallsWorld {
     }
   }
 
-  /** The last words are said, and all is answered: then everything must be in its place. */
+  /** Everyone has said everything, and all is answered: then everything must be in its place. */
   async #comeToRest(): Promise<void> {
     const { caller, time } = this;
     await this.#until(PROGRESS_MS, () => caller.page.attached, 'the page has no session');

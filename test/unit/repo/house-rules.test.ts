@@ -1,5 +1,6 @@
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
+import { PRIVATE_WORDS } from '../../support/plain-words.ts';
 import { listSources, type Source } from '../../support/sources.ts';
 
 const MAX_FILE_LINES = 500;
@@ -31,6 +32,15 @@ function longFunctions(source: Source): string[] {
   });
   return found;
 }
+
+describe('plain English', () => {
+  it('no source has a word of our own where the field has one', () => {
+    const found = sources
+      .filter(({ path }) => path !== 'test/support/plain-words.ts')
+      .flatMap(({ path, text }) => [...text.matchAll(PRIVATE_WORDS)].map(([word]) => `${path}: ${word}`));
+    expect(found).toEqual([]);
+  });
+});
 
 describe('files and functions stay small enough to hold in the head', () => {
   const longFiles = (from: readonly Source[], maxLines: number) =>
