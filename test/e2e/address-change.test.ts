@@ -4,7 +4,6 @@ import { REDIAL_STEPS_MS } from '../../browser/redial.ts';
 import { type Netpath, openNetpath } from '../support/netpath/index.ts';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { type Scene, sceneForEachTest } from '../support/scene.ts';
-import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const LONG =
   'This is a sentence of some length, in the middle of which the caller leaves one network for another one.';
@@ -29,10 +28,7 @@ async function callOverPath(): Promise<{
 }> {
   path = await openNetpath({ delayMs: ROUND_TRIP_MS / 2 });
   const scene = await open({ text: LONG, backends: 1, answerSpeed: 1, path });
-  const page = await scene.openPage();
-  const microphone = await scriptMicrophone(page);
-  await page.click('#talk');
-  await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+  const { page, microphone } = await scene.callWithScript();
   return { scene, page, say: () => microphone.say(LONG), on: path };
 }
 
@@ -53,12 +49,7 @@ describe.each([
   ])('%s: the call goes on by itself, and no sample is lost or doubled', async (_where, inAnswer) => {
     const { scene, page, say, on } = await callOverPath();
     await say();
-    if (inAnswer)
-      await scene.until(
-        page,
-        'some of the answer came',
-        ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
-      );
+    if (inAnswer) await scene.untilInAnswer(page);
     const since = await on.left.replaceAddress({ newFirst, gapMs: 300 });
     const { microphone, answers } = await scene.report(page);
     if (inAnswer) expect(answers[0]!.complete).toBe(false);

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { sceneForEachTest } from '../support/scene.ts';
-import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const LONG = 'This is a sentence of some length, so that there is time to speak over its answer.';
 const SAMPLES_PER_MS = 24;
@@ -11,10 +10,7 @@ const open = sceneForEachTest();
 describe('a caller speaks over the answer', () => {
   it('playback stops at once, and the upstream is told exactly how much was heard', async () => {
     const scene = await open({ text: LONG });
-    const page = await scene.openPage();
-    const microphone = await scriptMicrophone(page);
-    await page.click('#talk');
-    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    const { page, microphone } = await scene.callWithScript();
     await microphone.say(LONG);
     await scene.until(
       page,

@@ -1,7 +1,6 @@
 import { expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { type PageReport, sceneForEachTest } from '../support/scene.ts';
-import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const LONG =
   'This is a sentence of some length, in the middle of which the network goes away for a while, and comes back.';
@@ -14,17 +13,9 @@ const open = sceneForEachTest();
 
 it('the network is gone for 40 s: one caller in mid-sentence, one in mid-answer, and both go on where they were', async () => {
   const scene = await open({ text: 'not heard', backends: 1, answerSpeed: 1 });
-  const begin = async () => {
-    const page = await scene.openPage();
-    const microphone = await scriptMicrophone(page);
-    await page.click('#talk');
-    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
-    return { page, microphone };
-  };
-  const [hears, speaks] = [await begin(), await begin()];
+  const [hears, speaks] = [await scene.callWithScript(), await scene.callWithScript()];
   await hears.microphone.say(LONG);
-  const answers = ({ answers: [answer] }: PageReport) => (answer?.receivedSamples ?? 0) > 12_000;
-  await scene.until(hears.page, 'some of the answer came', answers);
+  await scene.untilInAnswer(hears.page);
   await speaks.microphone.say(LONG);
   await new Promise((resolve) => setTimeout(resolve, 1500));
   const { answers: before } = await scene.report(hears.page);

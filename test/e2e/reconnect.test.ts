@@ -2,7 +2,6 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { type Scene, sceneForEachTest } from '../support/scene.ts';
-import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const LONG =
   'This is a sentence of some length, in the middle of which the network goes away for a while, and comes back.';
@@ -48,16 +47,9 @@ describe.each([5000, 15_000])('the network is gone for %d ms', (ms) => {
 
   it('in mid-answer: the rest of it comes, and no sample is lost or doubled', async () => {
     const scene = await open({ text: LONG, backends: 1, answerSpeed: 1 });
-    const page = await scene.openPage();
-    const microphone = await scriptMicrophone(page);
-    await page.click('#talk');
-    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    const { page, microphone } = await scene.callWithScript();
     await microphone.say(LONG);
-    await scene.until(
-      page,
-      'some of the answer came',
-      ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
-    );
+    await scene.untilInAnswer(page);
     const before = await scene.report(page);
     await withoutNetwork(scene, page, ms);
     const result = await scene.finish(page);

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { metric } from '../support/metrics.ts';
 import { expectSampleExact } from '../support/sample-exact.ts';
 import { sceneForEachTest } from '../support/scene.ts';
-import { scriptMicrophone } from '../support/scripted-microphone.ts';
 
 const QUESTION = 'How far is it to the moon?';
 const LONG =
@@ -42,18 +41,11 @@ test.each([
       backends: 1,
       answerSpeed: 1,
     });
-    const page = await scene.openPage();
-    const microphone = await scriptMicrophone(page);
-    await page.click('#talk');
-    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    const { page, microphone } = await scene.callWithScript();
     const said = microphone.say(LONG);
     if (inAnswer) {
       await said;
-      await scene.until(
-        page,
-        'some of the answer came',
-        ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
-      );
+      await scene.untilInAnswer(page);
     }
     scene.relay.setLoss(0);
     const moved = await scene.until(
@@ -78,17 +70,9 @@ test.each([
   'a TCP connection that is reset %s: the same conversation goes on over the next, every sample',
   async (_, inAnswer) => {
     const scene = await open({ text: LONG, relay: { tcp: true, lossRate: 1 }, backends: 1, answerSpeed: 1 });
-    const page = await scene.openPage();
-    const microphone = await scriptMicrophone(page);
-    await page.click('#talk');
-    await scene.until(page, 'the call is ready', ({ stats }) => stats?.backend !== undefined);
+    const { page, microphone } = await scene.callWithScript();
     await microphone.say(LONG);
-    if (inAnswer)
-      await scene.until(
-        page,
-        'some of the answer came',
-        ({ answers }) => (answers[0]?.receivedSamples ?? 0) > 12_000,
-      );
+    if (inAnswer) await scene.untilInAnswer(page);
     scene.relay.cutTcp();
     const back = await scene.until(page, 'the call goes on', ({ stats }) => (stats?.resumptions ?? 0) > 0);
     expect(back.answers.some(({ complete }) => complete)).toBe(false);

@@ -1,5 +1,6 @@
 import type { QuicEvent, QuicStats, QuicTransport, StreamDirection } from '../../proto/quic/index.ts';
 import { concat } from '../../proto/wire/index.ts';
+import { NO_STATS } from './quic-stats.ts';
 
 type Operation =
   | { readonly kind: 'data'; readonly data: Uint8Array; readonly fin: boolean }
@@ -24,24 +25,6 @@ export interface MemoryQuicOptions {
 }
 
 const DATAGRAMS = -1;
-const NO_STATS: QuicStats = {
-  handshakeMs: undefined,
-  latestRttMs: 0,
-  smoothedRttMs: 0,
-  minRttMs: 0,
-  rttVarMs: 0,
-  congestionWindowOctets: 0,
-  bytesInFlight: 0,
-  ptoCount: 0,
-  packetsSent: 0,
-  packetsReceived: 0,
-  packetsLost: 0,
-  packetsDropped: 0,
-  octetsSent: 0,
-  octetsReceived: 0,
-  pathChanges: 0,
-};
-
 /** One end of a pair that carries streams and datagrams in memory: order holds within a stream, not between streams. */
 export class MemoryQuic implements QuicTransport {
   readonly role: 'client' | 'server';

@@ -1,9 +1,4 @@
-import {
-  ReadableStream,
-  type ReadableStreamDefaultController,
-  TransformStream,
-  type WritableStream,
-} from 'node:stream/web';
+import { type ReadableStream, TransformStream, type WritableStream } from 'node:stream/web';
 import type { QuicStats } from '../../proto/quic/index.ts';
 import {
   type BidirectionalStream,
@@ -13,6 +8,7 @@ import {
   StreamError,
   type WebTransportSession,
 } from '../../server/webtransport/types.ts';
+import { Incoming } from './incoming-streams.ts';
 
 const STREAM_WINDOW_OCTETS = 64 << 10;
 
@@ -38,35 +34,6 @@ function pipe(): Pipe {
     { highWaterMark: 0 },
   );
   return { readable, writable, fail: (error) => fail(error) };
-}
-
-/** Streams coming in, as the W3C's readable streams of streams. */
-class Incoming<T> {
-  readonly readable: ReadableStream<T>;
-  #controller!: ReadableStreamDefaultController<T>;
-  #over = false;
-
-  constructor() {
-    this.readable = new ReadableStream<T>({
-      start: (controller) => {
-        this.#controller = controller;
-      },
-      cancel: () => {
-        this.#over = true;
-      },
-    });
-  }
-
-  push(stream: T): void {
-    if (!this.#over) this.#controller.enqueue(stream);
-  }
-
-  end(error?: Error): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (error === undefined) this.#controller.close();
-    else this.#controller.error(error);
-  }
 }
 
 /** One end of a session in memory. `open` counts what has not ended yet, for leak tests. */

@@ -5,6 +5,7 @@ import { launchChromium, openPage, type ServedPage, serveDemoPage, trustFlag } f
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
 import type { Netpath } from './netpath/index.ts';
 import { createRelay, type Relay, type RelayOptions } from './relay.ts';
+import { type ScriptedMicrophone, scriptMicrophone } from './scripted-microphone.ts';
 import { conversationToWav, speakToWav } from './speech.ts';
 
 /** What the page says of itself through `window.parley`; the types of the page are not visible here. */
@@ -130,9 +131,27 @@ export class Scene {
   /** Opens the page and presses Talk; fulfils when the backend is ready. */
   async call(): Promise<Page> {
     const page = await this.openPage();
+    await this.#talk(page);
+    return page;
+  }
+
+  /** The same with a microphone that says what the test tells it to, when it does. */
+  async callWithScript(): Promise<{ page: Page; microphone: ScriptedMicrophone }> {
+    const page = await this.openPage();
+    const microphone = await scriptMicrophone(page);
+    await this.#talk(page);
+    return { page, microphone };
+  }
+
+  async #talk(page: Page): Promise<void> {
     await page.click('#talk');
     await this.until(page, 'the call is ready', (report) => report.stats?.backend !== undefined);
-    return page;
+  }
+
+  /** Waits until so many samples of the first answer have come: half a second unless told otherwise. */
+  untilInAnswer(page: Page, samples = 12_000): Promise<PageReport> {
+    const came = ({ answers: [answer] }: PageReport) => (answer?.receivedSamples ?? 0) > samples;
+    return this.until(page, 'some of the answer came', came);
   }
 
   async report(page: Page): Promise<PageReport> {

@@ -1,7 +1,7 @@
-import { pino } from 'pino';
 import { type Call, serveVoice } from '../../server/bridge/index.ts';
 import { CallTable, type SealCipher, Sealer } from '../../server/call/index.ts';
 import { memorySessionPair } from './memory-session.ts';
+import { voiceContext } from './voice-context.ts';
 import { FakeUpstream, HELLO, VoicePage } from './voice-page.ts';
 
 /** How long a call may take to be ready, in ms. */
@@ -23,7 +23,6 @@ const turn = async (ticks: number) => {
 export function waitingCalls(resumeSeconds: number, maxWaiting: number, cipher?: SealCipher): WaitingCalls {
   const calls = new CallTable<Call>({ resumeSeconds, maxWaiting });
   const sealer = new Sealer(new Uint8Array(32).fill(1), Date.now, cipher);
-  const logger = pino({ level: 'silent' });
   const upstreams: FakeUpstream[] = [];
   return {
     calls,
@@ -33,11 +32,7 @@ export function waitingCalls(resumeSeconds: number, maxWaiting: number, cipher?:
       const upstream = new FakeUpstream().open();
       upstreams.push(upstream);
       const served = serveVoice(server, {
-        backend: 'backend-1',
-        serverId: '0001',
-        upstreamKind: 'local',
-        openUpstream: () => upstream,
-        logger,
+        ...voiceContext(upstream),
         resume: { calls, sealer },
       });
       const page = new VoicePage(client);

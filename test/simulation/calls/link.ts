@@ -1,4 +1,4 @@
-import { ReadableStream, type ReadableStreamDefaultController, WritableStream } from 'node:stream/web';
+import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { QuicStats } from '../../../proto/quic/index.ts';
 import {
   type BidirectionalStream,
@@ -7,6 +7,8 @@ import {
   StreamError,
   type WebTransportSession,
 } from '../../../server/webtransport/types.ts';
+import { Incoming } from '../../support/incoming-streams.ts';
+import { NO_STATS } from '../../support/quic-stats.ts';
 import type { SeededRandom } from '../random.ts';
 import type { Trace } from '../trace.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -19,21 +21,13 @@ const IDLE_MS = 30_000;
 const CUT_ABOVE_OCTETS = 1;
 
 const STATS: QuicStats = Object.freeze({
+  ...NO_STATS,
   handshakeMs: 40,
   latestRttMs: 20,
   smoothedRttMs: 20,
   minRttMs: 20,
   rttVarMs: 1,
   congestionWindowOctets: 14_720,
-  bytesInFlight: 0,
-  ptoCount: 0,
-  packetsSent: 0,
-  packetsReceived: 0,
-  packetsLost: 0,
-  packetsDropped: 0,
-  octetsSent: 0,
-  octetsReceived: 0,
-  pathChanges: 0,
 });
 
 /** What the streams of a link share. */
@@ -181,34 +175,6 @@ class Way {
 /** As a browser and our server say it: the code, and that the stream alone is meant. */
 function streamError(code: number | null): StreamError {
   return Object.assign(new StreamError(code, 'the peer ended the stream'), { source: 'stream' });
-}
-
-class Incoming<T> {
-  readonly readable: ReadableStream<T>;
-  #controller!: ReadableStreamDefaultController<T>;
-  #over = false;
-
-  constructor() {
-    this.readable = new ReadableStream<T>({
-      start: (controller) => {
-        this.#controller = controller;
-      },
-      cancel: () => {
-        this.#over = true;
-      },
-    });
-  }
-
-  push(stream: T): void {
-    if (!this.#over) this.#controller.enqueue(stream);
-  }
-
-  end(error?: Error): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (error === undefined) this.#controller.close();
-    else this.#controller.error(error);
-  }
 }
 
 /** One end of a link, with the shape of W3C WebTransport that both browser and server use. */

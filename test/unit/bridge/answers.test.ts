@@ -11,6 +11,7 @@ import {
 
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
 
 const logger = pino({ level: 'silent' });
@@ -21,11 +22,7 @@ async function call(context: Partial<VoiceContext> = {}) {
   const page = new VoicePage(client);
   const upstream = new FakeUpstream().open();
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger,
+    ...voiceContext(upstream),
     ...context,
   });
   ends.push(async () => {

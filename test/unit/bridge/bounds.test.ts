@@ -4,6 +4,7 @@ import { concat, encodeVarint } from '../../../proto/wire/index.ts';
 import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
 
 const ends: (() => Promise<void>)[] = [];
@@ -15,11 +16,7 @@ async function call(context: Partial<VoiceContext> = {}) {
   const { client, server } = memorySessionPair();
   const upstream = new FakeUpstream().open();
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
     ...context,
   });
   ends.push(async () => {

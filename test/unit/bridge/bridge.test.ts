@@ -14,6 +14,7 @@ import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
 import { StreamError } from '../../../server/webtransport/types.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, HELLO, VoicePage } from '../../support/voice-page.ts';
 
 const logger = pino({ level: 'silent' });
@@ -23,11 +24,7 @@ function setUp(context: Partial<VoiceContext> = {}, upstream = new FakeUpstream(
   const page = new VoicePage(client);
   const state = { over: false };
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger,
+    ...voiceContext(upstream),
     ...context,
   }).then(() => {
     state.over = true;

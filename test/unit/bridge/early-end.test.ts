@@ -1,9 +1,9 @@
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import { serveVoice } from '../../../server/bridge/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
 
 test('an upstream that was refused before the hello came ends the call in its words', async () => {
@@ -13,11 +13,7 @@ test('an upstream that was refused before the hello came ends the call in its wo
   const message = 'The Realtime API refused the call: the key is not valid.';
   upstream.end({ code: 'upstream_refused', message, closeCode: undefined });
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
   });
   await page.start();
   await until(() => page.closeInfo !== undefined, 'the session is closed');

@@ -1,8 +1,8 @@
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { serveVoice } from '../../../server/bridge/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
 
 test('a page’s event that asks for another audio format is refused, with the field’s name; the call goes on', async () => {
@@ -10,11 +10,7 @@ test('a page’s event that asks for another audio format is refused, with the f
   const page = new VoicePage(client);
   const upstream = new FakeUpstream();
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
   });
   upstream.open();
   await page.start();

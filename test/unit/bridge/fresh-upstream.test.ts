@@ -5,6 +5,7 @@ import { MAX_RECORD_OCTETS } from '../../../proto/voice/resume/conversation-reco
 import { type Call, serveVoice } from '../../../server/bridge/index.ts';
 import { CallTable, Sealer } from '../../../server/call/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
+import { firstResume } from '../../support/voice-context.ts';
 import { FakeUpstream, HELLO, VoicePage } from '../../support/voice-page.ts';
 
 const sealer = new Sealer(new Uint8Array(32).fill(5));
@@ -142,16 +143,7 @@ test('of a conversation that is too long the oldest items are left out, and the 
   expect(sealed.length).toBeLessThanOrEqual(MAX_CHECKPOINT_OCTETS);
   const { call } = page.find('parley.ready') as unknown as { call: { ticket: string } };
   const two = backend();
-  const resume = {
-    ticket: call.ticket,
-    attachment: 1,
-    messages: 0,
-    answers: [],
-    nextAnswer: 0,
-    checkpoint: sealed,
-    microphoneSamples: 0,
-    events: 0,
-  };
+  const resume = firstResume(call.ticket, sealed);
   const restored = await two.call({ ...HELLO, resume } as typeof HELLO);
   const { omittedItems, how } = (
     restored.find('parley.ready') as unknown as { call: Record<string, unknown> }
@@ -174,16 +166,7 @@ test('a call that is restored elsewhere outlives a first dial of its upstream th
   const two = backend();
   const restored = await two.call({
     ...HELLO,
-    resume: {
-      ticket: call.ticket,
-      attachment: 1,
-      messages: 0,
-      answers: [],
-      nextAnswer: 0,
-      checkpoint: sealed,
-      microphoneSamples: 0,
-      events: 0,
-    },
+    resume: firstResume(call.ticket, sealed),
   } as typeof HELLO);
   two.upstreams[0]!.end({ code: 'upstream_unreachable', message: 'no answer', closeCode: undefined });
   await vi.advanceTimersByTimeAsync(500);

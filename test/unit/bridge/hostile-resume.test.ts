@@ -1,4 +1,3 @@
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { type Resume, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { AccessGate, mintToken, TokenVerifier } from '../../../server/access/index.ts';
@@ -8,6 +7,7 @@ import { CallTable, MAX_SEALED_AGE_SECONDS, Sealer, SealKind } from '../../../se
 import { SeededRandom } from '../../simulation/random.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { firstResume, voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, HELLO, VoicePage } from '../../support/voice-page.ts';
 
 const random = new SeededRandom(7, 'hostile');
@@ -44,11 +44,7 @@ function serve(subject: string, resume: Resume | undefined, refused: Refused[] =
   const page = new VoicePage(client);
   const upstream = new FakeUpstream().open();
   const context: VoiceContext = {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
     caller: caller(subject),
     resume: { calls, sealer },
     observer: { resumeRefused: (what, why) => refused.push({ what, why }) },
@@ -121,16 +117,7 @@ async function begun() {
 
 test('of 10 000 forged, altered, stale, replayed and foreign tickets, checkpoints and tokens none is taken, each is counted', async () => {
   const { page, client, served, ticket, callId, sealed, context } = await begun();
-  const good: Resume = {
-    ticket,
-    attachment: 1,
-    messages: 0,
-    answers: [],
-    nextAnswer: 0,
-    checkpoint: sealed,
-    microphoneSamples: 0,
-    events: 0,
-  };
+  const good: Resume = firstResume(ticket, sealed);
   const elsewhere = await sealer.seal(SealKind.TICKET, 'anna', { callId: 'call_2', incarnation: 'i' });
   const counts = new Map<string, number>();
   const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);

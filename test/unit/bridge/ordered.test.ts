@@ -1,10 +1,10 @@
-import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { MAX_HELD_EVENTS, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
 import { StreamError } from '../../../server/webtransport/types.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, VoicePage } from '../../support/voice-page.ts';
 
 const COMMIT = { type: 'input_audio_buffer.commit' };
@@ -23,11 +23,7 @@ async function call(limits: VoiceContext['limits'] = {}) {
   client = pair.client;
   const upstream = new FakeUpstream().open();
   over = serveVoice(pair.server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
     limits,
   });
   const page = await new VoicePage(client).start();

@@ -1,10 +1,10 @@
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { encodeMessage, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { encodeVarint } from '../../../proto/wire/index.ts';
 import { serveVoice, UnfinishedMessages } from '../../../server/bridge/index.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
+import { voiceContext } from '../../support/voice-context.ts';
 import { FakeUpstream, HELLO, VoicePage } from '../../support/voice-page.ts';
 
 const PIECE_OCTETS = 256 << 10;
@@ -16,11 +16,7 @@ function serve(unfinished: UnfinishedMessages) {
   const { client, server } = memorySessionPair();
   const upstream = new FakeUpstream().open();
   const served = serveVoice(server, {
-    backend: 'backend-1',
-    serverId: '0001',
-    upstreamKind: 'local',
-    openUpstream: () => upstream,
-    logger: pino({ level: 'silent' }),
+    ...voiceContext(upstream),
     unfinished,
   });
   return { client, upstream, served };
