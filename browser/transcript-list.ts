@@ -19,6 +19,13 @@ interface Entry {
   /** By part of the item. */
   readonly parts: Map<number, string>;
   final: boolean;
+  /** As it is shown; absent when its words have changed since. A word must not cost as much as the whole conversation. */
+  shown: TranscriptEntry | undefined;
+}
+
+function show({ itemId, role, parts, final }: Entry): TranscriptEntry {
+  const text = [...parts.values()].filter((words) => words !== '').join(' ');
+  return { itemId, role, text, final };
 }
 
 const DELTAS: ReadonlySet<string> = new Set([
@@ -46,12 +53,10 @@ export class TranscriptList {
   event(event: Message): boolean {
     if (!this.#take(event)) return false;
     if (this.#entries.length > MAX_ENTRIES) this.#entries.shift();
-    this.#list = this.#entries.map(({ itemId, role, parts, final }) => ({
-      itemId,
-      role,
-      text: [...parts.values()].filter((text) => text !== '').join(' '),
-      final,
-    }));
+    this.#list = this.#entries.map((entry) => {
+      entry.shown ??= show(entry);
+      return entry.shown;
+    });
     return true;
   }
 
@@ -75,6 +80,7 @@ export class TranscriptList {
     const part = typeof content_index === 'number' ? content_index : 0;
     entry.parts.set(part, whole ? text : (entry.parts.get(part) ?? '') + text);
     if (whole) entry.final = true;
+    entry.shown = undefined;
     return true;
   }
 
@@ -90,7 +96,13 @@ export class TranscriptList {
       if (typeof words === 'string') parts.set(index, words);
     }
     const spoken = role === 'assistant' || parts.size === 0;
-    const entry: Entry = { itemId: id, role: role === 'user' ? 'caller' : 'model', parts, final: !spoken };
+    const entry: Entry = {
+      itemId: id,
+      role: role === 'user' ? 'caller' : 'model',
+      parts,
+      final: !spoken,
+      shown: undefined,
+    };
     const before = this.#entries.findIndex(({ itemId }) => itemId === event.previous_item_id);
     if (before >= 0) this.#entries.splice(before + 1, 0, entry);
     else this.#entries.push(entry);
