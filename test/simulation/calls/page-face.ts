@@ -13,6 +13,8 @@ export interface PageWitness {
   /** Answers that were not whole will not go on. */
   brokenOff(): void;
   reconnecting(): void;
+  /** Something came from the backend. */
+  heard?(): void;
   failed(reason: string, closeCode: number | undefined): void;
 }
 
@@ -45,6 +47,7 @@ export interface PageOptions {
   readonly url: string;
   readonly token: string;
   readonly resumeFor: number;
+  readonly certificateHashes?: readonly string[];
 }
 
 /** The module `page/page.ts`, which is compiled for browsers and so loaded by its name. */

@@ -5,12 +5,18 @@ import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
 import { textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
-import type { VirtualTime } from './virtual-time.ts';
 
 /** Silence behind speech that ends a turn, in samples. */
 const TURN_END_SAMPLES = 24 * 240;
 const PIECE_SAMPLES = 24 * 120;
 const PIECE_EVERY_MS = 30;
+
+/** The clock of a model: a virtual one, or the real one. */
+export interface ModelTime {
+  readonly now: number;
+  later(ms: number, action: () => void): void;
+  readonly schedule: { at(time: number, action: () => void): void };
+}
 
 /** A turn of the caller, as the conversation holds it: samples of the call from the last commit to this one. */
 export interface Heard {
@@ -58,6 +64,8 @@ export interface ModelOptions {
   /** Whether it finds the end of a turn by itself. */
   readonly detectsTurns: boolean;
   readonly lateTranscripts: boolean;
+  /** Where the first audio stands in the call, of one that is longer than samples can say (2^23 of them). */
+  unwrap?(at: number): number;
   /** Samples of the next answer, and its tag. */
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
@@ -80,7 +88,7 @@ export class ModelUpstream implements Upstream {
   over = false;
   /** Takes nothing until then. */
   stalledUntil = 0;
-  readonly #time: VirtualTime;
+  readonly #time: ModelTime;
   readonly #random: SeededRandom;
   readonly #witness: UpstreamWitness;
   readonly #options: ModelOptions;
@@ -101,7 +109,7 @@ export class ModelUpstream implements Upstream {
   #running: ModelResponse | undefined;
   #wanted: (number | undefined)[] = [];
 
-  constructor(time: VirtualTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
+  constructor(time: ModelTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
     this.#time = time;
     this.#random = random;
     this.#witness = witness;
@@ -273,7 +281,8 @@ export class ModelUpstream implements Upstream {
       const joined = Uint16Array.from(this.#pending.flatMap((some) => [...some]));
       if (joined.length < LOCATABLE) return;
       this.#pending = [];
-      const at = locate(joined, callerTag);
+      const found = locate(joined, callerTag);
+      const at = found === undefined ? undefined : (this.#options.unwrap?.(found) ?? found);
       this.#witness.audio(this, joined, at);
       this.first = at ?? 0;
       this.position = this.first;

@@ -76,7 +76,7 @@ class LinePage implements Page {
   #asked = 0;
   attachment = 0;
 
-  constructor({ url, token, resumeFor }: PageOptions, witness: PageWitness) {
+  constructor({ url, token, resumeFor, certificateHashes = [] }: PageOptions, witness: PageWitness) {
     this.#witness = witness;
     this.#sounds = new Loudspeaker(witness);
     const playback = this.#sounds as unknown as Playback;
@@ -85,7 +85,7 @@ class LinePage implements Page {
       read: (streams, source) => readAnswers(streams, playback, source),
     };
     this.#line = new Line(
-      { url, token, resumeFor, timeoutMs: 10_000 },
+      { url, token, resumeFor, certificateHashes, timeoutMs: 10_000 },
       {
         answers: answers as Answers,
         uplink: () => undefined,
@@ -95,7 +95,7 @@ class LinePage implements Page {
         reconnecting: () => witness.reconnecting(),
         recovered: () => undefined,
         resumed: ({ sessionId }, { how, omittedItems }) => witness.ready(how, sessionId, omittedItems),
-        heard: () => undefined,
+        heard: () => witness.heard?.(),
         own: (message) => this.#own(message),
         event: (message) => witness.event(message),
         progress: () => undefined,
