@@ -38,9 +38,10 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   readonly page: Page;
   readonly tag: number;
   failure: string | undefined;
-  /** Longest time in which nothing came from a backend, in ms, and the longest that a sample waited to be heard for the first time. */
-  silenceMs = 0;
+  /** Longest time that a sample waited to be heard for the first time, in ms. */
   lateMs = 0;
+  #silenceMs = 0;
+  #silenceBefore = 0;
   readonly #options: CallerOptions;
   readonly #random: SeededRandom;
   readonly #upstreams = new Map<number, ModelUpstream>();
@@ -112,7 +113,21 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   }
 
   #notice(now: number): void {
-    this.silenceMs = Math.max(this.silenceMs, now - (this.#heardAt ?? now));
+    this.#silenceMs = Math.max(this.#silenceMs, now - (this.#heardAt ?? now));
+  }
+
+  /** The longest silence since this was asked last, in ms. */
+  takeSilence(): number {
+    this.#notice(performance.now());
+    const silenceMs = this.#silenceMs;
+    this.#silenceBefore = Math.max(this.#silenceBefore, silenceMs);
+    this.#silenceMs = 0;
+    return silenceMs;
+  }
+
+  /** The longest of the whole call. */
+  get longestSilenceMs(): number {
+    return Math.max(this.#silenceMs, this.#silenceBefore);
   }
 
   /** Says one more thing, and then nothing: all of it is to arrive. */

@@ -105,7 +105,7 @@ function reportOf(caller: ChaosCaller, quiet: boolean): CallReport {
   return {
     tag: caller.tag,
     sessions: caller.sessions,
-    silenceMs: caller.silenceMs,
+    silenceMs: caller.longestSilenceMs,
     lateMs: caller.lateMs,
     saidSamples: caller.page.samples,
     heardSamples: caller.answers.heardSamples,
@@ -128,6 +128,8 @@ answerParent(async (request) => {
       return open(request as unknown as OpenRequest);
     case 'end upstreams':
       return upstreams.end(Number(request.share));
+    case 'silences':
+      return [...callers.values()].map((caller) => caller.takeSilence());
     case 'rest':
       return comeToRest(Number(request.withinMs));
     case 'hang up':

@@ -192,6 +192,11 @@ export class Chaos {
     if (isForwarder) this.#announced.push(program);
   }
 
+  /** The longest silence of each call since this was asked last, in ms. */
+  silences(): Promise<number[]> {
+    return this.#callers.ask<number[]>({ op: 'silences' });
+  }
+
   /** One process of the cluster after the other: what an operator does to bring a new version out. */
   async rollOut(): Promise<void> {
     for (const program of this.#programs) {
