@@ -128,6 +128,12 @@ answerParent(async (request) => {
       return open(request as unknown as OpenRequest);
     case 'end upstreams':
       return upstreams.end(Number(request.share));
+    case 'lose sessions': {
+      const all = [...NodeWebTransport.standing];
+      const lost = all.slice(0, Math.ceil(all.length * Number(request.share)));
+      for (const transport of lost) transport.vanish();
+      return lost.length;
+    }
     case 'silences':
       return [...callers.values()].map((caller) => caller.takeSilence());
     case 'rest':

@@ -11,6 +11,7 @@ export const CHAOS_KINDS = [
   'upstreams end',
   'network cut',
   'addresses change',
+  'interfaces gone',
   'forwarder added and taken away',
 ] as const;
 

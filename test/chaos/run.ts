@@ -156,6 +156,9 @@ export class Chaos {
         return this.#cut(pick(this.#networks), CUT_MS[0] + amount * (CUT_MS[1] - CUT_MS[0]));
       case 'addresses change':
         return pick(this.#networks).rebind();
+      case 'interfaces gone':
+        await this.#callers.ask({ op: 'lose sessions', share: 0.1 + amount / 2 });
+        return;
       case 'forwarder added and taken away':
         return this.#addForwarder();
     }
@@ -272,4 +275,5 @@ const LANES: Readonly<Record<ChaosKind, string>> = {
   'upstreams end': 'upstreams',
   'network cut': 'networks',
   'addresses change': 'networks',
+  'interfaces gone': 'networks',
 };

@@ -28,6 +28,8 @@ interface Options {
  * have it. Every host name is this machine.
  */
 export class NodeWebTransport {
+  /** All whose session stands. */
+  static readonly standing = new Set<NodeWebTransport>();
   readonly ready: Promise<void>;
   readonly closed: Promise<CloseInfo>;
   #session: Session | undefined;
@@ -35,6 +37,7 @@ export class NodeWebTransport {
   #connection: QuicConnection | undefined;
   #driver: EndpointDriver | undefined;
   #over = false;
+  #silent = false;
   #settleReady!: { resolve(): void; reject(error: Error): void };
   #settleClosed!: { resolve(info: CloseInfo): void; reject(error: Error): void };
 
@@ -66,6 +69,12 @@ export class NodeWebTransport {
   close(info: CloseInfo = {}): void {
     if (this.#session === undefined) this.#lose(new Error('closed before it was ready'));
     else this.#session.close(info);
+  }
+
+  /** The interface that it used is gone: the page hears so at once, and its backend hears nothing more. */
+  vanish(): void {
+    this.#silent = true;
+    this.#lose(new Error('the interface is gone'));
   }
 
   get #standing(): Session {
@@ -161,7 +170,9 @@ export class NodeWebTransport {
     const owner = { machine: this.#machine!, wake: () => this.#driver?.wake() };
     const session = new Session(sessionId, request, protocol, this.#connection!, owner);
     this.#session = session;
+    NodeWebTransport.standing.add(this);
     session.closed.then(this.#settleClosed.resolve, this.#settleClosed.reject).finally(() => {
+      NodeWebTransport.standing.delete(this);
       setTimeout(() => void this.#end(), CLOSING_MS);
     });
     this.#settleReady.resolve();
@@ -176,7 +187,8 @@ export class NodeWebTransport {
 
   async #end(): Promise<void> {
     this.#over = true;
-    if (this.#connection !== undefined && !this.#connection.closed) this.#connection.close(NO_ERROR, '');
+    const connection = this.#connection;
+    if (connection !== undefined && !connection.closed && !this.#silent) connection.close(NO_ERROR, '');
     // Not within an event of the driver itself.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#driver?.close();

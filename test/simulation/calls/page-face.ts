@@ -21,6 +21,8 @@ export interface PageWitness {
 /** The caller's page: what ships for browsers, without audio devices. */
 export interface Page {
   readonly attached: boolean;
+  /** What pages show of their call, so that it is found in logs; undefined before it is ready. */
+  readonly callId: string | undefined;
   readonly samples: number;
   readonly receivedSamples: number;
   /** Samples kept to be sent again, and those that fell out of the bound. */

@@ -75,6 +75,7 @@ class LinePage implements Page {
   #over = false;
   #asked = 0;
   attachment = 0;
+  callId: string | undefined;
 
   constructor({ url, token, resumeFor, certificateHashes = [] }: PageOptions, witness: PageWitness) {
     this.#witness = witness;
@@ -197,6 +198,7 @@ class LinePage implements Page {
     };
     call.attached = (message) => {
       this.attachment = this.#asked;
+      this.callId = message.callId;
       return attached(message);
     };
     call.checkpoint = (message) => {
