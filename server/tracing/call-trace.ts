@@ -1,53 +1,31 @@
-import type { Attributes, Context, Span, SpanOptions, Tracer } from '@opentelemetry/api';
+import type { Attributes, Span } from '@opentelemetry/api';
 import type { HowAttached } from '../../proto/voice/index.ts';
 import type { VoiceObserver } from '../bridge/index.ts';
 import type { Upstream } from '../realtime/upstream.ts';
 import type { WebTransportSession } from '../webtransport/index.ts';
+import type { Spans } from './spans.ts';
 import { TracedUpstream } from './traced-upstream.ts';
-
-/** What is used of OpenTelemetry's API. */
-export type TracingApi = Pick<
-  typeof import('@opentelemetry/api'),
-  'trace' | 'ROOT_CONTEXT' | 'SpanKind' | 'SpanStatusCode'
->;
 
 type CarriedBy = Parameters<NonNullable<VoiceObserver['callCarried']>>[1];
 type CallEnd = Parameters<NonNullable<VoiceObserver['callEnded']>>[1];
 
-/** Makes spans: `call`, and in it `attachment` (a session that carries it) and `upstream`, and in that `response`. */
+/** Shows calls: `call`, and in it `attachment` (a session that carries it) and `upstream`, and in that `response`. */
 export class Tracing {
-  readonly api: TracingApi;
-  readonly backend: string;
-  readonly #tracer: Tracer;
+  readonly #spans: Spans;
 
-  constructor(api: TracingApi, backend: string) {
-    this.api = api;
-    this.backend = backend;
-    this.#tracer = api.trace.getTracer('parley-voice');
-  }
-
-  /** Begins a span below `parent`, or one of its own. */
-  start(name: string, options: SpanOptions, parent?: Span): Span {
-    const { ROOT_CONTEXT, trace } = this.api;
-    const context: Context = parent === undefined ? ROOT_CONTEXT : trace.setSpan(ROOT_CONTEXT, parent);
-    return this.#tracer.startSpan(name, options, context);
-  }
-
-  /** The span failed, with a short code as `error.type` (semantic conventions: low cardinality) and a sentence. */
-  fail(span: Span, type: string, message: string): void {
-    span.setAttribute('error.type', type);
-    span.setStatus({ code: this.api.SpanStatusCode.ERROR, message });
+  constructor(spans: Spans) {
+    this.#spans = spans;
   }
 
   /** A session is served. `upstream` are attributes of those that are dialled for it. */
   session(session: WebTransportSession, upstream: Attributes): SessionTrace {
-    return new SessionTrace(this, session, upstream);
+    return new SessionTrace(this.#spans, session, upstream);
   }
 }
 
 /** What one session's call shows, from the session that it begins or is restored with to its end. */
-export class SessionTrace {
-  readonly #tracing: Tracing;
+class SessionTrace {
+  readonly #spans: Spans;
   readonly #upstream: Attributes;
   /** When the session that is carried next came, in ms since 1970. */
   readonly #startedAt = Date.now();
@@ -57,8 +35,8 @@ export class SessionTrace {
   #attachment: Span | undefined;
   #attachments = 0;
 
-  constructor(tracing: Tracing, session: WebTransportSession, upstream: Attributes) {
-    this.#tracing = tracing;
+  constructor(spans: Spans, session: WebTransportSession, upstream: Attributes) {
+    this.#spans = spans;
     this.#upstream = upstream;
     const forget = () => {
       if (this.#call === undefined) this.#early = [];
@@ -91,24 +69,24 @@ export class SessionTrace {
 
   /** The upstream, its life and its responses shown. */
   watch(upstream: Upstream): Upstream {
-    const traced = new TracedUpstream(upstream, this.#tracing, this.#upstream);
+    const traced = new TracedUpstream(upstream, this.#spans, this.#upstream);
     if (this.#call === undefined) this.#early.push(traced);
     else traced.begin(this.#call);
     return traced;
   }
 
   #carried(how: HowAttached, { callId, session }: CarriedBy): void {
-    const { api, backend } = this.#tracing;
+    const { api, backend } = this.#spans;
     const first = this.#call === undefined;
     const startTime = first ? this.#startedAt : Date.now();
-    this.#call ??= this.#tracing.start('call', {
+    this.#call ??= this.#spans.start('call', {
       kind: api.SpanKind.SERVER,
       startTime,
-      attributes: { 'session.id': callId, 'parley.backend': backend, 'parley.call.how': how },
+      attributes: { 'session.id': callId, 'parley.backend': backend, 'parley.began': how },
     });
     this.#attachment?.end();
     this.#attachments += 1;
-    const attachment = this.#tracing.start(
+    const attachment = this.#spans.start(
       'attachment',
       { startTime, attributes: { ...carrierAttributes(session), ...this.#place(callId, how) } },
       this.#call,
@@ -139,11 +117,11 @@ export class SessionTrace {
     const call = this.#call;
     if (call === undefined) return;
     call.setAttributes({
-      'parley.call.close_code': closeCode,
-      'parley.call.reason': reason,
-      'parley.call.attachments': this.#attachments,
+      'parley.close_code': closeCode,
+      'parley.reason': reason,
+      'parley.attachments': this.#attachments,
     });
-    if (error !== undefined) this.#tracing.fail(call, error, reason);
+    if (error !== undefined) this.#spans.fail(call, error, reason);
     call.end();
   }
 }

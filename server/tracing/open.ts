@@ -1,5 +1,6 @@
 import { StartupError } from '../../net/startup.ts';
 import { Tracing } from './call-trace.ts';
+import { Spans, type TracingApi } from './spans.ts';
 
 /** The package whose global tracer is used: an optional peer, since only those who trace need it. */
 const API = '@opentelemetry/api';
@@ -10,10 +11,10 @@ const API = '@opentelemetry/api';
  */
 export async function openTracing(
   backend: string,
-  load: () => Promise<ConstructorParameters<typeof Tracing>[0]> = () => import('@opentelemetry/api'),
+  load: () => Promise<TracingApi> = () => import('@opentelemetry/api'),
 ): Promise<Tracing> {
   try {
-    return new Tracing(await load(), backend);
+    return new Tracing(new Spans(await load(), backend));
   } catch {
     throw new StartupError(
       `"traces" is on, but the package ${API} cannot be loaded; install it (npm install ${API}), or leave "traces" out.`,

@@ -2,7 +2,7 @@ import type { Attributes, Span } from '@opentelemetry/api';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
 import type { Upstream, UpstreamEnd, UpstreamKind } from '../realtime/upstream.ts';
-import type { Tracing } from './call-trace.ts';
+import type { Spans } from './spans.ts';
 
 /** Responses whose end is waited for at a time: the API makes one after the other. */
 const MAX_RESPONSES = 8;
@@ -16,24 +16,24 @@ interface ResponseTrace {
 export class TracedUpstream implements Upstream {
   readonly kind: UpstreamKind;
   readonly #upstream: Upstream;
-  readonly #tracing: Tracing;
+  readonly #spans: Spans;
   readonly #attributes: Attributes;
   readonly #dialledAt = Date.now();
   readonly #responses = new Map<string, ResponseTrace>();
   #span: Span | undefined;
 
-  constructor(upstream: Upstream, tracing: Tracing, attributes: Attributes) {
+  constructor(upstream: Upstream, spans: Spans, attributes: Attributes) {
     this.kind = upstream.kind;
     this.#upstream = upstream;
-    this.#tracing = tracing;
+    this.#spans = spans;
     this.#attributes = attributes;
   }
 
   /** It is this call's, since it was dialled. */
   begin(call: Span): void {
-    const kind = this.#tracing.api.SpanKind.CLIENT;
+    const kind = this.#spans.api.SpanKind.CLIENT;
     const options = { kind, startTime: this.#dialledAt, attributes: this.#attributes };
-    this.#span = this.#tracing.start('upstream', options, call);
+    this.#span = this.#spans.start('upstream', options, call);
   }
 
   get isOpen(): boolean {
@@ -111,10 +111,10 @@ export class TracedUpstream implements Upstream {
       this.#responses.get(oldest!)?.span.end();
       this.#responses.delete(oldest!);
     }
-    const span = this.#tracing.start(
+    const span = this.#spans.start(
       'response',
       {
-        kind: this.#tracing.api.SpanKind.CLIENT,
+        kind: this.#spans.api.SpanKind.CLIENT,
         attributes: { ...this.#attributes, 'gen_ai.operation.name': 'chat', 'gen_ai.response.id': id },
       },
       this.#span,
@@ -144,7 +144,7 @@ export class TracedUpstream implements Upstream {
     });
     if (status === 'failed') {
       const code = fieldOf(fieldOf(fieldOf(response, 'status_details'), 'error'), 'code');
-      this.#tracing.fail(span, typeof code === 'string' ? code : '_OTHER', 'The response failed.');
+      this.#spans.fail(span, typeof code === 'string' ? code : '_OTHER', 'The response failed.');
     }
     span.end();
   }
@@ -154,7 +154,7 @@ export class TracedUpstream implements Upstream {
     if (span === undefined) return;
     if (closeCode !== undefined) span.setAttribute('parley.upstream.close_code', closeCode);
     // Its time limit is no failure: the call goes on with a fresh one.
-    if (code !== 'upstream_time_limit') this.#tracing.fail(span, code, message);
+    if (code !== 'upstream_time_limit') this.#spans.fail(span, code, message);
     this.#end();
   }
 

@@ -55,4 +55,6 @@ async function main(): Promise<number> {
   }
 }
 
+// What it started ends with it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 process.exit(await main());

@@ -1,4 +1,4 @@
-import type { ModelTime } from '../simulation/calls/upstream.ts';
+import type { ModelTime } from '../simulation/calls/virtual-time.ts';
 import { Schedule } from '../simulation/schedule.ts';
 
 /** The clock as it is. What is due comes in the order of its times, also when the process is late: timers of Node do not promise that. */

@@ -16,7 +16,7 @@ const CUT_MS = [3000, 20_000] as const;
 /** Time between withdrawing a forwarder and ending it, in ms: nothing is sent to it then. */
 const WITHDRAWN_MS = 500;
 const ADDED_MS = 3000;
-/** Most time that the last words of all take to arrive, in ms. */
+/** Most time that what all say at the end takes to arrive, in ms. */
 const REST_MS = 60_000;
 /** An old configuration whose counters stand still for so long is used no more, in ms. */
 const STILL_MS = 1500;

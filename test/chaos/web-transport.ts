@@ -153,6 +153,8 @@ export class NodeWebTransport {
         break;
       case 'streamStopped':
         session?.streamStopped(event.streamId, event.code ?? null);
+        break;
+      default: // a server's, or told by the event of QUIC
     }
   }
 

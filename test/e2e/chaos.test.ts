@@ -3,10 +3,10 @@ import { CHAOS_KINDS, drawSchedule } from '../chaos/plan.ts';
 import { Chaos } from '../chaos/run.ts';
 import { quantile, reportText, starved } from '../chaos/table.ts';
 
-/** `npm run chaos` in little: the same processes, callers and checks, for a minute in all. */
+/** `npm run chaos` in little: the same processes, callers and checks, for two minutes in all. */
 
 const CALLS = 8;
-const RANDOM_MS = 20_000;
+const RANDOM_MS = 45_000;
 /** The bound that the project sets itself for a rollout. */
 const SILENCE_MS = 1000;
 const MOVED_WITHIN_MS = 60_000;

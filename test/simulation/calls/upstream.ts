@@ -5,18 +5,12 @@ import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
 import { textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
+import type { ModelTime } from './virtual-time.ts';
 
 /** Silence behind speech that ends a turn, in samples. */
 const TURN_END_SAMPLES = 24 * 240;
 const PIECE_SAMPLES = 24 * 120;
 const PIECE_EVERY_MS = 30;
-
-/** The clock of a model: a virtual one, or the real one. */
-export interface ModelTime {
-  readonly now: number;
-  later(ms: number, action: () => void): void;
-  readonly schedule: { at(time: number, action: () => void): void };
-}
 
 /** A turn of the caller, as the conversation holds it: samples of the call from the last commit to this one. */
 export interface Heard {

@@ -71,9 +71,9 @@ describe('spans of a call', () => {
     expect(call.attributes).toMatchObject({
       'session.id': callId,
       'parley.backend': 'backend-1',
-      'parley.call.how': 'new',
-      'parley.call.close_code': 0,
-      'parley.call.attachments': 1,
+      'parley.began': 'new',
+      'parley.close_code': 0,
+      'parley.attachments': 1,
     });
     expect(parentOf(attachment)).toBe(idOf(call));
     expect(attachment.attributes).toMatchObject({
@@ -150,7 +150,7 @@ describe('spans of a call', () => {
     await first.close();
     await second.close();
     const calls = spans('call');
-    expect(calls.map(({ attributes }) => attributes['parley.call.how']).sort()).toEqual(['new', 'restored']);
+    expect(calls.map(({ attributes }) => attributes['parley.began']).sort()).toEqual(['new', 'restored']);
     expect(new Set(calls.map(({ attributes }) => attributes['session.id']))).toEqual(
       new Set([callIdOf(page)]),
     );
@@ -175,7 +175,7 @@ describe('spans of a call', () => {
     expect(spans('response').length).toBe(1 + 100 - 8);
     await backend.close();
     expect(spans('response').length).toBe(101);
-    expect(only('call').attributes['parley.call.close_code']).toBe(0);
+    expect(only('call').attributes['parley.close_code']).toBe(0);
   });
 });
 
