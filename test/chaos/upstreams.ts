@@ -58,7 +58,11 @@ class Connection {
       delayMs: DELAY_MS,
       detectsTurns: true,
       lateTranscripts: false,
-      unwrap: (at) => at + WRAP_SAMPLES * Math.round(((owner()?.heardUpTo ?? 0) - at) / WRAP_SAMPLES),
+      locate: (values) => {
+        const at = locate(values, this.#tag);
+        if (at === undefined) return undefined;
+        return at + WRAP_SAMPLES * Math.round(((owner()?.heardUpTo ?? 0) - at) / WRAP_SAMPLES);
+      },
       nextAnswer: () => owner()?.nextAnswer() ?? { samples: 0, tag: 0, tool: false },
     });
     this.model.onEvent((event) => socket.send(JSON.stringify(event)));

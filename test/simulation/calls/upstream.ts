@@ -58,8 +58,8 @@ export interface ModelOptions {
   /** Whether it finds the end of a turn by itself. */
   readonly detectsTurns: boolean;
   readonly lateTranscripts: boolean;
-  /** Where the first audio stands in the call, of one that is longer than samples can say (2^23 of them). */
-  unwrap?(at: number): number;
+  /** Where the first audio stands in a call that is longer than its samples can say (2^23 of them). */
+  locate?(values: Uint16Array): number | undefined;
   /** Samples of the next answer, and its tag. */
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
@@ -275,8 +275,7 @@ export class ModelUpstream implements Upstream {
       const joined = Uint16Array.from(this.#pending.flatMap((some) => [...some]));
       if (joined.length < LOCATABLE) return;
       this.#pending = [];
-      const found = locate(joined, callerTag);
-      const at = found === undefined ? undefined : (this.#options.unwrap?.(found) ?? found);
+      const at = this.#options.locate?.(joined) ?? locate(joined, callerTag);
       this.#witness.audio(this, joined, at);
       this.first = at ?? 0;
       this.position = this.first;
