@@ -36,6 +36,7 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
+    'dockerfile',
     'forwarder-death',
     'lock-out',
     'one-call',
