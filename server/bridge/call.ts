@@ -6,13 +6,13 @@ import {
   type ConversationSnapshot,
   type GoOn,
   isNumbered,
-  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   type ReceivedMessage,
   type Resume,
   SAMPLE_RATE,
   type ServerMessage,
   SessionCloseCode,
+  whichItems,
 } from '../../proto/voice/index.ts';
 import { type Admission, ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
@@ -380,7 +380,7 @@ export class Call implements TableCall {
     this.#conversation.replaced(snapshot);
     this.#log.rewound(why, snapshot.omittedItems);
     const { omittedItems } = snapshot;
-    this.tell({ type: 'parley.conversation', omittedItems, lastItem: lastItemOf(snapshot) });
+    this.tell({ type: 'parley.conversation', omittedItems, ...whichItems(snapshot) });
     this.tell({ type: 'parley.rewind', rewind, ...from });
   }
 

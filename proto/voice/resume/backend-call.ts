@@ -19,6 +19,8 @@ export interface GoOn {
   readonly messages: number;
   /** Last item of the conversation that a fresh upstream was given; null for an empty one, undefined when it is not known. */
   readonly lastItem?: string | null | undefined;
+  /** Items that it was not given though it was some behind them. */
+  readonly goneItems?: string[] | undefined;
 }
 
 /** Why a session may not carry the call. */
@@ -139,7 +141,7 @@ export class BackendCall {
       events: pageEvents,
       coveredEvents: [...coveredPageEvents],
       messages: 0,
-      lastItem: lastItemOf(snapshot),
+      ...whichItems(snapshot),
     };
   }
 
@@ -167,8 +169,14 @@ export class BackendCall {
   }
 }
 
+/** Tells a page which of its items a fresh upstream has: all up to the last one but for some. */
+export function whichItems(snapshot: ConversationSnapshot): Pick<GoOn, 'lastItem' | 'goneItems'> {
+  const { goneItems } = snapshot;
+  return { lastItem: lastItemOf(snapshot), ...(goneItems.length > 0 && { goneItems: [...goneItems] }) };
+}
+
 /** The last item of what is restored; null where that is nothing. Not known where all that there was is left out: the page's own copy of it is as good as any. */
-export function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
+function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
   const last = items.at(-1);
   if (last === undefined) return omittedItems > 0 ? undefined : null;
   return last.id.length <= MAX_ITEM_NAME_LENGTH ? last.id : undefined;

@@ -35,6 +35,8 @@ export interface UpstreamWitness {
   pageEvent(upstream: ModelUpstream, event: Message): void;
   item(upstream: ModelUpstream, item: ModelItem): void;
   emitted(upstream: ModelUpstream, event: Message): void;
+  /** The conversation is to hold so much of an answer. */
+  truncated(itemId: string, audioEndMs: number): void;
   /** A response begins. */
   response(upstream: ModelUpstream, response: ModelResponse): void;
 }
@@ -216,6 +218,7 @@ export class ModelUpstream implements Upstream {
         this.#create(event.item as Record<string, unknown>, own);
         break;
       case 'conversation.item.truncate':
+        this.#witness.truncated(String(event.item_id), Number(event.audio_end_ms));
         this.#emit({
           type: 'conversation.item.truncated',
           item_id: event.item_id,

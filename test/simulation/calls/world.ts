@@ -16,6 +16,8 @@ import { VirtualTime } from './virtual-time.ts';
 
 /** Within this long after all is well again, everything is delivered. */
 const PROGRESS_MS = 60_000;
+/** What was said last reaches the page within this long, in ms. */
+const REST_MS = 3000;
 /** The idle timer of a session, then the time that a call waits for its page, in ms. */
 const WAITED_MS = 95_000;
 /** How often a stale tab looks whether it is stale, in ms. */
@@ -398,10 +400,17 @@ export class CallsWorld {
     caller.speakFor(300, 'commit');
     await time.runUntil(time.now + 1500, () => this.#failed);
     caller.muteFor(10 * PROGRESS_MS);
-    await this.#until(PROGRESS_MS, () => caller.quiet, 'not all is delivered');
-    // Several times: an answer, or a checkpoint, may still be on its way.
-    await time.runUntil(time.now + 3000, () => this.#failed);
-    await this.#until(PROGRESS_MS, () => caller.quiet, 'not all is delivered');
+    // An answer, or a checkpoint, may still be on its way when the upstream has nothing more to say, and another be asked for then.
+    const end = time.now + 2 * PROGRESS_MS;
+    let [before, now] = [-1, 0];
+    while (before !== now) {
+      before = now;
+      await this.#until(Math.max(0, end - time.now), () => caller.quiet, 'not all is delivered');
+      await time.runUntil(time.now + REST_MS, () => this.#failed);
+      now =
+        caller.holdings.length +
+        caller.holdings.reduce((sum, { upstream }) => sum + upstream.items.length, 0);
+    }
     if (this.#fault !== undefined) throw this.#fault;
     caller.checkWhole();
   }
@@ -421,8 +430,12 @@ export class CallsWorld {
 
   async #secondTab(): Promise<void> {
     const { caller } = this;
-    // The tab dials once: a backend that ends its drain just then would take it down.
-    const settled = () => this.#owner?.draining === false && caller.page.attached;
+    // The tab dials once: a backend that ends its drain just then would take it down. And a page whose session was cut dials
+    // again as soon as it knows, and is the newest then.
+    const settled = () =>
+      this.#owner?.draining === false &&
+      caller.page.attached &&
+      this.#links[caller.session ?? -1]?.up === true;
     await this.#until(PROGRESS_MS, settled, 'the call stays with a backend that drains');
     const resume = caller.page.copyResume();
     const owner = this.#owner;
