@@ -12,7 +12,6 @@ import {
   SAMPLE_RATE,
   type ServerMessage,
   SessionCloseCode,
-  whichItems,
 } from '../../proto/voice/index.ts';
 import { type Admission, ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
@@ -227,7 +226,7 @@ export class Call implements TableCall {
     this.#conversation.cuts.heardElsewhere(resume.unheard ?? []);
     this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.keeper.goesOn();
-    this.#carry(carrier, on, undefined, greet);
+    this.#carry(carrier, { ...on, ...this.#conversation.whichItems(snapshot) }, undefined, greet);
     this.keeper.start(upstream);
     return undefined;
   }
@@ -380,7 +379,7 @@ export class Call implements TableCall {
     this.#conversation.replaced(snapshot);
     this.#log.rewound(why, snapshot.omittedItems);
     const { omittedItems } = snapshot;
-    this.tell({ type: 'parley.conversation', omittedItems, ...whichItems(snapshot) });
+    this.tell({ type: 'parley.conversation', omittedItems, ...this.#conversation.whichItems(snapshot) });
     this.tell({ type: 'parley.rewind', rewind, ...from });
   }
 
