@@ -24,7 +24,7 @@ export interface SessionDetails {
 export class CallBackend {
   readonly name: string;
   /** Where it is dialled by name, if it has one. */
-  readonly host: string | undefined;
+  host: string | undefined;
   alive = true;
   readonly #setting: BackendSetting;
   #calls!: CallTable<Call>;

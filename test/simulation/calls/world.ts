@@ -4,7 +4,7 @@ import { SeededRandom } from '../random.ts';
 import { Trace } from '../trace.ts';
 import { Violation } from '../violation.ts';
 import { CallBackend, type SessionDetails } from './backend.ts';
-import { type CallNetwork, type CallNetworkHost, LinkNetwork } from './call-network.ts';
+import type { CallNetwork, CallNetworkHost } from './call-network.ts';
 import { Caller } from './caller.ts';
 import type { PageModule } from './page-face.ts';
 import type { CallFault, CallsPlan, PageAction } from './plan.ts';
@@ -50,8 +50,8 @@ export class CallsWorld implements CallNetworkHost {
   constructor(
     plan: CallsPlan,
     pages: PageModule,
-    readable = false,
-    makeNetwork: (host: CallNetworkHost) => CallNetwork = (host) => new LinkNetwork(host),
+    readable: boolean,
+    makeNetwork: (host: CallNetworkHost) => CallNetwork,
   ) {
     this.plan = plan;
     this.#pages = pages;
@@ -312,6 +312,7 @@ export class CallsWorld implements CallNetworkHost {
     globals.WebTransport = this.#network.transport;
     globals.WebSocket = undefined;
     try {
+      for (const backend of this.backends) this.#network.backendStarts(backend);
       await this.#play();
       if (this.#fault !== undefined) throw this.#fault;
     } finally {
