@@ -7,6 +7,7 @@ import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './acce
 import { AppHooks } from './app-hooks.ts';
 import {
   type Call,
+  EarlyUpstreams,
   OctetBudget,
   serveVoice,
   UnfinishedMessages,
@@ -95,11 +96,11 @@ export interface Access {
 
 type VoiceHandler = (session: WebTransportSession) => Promise<void>;
 /** What a session is served with that depends on its caller. */
-export type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'timeLeftMs'>;
+export type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'callEntry'>;
 
 /**
  * Serves those whose token is good. Others are taken and closed at once, as a page learns nothing of the HTTP status of a refused
- * session; no upstream is dialled for them.
+ * session; no upstream is dialled for them. The subject's limits are asked when a call begins.
  */
 function withAccess(
   access: Access,
@@ -120,12 +121,8 @@ function withAccess(
       session.close({ closeCode: SessionCloseCode.UNAUTHORIZED, reason: entry.sentence });
       return;
     }
-    const { caller, admission } = entry;
-    try {
-      await serve(session, { sessionId, logger, caller, timeLeftMs: () => admission.remainingMs });
-    } finally {
-      admission.release();
-    }
+    const { caller, calls } = entry;
+    await serve(session, { sessionId, logger, caller, callEntry: calls });
   };
 }
 
@@ -179,6 +176,7 @@ export function makeVoiceHandler(
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   const unfinished = new UnfinishedMessages(MAX_UNFINISHED_OCTETS);
+  const earlyUpstreams = new EarlyUpstreams();
   const calls = new CallTable<Call>({
     resumeSeconds: config.resumeSeconds,
     maxWaiting: config.maxSessions,
@@ -227,6 +225,7 @@ export function makeVoiceHandler(
       observer: listed?.observer ?? told,
       answerBudget,
       unfinished,
+      earlyUpstreams,
       ...caller,
     });
   };

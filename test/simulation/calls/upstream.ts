@@ -3,7 +3,7 @@ import type { Message } from '../../../proto/voice/index.ts';
 import { OWN_EVENT_PREFIX } from '../../../server/bridge/own-events.ts';
 import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
-import { textOf } from './item-text.ts';
+import { type ItemKind, kindOf, textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
 import type { ModelTime } from './virtual-time.ts';
 
@@ -21,7 +21,7 @@ export interface Heard {
 /** One item of an upstream's conversation. */
 export interface ModelItem {
   readonly id: string;
-  readonly kind: 'caller' | 'page' | 'answer' | 'call' | 'output';
+  readonly kind: ItemKind;
   /** It was given by the bridge, and not made here. */
   readonly restored: boolean;
   readonly heard: Heard | undefined;
@@ -35,6 +35,8 @@ export interface UpstreamWitness {
   pageEvent(upstream: ModelUpstream, event: Message): void;
   item(upstream: ModelUpstream, item: ModelItem): void;
   emitted(upstream: ModelUpstream, event: Message): void;
+  /** The conversation is to hold so much of an answer. */
+  truncated(itemId: string, audioEndMs: number): void;
   /** A response begins. */
   response(upstream: ModelUpstream, response: ModelResponse): void;
 }
@@ -218,6 +220,7 @@ export class ModelUpstream implements Upstream {
         this.#create(event.item as Record<string, unknown>, own);
         break;
       case 'conversation.item.truncate':
+        this.#witness.truncated(String(event.item_id), Number(event.audio_end_ms));
         this.#emit({
           type: 'conversation.item.truncated',
           item_id: event.item_id,
@@ -244,16 +247,7 @@ export class ModelUpstream implements Upstream {
   #create(item: Record<string, unknown>, restored: boolean): void {
     const id = String(item.id);
     const text = textOf(item);
-    const kind =
-      item.type === 'function_call'
-        ? 'call'
-        : item.type === 'function_call_output'
-          ? 'output'
-          : item.role === 'assistant'
-            ? 'answer'
-            : text.startsWith('heard ')
-              ? 'caller'
-              : 'page';
+    const kind = kindOf(item, text);
     const [, from, to] = /^heard (\d+) (\d+)/.exec(text) ?? [];
     const heard = from === undefined ? undefined : { from: Number(from), to: Number(to) };
     if (restored)
