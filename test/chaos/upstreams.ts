@@ -93,6 +93,7 @@ class Connection {
       item: (_: ModelUpstream, _item: ModelItem) => {},
       pageEvent: (_: ModelUpstream, _event: Message) => {},
       emitted: (_: ModelUpstream, _event: Message) => {},
+      truncated: () => {},
     };
   }
 
