@@ -151,7 +151,7 @@ class Caller {
 const end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(ROUTING_KEY));
 
 /** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
-async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
+async function openForwarderSocket(): Promise<PacketSocket> {
   const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
   const send = ({ data, path }: Datagram) => {
     const header = {
@@ -160,14 +160,14 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
       proxyHost: plain.local.host,
       proxyPort: plain.local.port,
     };
-    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: tunnel } });
+    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: path.remote } });
   };
   const onDatagram = (listener: (datagram: Datagram) => void) =>
-    plain.onDatagram(({ data }) => {
+    plain.onDatagram(({ data, path }) => {
       const decoded = end.open(data);
       if (decoded === undefined) return;
       const { clientHost: host, clientPort: port } = decoded.header;
-      listener({ data: decoded.payload, path: { local: { host, port }, remote: tunnel } });
+      listener({ data: decoded.payload, path: { local: { host, port }, remote: path.remote } });
     });
   return {
     local: plain.local,
@@ -186,7 +186,7 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
 class Load {
   readonly #callers: Caller[] = [];
   readonly #path: string;
-  readonly #tunnel: Address;
+  readonly #tunnels: readonly Address[];
   readonly #endpoint = new QuicEndpoint({
     ciphers: choosePacketCiphers().ciphers,
     random,
@@ -196,13 +196,14 @@ class Load {
   #driver!: EndpointDriver;
   #before = { sent: 0, received: 0 };
 
-  constructor(tunnel: Address, path: string) {
-    this.#tunnel = tunnel;
+  /** Calls are dealt to the tunnels in turn. */
+  constructor(tunnels: readonly Address[], path: string) {
+    this.#tunnels = tunnels;
     this.#path = path;
   }
 
   async start(): Promise<void> {
-    const socket = await openForwarderSocket(this.#tunnel);
+    const socket = await openForwarderSocket();
     this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
       if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
     });
@@ -217,7 +218,7 @@ class Load {
     return new Promise((resolve) => {
       const connection = this.#endpoint.connect(
         {
-          remote: this.#tunnel,
+          remote: this.#tunnels[this.#callers.length % this.#tunnels.length]!,
           local: { host: '127.0.0.1', port: 20_000 + this.#callers.length },
           serverName: 'localhost',
           alpnProtocols: ['h3'],
@@ -271,7 +272,7 @@ let load: Load;
 answerParent(async (request) => {
   switch (request.op) {
     case 'start':
-      load = new Load(request.tunnel as Address, String(request.path));
+      load = new Load(request.tunnels as Address[], String(request.path));
       return load.start();
     case 'open':
       return load.open(Number(request.count));

@@ -107,7 +107,7 @@ async function setStage(path: string, echo = false): Promise<Stage> {
     const port = await upstream.ask<number>({ op: 'start', certificate, key, echo });
     const config = await writeConfig(directory, files, port);
     const tunnel = await backend.ask<string>({ op: 'start', config });
-    await load.ask({ op: 'start', tunnel: parseAddress(tunnel), path });
+    await load.ask({ op: 'start', tunnels: [parseAddress(tunnel)], path });
     return { upstream, backend, load, close };
   } catch (error) {
     await close();
