@@ -1,5 +1,5 @@
 import type { Call } from '../index.ts';
-import { element, make } from './dom.ts';
+import { element, make, reachable } from './dom.ts';
 import { clock, ms } from './format.ts';
 import { SilenceMeter } from './silence.ts';
 
@@ -103,6 +103,7 @@ export class FaultPanel {
     line.dataset.silentMs = String(silentMs);
     line.classList.replace('entry-plain', call.state === 'ready' ? 'entry-good' : 'entry-bad');
     line.querySelector('.entry-text')!.textContent = `${text} ${noticed}`;
+    reachable(this.#list);
     this.#running = false;
     this.show();
   }
@@ -111,6 +112,7 @@ export class FaultPanel {
     const item = make('li', 'entry entry-plain');
     item.append(make('span', 'entry-time', clock(at - this.#startedAt)), make('span', 'entry-text', text));
     this.#list.prepend(item);
+    reachable(this.#list);
     if (this.#list.children.length > MAX_LINES) this.#list.lastElementChild?.remove();
     return item;
   }

@@ -1,5 +1,5 @@
 import type { Message } from '../../proto/voice/index.ts';
-import { element, make } from './dom.ts';
+import { element, make, reachable } from './dom.ts';
 
 /** Turns that stay on the page; the oldest goes first. */
 const MAX_TURNS = 200;
@@ -131,8 +131,7 @@ export class Transcript {
   }
 
   #scroll(): void {
-    // What can be scrolled must be reachable by keyboard; not every browser sees to that itself.
-    if (this.#list.scrollHeight > this.#list.clientHeight) this.#list.tabIndex = 0;
+    reachable(this.#list);
     this.#list.scrollTop = this.#list.scrollHeight;
   }
 }

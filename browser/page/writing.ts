@@ -2,7 +2,7 @@ import type { Call } from '../index.ts';
 import { element, make } from './dom.ts';
 
 /** What may be asked without a word spoken. */
-const SUGGESTIONS = ['Show me Mars', 'Show me Saturn', 'Show me all of it', 'Make it dark', 'Make it light'];
+const SUGGESTIONS = ['Show me Mars', 'Show me Saturn', 'Show me all', 'Make it dark', 'Make it light'];
 
 /** What the caller writes instead of saying it. */
 export class Writing {

@@ -108,6 +108,7 @@ describe('what the model may do on the page', () => {
     await page.locator('#faults').waitFor();
     const focused = () =>
       page.evaluate(`(() => {
+        if (document.activeElement === document.body) return { name: '', outline: '' };
         const { id, dataset, textContent } = document.activeElement;
         return { name: id || dataset.fault || textContent.trim(), outline: getComputedStyle(document.activeElement).outlineStyle };
       })()`) as Promise<{ name: string; outline: string }>;
