@@ -65,10 +65,11 @@ describe.each(['light', 'dark'] as const)('the page in %s colours', (colorScheme
     await page.locator('#sky-caption', { hasText: 'Saturn.' }).waitFor();
     await page.click('[data-fault="address"][aria-disabled="false"]');
     await page.locator('#fault-lines', { hasText: 'ms of silence' }).waitFor();
+    expect(await findings(page)).toEqual([]);
+    await look(page, `${colorScheme}-call`);
     await page.evaluate(`parley.call.send({ type: 'session.update', session: { type: 'no such type' } })`);
     await page.locator('#timeline .entry-bad').waitFor();
     expect(await findings(page)).toEqual([]);
-    await look(page, `${colorScheme}-call`);
     await page.click('#mute');
     expect(await findings(page)).toEqual([]);
     await page.click('#talk');
