@@ -32,7 +32,16 @@ const e2e = (...names: readonly string[]) => names.map((name) => `test/e2e/${nam
  * the package installed and built into apps. `npm test` has a shorter one of each kind.
  */
 const LONG = [
-  ...e2e('backend-death', 'bundler', 'forwarder-death', 'lock-out', 'package', 'reconnect', 'rotation'),
+  ...e2e(
+    'backend-death',
+    'bundler',
+    'fault-buttons',
+    'forwarder-death',
+    'lock-out',
+    'package',
+    'reconnect',
+    'rotation',
+  ),
   ...e2e('socket-activation', 'steering-page', 'tcp', 'workers'),
   'test/interop/rebinding-in-handshake.test.ts',
 ];
