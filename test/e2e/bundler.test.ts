@@ -120,7 +120,7 @@ describe('a page that was built with Vite for production', () => {
 });
 
 describe('a page that was built with webpack 5 for production', () => {
-  it('calls with no word about worklets, without a warning of webpack's or the browser's', async () => {
+  it('calls with no word about worklets, without a warning of either webpack or the browser', async () => {
     const url = await serveBundle(APP, withWebpack);
     const { console, ...result } = await callFrom(url);
     expect(result).toEqual({ state: 'ready, live' });
