@@ -36,13 +36,16 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
+    'fault-buttons',
     'forwarder-death',
     'lock-out',
     'one-call',
     'package',
+    'page-looks',
     'reconnect',
+    'rotation',
   ),
-  ...e2e('rotation', 'socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
+  ...e2e('socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
   'test/interop/rebinding-in-handshake.test.ts',
 ];
 
