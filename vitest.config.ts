@@ -36,14 +36,20 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
+<<<<<<< HEAD
     'dockerfile',
+=======
+    'fault-buttons',
+>>>>>>> main
     'forwarder-death',
     'lock-out',
     'one-call',
     'package',
+    'page-looks',
     'reconnect',
+    'rotation',
   ),
-  ...e2e('rotation', 'socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
+  ...e2e('socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
   'test/interop/rebinding-in-handshake.test.ts',
 ];
 
