@@ -36,11 +36,8 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
-<<<<<<< HEAD
     'dockerfile',
-=======
     'fault-buttons',
->>>>>>> main
     'forwarder-death',
     'lock-out',
     'one-call',

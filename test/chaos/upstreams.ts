@@ -93,11 +93,7 @@ class Connection {
       item: (_: ModelUpstream, _item: ModelItem) => {},
       pageEvent: (_: ModelUpstream, _event: Message) => {},
       emitted: (_: ModelUpstream, _event: Message) => {},
-<<<<<<< HEAD
       truncated: () => {},
-=======
-      truncated: (_itemId: string, _audioEndMs: number) => {},
->>>>>>> main
     };
   }
 
