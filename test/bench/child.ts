@@ -24,12 +24,15 @@ const ANSWER_TIMEOUT_MS = 120_000;
 /** Where compiled parts lie: in a folder from which the packages are found. */
 const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/parley-bench/', import.meta.url));
 
+const pathOf = (script: string) =>
+  isAbsolute(script) ? script : fileURLToPath(new URL(script, import.meta.url));
+
 /**
  * The script as one file of JavaScript. A loader that compiles as it runs keeps the name of every function by a call for each closure
  * that is made, which the package as it ships does not pay.
  */
 function compile(script: string): string {
-  const path = isAbsolute(script) ? script : fileURLToPath(new URL(script, import.meta.url));
+  const path = pathOf(script);
   const outfile = join(COMPILED, `${basename(path, '.ts')}${isAbsolute(script) ? '-other' : ''}.js`);
   buildSync({
     entryPoints: [path],
@@ -49,9 +52,11 @@ export class Child {
   readonly #process: ChildProcess;
   #waiting: Promise<unknown> = Promise.resolve();
 
-  constructor(script: string, flags: readonly string[] = []) {
-    this.#process = fork(compile(script), [], {
-      execArgv: [...flags],
+  /** `run`: from compiled code, or as sources where the script loads others by their path. */
+  constructor(script: string, flags: readonly string[] = [], run: 'compiled' | 'sources' = 'compiled') {
+    const sources = run === 'sources';
+    this.#process = fork(sources ? pathOf(script) : compile(script), [], {
+      execArgv: sources ? ['--import', 'tsx', ...flags] : [...flags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
   }
