@@ -8,7 +8,6 @@ import {
 } from '@openai/agents-realtime';
 import * as z from 'zod';
 import type { Message } from '../../proto/voice/index.ts';
-import { functionCall } from './hooked-backend.ts';
 
 /** The other end of a transport: the upstream, which the test plays. */
 export interface AgentUpstream {
@@ -104,9 +103,19 @@ export async function runFeatures(
 }
 
 async function useTool(upstream: AgentUpstream, session: RealtimeSession): Promise<void> {
-  const { made, done } = functionCall('clock', {});
+  const item = { id: 'item_1', type: 'function_call', name: 'clock', call_id: 'call_1' };
+  const begun = { ...item, status: 'in_progress', arguments: '' };
+  const whole = { ...item, status: 'completed', arguments: '{}' };
+  const place = { response_id: 'resp_1', output_index: 0 };
   const usage = { total_tokens: 30, input_tokens: 20, output_tokens: 10 };
-  upstream.emit(...made, { ...done, response: { ...(done.response as object), usage } });
+  upstream.emit(
+    { type: 'response.created', response: { id: 'resp_1', status: 'in_progress', output: [] } },
+    { type: 'response.output_item.added', ...place, item: begun },
+    { type: 'conversation.item.added', previous_item_id: null, item: begun },
+    { type: 'conversation.item.done', previous_item_id: null, item: whole },
+    { type: 'response.output_item.done', ...place, item: whole },
+    { type: 'response.done', response: { id: 'resp_1', status: 'completed', output: [whole], usage } },
+  );
   const outputs = () => items(upstream).filter(({ type }) => type === 'function_call_output');
   await until(upstream, () => outputs().length === 1, 'the result of the tool');
   assert.match(JSON.stringify(outputs()[0]), /noon/);
