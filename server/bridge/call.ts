@@ -238,7 +238,7 @@ export class Call implements TableCall {
     before?.supersede();
     this.#context.resume?.calls.attached(this);
     this.#log.carriedBy(carrier.session, on.how, this.#context.upstreamKind);
-    this.#context.observer?.callCarried?.(on.how);
+    this.#context.observer?.callCarried?.(on.how, { callId: this.id, session: carrier.session });
     greet(on);
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
     for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
@@ -336,6 +336,7 @@ export class Call implements TableCall {
     this.#stopDraining();
     this.#carrier = undefined;
     this.#context.resume?.calls.remove(this);
+    if (this.#begun) this.#context.observer?.callEnded?.(this.id, end);
     if (this.#begun) this.#conversation.hooks.end(end, this.#goesOn, figures);
     this.#log.ended(end, { ...figures, answerSamplesDropped: this.answers.droppedSamples });
   }

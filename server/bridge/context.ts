@@ -9,7 +9,9 @@ import {
 import type { CallEntry, Caller } from '../access/index.ts';
 import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+import type { WebTransportSession } from '../webtransport/types.ts';
 import type { EarlyUpstreams, NotEarly } from './early-upstream.ts';
+import type { SessionEnd } from './ending.ts';
 import type { HookFault } from './hook-guard.ts';
 import type { CallHooks, HookName } from './hooks.ts';
 import type { OctetBudget } from './octet-budget.ts';
@@ -83,8 +85,13 @@ export interface VoiceObserver {
   helloMissing?(dialled: boolean): void;
   /** No upstream was dialled before a hello that could have been, and why. */
   notEarly?(why: NotEarly): void;
-  /** A session came to carry a call. */
-  callCarried?(how: HowAttached): void;
+  /** A session came to carry a call: the one that it began or was restored with, or a later one. */
+  callCarried?(
+    how: HowAttached,
+    by: { readonly callId: string; readonly session: WebTransportSession },
+  ): void;
+  /** A call ended that a session had carried here. */
+  callEnded?(callId: string, end: SessionEnd): void;
   /** A page could not resume: what was refused, and why. */
   resumeRefused?(what: 'ticket' | 'checkpoint' | 'call', why: ResumeRefusal): void;
   /** A fresh upstream was given the conversation while the call went on. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildPage } from '../../browser/build.ts';
+import type { FaultBench } from '../../server/start/faults.ts';
 import { type MintForPage, servePage, TOKEN_PATH } from '../../server/start/page-server.ts';
 
 /** Debian's Chromium; elsewhere set CHROMIUM to its path. */
@@ -52,6 +53,8 @@ export interface PagePlaces {
   /** Port for calls over TCP, when it is another one. */
   readonly tcpPort?: number | undefined;
   readonly codec?: 'auto' | 'pcm' | 'opus' | undefined;
+  /** What the page may break. */
+  readonly faults?: FaultBench | undefined;
 }
 
 /**
@@ -62,7 +65,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm' }: PagePlaces = {},
+  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', faults }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -74,8 +77,9 @@ export async function serveDemoPage(
     ...(tcpPort !== undefined && { tcpUrl: `https://${host}:${tcpPort}` }),
     upstream: 'local' as const,
     codec,
+    ...(faults && { faults: faults.available }),
   });
-  const server = await servePage(root, 0, config, mint);
+  const server = await servePage(root, 0, config, { mint, faults });
   return {
     url: `http://localhost:${server.port}`,
     close: () => {

@@ -5,7 +5,7 @@ import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
 import { type ItemKind, kindOf, textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { ModelTime } from './virtual-time.ts';
 
 /** Silence behind speech that ends a turn, in samples. */
 const TURN_END_SAMPLES = 24 * 240;
@@ -60,6 +60,8 @@ export interface ModelOptions {
   /** Whether it finds the end of a turn by itself. */
   readonly detectsTurns: boolean;
   readonly lateTranscripts: boolean;
+  /** Where the first audio stands in a call that is longer than its samples can say (2^23 of them). */
+  locate?(values: Uint16Array): number | undefined;
   /** Samples of the next answer, and its tag. */
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
@@ -82,7 +84,7 @@ export class ModelUpstream implements Upstream {
   over = false;
   /** Takes nothing until then. */
   stalledUntil = 0;
-  readonly #time: VirtualTime;
+  readonly #time: ModelTime;
   readonly #random: SeededRandom;
   readonly #witness: UpstreamWitness;
   readonly #options: ModelOptions;
@@ -103,7 +105,7 @@ export class ModelUpstream implements Upstream {
   #running: ModelResponse | undefined;
   #wanted: (number | undefined)[] = [];
 
-  constructor(time: VirtualTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
+  constructor(time: ModelTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
     this.#time = time;
     this.#random = random;
     this.#witness = witness;
@@ -267,7 +269,7 @@ export class ModelUpstream implements Upstream {
       const joined = Uint16Array.from(this.#pending.flatMap((some) => [...some]));
       if (joined.length < LOCATABLE) return;
       this.#pending = [];
-      const at = locate(joined, callerTag);
+      const at = this.#options.locate?.(joined) ?? locate(joined, callerTag);
       this.#witness.audio(this, joined, at);
       this.first = at ?? 0;
       this.position = this.first;
