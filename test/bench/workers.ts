@@ -61,7 +61,8 @@ async function setStage(workers: number): Promise<Stage> {
   };
   try {
     const hex = (octets: number) => randomBytes(octets).toString('hex');
-    const port = await upstream.ask<number>({ op: 'start', certificate, key, echo: true });
+    const port = await upstream.ask<number>({ op: 'start', certificate, key });
+    await upstream.ask({ op: 'echo', echo: true });
     const cluster = write('cluster.json', {
       quicLb: [
         { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
