@@ -201,7 +201,7 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
     this.#becomeReady();
   }
 
-  heard(): void {
+  anythingCame(): void {
     this.#heard();
   }
 

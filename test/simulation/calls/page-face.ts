@@ -14,7 +14,7 @@ export interface PageWitness {
   brokenOff(): void;
   reconnecting(): void;
   /** Something came from the backend. */
-  heard?(): void;
+  anythingCame?(): void;
   failed(reason: string, closeCode: number | undefined): void;
 }
 

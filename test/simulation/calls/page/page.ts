@@ -96,7 +96,7 @@ class LinePage implements Page {
         reconnecting: () => witness.reconnecting(),
         recovered: () => undefined,
         resumed: ({ sessionId }, { how, omittedItems }) => witness.ready(how, sessionId, omittedItems),
-        heard: () => witness.heard?.(),
+        heard: () => witness.anythingCame?.(),
         own: (message) => this.#own(message),
         event: (message) => witness.event(message),
         progress: () => undefined,
