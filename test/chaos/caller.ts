@@ -268,7 +268,9 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
     microphone.audio(upstream.number, values, at);
     if (microphone.heardUpTo === before || !this.#listening) return;
     const saidAt = this.#begunAt + before / PER_MS;
-    this.lateMs = Math.max(this.lateMs, performance.now() - saidAt);
+    const waitedMs = performance.now() - saidAt;
+    if (waitedMs > this.lateMs + 1000) this.#touch(`a sample waited ${(waitedMs / 1000).toFixed(1)} s`);
+    this.lateMs = Math.max(this.lateMs, waitedMs);
   }
 
   response(_: ModelUpstream, response: ModelResponse): void {

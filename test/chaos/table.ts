@@ -66,6 +66,22 @@ function summaryRows(report: ChaosReport): string[][] {
   ];
 }
 
+/** What happened to the call whose audio waited longest, among what was done. */
+function slowest({ calls, happened }: ChaosReport): string[] {
+  const call = [...calls].sort((a, b) => b.lateMs - a.lateMs)[0];
+  const from = Math.min(...happened.map(({ at }) => at));
+  if (call === undefined || happened.length === 0) return [];
+  const lines = [
+    ...happened.map(({ at, kind, tookMs }) => ({ at, text: `${kind} (${seconds(tookMs)} s)` })),
+    ...call.touches.map(({ at, what }) => ({ at, text: `  call ${call.tag}: ${what}` })),
+  ];
+  lines.sort((a, b) => a.at - b.at);
+  return [
+    `call ${call.tag}, whose audio waited longest, among what was done:`,
+    ...lines.map(({ at, text }) => `${seconds(at - from).padStart(7)} s  ${text}`),
+  ];
+}
+
 /** The whole report as text. */
 export function reportText(report: ChaosReport): string {
   const memory = report.memory.map(({ name, before, after }) => [name, before.toFixed(0), after.toFixed(0)]);
@@ -81,6 +97,8 @@ export function reportText(report: ChaosReport): string {
     table(['calls', ''], summaryRows(report)),
     '',
     table(['resident memory, MiB', 'before', 'after'], memory),
+    '',
+    ...slowest(report),
     ...(starved(report)
       ? [
           '',
