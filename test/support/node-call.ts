@@ -17,7 +17,7 @@ const OCTETS_PER_SAMPLE = 2;
 /** A call of the page's own code in Node, without sound devices: over TCP, as there is no WebTransport here. */
 export class NodeCall implements PageWitness {
   readonly microphone = new AudioHash();
-  readonly answers = new Map<string, AudioHash>();
+  readonly received = new Map<string, AudioHash>();
   readonly whole = new Set<string>();
   readonly sessions: string[] = [];
   failure: string | undefined;
@@ -68,8 +68,8 @@ export class NodeCall implements PageWitness {
     this.sessions.push(how);
   }
   answer({ itemId }: { readonly itemId: string }, octets: Uint8Array): void {
-    const hash = this.answers.get(itemId) ?? new AudioHash();
-    this.answers.set(itemId, hash.update(octets));
+    const hash = this.received.get(itemId) ?? new AudioHash();
+    this.received.set(itemId, hash.update(octets));
   }
   answerEnds({ itemId }: { readonly itemId: string }, complete: boolean): void {
     if (complete) this.whole.add(itemId);
@@ -83,6 +83,5 @@ export class NodeCall implements PageWitness {
   event(): void {}
   answerBegins(): void {}
   brokenOff(): void {}
-  heard(): void {}
   reconnecting(): void {}
 }
