@@ -3,9 +3,9 @@ export {
   DEFAULT_VOICE_LIMITS,
   type VoiceObserver,
 } from './context.ts';
-export type { CallControl } from './control-side.ts';
 export { HookGuard } from './hook-guard.ts';
 export type {
+  CallControl,
   CallHooks,
   EventDecision,
   EventSource,
