@@ -35,14 +35,18 @@ const LONG = [
   ...e2e(
     'backend-death',
     'bundler',
+    'chaos',
+    'dockerfile',
     'fault-buttons',
     'forwarder-death',
     'lock-out',
+    'one-call',
     'package',
+    'page-looks',
     'reconnect',
     'rotation',
   ),
-  ...e2e('socket-activation', 'steering-page', 'tcp', 'workers'),
+  ...e2e('socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
   'test/interop/rebinding-in-handshake.test.ts',
 ];
 

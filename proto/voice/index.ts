@@ -105,9 +105,10 @@ export {
   type GoOn,
   type HowAttached,
   isNumbered,
-  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   MAX_CHECKPOINT_OCTETS,
+  MAX_GONE_ITEMS,
+  MAX_ITEM_NAME_LENGTH,
   MAX_OPEN_ANSWERS,
   MAX_TICKET_OCTETS,
   MicrophoneArchive,
@@ -116,4 +117,5 @@ export {
   ReplayLog,
   type Resume,
   type SendFrom,
+  whichItems,
 } from './resume/index.ts';

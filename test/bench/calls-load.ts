@@ -49,11 +49,13 @@ class Caller {
   readonly #answerHeader = new AnswerHeaderDecoder();
   #numbered = 0;
   #answerOctets = 0;
+  #frameOctetsHeard = 0;
   #framesSent = 0;
   #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
   #reporting: NodeJS.Timeout | undefined;
   readonly latencies: number[] = [];
+  #hushing = false;
   closed = false;
 
   constructor(machine: WebTransportConnection, path: string, wake: () => void, ready: () => void) {
@@ -118,8 +120,10 @@ class Caller {
   }
 
   #heard(data: Uint8Array): void {
-    this.#answerOctets += this.#answerHeader.push(data).length;
-    const whole = Math.floor(this.#answerOctets / FRAME_OCTETS);
+    const octets = this.#answerHeader.push(data).length;
+    this.#answerOctets += octets;
+    this.#frameOctetsHeard += octets;
+    const whole = Math.floor(this.#frameOctetsHeard / FRAME_OCTETS);
     const now = performance.now();
     while (this.#framesHeard < whole) {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
@@ -129,13 +133,13 @@ class Caller {
 
   /** Speaks from now on: one frame each 20 ms. */
   speak(): void {
-    this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
-    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    this.#machine.writeStream(
-      this.#microphone,
-      encodeHeader({ ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
-    );
+    if (this.#microphone < 0) this.#openMicrophone();
+    // What was not said back, or not all, is no part of what comes.
+    this.#framesHeard = this.#framesSent;
+    this.#frameOctetsHeard = this.#framesSent * FRAME_OCTETS;
+    this.#hushing = false;
     this.#timer = setInterval(() => {
+      if (this.#hushing && this.#framesSent % 2 === 0) return clearInterval(this.#timer);
       this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
       this.#framesSent += 1;
       this.#machine.writeStream(this.#microphone, frame);
@@ -143,15 +147,25 @@ class Caller {
     }, FRAME_MS);
   }
 
-  counts() {
-    return { sent: this.#framesSent, heard: this.#framesHeard };
+  /** Stops behind an even frame, so that nothing is held back to be sent on with the next. */
+  hush(): void {
+    this.#hushing = true;
+  }
+
+  #openMicrophone(): void {
+    this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
+    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
+    this.#machine.writeStream(
+      this.#microphone,
+      encodeHeader({ ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
+    );
   }
 }
 
 const end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(ROUTING_KEY));
 
 /** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
-async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
+async function openForwarderSocket(): Promise<PacketSocket> {
   const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
   const send = ({ data, path }: Datagram) => {
     const header = {
@@ -160,14 +174,14 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
       proxyHost: plain.local.host,
       proxyPort: plain.local.port,
     };
-    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: tunnel } });
+    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: path.remote } });
   };
   const onDatagram = (listener: (datagram: Datagram) => void) =>
-    plain.onDatagram(({ data }) => {
+    plain.onDatagram(({ data, path }) => {
       const decoded = end.open(data);
       if (decoded === undefined) return;
       const { clientHost: host, clientPort: port } = decoded.header;
-      listener({ data: decoded.payload, path: { local: { host, port }, remote: tunnel } });
+      listener({ data: decoded.payload, path: { local: { host, port }, remote: path.remote } });
     });
   return {
     local: plain.local,
@@ -186,7 +200,7 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
 class Load {
   readonly #callers: Caller[] = [];
   readonly #path: string;
-  readonly #tunnel: Address;
+  readonly #tunnels: readonly Address[];
   readonly #endpoint = new QuicEndpoint({
     ciphers: choosePacketCiphers().ciphers,
     random,
@@ -196,13 +210,14 @@ class Load {
   #driver!: EndpointDriver;
   #before = { sent: 0, received: 0 };
 
-  constructor(tunnel: Address, path: string) {
-    this.#tunnel = tunnel;
+  /** Calls are dealt to the tunnels in turn. */
+  constructor(tunnels: readonly Address[], path: string) {
+    this.#tunnels = tunnels;
     this.#path = path;
   }
 
   async start(): Promise<void> {
-    const socket = await openForwarderSocket(this.#tunnel);
+    const socket = await openForwarderSocket();
     this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
       if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
     });
@@ -217,7 +232,7 @@ class Load {
     return new Promise((resolve) => {
       const connection = this.#endpoint.connect(
         {
-          remote: this.#tunnel,
+          remote: this.#tunnels[this.#callers.length % this.#tunnels.length]!,
           local: { host: '127.0.0.1', port: 20_000 + this.#callers.length },
           serverName: 'localhost',
           alpnProtocols: ['h3'],
@@ -242,6 +257,10 @@ class Load {
     });
   }
 
+  hush(): void {
+    for (const caller of this.#callers) caller.hush();
+  }
+
   /** Forgets the times so far, so that only what comes now is measured. */
   reset(): void {
     for (const caller of this.#callers) caller.latencies.length = 0;
@@ -252,16 +271,15 @@ class Load {
   report() {
     const latencies = this.#callers.flatMap((caller) => caller.latencies).sort((a, b) => a - b);
     const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-    const counts = this.#callers.map((caller) => caller.counts());
     const { datagramsSent, datagramsReceived } = this.#endpoint.stats();
     return {
       datagramsIn: datagramsSent - this.#before.sent,
       datagramsOut: datagramsReceived - this.#before.received,
       frames: latencies.length,
       lost: this.#callers.filter((caller) => caller.closed).length,
-      behind: counts.reduce((sum, { sent, heard }) => sum + sent - heard, 0),
       medianMs: at(0.5),
       p95Ms: at(0.95),
+      p99Ms: at(0.99),
     };
   }
 }
@@ -271,12 +289,14 @@ let load: Load;
 answerParent(async (request) => {
   switch (request.op) {
     case 'start':
-      load = new Load(request.tunnel as Address, String(request.path));
+      load = new Load(request.tunnels as Address[], String(request.path));
       return load.start();
     case 'open':
       return load.open(Number(request.count));
     case 'speak':
       return load.speak();
+    case 'hush':
+      return load.hush();
     case 'reset':
       return load.reset();
     case 'report':

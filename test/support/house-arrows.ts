@@ -51,6 +51,7 @@ export const HOUSE_ARROWS: Arrows = {
     'proto',
     'node:*',
     '@fails-components/webtransport',
+    '@opentelemetry/api',
     'https-proxy-agent',
     'jose',
     'libopus-wasm',
