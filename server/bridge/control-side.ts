@@ -1,33 +1,11 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
-import type { Caller } from '../access/index.ts';
 import { formatProblem } from '../realtime/index.ts';
 import type { HookGuard } from './hook-guard.ts';
-import type { HookedCall } from './hooks.ts';
+import type { CallControl, HookedCall } from './hooks.ts';
 
 /** Listeners of one call. */
 const MAX_LISTENERS = 16;
-
-/** The control side of a call: its events without its audio, which stays between page and upstream. */
-export interface CallControl {
-  /** The same for the whole call, on whichever backend it is. */
-  readonly id: string;
-  readonly caller: Caller;
-  /** Another backend began the call, and it goes on here: what was set before is set. */
-  readonly goesOn: boolean;
-  readonly over: boolean;
-  /** Fulfils when the call has ended here. */
-  readonly ended: Promise<void>;
-  /**
-   * Sends the model an event of the Realtime API, beside those of the page. Throws a `TypeError` for audio, for a session whose format the
-   * call cannot carry, and when the call is over.
-   */
-  send(event: { readonly type: string }): void;
-  /** Stops the answer that is made or heard, as the page's own `interrupt()` does. */
-  interrupt(): void;
-  /** Calls `listener` with every event of the upstream but audio; returns the way to stop it. Throws when there are 16 already. */
-  onEvent(listener: (event: Message) => void): () => void;
-}
 
 /** What the control side needs of its conversation. */
 export interface ControlHost {

@@ -1,6 +1,5 @@
 import type { ErrorCode, Message } from '../../proto/voice/index.ts';
 import type { Caller } from '../access/index.ts';
-import type { CallControl } from './control-side.ts';
 import type { ServerTool } from './tools/tool.ts';
 import type { CallUsage } from './usage.ts';
 
@@ -61,6 +60,27 @@ export interface HookedEnd {
   /** Answer audio that was sent to the page, in seconds. */
   readonly answerSeconds: number;
   readonly usage: CallUsage;
+}
+
+/** The control side of a call: its events without its audio, which stays between page and upstream. */
+export interface CallControl {
+  /** The same for the whole call, on whichever backend it is. */
+  readonly id: string;
+  readonly caller: Caller;
+  /** Another backend began the call, and it goes on here: what was set before is set. */
+  readonly goesOn: boolean;
+  readonly over: boolean;
+  /** Fulfils when the call has ended here. */
+  readonly ended: Promise<void>;
+  /**
+   * Sends the model an event of the Realtime API, beside those of the page. Throws a `TypeError` for audio, for a session whose format the
+   * call cannot carry, and when the call is over.
+   */
+  send(event: { readonly type: string }): void;
+  /** Stops the answer that is made or heard, as the page's own `interrupt()` does. */
+  interrupt(): void;
+  /** Calls `listener` with every event of the upstream but audio; returns the way to stop it. Throws when there are 16 already. */
+  onEvent(listener: (event: Message) => void): () => void;
 }
 
 /** Who sent an event. */

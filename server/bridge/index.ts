@@ -3,10 +3,10 @@ export {
   DEFAULT_VOICE_LIMITS,
   type VoiceObserver,
 } from './context.ts';
-export type { CallControl } from './control-side.ts';
 export { EarlyUpstreams } from './early-upstream.ts';
 export { HookGuard } from './hook-guard.ts';
 export type {
+  CallControl,
   CallHooks,
   EventDecision,
   EventSource,

@@ -43,7 +43,7 @@ export const HOUSE_ARROWS: Arrows = {
     'zod',
   ],
   browser: ['proto/voice', 'proto/wire', '@fails-components/webtransport', 'zod'],
-  'browser/agents': ['browser', '@openai/agents-realtime'],
+  'browser/agents': ['browser', 'proto/voice', '@openai/agents-realtime'],
   'browser/react': ['browser', 'react'],
   'browser/build.ts': ['node:*', 'esbuild'],
   server: [

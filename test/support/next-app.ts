@@ -94,7 +94,9 @@ async function callFrom(scene: Scene, next: string, app: string, env: NodeJS.Pro
     if (stands !== 'ready, live' || console.length > 0)
       throw new Error(`${String(stands)}\n${console.join('\n')}`);
   } finally {
-    process.kill(-server.pid!, 'SIGTERM');
+    const gone = new Promise((resolve) => server.once('exit', resolve));
+    process.kill(-server.pid!, 'SIGKILL');
+    await gone;
   }
 }
 
