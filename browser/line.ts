@@ -95,12 +95,16 @@ export class Line {
   }
 
   #newCodec(): UplinkCodec {
-    return new UplinkCodec(this.#options.codec ?? 'auto', {
-      resend: () => this.#current?.speakAgainFrom(this.call.receivedSamples, this.#finishing),
-      wake: () => this.#current?.wake(),
-      tell: (message) => this.send(message),
-      changed: (uplink) => this.#host.uplink(uplink),
-    });
+    const { codec = 'auto', codecCalmMs } = this.#options;
+    return new UplinkCodec(
+      { codec, codecCalmMs },
+      {
+        resend: () => this.#current?.speakAgainFrom(this.call.receivedSamples, this.#finishing),
+        wake: () => this.#current?.wake(),
+        tell: (message) => this.send(message),
+        changed: (uplink) => this.#host.uplink(uplink),
+      },
+    );
   }
 
   /** Whether a session carries the call, as far as is known. */
@@ -298,6 +302,7 @@ export class Line {
     this.#silence.start(now);
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
     const codec = this.codec.ready(message, now);
+    this.#host.answers.downlink.ready(message);
     if (first) {
       // Where only Opus will do, the first words wait until it is known whether the backend takes it.
       if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
@@ -472,6 +477,7 @@ export class Line {
     const now = performance.now();
     if (this.attached && this.#candidate === undefined) {
       this.#report();
+      this.#host.answers.downlink.tick(now);
       this.codec.tick(this.microphone.samples, (at) => this.#host.elapsedMs(at), now);
     }
     const flowing = this.call.receivedSamples < this.microphone.samples;

@@ -44,10 +44,13 @@ export class UplinkCodec {
   #saidAt = 0;
   #savedOctets = 0;
 
-  constructor(option: CodecOption, host: UplinkCodecHost) {
-    this.#option = option;
+  constructor(
+    { codec, codecCalmMs }: { readonly codec: CodecOption; readonly codecCalmMs: number | undefined },
+    host: UplinkCodecHost,
+  ) {
+    this.#option = codec;
     this.#host = host;
-    this.#choice = new OpusChoice(option);
+    this.#choice = new OpusChoice(codec, codecCalmMs);
   }
 
   /** Codecs for the hello. */

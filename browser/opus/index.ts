@@ -1,2 +1,3 @@
+export { canDecodeOpus, OpusDecoder } from './decoder.ts';
 export { canEncodeOpus, LOOK_AHEAD_SAMPLES } from './encoder.ts';
 export { runInOf, sendOpus } from './send.ts';

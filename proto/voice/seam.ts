@@ -23,17 +23,18 @@ export class Seam {
 
   /** Whole samples, joined to those before: the same octets where nothing fades. */
   join(octets: Uint8Array): Uint8Array {
-    const given = octetsToInt16(octets);
-    let out = given;
-    if (this.#left > 0) {
-      out = given.slice();
-      for (let i = 0; i < out.length && this.#left > 0; i++, this.#left--) {
-        const value = out[i]! + Math.round((this.#difference * this.#left) / FADE_SAMPLES);
-        out[i] = Math.max(-32_768, Math.min(32_767, value));
-      }
+    if (octets.length === 0) return octets;
+    if (this.#left === 0) {
+      this.#last = ((octets.at(-1)! << 24) | (octets.at(-2)! << 16)) >> 16;
+      return octets;
+    }
+    const out = octetsToInt16(octets).slice();
+    for (let i = 0; i < out.length && this.#left > 0; i++, this.#left--) {
+      const value = out[i]! + Math.round((this.#difference * this.#left) / FADE_SAMPLES);
+      out[i] = Math.max(-32_768, Math.min(32_767, value));
     }
     this.#last = out.at(-1);
-    return out === given ? octets : int16ToOctets(out);
+    return int16ToOctets(out);
   }
 
   /** What comes next follows nothing. */

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { openNetpath } from '../support/netpath/index.ts';
 import { Scene } from '../support/scene.ts';
 import { SpokenWords } from '../support/spoken-words.ts';
 import { print, table } from './table.ts';
@@ -41,11 +42,17 @@ const delayMs = Number(values['one-way-ms']);
 async function measure(network: Network, codec: 'auto' | 'pcm' | 'opus'): Promise<string[]> {
   const words = new SpokenWords();
   const { lossRate, rateKbps } = network;
+  const path = await openNetpath({
+    delayMs,
+    seed: 11,
+    ...(lossRate && { lossRate }),
+    ...(rateKbps && { rateKbit: rateKbps }),
+  });
   const scene = await Scene.open({
+    path,
     text: SENTENCE.repeat(Math.ceil(seconds / 5)),
     codec,
     observer: words.observer,
-    relay: { delayMs, seed: 11, ...(lossRate && { lossRate }), ...(rateKbps && { rateKbps }) },
   });
   try {
     const page = await scene.openPage();
@@ -58,7 +65,7 @@ async function measure(network: Network, codec: 'auto' | 'pcm' | 'opus'): Promis
       400_000,
     );
     await page.click('#mute');
-    const before = scene.relay.stats.toTarget.octets;
+    const before = (await path.stats()).toRight.octets;
     const end = Date.now() + 30_000;
     const samples = async () => (await scene.report(page)).microphone?.samples ?? 0;
     while (words.heardSamples < (await samples()) && Date.now() < end)
@@ -94,6 +101,7 @@ async function measure(network: Network, codec: 'auto' | 'pcm' | 'opus'): Promis
     ];
   } finally {
     await scene.close();
+    await path.close();
   }
 }
 
