@@ -58,6 +58,7 @@ interface PageConfig {
   readonly upstream?: string;
   /** How the microphone's audio travels; by the state of the network unless it is said. */
   readonly codec?: CodecOption;
+  readonly codecCalmMs?: number;
 }
 
 /** States in which the caller can mute, or unmute. */
@@ -158,12 +159,13 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, tcpUrl, tokenUrl, codec } = config;
+  const { url, certificateHashes, tcpUrl, tokenUrl, codec, codecCalmMs } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...(certificateHashes && { certificateHashes }),
     ...(codec && { codec }),
+    ...(codecCalmMs !== undefined && { codecCalmMs }),
     ...(tcpUrl !== undefined && { tcpUrl }),
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });

@@ -52,6 +52,7 @@ export interface PagePlaces {
   /** Port for calls over TCP, when it is another one. */
   readonly tcpPort?: number | undefined;
   readonly codec?: 'auto' | 'pcm' | 'opus' | undefined;
+  readonly codecCalmMs?: number | undefined;
 }
 
 /**
@@ -62,7 +63,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm' }: PagePlaces = {},
+  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', codecCalmMs }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -74,6 +75,7 @@ export async function serveDemoPage(
     ...(tcpPort !== undefined && { tcpUrl: `https://${host}:${tcpPort}` }),
     upstream: 'local' as const,
     codec,
+    ...(codecCalmMs !== undefined && { codecCalmMs }),
   });
   const server = await servePage(root, 0, config, mint);
   return {
