@@ -7,13 +7,19 @@ import {
   AnswerHeaderDecoder,
   encodeHeader,
   encodeMessage,
+  encodeOpusPackets,
   isNumbered,
   MessageDecoder,
+  type MicrophoneCodec,
+  OPUS_CODEC,
+  OPUS_PACKET_SAMPLES,
+  OpusReader,
   SAMPLE_RATE,
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from '../../proto/voice/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
+import { createOpusEncoder } from '../../server/bridge/opus.ts';
 import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
 import { answerParent } from './child.ts';
 import { ROUTING_KEY } from './tunnel.ts';
@@ -33,6 +39,23 @@ const KEPT_TIMES = 1024;
 /** Calls that shake hands at the same time. */
 const OPENING = 16;
 const frame = new Uint8Array(randomBytes(FRAME_OCTETS));
+/** Packets that callers say again and again: two seconds of a voice-like wave. */
+const OPUS_PACKETS = 100;
+const LOOK_AHEAD_SAMPLES = 60;
+
+/** Each as it stands in a stream. */
+async function opusPackets(): Promise<Uint8Array[]> {
+  const encoder = await createOpusEncoder(false);
+  const samples = new Int16Array(OPUS_PACKET_SAMPLES);
+  return Array.from({ length: OPUS_PACKETS }, (_, n) => {
+    for (let i = 0; i < samples.length; i++) {
+      const t = (n * samples.length + i) / SAMPLE_RATE;
+      samples[i] =
+        9000 * Math.sin(2 * Math.PI * (170 * t + 8 * Math.sin(2 * t))) * (0.7 + 0.3 * Math.sin(11 * t));
+    }
+    return encodeOpusPackets([encoder.encode(samples)]);
+  });
+}
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
 class Caller {
@@ -47,8 +70,11 @@ class Caller {
   #answer = -1;
   readonly #messages = new MessageDecoder();
   readonly #answerHeader = new AnswerHeaderDecoder();
+  readonly #answerPackets = new OpusReader();
+  /** What it says in Opus; undefined for PCM. */
+  readonly #packets: readonly Uint8Array[] | undefined;
+  #answerSamples = 0;
   #numbered = 0;
-  #answerOctets = 0;
   #framesSent = 0;
   #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -56,7 +82,14 @@ class Caller {
   readonly latencies: number[] = [];
   closed = false;
 
-  constructor(machine: WebTransportConnection, path: string, wake: () => void, ready: () => void) {
+  constructor(
+    machine: WebTransportConnection,
+    path: string,
+    packets: readonly Uint8Array[] | undefined,
+    wake: () => void,
+    ready: () => void,
+  ) {
+    this.#packets = packets;
     this.#machine = machine;
     this.#wake = wake;
     this.#ready = ready;
@@ -77,7 +110,9 @@ class Caller {
         return;
       }
       this.#control = this.#machine.openStream(event.sessionId, 'bidirectional')!;
-      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] };
+      const codecs = this.#packets === undefined ? [VOICE_CODEC] : [VOICE_CODEC, OPUS_CODEC];
+      const answers = this.#packets && { answerCodecs: codecs, answerCodec: OPUS_CODEC };
+      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs, ...answers };
       this.#machine.writeStream(this.#control, encodeMessage(hello));
     } else if (event.type === 'streamReadable') this.#read(event.streamId);
     else if (event.type === 'streamOpened') this.#answer = event.streamId;
@@ -110,7 +145,7 @@ class Caller {
   /** As a page does, so that the backend forgets what it keeps for a page that comes back. */
   #report(): void {
     const { header } = this.#answerHeader;
-    const samples = Math.floor(this.#answerOctets / 2);
+    const samples = Math.floor(this.#answerSamples);
     const answers = header === undefined ? [] : [{ answer: header.answer, samples, ended: false }];
     const message = { type: 'parley.received', messages: this.#numbered, answers };
     this.#machine.writeStream(this.#control, encodeMessage(message));
@@ -118,8 +153,12 @@ class Caller {
   }
 
   #heard(data: Uint8Array): void {
-    this.#answerOctets += this.#answerHeader.push(data).length;
-    const whole = Math.floor(this.#answerOctets / FRAME_OCTETS);
+    const audio = this.#answerHeader.push(data);
+    if (this.#answerHeader.header?.codec === OPUS_CODEC) {
+      this.#answerPackets.push(audio);
+      while (this.#answerPackets.next() !== undefined) this.#answerSamples += OPUS_PACKET_SAMPLES;
+    } else this.#answerSamples += audio.length / 2;
+    const whole = Math.floor(this.#answerSamples / OPUS_PACKET_SAMPLES);
     const now = performance.now();
     while (this.#framesHeard < whole) {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
@@ -130,15 +169,16 @@ class Caller {
   /** Speaks from now on: one frame each 20 ms. */
   speak(): void {
     this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
+    const packets = this.#packets;
+    const codec =
+      packets === undefined ? { codec: VOICE_CODEC } : { codec: OPUS_CODEC, lookAhead: LOOK_AHEAD_SAMPLES };
     const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    this.#machine.writeStream(
-      this.#microphone,
-      encodeHeader({ ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
-    );
+    this.#machine.writeStream(this.#microphone, encodeHeader({ ...header, ...codec, rate: SAMPLE_RATE }));
     this.#timer = setInterval(() => {
       this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
       this.#framesSent += 1;
-      this.#machine.writeStream(this.#microphone, frame);
+      const said = packets?.[this.#framesSent % packets.length] ?? frame;
+      this.#machine.writeStream(this.#microphone, said);
       this.#wake();
     }, FRAME_MS);
   }
@@ -186,6 +226,8 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
 class Load {
   readonly #callers: Caller[] = [];
   readonly #path: string;
+  readonly #codec: MicrophoneCodec;
+  #packets: readonly Uint8Array[] | undefined;
   readonly #tunnel: Address;
   readonly #endpoint = new QuicEndpoint({
     ciphers: choosePacketCiphers().ciphers,
@@ -196,12 +238,14 @@ class Load {
   #driver!: EndpointDriver;
   #before = { sent: 0, received: 0 };
 
-  constructor(tunnel: Address, path: string) {
+  constructor(tunnel: Address, path: string, codec: MicrophoneCodec) {
+    this.#codec = codec;
     this.#tunnel = tunnel;
     this.#path = path;
   }
 
   async start(): Promise<void> {
+    if (this.#codec === OPUS_CODEC) this.#packets = await opusPackets();
     const socket = await openForwarderSocket(this.#tunnel);
     this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
       if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
@@ -228,7 +272,7 @@ class Load {
         this.#driver.now(),
       );
       const machine = new WebTransportConnection(connection);
-      const caller = new Caller(machine, this.#path, () => this.#driver.wake(), resolve);
+      const caller = new Caller(machine, this.#path, this.#packets, () => this.#driver.wake(), resolve);
       connection.context = caller;
       this.#callers.push(caller);
       this.#driver.wake();
@@ -271,7 +315,7 @@ let load: Load;
 answerParent(async (request) => {
   switch (request.op) {
     case 'start':
-      load = new Load(request.tunnel as Address, String(request.path));
+      load = new Load(request.tunnel as Address, String(request.path), request.codec as MicrophoneCodec);
       return load.start();
     case 'open':
       return load.open(Number(request.count));

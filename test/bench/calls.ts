@@ -32,6 +32,8 @@ const WARM_UP_CALLS = 50;
 const VOICE_PATH = '/voice';
 const ECHO_PATH = '/echo';
 
+type Codec = 'pcm16' | 'opus';
+
 interface Memory {
   readonly heapUsed: number;
   readonly external: number;
@@ -92,7 +94,7 @@ async function writeConfig(
   };
 }
 
-async function setStage(path: string, echo = false): Promise<Stage> {
+async function setStage(path: string, echo = false, codec: Codec = 'pcm16'): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const files = ensureDevelopmentCertificate(directory);
   const upstream = new Child('./calls-upstream.ts');
@@ -107,7 +109,7 @@ async function setStage(path: string, echo = false): Promise<Stage> {
     const port = await upstream.ask<number>({ op: 'start', certificate, key, echo });
     const config = await writeConfig(directory, files, port);
     const tunnel = await backend.ask<string>({ op: 'start', config });
-    await load.ask({ op: 'start', tunnel: parseAddress(tunnel), path });
+    await load.ask({ op: 'start', tunnel: parseAddress(tunnel), path, codec });
     return { upstream, backend, load, close };
   } catch (error) {
     await close();
@@ -128,8 +130,14 @@ async function warmUp(upstream: Child): Promise<void> {
   }
 }
 
-async function runCalls(calls: number, echo: boolean, seconds: number, profile: boolean) {
-  const stage = await setStage(VOICE_PATH, echo);
+interface CallOptions {
+  readonly codec: Codec;
+  readonly seconds: number;
+  readonly profile: boolean;
+}
+
+async function runCalls(calls: number, echo: boolean, { codec, seconds, profile }: CallOptions) {
+  const stage = await setStage(VOICE_PATH, echo, codec);
   try {
     const { upstream, backend, load } = stage;
     await load.ask({ op: 'open', count: calls });
@@ -143,7 +151,7 @@ async function runCalls(calls: number, echo: boolean, seconds: number, profile: 
     const heard = await framesHeard(upstream);
     const report = await load.ask<Report>({ op: 'report' });
     if (report.lost > 0) throw new Error(`${report.lost} of ${calls} calls were lost`);
-    return { calls, echo, measured, report, frames: echo ? report.frames : heard };
+    return { calls, echo, codec, measured, report, frames: echo ? report.frames : heard };
   } finally {
     await stage.close();
   }
@@ -156,9 +164,10 @@ const microsPerFrame = ({ measured, frames }: CallRun) => measured.cpuMicros / f
 const callsPerCore = (run: CallRun) => 1e6 / ((1000 / FRAME_MS) * microsPerFrame(run));
 
 function callRow(run: CallRun): string[] {
-  const { calls, echo, measured, report, frames } = run;
+  const { calls, echo, codec, measured, report, frames } = run;
   return [
     String(calls),
+    codec,
     echo ? 'both ways' : 'microphone',
     `${(100 * coreShare(run)).toFixed(0)} %`,
     ((1000 * coreShare(run)) / calls).toFixed(2),
@@ -208,22 +217,25 @@ async function main(): Promise<void> {
       idle: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '6' },
       runs: { type: 'string', default: '3' },
+      codec: { type: 'string', multiple: true, default: ['pcm16'] },
       profile: { type: 'boolean', default: false },
     },
   });
   const rows: string[][] = [];
   for (const calls of values.calls.split(',').map(Number)) {
-    for (const echo of [true, false]) {
-      const run = () => runCalls(calls, echo, Number(values.seconds), values.profile);
-      const best = await bestOf(Number(values.runs), run);
-      rows.push(callRow(best));
-      if (values.profile) print(`${costTable(`backend, ${calls} calls`, best.measured.costs, 40)}\n`);
-    }
+    for (const codec of values.codec as Codec[])
+      for (const echo of [true, false]) {
+        const options = { codec, seconds: Number(values.seconds), profile: values.profile };
+        const best = await bestOf(Number(values.runs), () => runCalls(calls, echo, options));
+        rows.push(callRow(best));
+        if (values.profile)
+          print(`${costTable(`backend, ${calls} calls, ${codec}`, best.measured.costs, 40)}\n`);
+      }
   }
   print(
-    `calls of 20 ms PCM through the whole bridge, both ways and while the upstream listens, best of ${values.runs} runs of ${values.seconds} s, warmed up`,
+    `calls of 20 ms frames through the whole bridge, both ways and while the upstream listens, best of ${values.runs} runs of ${values.seconds} s, warmed up`,
   );
-  const head = ['calls', 'audio', 'core', 'CPU ms/s per call', 'µs/frame', 'calls per core'];
+  const head = ['calls', 'codec', 'audio', 'core', 'CPU ms/s per call', 'µs/frame', 'calls per core'];
   print(table([...head, 'frames of due', 'in/frame', 'out/frame', 'echo ms median', '95 %'], rows));
   if (Number(values.idle) > 0) {
     print('\nmemory of what is idle, each, after collection');
