@@ -14,12 +14,6 @@ const PACKETS_PER_PIECE = 5;
 /** Packets that are encoded before other calls have their turn: about 2 ms of work. */
 const PACKETS_PER_TURN = 20;
 
-/**
- * Packets that are encoded more finely where another coding goes before: the page goes on with it where that broke off, which is behind
- * what it has acknowledged by what was under way. 500 ms.
- */
-const SEAM_PACKETS = 25;
-
 /** What the encoding of an answer needs of its answer. */
 export interface AnswerOpusHost {
   readonly log: AudioLog;
@@ -65,7 +59,7 @@ export class AnswerOpus {
   async #run(): Promise<void> {
     let encoding: OpusEncoding | undefined;
     try {
-      encoding = await createOpusEncoder(this.#host.from > 0);
+      encoding = await createOpusEncoder();
       if (this.#stopped) return;
       this.#host.begins(encoding.lookAhead);
       while (!this.#stopped) {
@@ -96,7 +90,6 @@ export class AnswerOpus {
       packets.push(encoding.encode(this.#frame));
       this.#packets += 1;
       count += 1;
-      if (this.#packets === SEAM_PACKETS) encoding.settle();
       if (packets.length < PACKETS_PER_PIECE) continue;
       this.#push(packets, encoding.lookAhead);
       packets = [];

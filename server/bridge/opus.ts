@@ -4,8 +4,6 @@ import { OPUS_CODEC, type OpusDecoding, SAMPLE_RATE, VOICE_CODEC } from '../../p
 export const VOICE_CODECS: readonly string[] = Object.freeze([VOICE_CODEC, OPUS_CODEC]);
 /** Bits per second of answers: a packet of 20 ms has 80 octets. */
 const BITRATE = 32_000;
-/** Bits per second where another coding goes before: what the two differ by is then below a click, -40 dB, wherever they meet. */
-const SEAM_BITRATE = 96_000;
 /** libopus' measure of what it spends on a packet, 0 to 10; from 5 on, what more costs is not heard. */
 const COMPLEXITY = 5;
 
@@ -15,8 +13,6 @@ export interface OpusEncoding {
   readonly lookAhead: number;
   /** One packet of a frame of `OPUS_PACKET_SAMPLES`, in memory of its own. */
   encode(frame: Int16Array): Uint8Array;
-  /** What follows is far enough from another coding: it is encoded as sparingly as all else. */
-  settle(): void;
   /** Gives its memory back. */
   free(): void;
 }
@@ -45,21 +41,20 @@ export async function createOpusDecoder(): Promise<OpusDecoding> {
 
 /**
  * A fresh encoder, in the low-delay mode: it keeps the wave itself, sample by sample, so that Opus and PCM can follow each other without a
- * click, and looks 2.5 ms ahead. `seam`: another coding goes before.
+ * click, and looks 2.5 ms ahead.
  */
-export async function createOpusEncoder(seam: boolean): Promise<OpusEncoding> {
+export async function createOpusEncoder(): Promise<OpusEncoding> {
   const { Application, createEncoder } = await import('libopus-wasm');
   const encoder = await createEncoder({
     sampleRate: SAMPLE_RATE,
     channels: 1,
-    bitrate: seam ? SEAM_BITRATE : BITRATE,
+    bitrate: BITRATE,
     application: Application.RestrictedLowDelay,
     complexity: COMPLEXITY,
   });
   return {
     lookAhead: encoder.getLookahead(),
     encode: (frame) => encoder.encode(frame),
-    settle: () => encoder.setBitrate(BITRATE),
     free: () => encoder.free(),
   };
 }

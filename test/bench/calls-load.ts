@@ -45,7 +45,7 @@ const LOOK_AHEAD_SAMPLES = 60;
 
 /** Each as it stands in a stream. */
 async function opusPackets(): Promise<Uint8Array[]> {
-  const encoder = await createOpusEncoder(false);
+  const encoder = await createOpusEncoder();
   const samples = new Int16Array(OPUS_PACKET_SAMPLES);
   return Array.from({ length: OPUS_PACKETS }, (_, n) => {
     for (let i = 0; i < samples.length; i++) {
@@ -170,10 +170,13 @@ class Caller {
   speak(): void {
     this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
     const packets = this.#packets;
-    const codec =
-      packets === undefined ? { codec: VOICE_CODEC } : { codec: OPUS_CODEC, lookAhead: LOOK_AHEAD_SAMPLES };
+    const codec = packets === undefined ? VOICE_CODEC : OPUS_CODEC;
+    const lookAhead = packets === undefined ? 0 : LOOK_AHEAD_SAMPLES;
     const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    this.#machine.writeStream(this.#microphone, encodeHeader({ ...header, ...codec, rate: SAMPLE_RATE }));
+    this.#machine.writeStream(
+      this.#microphone,
+      encodeHeader({ ...header, codec, lookAhead, rate: SAMPLE_RATE }),
+    );
     this.#timer = setInterval(() => {
       this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
       this.#framesSent += 1;

@@ -9,7 +9,6 @@ const open = sceneForEachTest();
 interface PlaybackFigures {
   readonly codec: string;
   readonly badPackets: number;
-  readonly underruns: number;
 }
 
 async function playbackOf(page: Page): Promise<PlaybackFigures> {
@@ -34,7 +33,6 @@ describe('answers as Opus in Chromium', () => {
     const playback = await playbackOf(page);
     expect(playback.codec).toBe('opus');
     expect(playback.badPackets).toBe(0);
-    expect(playback.underruns).toBe(0);
     const { report, upstream } = await opened.finish(page);
     expect(report.answers.length).toBeGreaterThan(0);
     for (const answer of report.answers) {
@@ -61,13 +59,12 @@ describe('answers as Opus in Chromium', () => {
       observer: answers.observer,
       relay: { delayMs: 30 },
     });
-    // On a busy machine its own words might wait for so long that the answer begins as Opus.
+    // On a busy machine its own words might wait for so long that the answer begins as Opus: then there would be no seam.
     const page = await opened.openPage('/', 'delete globalThis.AudioEncoder');
     await answers.watch(page);
     await page.click('#talk');
     await opened.untilInAnswer(page);
     await page.click('#mute');
-    expect((await playbackOf(page)).codec).toBe('pcm16');
     opened.relay.setRate(100);
     const report = await opened.until(
       page,

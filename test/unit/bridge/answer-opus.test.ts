@@ -166,8 +166,7 @@ describe('an answer that changes its codec on its way', () => {
     expect(heard.length).toBe(72_000 - 11_760);
     const compared = new Comparison(said.subarray(11_760), heard, []);
     expect(compared.shift).toBe(0);
-    // What the page goes on with differs from what it has by no more than fades unheard.
-    for (let at = 480; at < 9600; at += 7) expect(compared.clickDb(at)).toBeLessThan(-40);
+    expect(compared.correlation).toBeGreaterThan(0.97);
   });
 
   test('not where a slow model, and not the network, is what the page waits for', async () => {

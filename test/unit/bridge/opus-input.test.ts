@@ -62,7 +62,7 @@ async function speak(page: VoicePage, octets: Uint8Array, more: object = {}, end
 
 /** Packets of 20 ms of noise. */
 async function packets(count: number): Promise<Uint8Array[]> {
-  const encoder = await createOpusEncoder(false);
+  const encoder = await createOpusEncoder();
   const frame = Int16Array.from({ length: 480 }, (_, i) => ((i * 7919) % 2000) - 1000);
   const made = Array.from({ length: count }, () => encoder.encode(frame).slice());
   encoder.free();
