@@ -129,7 +129,9 @@ export class Line {
   async #begin(signal: AbortSignal, inTime: () => void): Promise<void> {
     const url = await this.#url('original');
     const timeoutMs = this.#timeoutMs;
+    const dialledAt = performance.now();
     const session = await this.#dial(url, signal);
+    this.codec.dialled(dialledAt, performance.now());
     inTime();
     this.#host.opened(session);
     const attachment = new Attachment(session, this.#attachmentHost());

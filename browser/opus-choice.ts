@@ -71,6 +71,11 @@ export class OpusChoice {
     return this.#phase !== 'pcm';
   }
 
+  /** The network is known to be bad before anything was sent: it begins with Opus. */
+  beginOpus(now: number): void {
+    if (this.#option === 'auto' && this.#phase === 'pcm') this.#enter('opus', now);
+  }
+
   /** Samples that the backend has. */
   get acknowledged(): number {
     return this.#acknowledged;
