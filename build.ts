@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { buildExtras, buildLibrary, buildPage, WORKLETS } from './browser/build.ts';
 import { runProgram } from './net/program.ts';
 import { StartupError } from './net/startup.ts';
@@ -44,6 +45,52 @@ async function leaveOutBundler(): Promise<void> {
     await rm(join(DIST, `browser/build.${extension}`), { force: true });
 }
 
+/** Octets of the files below a folder; 0 where there is none. */
+async function folderOctets(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** Octets of what npm installs beside the package: every package of the lock that is not for development alone. */
+async function dependencyOctets(): Promise<number> {
+  const { packages } = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<
+      Record<string, { readonly dev?: true; readonly peer?: true; readonly devOptional?: true }>
+    >;
+  };
+  const names = Object.keys(packages).filter((path) => {
+    const { dev, devOptional, peer } = packages[path]!;
+    return path !== '' && !dev && !devOptional && !peer;
+  });
+  // A package within another is counted by itself.
+  const sizes = await Promise.all(names.map((path) => ownOctets(join(ROOT, path))));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function ownOctets(folder: string): Promise<number> {
+  return (await folderOctets(folder)) - (await folderOctets(join(folder, 'node_modules')));
+}
+
+/** Says how large a page's part becomes, and what an app installs. */
+async function printSizes(): Promise<void> {
+  const kib = (octets: number) => `${(octets / 1024).toFixed(1)} KiB`;
+  const gzipped = async (name: string) =>
+    gzipSync(await readFile(join(DIST, 'browser', name)), { level: 9 }).length;
+  const library = await gzipped('parley.js');
+  const onDemand = ['opus.js', 'carriers/tcp.js'];
+  const loaded = await Promise.all(onDemand.map(async (name) => `${name} ${kib(await gzipped(name))}`));
+  const dist = await folderOctets(DIST);
+  const dependencies = await dependencyOctets();
+  process.stdout.write(
+    `browser/parley.js ${kib(library)} (gzip); loaded when a call needs it: ${loaded.join(', ')}\n` +
+      `installed: ${kib(dist)} of this package, ${((dist + dependencies) / 1024 / 1024).toFixed(1)} MiB with its dependencies\n`,
+  );
+}
+
 /** Makes `dist/`: what the package ships. */
 async function build(): Promise<void> {
   for (const name of await readdir(DIST).catch(() => []))
@@ -61,6 +108,7 @@ async function build(): Promise<void> {
   // Worklets are scripts: there is nothing to import from them.
   for (const name of WORKLETS) await writeFile(join(DIST, `browser/worklets/${name}.d.ts`), 'export {};\n');
   for (const name of BINS) await chmod(join(DIST, name), 0o755);
+  await printSizes();
 }
 
 runProgram(build);

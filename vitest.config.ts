@@ -25,13 +25,38 @@ const alone = (
   },
 });
 
-/** These spend most of their time in outages, pauses and speech, with the machine idle: many can at once. */
-const WAITING = ['access', 'long-silence', 'renewal', 'silent-backend', 'upstream-ends'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const e2e = (...names: readonly string[]) => names.map((name) => `test/e2e/${name}.test.ts`);
 
-/** These look at the clock: nothing else may run beside them. */
-const BY_THE_CLOCK = ['round-trips', 'address-change', 'tcp-ready'].map((name) => `test/e2e/${name}.test.ts`);
+/**
+ * `npm run test:long` runs these, and CI after `npm test`: outages of many seconds, hundreds of redials, thousands of connections,
+ * the package installed and built into apps. `npm test` has a shorter one of each kind.
+ */
+const LONG = [
+  ...e2e(
+    'backend-death',
+    'bundler',
+    'chaos',
+    'fault-buttons',
+    'forwarder-death',
+    'lock-out',
+    'one-call',
+    'package',
+    'page-looks',
+    'reconnect',
+    'rotation',
+  ),
+  ...e2e('socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
+  'test/interop/rebinding-in-handshake.test.ts',
+];
+
+/** The same; these spend most of their time in outages, pauses and speech, with the machine idle: many can at once. */
+const LONG_WAITS = e2e('access', 'long-silence', 'renewal', 'silent-backend', 'upstream-ends');
+
+/** The same; these look at the clock: nothing else may run beside them. */
+const LONG_BY_THE_CLOCK = e2e('address-change');
+const BY_THE_CLOCK = e2e('round-trips', 'tcp-ready');
+
+const ALL_LONG = [...LONG, ...LONG_WAITS, ...LONG_BY_THE_CLOCK];
 
 export default defineConfig({
   test: {
@@ -43,10 +68,12 @@ export default defineConfig({
       project('routing', ['test/routing/**/*.test.ts'], 30_000),
       project('simulation', ['test/simulation/**/*.test.ts'], 60_000),
       project('fuzz', ['test/fuzz/**/*.test.ts'], 60_000),
-      alone('interop', ['test/interop/**/*.test.ts'], 1, 2),
-      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2, [...BY_THE_CLOCK, ...WAITING]),
-      alone('waiting', WAITING, 3, 3),
-      alone('round-trips', BY_THE_CLOCK, 4, 1),
+      alone('interop', ['test/interop/**/*.test.ts'], 1, 2, ALL_LONG),
+      alone('e2e', ['test/e2e/**/*.test.ts'], 2, 2, [...BY_THE_CLOCK, ...ALL_LONG]),
+      alone('round-trips', BY_THE_CLOCK, 3, 1),
+      alone('long', LONG, 4, 2),
+      alone('long-waits', LONG_WAITS, 5, 3),
+      alone('long-by-the-clock', LONG_BY_THE_CLOCK, 6, 1),
     ],
   },
 });

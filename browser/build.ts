@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
-const STATIC_FILES = ['index.html', 'page.css', 'icon.svg', 'example.html', 'example.js'];
+const STATIC_FILES = ['index.html', 'page.css', 'dark.css', 'icon.svg', 'example.html', 'example.js'];
 
 /** Names of the worklets. */
 export const WORKLETS = ['microphone', 'playback'] as const;

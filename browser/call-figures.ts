@@ -85,7 +85,7 @@ export class CallFigures {
     | 'transport'
   > {
     return {
-      sessionId: this.#ready?.sessionId,
+      sessionId: this.#ready?.call.callId,
       sessionMs: this.#sessionMs,
       readyMs: this.#readyMs,
       handshakeMs: this.#stats?.handshakeMs ?? this.#ready?.handshakeMs ?? undefined,

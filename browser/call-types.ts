@@ -141,7 +141,7 @@ export interface CallStats {
   readonly muted: boolean;
   readonly microphoneState: MicrophoneState;
   readonly audioState: AudioState;
-  /** The session's name in the backend's log. */
+  /** The call's name in the logs of all backends that it comes to, and in their lists of calls: the same to its end. */
   readonly sessionId: string | undefined;
   /** From `connect` to the WebTransport session. */
   readonly sessionMs: number | undefined;

@@ -283,7 +283,7 @@ export class Line {
         break;
       }
       case 'parley.conversation':
-        this.#forgetItems(this.call.goneBehind(message.lastItem));
+        this.#forgetItems(this.call.itemsGone(message));
         break;
       case 'parley.move':
         this.#look('move');

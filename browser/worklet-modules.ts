@@ -7,15 +7,21 @@ export interface WorkletUrls {
 /** The worklets' own code, which the build puts here. */
 declare const PARLEY_WORKLETS: { readonly microphone: string; readonly playback: string };
 
-/** The file of a worklet beside this module, in words that bundlers do not take for an asset of theirs. */
+/** Where this module lies. Apart from `new URL`, which bundlers take for an asset of theirs where it stands beside `import.meta.url`. */
+const HERE: string = import.meta.url;
+
+/** The file of a worklet beside this module. */
 function besideThisModule(name: keyof WorkletUrls): URL {
   const path = ['.', 'worklets', `${name}.js`].join('/');
-  return new URL(path, import.meta.url);
+  return new URL(path, HERE);
 }
 
-/** Whether this module is the file parley.js itself, so that its worklets lie beside it; a bundler leaves them behind. */
+/**
+ * Whether this module is the file parley.js itself, so that its worklets lie beside it. A bundler leaves them behind: webpack says by `file:` where
+ * this module lay when it was built.
+ */
 function isOwnFile(): boolean {
-  return /\/parley\.js(?:[?#]|$)/.test(import.meta.url);
+  return !HERE.startsWith('file:') && /\/parley\.js(?:[?#]|$)/.test(HERE);
 }
 
 /**

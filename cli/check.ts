@@ -1,16 +1,18 @@
 import { parseArgs } from 'node:util';
+import { phaseSentence } from '../keys/check.ts';
 import { readClusterFile, readForwarderConfig } from '../lb/config.ts';
 import { readFileOrStop } from '../net/files.ts';
 import { commandLine } from '../net/packaged.ts';
 import { runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
+import { rotationPhase } from '../proto/quic-lb/index.ts';
 import { parseJson } from '../proto/wire/index.ts';
 import { checkBackend } from '../server/check.ts';
 
 const USAGE = `usage: ${commandLine('parley check', 'node --import tsx cli/main.ts check')} FILE...
 
-Says of each file whether it is good: a cluster file, the settings of a backend, those of a forwarder. Of a backend the
-files that it names are looked at too: cluster file, certificate, key. Ends with 1 when one is not good.
+Says of each file whether it is good: a cluster file (and in which phase of a key rotation it is), the settings of a backend, those of a
+forwarder. Of a backend the files that it names are looked at too: cluster file, certificate, key. Ends with 1 when one is not good.
 `;
 
 /** What a file is, by the keys that only one kind has. */
@@ -22,8 +24,9 @@ function checkFile(path: string): string {
     );
   const keys = typeof json.value === 'object' && json.value !== null ? Object.keys(json.value) : [];
   if (keys.includes('quicLb') || keys.includes('backends')) {
-    const { backends, forwarders } = readClusterFile(path);
-    return `a cluster of ${backends.length} backends and ${forwarders.length} forwarders`;
+    const { backends, forwarders, quicLb } = readClusterFile(path);
+    const phase = phaseSentence(rotationPhase(quicLb)).replace(/\.$/, '');
+    return `a cluster of ${backends.length} backends and ${forwarders.length} forwarders\n  ${phase}`;
   }
   if (keys.includes('upstream') || keys.includes('certificate')) {
     const { name, warnings } = checkBackend(path);

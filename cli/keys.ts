@@ -7,8 +7,10 @@ import { parseClusterFile } from '../proto/quic-lb/index.ts';
 import { freshCluster } from '../server/fresh-cluster.ts';
 
 const USAGE = `usage: ${commandLine('parley keys', 'node --import tsx cli/main.ts keys')} [options]
+       ${commandLine('parley keys', 'npm run keys --')} rotate FILE, or check FILE
 
 Makes a cluster file with fresh keys, for forwarders and backends on several machines. It holds keys: copy it as you copy those.
+\`rotate\` and \`check\` take such a file through a rotation of the CID key; each has --help.
 
   --backend ADDRESS      tunnel address of a backend such as 192.0.2.11:5001; give one for each (default: 127.0.0.1:5001)
   --forwarder ADDRESS    IP address from which a forwarder talks to backends; give one for each (default: 127.0.0.1)
@@ -18,7 +20,14 @@ Makes a cluster file with fresh keys, for forwarders and backends on several mac
   --help                 show this
 `;
 
-function main(): void {
+/** Commands of a cluster file that is there already. */
+const ROTATION: ReadonlySet<string> = new Set(['rotate', 'check']);
+
+async function main(): Promise<void> {
+  if (ROTATION.has(process.argv[2] ?? '')) {
+    await import('../keys/main.ts');
+    return;
+  }
   const flags = readFlags(
     {
       backend: { type: 'string', multiple: true, default: ['127.0.0.1:5001'] },

@@ -7,8 +7,9 @@ const USAGE = `usage: ${commandLine('parley', 'node --import tsx cli/main.ts')} 
 
   start        forwarder, backends, a local realtime service and the demo page on this machine
   certs        make a development certificate, or show the one that is there
-  keys         make a cluster file with fresh keys
-  check FILE   say what is wrong with a cluster file, or with a backend's or forwarder's settings
+  keys         make a cluster file with fresh keys; \`keys rotate FILE\` takes one a step of a rotation further, \`keys check FILE\` watches it
+  check FILE   say what is wrong with a cluster file, or with a backend's or forwarder's settings, and in which phase of a rotation it is
+  calls        list the calls of backends that run, or begin a qlog of one
   token        print a token with which a page may call
 
 Each has --help. parley-server and parley-forwarder run one backend and one forwarder.
@@ -20,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<unknown>>> = {
   certs: () => import('../certs/main.ts'),
   keys: () => import('./keys.ts'),
   check: () => import('./check.ts'),
+  calls: () => import('../server/calls/main.ts'),
   token: () => import('../server/access/main.ts'),
 };
 

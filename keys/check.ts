@@ -63,7 +63,8 @@ export async function checkRotation(
   return lines;
 }
 
-function phaseSentence(now: ReturnType<typeof rotationPhase>): string {
+/** A phase of a rotation, in a sentence. */
+export function phaseSentence(now: ReturnType<typeof rotationPhase>): string {
   switch (now.phase) {
     case 'settled':
       return `settled: config rotation ${now.issued} is the only one.`;

@@ -1,11 +1,14 @@
 import { parseArgs } from 'node:util';
+import { commandLine } from '../net/packaged.ts';
 import { runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { checkRotation } from './check.ts';
 import { rotateKeys } from './rotate.ts';
 
-const USAGE = `usage: npm run keys -- rotate cluster.json
-       npm run keys -- check cluster.json [--forwarder http://127.0.0.1:9100/metrics]… [--seconds 5]
+const COMMAND = commandLine('parley keys', 'npm run keys --');
+
+const USAGE = `usage: ${COMMAND} rotate cluster.json
+       ${COMMAND} check cluster.json [--forwarder http://127.0.0.1:9100/metrics]… [--seconds 5]
 
 rotate writes the next file of a rotation of the CID key in place; three of them make one rotation: the new key is announced,
 then issued, then the old one is taken out. check says in which of these phases a cluster is, and asks forwarders how

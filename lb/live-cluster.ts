@@ -29,9 +29,9 @@ export class LiveCluster {
     this.#names = new ClusterNames({
       ...(ask && { ask }),
       onChange: () => this.#applyOrSay(),
-      onSilence: (name, error) => {
+      onSilence: (name, error, news) => {
         counters.nameSilences++;
-        logger.warn({ name, error }, `${name} has no address now (${error}): what it had stays`);
+        if (news !== undefined) logger.warn({ name, error }, news);
       },
     });
   }

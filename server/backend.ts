@@ -23,6 +23,7 @@ import { EndpointDriver, type PacketSocket } from './net/index.ts';
 import { operatorHandler, readOperatorToken } from './operators.ts';
 import { SessionRouter } from './router.ts';
 import { addTcpMetrics, TcpListener } from './tcp/index.ts';
+import type { Tracing } from './tracing/index.ts';
 import { makeVoiceHandler } from './voice.ts';
 import { WebTransportHost, type WebTransportSession } from './webtransport/index.ts';
 
@@ -73,6 +74,8 @@ export interface BackendParts {
   readonly connectionIds: LiveConnectionIds;
   /** Absent: traces are not begun while connections run. */
   readonly qlogOnDemand?: QlogOnDemand | undefined;
+  /** Absent: no spans are made. */
+  readonly tracing?: Tracing | undefined;
 }
 
 /** A backend whose sockets are open: `start.ts` makes them. */
@@ -101,7 +104,7 @@ export class RunningBackend implements Backend {
   constructor(
     config: BackendConfig,
     log: Logger,
-    { endpoint, sockets, files, connectionIds, qlogOnDemand }: BackendParts,
+    { endpoint, sockets, files, connectionIds, qlogOnDemand, tracing }: BackendParts,
     env: NodeJS.ProcessEnv,
     hooks: BackendHooks,
   ) {
@@ -147,6 +150,7 @@ export class RunningBackend implements Backend {
       log,
       observer,
       calls,
+      tracing,
       onBack: (seconds: number) => this.#timings.outage(seconds),
       access,
       sealSecret: secret,

@@ -144,8 +144,9 @@ export class LiveCluster implements TunnelRules {
     this.#names = new ClusterNames({
       ...(ask && { ask }),
       onChange: () => this.#listForwarders(),
-      onSilence: (name, error) =>
-        this.#log.warn({ name, error }, `${name} has no address now (${error}): what it had stays`),
+      onSilence: (name, error, news) => {
+        if (news !== undefined) this.#log.warn({ name, error }, news);
+      },
     });
     this.#forwarders = new ForwarderList(place.cluster.forwarders, () => []);
     this.#watch = new FileWatch(place.files, () => this.reload());

@@ -142,6 +142,8 @@ const schema = z.strictObject({
   socket: z.enum(SOCKET_KINDS).default('auto'),
   /** Directory for a qlog file of each connection. Absent: none are written. */
   qlogDirectory: z.string().min(1).optional(),
+  /** Spans of calls, by the tracer of OpenTelemetry that the process has registered; needs the package `@opentelemetry/api`. */
+  traces: z.boolean().default(false),
   /** Directory for qlogs that operators ask for while a call runs. Absent: they cannot. */
   qlogOnDemand: z.string().min(1).optional(),
 });

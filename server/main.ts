@@ -4,6 +4,7 @@ import { commandLine } from '../net/packaged.ts';
 import { readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
+import type { Backend } from './backend.ts';
 import { type BackendConfig, readBackendConfig } from './config.ts';
 import { startBackend } from './start-backend.ts';
 import { superviseBackend, workerSettings } from './workers/index.ts';
@@ -43,7 +44,11 @@ async function main(): Promise<void> {
 
 async function runBackend(config: BackendConfig, worker: number | undefined): Promise<void> {
   const log = createLog({ level: config.logLevel, base: { backend: config.name } });
+  let started: Backend | undefined;
+  // Before the start: by default the signal would end the process.
+  process.on('SIGHUP', () => started?.reload());
   const backend = await startBackend(config, log);
+  started = backend;
   log.info({ tunnel: backend.tunnel, public: backend.public }, 'ready');
 
   // A defect must not leave a process that half works: say it and end, and the supervisor starts a new one.
@@ -54,7 +59,6 @@ async function runBackend(config: BackendConfig, worker: number | undefined): Pr
     });
   }
   const drain = () => void backend.drain().then(() => process.exit(0));
-  process.on('SIGHUP', () => backend.reload());
   process.on('SIGTERM', drain);
   process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
   if (worker !== undefined) serveSupervisor(backend.operators, drain);

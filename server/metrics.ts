@@ -139,6 +139,7 @@ export class BackendMetrics {
     });
     return {
       hookFailed: (hook, fault) => hookFailures.inc({ hook, fault }),
+      ...this.#helloMetrics(),
       ...this.#uplinkMetrics(),
       callCarried: (how) => carried.inc({ how }),
       resumeRefused: (what, why) => resumeRefused.inc({ what, why }),
@@ -151,6 +152,25 @@ export class BackendMetrics {
       bargeIn: () => bargeIns.inc(),
       answerOverflowed: () => overflows.inc(),
       pageEventRefused: () => refused.inc(),
+    };
+  }
+
+  #helloMetrics(): Pick<VoiceObserver, 'helloMissing' | 'notEarly'> {
+    const noHello = new Counter({
+      name: 'parley_sessions_without_hello_total',
+      help: 'Sessions that were closed because no hello came in time, by whether an upstream had been dialled for them',
+      labelNames: ['dialled'],
+      registers: [this.registry],
+    });
+    const notEarly = new Counter({
+      name: 'parley_upstreams_not_early_total',
+      help: 'Upstreams that were not dialled before the hello: too many were, of the address or in total, or the caller may begin no call',
+      labelNames: ['why'],
+      registers: [this.registry],
+    });
+    return {
+      helloMissing: (dialled) => noHello.inc({ dialled: dialled ? 'yes' : 'no' }),
+      notEarly: (why) => notEarly.inc({ why }),
     };
   }
 

@@ -16,6 +16,7 @@ import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/ind
 import { createRandomSource } from './random.ts';
 import { resetGuard } from './reset-guard.ts';
 import { steerTo } from './steering.ts';
+import { openTracing } from './tracing/index.ts';
 import { warmUp } from './warm-up.ts';
 import { CLIENT_STREAM_LIMITS } from './webtransport/index.ts';
 
@@ -145,11 +146,12 @@ export async function startBackend(
     transport: transportOf(config),
     ...(qlog && { observer: qlog.observer }),
   });
+  const tracing = config.traces ? await openTracing(config.name) : undefined;
   const sockets = await openSockets(config, config.tunnel ?? bindAddress(tunnel), cluster, log);
   backend = new RunningBackend(
     config,
     log,
-    { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds, qlogOnDemand },
+    { endpoint, sockets, files: { certificate, cluster, tokens }, connectionIds, qlogOnDemand, tracing },
     env,
     hooks,
   );

@@ -7,6 +7,7 @@ import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './acce
 import { AppHooks } from './app-hooks.ts';
 import {
   type Call,
+  EarlyUpstreams,
   OctetBudget,
   serveVoice,
   UnfinishedMessages,
@@ -18,6 +19,7 @@ import type { CallList } from './calls/index.ts';
 import type { BackendConfig } from './config.ts';
 import type { BackendHooks } from './hooks.ts';
 import { type OddEvent, openUpstream, type UpstreamConfig } from './realtime/index.ts';
+import type { Tracing } from './tracing/index.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 
 /** Answer audio of all calls that may wait for slow pages together, in octets: 93 minutes of it. */
@@ -94,11 +96,11 @@ export interface Access {
 
 type VoiceHandler = (session: WebTransportSession) => Promise<void>;
 /** What a session is served with that depends on its caller. */
-export type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'timeLeftMs'>;
+export type CallerContext = Pick<VoiceContext, 'sessionId' | 'logger' | 'caller' | 'callEntry'>;
 
 /**
  * Serves those whose token is good. Others are taken and closed at once, as a page learns nothing of the HTTP status of a refused
- * session; no upstream is dialled for them.
+ * session; no upstream is dialled for them. The subject's limits are asked when a call begins.
  */
 function withAccess(
   access: Access,
@@ -119,12 +121,8 @@ function withAccess(
       session.close({ closeCode: SessionCloseCode.UNAUTHORIZED, reason: entry.sentence });
       return;
     }
-    const { caller, admission } = entry;
-    try {
-      await serve(session, { sessionId, logger, caller, timeLeftMs: () => admission.remainingMs });
-    } finally {
-      admission.release();
-    }
+    const { caller, calls } = entry;
+    await serve(session, { sessionId, logger, caller, callEntry: calls });
   };
 }
 
@@ -138,6 +136,8 @@ interface VoiceDetails {
   observer: VoiceObserver;
   /** Where operators see calls. Absent: nowhere. */
   calls?: CallList | undefined;
+  /** Absent: no spans are made. */
+  tracing?: Tracing | undefined;
   /** Told how long a call waited whose page came back, in seconds. */
   onBack?: ((seconds: number) => void) | undefined;
   /** Host name by which callers come back to this very backend. */
@@ -148,6 +148,20 @@ interface VoiceDetails {
   sealSecret: Uint8Array;
   /** The app's own logic. */
   hooks?: BackendHooks | undefined;
+}
+
+/** What spans say of an upstream, by the semantic conventions of OpenTelemetry for servers and for models. */
+function upstreamAttributes({ upstream }: BackendConfig): Record<string, string | number> {
+  if (upstream.kind === 'custom') return { 'gen_ai.provider.name': 'custom' };
+  const { hostname, port } = new URL(upstream.baseUrl ?? 'https://api.openai.com');
+  const azure = upstream.kind === 'openai' && upstream.azure !== undefined;
+  const provider = azure ? 'azure.ai.openai' : upstream.kind === 'openai' ? 'openai' : 'parley.local';
+  return {
+    'gen_ai.provider.name': provider,
+    'gen_ai.request.model': upstream.model,
+    'server.address': hostname,
+    'server.port': port === '' ? 443 : Number(port),
+  };
 }
 
 /** Makes the handler of voice sessions. Throws `StartupError` when the upstream is not configured as it must be. */
@@ -162,6 +176,7 @@ export function makeVoiceHandler(
   const allowedEvents = config.allowedEvents && new Set(config.allowedEvents);
   const answerBudget = new OctetBudget(MAX_WAITING_ANSWER_OCTETS);
   const unfinished = new UnfinishedMessages(MAX_UNFINISHED_OCTETS);
+  const earlyUpstreams = new EarlyUpstreams();
   const calls = new CallTable<Call>({
     resumeSeconds: config.resumeSeconds,
     maxWaiting: config.maxSessions,
@@ -182,14 +197,17 @@ export function makeVoiceHandler(
       return Promise.resolve();
     }
     const subject = access && caller.caller && subjectName(caller.caller.subject, access.subjectKey);
-    const listed = details.calls?.begin(session, caller.sessionId ?? '', subject, observer);
+    const trace = details.tracing?.session(session, upstreamAttributes(config));
+    const told = trace?.observer(observer) ?? observer;
+    const listed = details.calls?.begin(session, caller.sessionId ?? '', subject, told);
     return serveVoice(session, {
       backend: config.name,
       serverId: details.serverId,
       upstreamKind: hooks.openUpstream === undefined ? config.upstream.kind : 'custom',
       openUpstream: () => {
         const opened = own.openUpstream?.(onOddEvent) ?? openUpstream({ ...upstream(), onOddEvent });
-        return listed?.watch(opened) ?? opened;
+        const traced = trace?.watch(opened) ?? opened;
+        return listed?.watch(traced) ?? traced;
       },
       hooks: own.hooks,
       session: config.session,
@@ -204,9 +222,10 @@ export function makeVoiceHandler(
       draining,
       drainMs: config.drainSeconds * 1000,
       shutdown,
-      observer: listed?.observer ?? observer,
+      observer: listed?.observer ?? told,
       answerBudget,
       unfinished,
+      earlyUpstreams,
       ...caller,
     });
   };

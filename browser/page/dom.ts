@@ -16,3 +16,8 @@ export function make(tag: string, className: string, text = ''): HTMLElement {
   made.textContent = text;
   return made;
 }
+
+/** What can be scrolled must be reachable by keyboard; not every browser sees to that itself. */
+export function reachable(list: HTMLElement): void {
+  if (list.scrollHeight > list.clientHeight) list.tabIndex = 0;
+}

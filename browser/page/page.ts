@@ -3,19 +3,23 @@ import {
   type AnswerCounters,
   type Call,
   type CallEnd,
-  CallError,
+  type CallError,
   type CallStats,
-  type CodecOption,
   connect,
   type MicrophoneNews,
   unsupported,
 } from '../index.ts';
+import { fetchToken, loadConfig, type PageConfig } from './config.ts';
+import { DeviceChoice } from './devices.ts';
 import { element, setText } from './dom.ts';
+import { FaultPanel } from './faults.ts';
 import { duration, loudness, ms } from './format.ts';
 import { modelNews } from './model-news.ts';
 import { Panel } from './panel.ts';
 import { Ribbon } from './ribbon.ts';
+import { Sky } from './sky/sky.ts';
 import { type Entry, Timeline } from './timeline.ts';
+import { answerCalls, TOOLS } from './tools.ts';
 import { Transcript } from './transcript.ts';
 import {
   buttonText,
@@ -29,6 +33,7 @@ import {
   statusText,
   uplinkText,
 } from './words.ts';
+import { Writing } from './writing.ts';
 
 /** How often figures are refreshed, in ms. */
 const REFRESH_MS = 250;
@@ -39,27 +44,18 @@ const NEWS_MS = 6000;
 /** The page's Content-Security-Policy allows its own files and no blobs. */
 const WORKLETS = { microphone: 'worklets/microphone.js', playback: 'worklets/playback.js' };
 
-/** The API writes the caller's words down only where it is asked to. */
-const TRANSCRIBE = {
+/** The API writes the caller's words down only where it is asked to; and what the model may do on this page. */
+const SESSION = {
   type: 'session.update',
-  session: { type: 'realtime', audio: { input: { transcription: { model: 'gpt-4o-transcribe' } } } },
+  session: {
+    type: 'realtime',
+    tools: TOOLS,
+    audio: { input: { transcription: { model: 'gpt-4o-transcribe' } } },
+  },
 };
 
 /** Settings older than this are fetched again before a call, in ms: certificates of development are renewed meanwhile. */
 const FRESH_MS = 60_000;
-
-/** What the page server says in /config.json. */
-interface PageConfig {
-  readonly url: string;
-  readonly certificateHashes?: readonly string[];
-  readonly tcpUrl?: string;
-  /** Where a token is to be had before each dial. */
-  readonly tokenUrl?: string;
-  readonly upstream?: string;
-  /** How the microphone's audio travels; by the state of the network unless it is said. */
-  readonly codec?: CodecOption;
-  readonly codecCalmMs?: number;
-}
 
 /** States in which the caller can mute, or unmute. */
 const MUTABLE: ReadonlySet<PageState> = new Set(['connecting', 'waiting', 'ready', 'muted', 'reconnecting']);
@@ -72,6 +68,21 @@ const ribbon = new Ribbon(element<HTMLCanvasElement>('ribbon'));
 const transcript = new Transcript();
 const timeline = new Timeline();
 const panel = new Panel();
+const sky = new Sky(element<HTMLCanvasElement>('sky'), element('sky-caption'));
+const sayFault = (text: string) => {
+  timeline.addFault(text, text);
+  showNews(text);
+};
+const devices = new DeviceChoice(() => call, sayFault);
+const faults = new FaultPanel(
+  () => call,
+  () => ribbon.mark(),
+);
+new Writing(
+  () => call,
+  (text) => transcript.wrote(text),
+  sayFault,
+);
 let call: Call | undefined;
 let state: PageState = 'idle';
 let microphone: MicrophoneNews = { state: 'asking', reason: undefined };
@@ -119,29 +130,6 @@ function showFault(error: { readonly message: string; readonly advice: string } 
   setText(element('fault-advice'), error?.advice ?? '');
 }
 
-/** The page's settings. Fetched ahead of the first call, so that it need not wait for them. */
-async function loadConfig(): Promise<PageConfig> {
-  try {
-    const response = await fetch('/config.json', { cache: 'no-store' });
-    if (!response.ok) throw new Error(`the page server answered ${response.status}`);
-    return (await response.json()) as PageConfig;
-  } catch (error) {
-    throw new CallError(
-      'bad_options',
-      'The page could not read its settings (/config.json).',
-      'Check that the page server runs, then press Talk again.',
-      { cause: error },
-    );
-  }
-}
-
-/** A token of the page's own server. What it throws is shown to the caller. */
-async function fetchToken(tokenUrl: string): Promise<string> {
-  const response = await fetch(tokenUrl, { cache: 'no-store' });
-  if (!response.ok) throw new Error(`the page server answered ${response.status}`);
-  return response.text();
-}
-
 async function beginCall(): Promise<void> {
   microphone = { state: 'asking', reason: undefined };
   news = undefined;
@@ -163,6 +151,7 @@ async function beginCall(): Promise<void> {
   call = connect({
     url,
     worklets: WORKLETS,
+    ...devices.constraint,
     ...(certificateHashes && { certificateHashes }),
     ...(codec && { codec }),
     ...(codecCalmMs !== undefined && { codecCalmMs }),
@@ -170,23 +159,27 @@ async function beginCall(): Promise<void> {
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });
   ribbon.start();
+  sky.drift(true);
+  faults.begin();
   listen(call);
 }
 
 function listen(current: Call): void {
   current.on('state', () => showCall(current));
   current.on('microphone', (changed) => {
+    if (changed.state === 'live' && microphone.state === 'asking') devices.begin(current);
     microphone = changed;
     showCall(current);
   });
   current.on('ready', (ready) => {
-    current.send(TRANSCRIBE);
+    current.send(SESSION);
     panel.upstream(ready.upstream);
     timeline.add('good', `Connected to ${ready.backend} in ${ms(current.stats.readyMs)}.`);
   });
   current.on('event', (event) => {
     transcript.take(event);
     showModelNews(event);
+    for (const line of answerCalls(event, sky, (answer) => current.send(answer))) timeline.add('plain', line);
   });
   current.on('microphoneLevel', (level) => {
     ribbon.you(level);
@@ -212,8 +205,8 @@ function showModelNews(event: Message): void {
   const said = modelNews(event);
   if (said === undefined) return;
   if (said.tone === 'bad') {
-    timeline.addFault(said.text, said.text);
-    showNews(said.text);
+    sayFault(said.text);
+    if (event.type === 'response.done') transcript.remark(event, said.text);
   } else timeline.add(said.tone, said.text);
 }
 
@@ -242,6 +235,7 @@ function listenToNetwork(current: Call): void {
   });
   current.on('resumed', (resumed) => {
     timeline.add('good', resumedText(resumed));
+    faults.resumed(resumed.outageMs);
     ribbon.mark();
     showNews(resumedText(resumed));
   });
@@ -271,6 +265,8 @@ function endCall({ error, undeliveredMs }: CallEnd): void {
   news = undefined;
   setMuteLabel(false);
   ribbon.stop();
+  sky.drift(false);
+  faults.show();
   showLevel(microphoneMeter, 0);
   showLevel(answerMeter, 0);
   talk.style.removeProperty('--level');
@@ -299,7 +295,10 @@ function undelivered(undeliveredMs: number): { message: string; advice: string }
 function prepare(): void {
   configAt = performance.now();
   configReady = loadConfig();
-  configReady.catch(() => undefined);
+  configReady.then(
+    ({ faults: offered = [] }) => faults.offer(offered),
+    () => undefined,
+  );
 }
 
 function showLevel(meter: HTMLMeterElement, level: number): void {

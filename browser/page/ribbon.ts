@@ -1,4 +1,5 @@
 import { loudness } from './format.ts';
+import { onTheme } from './theme.ts';
 
 /** How much of the call the ribbon shows, and how finely. */
 const BAR_MS = 80;
@@ -33,7 +34,7 @@ export class Ribbon {
     if (context === null) throw new Error('this browser gives no 2D canvas');
     this.#context = context;
     new ResizeObserver(() => this.#resize()).observe(canvas);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#resize());
+    onTheme(() => this.#resize());
     this.#resize();
   }
 

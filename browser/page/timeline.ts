@@ -1,4 +1,4 @@
-import { element, make } from './dom.ts';
+import { element, make, reachable } from './dom.ts';
 import { clock } from './format.ts';
 
 /** Entries that stay on the page; the oldest goes first. */
@@ -43,6 +43,7 @@ export class Timeline {
     this.#list.prepend(item);
     this.#items.push(item);
     this.#empty.hidden = true;
+    reachable(this.#list);
     if (this.#entries.length > MAX_ENTRIES) this.#removeAt(0);
   }
 

@@ -1,5 +1,5 @@
 import type { Message } from '../../proto/voice/index.ts';
-import { element, make } from './dom.ts';
+import { element, make, reachable } from './dom.ts';
 
 /** Turns that stay on the page; the oldest goes first. */
 const MAX_TURNS = 200;
@@ -22,6 +22,7 @@ export class Transcript {
   readonly #list = element('transcript');
   readonly #empty = element('transcript-empty');
   readonly #turns = new Map<string, Turn>();
+  #written = 0;
 
   clear(): void {
     this.#turns.clear();
@@ -59,6 +60,22 @@ export class Transcript {
         this.#forget(itemId);
         break;
     }
+  }
+
+  /** The caller wrote this instead of saying it. */
+  wrote(words: string): void {
+    this.#written += 1;
+    this.#settle(`written-${this.#written}`, 'you', words);
+  }
+
+  /** A sentence about an answer: beside it where it has words, else in its place. */
+  remark(event: Message, sentence: string): void {
+    const { id = '', output } = (event.response ?? {}) as { id?: string; output?: { id?: string }[] };
+    const itemId = (Array.isArray(output) ? output[0]?.id : undefined) ?? `response-${id}`;
+    const { item } = this.#turn(itemId, 'answer');
+    delete item.dataset.pending;
+    item.append(make('p', 'cut', sentence));
+    this.#scroll();
   }
 
   /** This answer was cut after so many ms of it. */
@@ -114,8 +131,7 @@ export class Transcript {
   }
 
   #scroll(): void {
-    // What can be scrolled must be reachable by keyboard; not every browser sees to that itself.
-    if (this.#list.scrollHeight > this.#list.clientHeight) this.#list.tabIndex = 0;
+    reachable(this.#list);
     this.#list.scrollTop = this.#list.scrollHeight;
   }
 }

@@ -44,14 +44,16 @@ interface Followed {
   addresses: readonly string[];
   dueAt: number;
   asking: Promise<void> | undefined;
+  /** Why it got no answer the last time; undefined when it got one. */
+  silent: string | undefined;
 }
 
 export interface NamesOptions {
   readonly ask?: Ask;
   /** Some name stands for something else now. */
   readonly onChange: () => void;
-  /** A name got no answer; what it last stood for stays. */
-  readonly onSilence: (name: string, error: string) => void;
+  /** A name got no answer; what it last stood for stays. `news` is a sentence for the log, the first time and when the reason is another. */
+  readonly onSilence: (name: string, error: string, news: string | undefined) => void;
 }
 
 /**
@@ -84,7 +86,7 @@ export class ClusterNames {
     const first: Promise<void>[] = [];
     for (const name of wanted) {
       if (this.#names.has(name)) continue;
-      const followed: Followed = { addresses: [], dueAt: 0, asking: undefined };
+      const followed: Followed = { addresses: [], dueAt: 0, asking: undefined, silent: undefined };
       this.#names.set(name, followed);
       first.push(this.#askFor(name, followed, false));
     }
@@ -117,9 +119,16 @@ export class ClusterNames {
     if (answer.addresses.length === 0) {
       followed.dueAt = now + RETRY_MS;
       this.silences++;
-      this.#options.onSilence(name, why);
+      const isNews = followed.silent !== why;
+      followed.silent = why;
+      const sentence =
+        followed.addresses.length > 0
+          ? `${name} has no address now (${why}): what it had stays`
+          : `${name} has no address (${why}): it is left out until it has one`;
+      this.#options.onSilence(name, why, isNews ? sentence : undefined);
       return;
     }
+    followed.silent = undefined;
     followed.dueAt = now + Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, answer.ttlMs));
     const addresses = [...new Set(answer.addresses)].sort().slice(0, MAX_ADDRESSES);
     const changed = addresses.join() !== followed.addresses.join();

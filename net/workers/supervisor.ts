@@ -135,7 +135,7 @@ export class Supervisor {
 
   /** Has every worker read its files again. */
   reload(): void {
-    for (const worker of this.workers) worker.signal('SIGHUP');
+    for (const worker of this.workers) worker.reload();
   }
 
   /** Ends every worker by this signal; fulfils when all have ended. A second call passes its signal on too. */

@@ -36,6 +36,7 @@ export class Worker {
   #child: ChildProcess | undefined;
   #ready = false;
   #stopping = false;
+  #reloadWhenReady = false;
   #ends = 0;
   #startedAt = 0;
   #restart: NodeJS.Timeout | undefined;
@@ -83,6 +84,14 @@ export class Worker {
     this.#child?.kill(name);
   }
 
+  /**
+   * Has it read its files again (SIGHUP), when it is ready: before that the signal would end it, and it may have read them already.
+   */
+  reload(): void {
+    if (this.#ready) this.signal('SIGHUP');
+    else this.#reloadWhenReady = true;
+  }
+
   /** From now on its end is not followed by a start. */
   stop(name: NodeJS.Signals): void {
     this.#stopping = true;
@@ -117,6 +126,9 @@ export class Worker {
     }
     this.#ready = true;
     this.#options.onReady();
+    if (!this.#reloadWhenReady) return;
+    this.#reloadWhenReady = false;
+    this.signal('SIGHUP');
   }
 
   #ended(how: string): void {

@@ -108,9 +108,10 @@ export {
   type GoOn,
   type HowAttached,
   isNumbered,
-  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   MAX_CHECKPOINT_OCTETS,
+  MAX_GONE_ITEMS,
+  MAX_ITEM_NAME_LENGTH,
   MAX_OPEN_ANSWERS,
   MAX_TICKET_OCTETS,
   MicrophoneArchive,
@@ -119,5 +120,6 @@ export {
   ReplayLog,
   type Resume,
   type SendFrom,
+  whichItems,
 } from './resume/index.ts';
 export { Seam } from './seam.ts';

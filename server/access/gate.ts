@@ -27,15 +27,33 @@ export interface TokenCarrier {
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** What became of a request for a call. */
+/** Why a call may not begin. */
+export interface CallRefusal {
+  readonly why: LimitReached;
+  /** For the person at the page. */
+  readonly sentence: string;
+}
+
+/**
+ * Lets calls of one caller begin. What counts is a call, from its hello until it is over, whether a session carries it or it waits
+ * for one: not a session, of which a page may open several for one call.
+ */
+export interface CallEntry {
+  /** Whether a call would be let in now. */
+  readonly open: boolean;
+  /** Takes a call, which is to be released when it is over. `replacesOne`: a call of the caller ends when it begins. */
+  enter(replacesOne: boolean): Admission | CallRefusal;
+}
+
+/** What became of a session's token. */
 export type Entry =
-  | { readonly ok: true; readonly caller: Caller; readonly admission: Admission }
+  | { readonly ok: true; readonly caller: Caller; readonly calls: CallEntry }
   | {
       readonly ok: false;
-      readonly why: AccessRefusal;
+      readonly why: TokenRefusal | HookRefusal;
       /** For the person at the page. */
       readonly sentence: string;
-      /** The token's subject, where the token was good. */
+      /** Of the caller whom the app's own code refused. */
       readonly subject: string | undefined;
     };
 
@@ -55,7 +73,7 @@ export function subjectName(subject: string, key: Uint8Array): string {
   return createHmac('sha256', key).update('parley subject\0').update(subject).digest('hex').slice(0, 16);
 }
 
-/** Lets calls in: by their token, and by what is left of its subject's limits. */
+/** Lets sessions in by their token, and then calls by what is left of its subject's limits. */
 export class AccessGate {
   readonly #tokens: Tokens | undefined;
   readonly #refused: (why: AccessRefusal) => void;
@@ -72,7 +90,7 @@ export class AccessGate {
     this.#limits = limits;
   }
 
-  /** Never rejects. The admission is the caller's to release. */
+  /** Never rejects. */
   async admit(request: TokenCarrier, ask?: AskHook): Promise<Entry> {
     const verdict = await this.#tokens?.verify(tokenOf(request));
     if (verdict?.ok === false)
@@ -80,18 +98,26 @@ export class AccessGate {
     const asked = await ask?.(verdict?.caller);
     if (asked?.ok === false) return this.#refuse(asked.why, asked.sentence, verdict?.caller.subject);
     const caller = asked?.caller ?? verdict?.caller ?? ANYONE;
-    // The session that carried the call may not be known to be gone yet: one that takes it over counts beside it for a while.
-    const beside = request.query.has('resume') && caller.maxCalls !== undefined ? 1 : 0;
-    const admission = this.#limits.admit(
-      beside === 0 ? caller : { ...caller, maxCalls: (caller.maxCalls ?? 0) + beside },
-    );
-    if (typeof admission === 'string')
-      return this.#refuse(admission, LIMIT_SENTENCES[admission], caller.subject);
-    return { ok: true, caller, admission };
+    return { ok: true, caller, calls: this.#callsOf(caller) };
   }
 
-  #refuse(why: AccessRefusal, sentence: string, subject: string | undefined): Entry {
+  #refuse(why: TokenRefusal | HookRefusal, sentence: string, subject: string | undefined): Entry {
     this.#refused(why);
     return { ok: false, why, sentence, subject };
+  }
+
+  #callsOf(caller: Caller): CallEntry {
+    const limits = this.#limits;
+    return {
+      get open() {
+        return limits.reached(caller) === undefined;
+      },
+      enter: (replacesOne) => {
+        const admission = limits.admit(caller, replacesOne ? 1 : 0);
+        if (typeof admission !== 'string') return admission;
+        this.#refused(admission);
+        return { why: admission, sentence: LIMIT_SENTENCES[admission] };
+      },
+    };
   }
 }

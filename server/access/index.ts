@@ -3,6 +3,7 @@ export {
   AccessGate,
   type AccessRefusal,
   type AskHook,
+  type CallEntry,
   type Entry,
   type HookVerdict,
   subjectName,

@@ -43,14 +43,23 @@ export class SubjectLimits {
     return this.#uses.size;
   }
 
+  /** The limit that a call would pass now, if any; `replaced` calls of the subject end when it begins. */
+  reached({ subject, maxCalls, minutesPerDay }: Caller, replaced = 0): LimitReached | undefined {
+    if (subject === '') return undefined;
+    const { calls, usedMs } = this.#count(subject);
+    if (maxCalls !== undefined && calls - replaced >= maxCalls) return 'too-many-calls';
+    if (minutesPerDay !== undefined && usedMs >= minutesPerDay * MS_PER_MINUTE) return 'minutes-used-up';
+    return undefined;
+  }
+
   /** Takes a call, or says which limit it would pass. A caller without a subject has none. */
-  admit({ subject, maxCalls, minutesPerDay }: Caller): Admission | LimitReached {
+  admit(caller: Caller, replaced = 0): Admission | LimitReached {
+    const { subject, minutesPerDay } = caller;
     if (subject === '') return { remainingMs: undefined, release: () => undefined };
-    const use = this.#count(subject);
-    if (maxCalls !== undefined && use.calls >= maxCalls) return 'too-many-calls';
+    const reached = this.reached(caller, replaced);
+    if (reached !== undefined) return reached;
     const limitMs = minutesPerDay === undefined ? undefined : minutesPerDay * MS_PER_MINUTE;
-    if (limitMs !== undefined && limitMs - use.usedMs <= 0) return 'minutes-used-up';
-    use.calls += 1;
+    this.#count(subject).calls += 1;
     const remaining = () => {
       if (limitMs === undefined) return undefined;
       const { usedMs, calls } = this.#count(subject);

@@ -12,13 +12,13 @@ import {
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from '../../proto/voice/index.ts';
-import type { Upstream } from '../realtime/index.ts';
 import type { BidirectionalStream, SendStream, WebTransportSession } from '../webtransport/types.ts';
 import { Binder, readHello } from './binder.ts';
 import type { Call } from './call.ts';
 import type { Carrier } from './carrier.ts';
 import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
 import { Control, refuseStream } from './control.ts';
+import { EarlyUpstream } from './early-upstream.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
 import { prepareOpus, VOICE_CODECS } from './opus.ts';
@@ -49,7 +49,7 @@ export class Attachment implements Carrier {
   readonly #network = new NetworkWatch();
   readonly #bound: Promise<void>;
   #settleBound!: () => void;
-  #upstream: Upstream | undefined;
+  readonly #early = new EarlyUpstream();
   #control: Control | undefined;
   #call: Call | undefined;
   #binding: Promise<void> | undefined;
@@ -88,7 +88,6 @@ export class Attachment implements Carrier {
     if (!this.#ending.begun) {
       this.#watchShutdown();
       this.#startTimers();
-      this.#watchTimeLeft();
       this.#ending.spawn(this.#acceptControl());
       this.#ending.spawn(this.#acceptMicrophone());
     }
@@ -114,10 +113,15 @@ export class Attachment implements Carrier {
 
   /** Before the hello, so that a call that begins has its upstream a round trip sooner. */
   #dial(): void {
-    const { upstream, openUpstream } = this.#context;
-    const resumes = this.session.request.query.has(RESUME_QUERY);
-    this.#upstream = upstream ?? (resumes ? undefined : openUpstream());
-    if (!resumes) this.#binder.prepare();
+    const { upstream, openUpstream, earlyUpstreams, callEntry, observer } = this.#context;
+    const { query, remoteAddress } = this.session.request;
+    const resumes = query.has(RESUME_QUERY);
+    if (upstream === undefined && resumes) return;
+    const dial = () => upstream ?? openUpstream();
+    const why =
+      callEntry?.open === false ? 'caller' : this.#early.dial(remoteAddress.host, dial, earlyUpstreams);
+    if (why !== undefined) observer?.notEarly?.(why);
+    else if (!resumes) this.#binder.prepare();
   }
 
   #watchSession(): void {
@@ -188,6 +192,7 @@ export class Attachment implements Carrier {
     const { helloTimeoutMs } = this.#limits;
     const hello = setTimeout(() => {
       if (this.#call !== undefined || this.#binding !== undefined) return;
+      this.#context.observer?.helloMissing?.(this.#early.close());
       const sentence = `No parley.hello came within ${helloTimeoutMs} ms.`;
       this.#ending.begin(SessionCloseCode.HELLO_TIMEOUT, sentence);
     }, helloTimeoutMs);
@@ -198,15 +203,15 @@ export class Attachment implements Carrier {
     });
   }
 
+  /** Of the call, which goes on counting while no session carries it. */
   #watchTimeLeft(): void {
-    const stop = watchTimeLeft(() => this.#context.timeLeftMs?.(), {
+    const call = this.#call;
+    if (call === undefined || this.#ending.begun) return;
+    const stop = watchTimeLeft(() => call.timeLeftMs, {
       near: (leftMs) => {
-        const call = this.#call;
-        if (call === undefined) return false;
         const sentence = `Your minutes for today end in ${Math.ceil(leftMs / 1000)} s, and the call with them.`;
         // By the call, which counts what the page is to be given.
         call.tell(errorMessage('time_limit_near', sentence));
-        return true;
       },
       over: () => {
         const sentence = 'Your minutes for today are used up; the new day begins at 00:00 UTC.';
@@ -280,6 +285,7 @@ export class Attachment implements Carrier {
     this.#binding = this.#binder.bind(hello).finally(() => {
       this.#binding = undefined;
       this.#settleBound();
+      this.#watchTimeLeft();
     });
     this.#ending.spawn(this.#binding);
   }
@@ -287,7 +293,7 @@ export class Attachment implements Carrier {
   #makeBinder(): Binder {
     return new Binder(this, this.#context, this.#logger, {
       ended: () => this.#ending.begun,
-      upstream: () => this.#takeUpstream(),
+      upstream: () => this.#early.take(),
       openUpstream: () => this.#openUpstream(),
       greet: (call, ticket, on, omittedItems) => this.#greet(call, ticket, on, omittedItems),
       refuse: (code, sentence, error) => this.#ending.begin(code, sentence, error),
@@ -297,14 +303,7 @@ export class Attachment implements Carrier {
   /** The page's other session still carries the call: it is not to be left before there is an upstream here that hears the caller. */
   async #openUpstream(): Promise<void> {
     if (this.#ending.begun) return;
-    this.#upstream ??= this.#context.openUpstream();
-    await upstreamOpened(this.#upstream);
-  }
-
-  #takeUpstream(): Upstream | undefined {
-    const upstream = this.#upstream;
-    this.#upstream = undefined;
-    return upstream;
+    await upstreamOpened(this.#early.open(this.#context.openUpstream));
   }
 
   #greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void {
@@ -388,8 +387,7 @@ export class Attachment implements Carrier {
 
   #stop(end: SessionEnd): void {
     this.#settleBound();
-    this.#upstream?.close();
-    this.#upstream = undefined;
+    this.#early.close();
     const call = this.#call;
     if (call?.carriedBy(this) !== true) return;
     if (this.#endsCall) call.over(end);

@@ -11,6 +11,7 @@ import {
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../../proto/voice/index.ts';
+import type { Admission } from '../access/index.ts';
 import { SealKind, type Ticket } from '../call/index.ts';
 import { formatProblem, type Upstream } from '../realtime/index.ts';
 import { Call } from './call.ts';
@@ -94,14 +95,37 @@ export class Binder {
     }
     const context = await this.#contextOfNew();
     if (context === undefined) return;
-    const call = new Call(this.#context.sessionId!, context);
-    const ticket = await this.#ticketFor(call);
-    if (this.#host.ended()) {
-      call.over({ closeCode: SessionCloseCode.NORMAL, reason: 'the page went at once', error: undefined });
-      return;
+    const admission = this.#admit(false);
+    if (admission === 'refused') return;
+    const call = new Call(this.#context.sessionId!, context, admission);
+    await this.#orOver(call, async () => {
+      const ticket = await this.#ticketFor(call);
+      if (this.#host.ended()) {
+        call.over({ closeCode: SessionCloseCode.NORMAL, reason: 'the page went at once', error: undefined });
+        return;
+      }
+      this.#context.resume?.calls.add(call);
+      call.begin(this.#carrier, this.#host.upstream(), (on) => this.#host.greet(call, ticket, on));
+    });
+  }
+
+  /** Asks the caller's limits for a call that begins here, or is restored here in the place of an older holding of it. */
+  #admit(replacesOne: boolean): Admission | 'refused' | undefined {
+    const admission = this.#context.callEntry?.enter(replacesOne);
+    if (admission === undefined || !('why' in admission)) return admission;
+    this.#logger.info({ reason: admission.why }, 'call refused');
+    this.#host.refuse(SessionCloseCode.UNAUTHORIZED, admission.sentence);
+    return 'refused';
+  }
+
+  /** A call that could not be brought to its page gives its place among its caller's back. Rejects as `bring` does. */
+  async #orOver(call: Call, bring: () => Promise<void>): Promise<void> {
+    try {
+      await bring();
+    } catch (error) {
+      call.over({ closeCode: SessionCloseCode.INTERNAL, reason: 'it could not begin', error: 'internal' });
+      throw error;
     }
-    this.#context.resume?.calls.add(call);
-    call.begin(this.#carrier, this.#host.upstream(), (on) => this.#host.greet(call, ticket, on));
   }
 
   async #resume(resume: Resume): Promise<void> {
@@ -129,21 +153,25 @@ export class Binder {
     // The conversation has its session with it, unless that was too long to be sealed.
     const context = snapshot.session === undefined ? await this.#contextOfNew() : this.#context;
     if (context === undefined) return;
-    const call = new Call(callId, context);
-    const ticket = await this.#ticketFor(call);
-    if (resume.move === true) await this.#host.openUpstream();
-    const before = this.#context.resume?.calls.get(callId);
-    const refused = this.#host.ended() || before?.olderThan(resume.attachment) === false;
-    const why = refused
-      ? 'superseded'
-      : call.restore(this.#carrier, resume, snapshot, this.#host.upstream(), (on) => {
-          before?.restoredElsewhere();
-          this.#context.resume?.calls.add(call);
-          this.#host.greet(call, ticket, on, snapshot.omittedItems);
-        });
-    if (why === undefined) return;
-    call.over({ closeCode: SessionCloseCode.CALL_LOST, reason: why, error: undefined });
-    this.#refuse('call', why);
+    const admission = this.#admit(this.#context.resume?.calls.get(callId) !== undefined);
+    if (admission === 'refused') return;
+    const call = new Call(callId, context, admission);
+    await this.#orOver(call, async () => {
+      const ticket = await this.#ticketFor(call);
+      if (resume.move === true) await this.#host.openUpstream();
+      const before = this.#context.resume?.calls.get(callId);
+      const refused = this.#host.ended() || before?.olderThan(resume.attachment) === false;
+      const why = refused
+        ? 'superseded'
+        : call.restore(this.#carrier, resume, snapshot, this.#host.upstream(), (on) => {
+            before?.restoredElsewhere();
+            this.#context.resume?.calls.add(call);
+            this.#host.greet(call, ticket, on, snapshot.omittedItems);
+          });
+      if (why === undefined) return;
+      call.over({ closeCode: SessionCloseCode.CALL_LOST, reason: why, error: undefined });
+      this.#refuse('call', why);
+    });
   }
 
   #refuse(what: 'ticket' | 'checkpoint' | 'call', why: ResumeRefusal): void {

@@ -48,7 +48,10 @@ export class CallLog {
   /** `session.created`: the ID under which the upstream's operator finds the call. */
   upstreamSession(event: Message): void {
     const { session } = event as { session?: { id?: unknown } | null };
-    if (typeof session?.id === 'string') this.#upstreamSession = session.id.slice(0, 256);
+    if (typeof session?.id !== 'string') return;
+    this.#upstreamSession = session.id.slice(0, 256);
+    // At once, not at the end alone: a backend that dies has no end to tell.
+    this.#logger.info({ upstreamSession: this.#upstreamSession }, 'upstream began');
   }
 
   bargeIn(): void {

@@ -7,7 +7,6 @@ import {
   type DownlinkMessage,
   type GoOn,
   isNumbered,
-  lastItemOf,
   MAX_ARCHIVE_SAMPLES,
   type ReceivedMessage,
   type Resume,
@@ -15,7 +14,7 @@ import {
   type ServerMessage,
   SessionCloseCode,
 } from '../../proto/voice/index.ts';
-import { ANYONE } from '../access/index.ts';
+import { type Admission, ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
 import { AnswerCodecChoice } from './answer-codec.ts';
@@ -59,6 +58,7 @@ export class Call implements TableCall {
   readonly #checkpoints: Checkpoints | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #stopDraining: () => void;
+  readonly #admission: Admission | undefined;
   #carrier: Carrier | undefined;
   #acknowledging: NodeJS.Timeout | undefined;
   #acknowledged = { samples: 0, events: 0 };
@@ -68,8 +68,10 @@ export class Call implements TableCall {
   /** The page went on with it from a checkpoint. */
   #goesOn = false;
 
-  constructor(id: string, context: VoiceContext) {
+  /** `admission`: the place among its caller's calls, released when it is over. */
+  constructor(id: string, context: VoiceContext, admission?: Admission) {
     this.id = id;
+    this.#admission = admission;
     this.#context = context;
     this.#limits = { ...DEFAULT_VOICE_LIMITS, ...context.limits };
     this.#logger = context.logger.child({ session: id });
@@ -84,6 +86,11 @@ export class Call implements TableCall {
     this.#checkpoints = this.#makeCheckpoints();
     this.#stopDraining = this.#watchDraining();
     this.#startTimeLimit();
+  }
+
+  /** Milliseconds that its caller's limits leave to it now; undefined without a limit. */
+  get timeLeftMs(): number | undefined {
+    return this.#admission?.remainingMs;
   }
 
   get ended(): boolean {
@@ -237,7 +244,7 @@ export class Call implements TableCall {
     this.#conversation.cuts.heardElsewhere(resume.unheard ?? []);
     this.#conversation.restore({ ...snapshot, microphoneSamples: on.microphoneSamples });
     this.keeper.goesOn();
-    this.#carry(carrier, on, undefined, greet);
+    this.#carry(carrier, { ...on, ...this.#conversation.whichItems(snapshot) }, undefined, greet);
     this.keeper.start(upstream);
     return undefined;
   }
@@ -249,7 +256,7 @@ export class Call implements TableCall {
     before?.supersede();
     this.#context.resume?.calls.attached(this);
     this.#log.carriedBy(carrier.session, on.how, this.#context.upstreamKind);
-    this.#context.observer?.callCarried?.(on.how);
+    this.#context.observer?.callCarried?.(on.how, { callId: this.id, session: carrier.session });
     greet(on);
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
     for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
@@ -334,6 +341,7 @@ export class Call implements TableCall {
   over(end: SessionEnd): void {
     if (this.#over) return;
     this.#over = true;
+    this.#admission?.release();
     const figures = {
       microphoneSamples: this.microphone.samples,
       answerSamples: this.answers.samples,
@@ -346,6 +354,7 @@ export class Call implements TableCall {
     this.#stopDraining();
     this.#carrier = undefined;
     this.#context.resume?.calls.remove(this);
+    if (this.#begun) this.#context.observer?.callEnded?.(this.id, end);
     if (this.#begun) this.#conversation.hooks.end(end, this.#goesOn, figures);
     this.#log.ended(end, { ...figures, answerSamplesDropped: this.answers.droppedSamples });
   }
@@ -389,7 +398,7 @@ export class Call implements TableCall {
     this.#conversation.replaced(snapshot);
     this.#log.rewound(why, snapshot.omittedItems);
     const { omittedItems } = snapshot;
-    this.tell({ type: 'parley.conversation', omittedItems, lastItem: lastItemOf(snapshot) });
+    this.tell({ type: 'parley.conversation', omittedItems, ...this.#conversation.whichItems(snapshot) });
     this.tell({ type: 'parley.rewind', rewind, ...from });
   }
 

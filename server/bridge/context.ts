@@ -7,9 +7,12 @@ import {
   OCTETS_PER_SAMPLE,
   SAMPLE_RATE,
 } from '../../proto/voice/index.ts';
-import type { Caller } from '../access/index.ts';
+import type { CallEntry, Caller } from '../access/index.ts';
 import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
+import type { WebTransportSession } from '../webtransport/types.ts';
+import type { EarlyUpstreams, NotEarly } from './early-upstream.ts';
+import type { SessionEnd } from './ending.ts';
 import type { HookFault } from './hook-guard.ts';
 import type { CallHooks, HookName } from './hooks.ts';
 import type { OctetBudget } from './octet-budget.ts';
@@ -48,7 +51,7 @@ export interface VoiceLimits {
 
 export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   maxSessionMinutes: 120,
-  helloTimeoutMs: 10_000,
+  helloTimeoutMs: 5000,
   maxControlOctets: MAX_MESSAGE_OCTETS,
   maxUpstreamQueueOctets: 16 << 20,
   microphonePauseOctets: 256 << 10,
@@ -79,8 +82,17 @@ export const DEFAULT_ALLOWED_EVENTS: readonly string[] = Object.freeze([
 export interface VoiceObserver {
   sessionStarted?(): void;
   sessionEnded?(closeCode: number): void;
-  /** A session came to carry a call. */
-  callCarried?(how: HowAttached): void;
+  /** A session was closed because no hello came; whether an upstream was dialled for it in vain. */
+  helloMissing?(dialled: boolean): void;
+  /** No upstream was dialled before a hello that could have been, and why. */
+  notEarly?(why: NotEarly): void;
+  /** A session came to carry a call: the one that it began or was restored with, or a later one. */
+  callCarried?(
+    how: HowAttached,
+    by: { readonly callId: string; readonly session: WebTransportSession },
+  ): void;
+  /** A call ended that a session had carried here. */
+  callEnded?(callId: string, end: SessionEnd): void;
   /** A page could not resume: what was refused, and why. */
   resumeRefused?(what: 'ticket' | 'checkpoint' | 'call', why: ResumeRefusal): void;
   /** A fresh upstream was given the conversation while the call went on. */
@@ -135,8 +147,8 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly upstreamKind: UpstreamKind;
   /** Who calls, as the token says; absent where no token is asked for. */
   readonly caller?: Caller | undefined;
-  /** Milliseconds that the caller's limits leave to this call now; undefined, or absent, without a limit. */
-  readonly timeLeftMs?: (() => number | undefined) | undefined;
+  /** Lets calls of the caller begin; absent where they have no limits. */
+  readonly callEntry?: CallEntry | undefined;
   /** Without it a call ends with its session. */
   readonly resume?: ResumeContext<C> | undefined;
   /** Host name under which this very backend is dialled. */
@@ -164,6 +176,8 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly observer?: VoiceObserver | undefined;
   /** Bounds the answer audio that waits in the whole process; without it each call has only its own bound. */
   readonly answerBudget?: OctetBudget | undefined;
+  /** Bounds the upstreams that are dialled before a hello in the whole process; without it each session has one. */
+  readonly earlyUpstreams?: EarlyUpstreams | undefined;
   /** Bounds what is held of unfinished messages of pages in the whole process. */
   readonly unfinished?: UnfinishedMessages | undefined;
 }

@@ -9,6 +9,7 @@ import {
   type Message,
   SAMPLE_RATE,
   type ServerMessage,
+  whichItems,
 } from '../../proto/voice/index.ts';
 import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
 import { Answers } from './answers.ts';
@@ -162,6 +163,11 @@ export class Conversation {
     this.#give(snapshot);
     this.#tools.upstreamReplaced(snapshot);
     this.#context.observer?.upstreamReplaced?.();
+  }
+
+  /** Which of its items the page keeps when an upstream is given this. */
+  whichItems(snapshot: ConversationSnapshot): ReturnType<typeof whichItems> {
+    return whichItems(snapshot, (itemId) => this.#visibility.hidden(itemId));
   }
 
   snapshot(): ConversationSnapshot {

@@ -1,4 +1,4 @@
-import type { ReadableStream, ReadableStreamDefaultReader } from 'node:stream/web';
+import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import {
   type Message,
   type MicrophoneCodec,
@@ -7,7 +7,7 @@ import {
   StreamCode,
   type UplinkMessage,
 } from '../../proto/voice/index.ts';
-import { StreamError } from '../webtransport/types.ts';
+import { type DirectReader, type ReceiveStream, StreamError } from '../webtransport/types.ts';
 import { MicrophoneDelay } from './microphone-delay.ts';
 import { createOpusDecoder } from './opus.ts';
 import { ignore } from './stream-sender.ts';
@@ -53,6 +53,8 @@ export class Microphone {
   readonly #delay = new MicrophoneDelay();
   readonly #readers = new Map<number, Reader>();
   readonly #wanted = new Map<number, () => void>();
+  /** Streams that are taken as they come, and what has each looked at again. */
+  readonly #direct = new Map<number, () => void>();
   /** Events in the machine, in order: the same that come out of it. */
   #events: PageEvent[] = [];
   #eventsTaken = 0;
@@ -109,7 +111,7 @@ export class Microphone {
    * Reads one stream to its end. Rejects with `VoiceProtocolError` when the page broke the protocol or the stream was reset;
    * the call cannot go on after either. `gone` says whether the session is over, so that a stream which breaks off is no fault.
    */
-  async accept(stream: ReadableStream<Uint8Array>, gone: () => boolean): Promise<void> {
+  async accept(stream: ReceiveStream, gone: () => boolean): Promise<void> {
     const reader = stream.getReader();
     reader.closed.catch(ignore);
     if (this.#stopped) {
@@ -124,9 +126,44 @@ export class Microphone {
       else if (!this.#machine.knows(id)) {
         this.#readers.delete(id);
         void this.#discard(reader);
-      } else if (this.#machine.wants(id)) await this.#take(id, reader, gone);
-      else await this.#untilWanted(id);
+      } else if (!this.#machine.wants(id)) await this.#untilWanted(id);
+      else if (stream.direct === undefined || !(await this.#takeDirectly(id, stream.direct)))
+        await this.#take(id, reader, gone);
     }
+  }
+
+  /**
+   * Takes what comes of a stream as it comes, until the stream ends, breaks off, or is to be read no more for now: a frame of audio
+   * costs no promise. Resolves with false when what follows has to be read. Rejects as `accept` does.
+   */
+  #takeDirectly(id: number, direct: DirectReader): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        direct.onReadable(undefined);
+        this.#direct.delete(id);
+      };
+      const settle = () => {
+        leave();
+        resolve(!direct.over);
+      };
+      const take = () => {
+        try {
+          while (this.#machine.wants(id) && this.#direct.has(id)) {
+            const chunk = direct.readNow();
+            if (chunk === undefined) break;
+            this.#machine.receive(id, chunk);
+          }
+          this.#drain();
+        } catch (error) {
+          leave();
+          reject(error);
+        }
+        if (direct.over && this.#direct.has(id)) settle();
+      };
+      this.#direct.set(id, settle);
+      direct.onReadable(take);
+      take();
+    });
   }
 
   async #take(id: number, reader: Reader, gone: () => boolean): Promise<void> {
@@ -177,8 +214,7 @@ export class Microphone {
   #takeReaders(): Reader[] {
     const readers = [...this.#readers.values()];
     this.#readers.clear();
-    for (const wake of this.#wanted.values()) wake();
-    this.#wanted.clear();
+    this.#wakeAll();
     return readers;
   }
 
@@ -236,7 +272,12 @@ export class Microphone {
     this.#machine.clear();
     for (const reader of [...this.#readers.values(), ...this.#discarded]) cancelQuietly(reader);
     this.#readers.clear();
-    for (const wake of [...this.#wanted.values(), ...this.#mayHold.splice(0)]) wake();
+    this.#wakeAll();
+    for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #wakeAll(): void {
+    for (const wake of [...this.#wanted.values(), ...this.#direct.values()]) wake();
     this.#wanted.clear();
   }
 
@@ -258,6 +299,7 @@ export class Microphone {
       this.#wanted.delete(id);
       wake();
     }
+    for (const [id, lookAgain] of this.#direct) if (!this.#machine.wants(id)) lookAgain();
     if (!this.#machine.holdsMuch) for (const resolve of this.#mayHold.splice(0)) resolve();
   }
 

@@ -31,6 +31,8 @@ export class StreamSender {
   #running: Promise<void> | undefined;
   #lastWrite: Promise<void> | undefined;
   #committed = false;
+  /** The first piece is in the transport's hands: what is written at once comes behind it. */
+  #begun = false;
   #ending = false;
   #abortCode: number | undefined;
   #over = false;
@@ -59,10 +61,16 @@ export class StreamSender {
       this.#listener.dropped(octets.length, samples);
       return;
     }
-    if (this.#running === undefined && this.#writer !== undefined && (this.#writer.desiredSize ?? 0) > 0) {
+    if (this.#running === undefined && this.#writer !== undefined) {
       // Nothing waits and the transport takes more: no turn of the task queue is spent on waiting for it.
-      this.#hand(this.#writer, { octets, samples });
-      return;
+      if (this.#begun && this.#writer.writeNow?.(octets)) {
+        this.#listener.taken(octets.length, samples);
+        return;
+      }
+      if ((this.#writer.desiredSize ?? 0) > 0) {
+        this.#hand(this.#writer, { octets, samples });
+        return;
+      }
     }
     this.#queue.push({ octets, samples });
     this.#run();
@@ -73,7 +81,10 @@ export class StreamSender {
     if (!this.#committed) {
       // A stream that is reset later still delivers its first piece, its header. Before the next piece can follow, this has run.
       this.#committed = true;
-      write.then(() => writer.commit?.(), ignore);
+      write.then(() => {
+        writer.commit?.();
+        this.#begun = true;
+      }, ignore);
     }
     // Its failure is also that of `ready` and `close`, where it is handled.
     this.#lastWrite = write.catch(ignore);

@@ -5,8 +5,8 @@ const LOOK_MS = 5000;
 
 /** What is to be done when time runs out. */
 export interface TimeLeftHost {
-  /** A minute or less is left. Returns whether the page could be told; it is asked again when not. */
-  near(leftMs: number): boolean;
+  /** A minute or less is left: said once, and again when it was more in between. */
+  near(leftMs: number): void;
   /** Nothing is left. */
   over(): void;
 }
@@ -20,10 +20,12 @@ export function watchTimeLeft(leftMs: () => number | undefined, host: TimeLeftHo
     if (left === undefined) return;
     if (left <= 0) return host.over();
     if (left > NEAR_MS) told = false;
-    else if (!told) told = host.near(left);
+    else if (!told) {
+      told = true;
+      host.near(left);
+    }
     const next = left > NEAR_MS ? left - NEAR_MS : left;
-    // A page that has not said hello yet is told soon after it has.
-    timer = setTimeout(look, Math.min(Math.ceil(next), told || left > NEAR_MS ? LOOK_MS : LOOK_MS / 5));
+    timer = setTimeout(look, Math.min(Math.ceil(next), LOOK_MS));
   };
   look();
   return () => clearTimeout(timer);

@@ -1,5 +1,10 @@
 import * as z from 'zod';
-import { type ConversationSnapshot, MAX_CHECKPOINT_OCTETS } from '../../proto/voice/index.ts';
+import {
+  type ConversationSnapshot,
+  MAX_CHECKPOINT_OCTETS,
+  MAX_GONE_ITEMS,
+  MAX_ITEM_NAME_LENGTH,
+} from '../../proto/voice/index.ts';
 
 /** How old a ticket or a checkpoint may be: longer than any call, as one is made only when there is something new. */
 export const MAX_SEALED_AGE_SECONDS = 24 * 3600;
@@ -23,6 +28,8 @@ export const checkpointSchema = z.object({
     session: z.record(z.string(), z.unknown()).optional(),
     items: z.array(z.looseObject({ id: z.string().min(1), type: z.string().min(1) })),
     omittedItems: count,
+    // Backends of the version before make none, and their calls go on here while they are replaced.
+    goneItems: z.array(z.string().min(1).max(MAX_ITEM_NAME_LENGTH)).max(MAX_GONE_ITEMS).default([]),
     microphoneSamples: count,
     pageEvents: count,
     coveredPageEvents: z.array(count),

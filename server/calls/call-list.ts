@@ -1,3 +1,4 @@
+import type { HowAttached } from '../../proto/voice/index.ts';
 import type { VoiceObserver } from '../bridge/index.ts';
 import type { Upstream } from '../realtime/upstream.ts';
 import type { WebTransportSession } from '../webtransport/index.ts';
@@ -6,7 +7,7 @@ import { WatchedUpstream } from './watched-upstream.ts';
 
 /** A call as operators see it: where it stands, and nothing of what is said. */
 export interface CallSummary {
-  /** The ID that the page shows, and that the log has. */
+  /** The ID that the page shows, and that the log has: the same for the whole call, on whichever backend it is. */
   readonly session: string;
   readonly backend: string;
   /** Who calls, by the name that the log has for the subject; absent where no token is asked for. */
@@ -14,8 +15,8 @@ export interface CallSummary {
   readonly remote: string;
   readonly origin: string | undefined;
   readonly carrier: 'quic' | 'tcp';
-  /** How this session came to carry the call, once it does: new, attached, restored. */
-  readonly how: string | undefined;
+  /** How the session that carries the call came to it, once it does: new, attached, restored. */
+  readonly how: HowAttached | undefined;
   readonly seconds: number;
   readonly rttMs: number;
   readonly packetsLost: number;
@@ -29,34 +30,34 @@ export interface CallSummary {
 
 const SAMPLE_RATE = 24_000;
 
-/** One session that carries a call. */
+type CarriedBy = Parameters<NonNullable<VoiceObserver['callCarried']>>[1];
+
+/** What is told of one call, with the session that carries it now. */
 class ListedCall {
-  readonly session: WebTransportSession;
-  readonly id: string;
+  session: WebTransportSession;
+  /** That of the session until it carries a call, then that of the call, which later sessions and other backends have too. */
+  id: string;
+  how: HowAttached | undefined;
+  readonly startedAt = performance.now();
   readonly #subject: string | undefined;
-  readonly #startedAt = performance.now();
-  readonly #timings: CallTimings;
-  #how: string | undefined;
   #microphoneSamples = 0;
   #answerSamples = 0;
   #bargeIns = 0;
   #upstreamsReplaced = 0;
 
-  constructor(session: WebTransportSession, id: string, subject: string | undefined, timings: CallTimings) {
+  constructor(session: WebTransportSession, id: string, subject: string | undefined) {
     this.session = session;
     this.id = id;
     this.#subject = subject;
-    this.#timings = timings;
   }
 
-  /** `all` is told what this session is told. */
-  observer(all: VoiceObserver): VoiceObserver {
+  /** `all` is told what this call is told, and `carried` of each session that comes to carry it. */
+  observer(all: VoiceObserver, carried: NonNullable<VoiceObserver['callCarried']>): VoiceObserver {
     return {
       ...all,
-      callCarried: (how) => {
-        if (this.#how === undefined) this.#timings.ready((performance.now() - this.#startedAt) / 1000);
-        this.#how = how;
-        all.callCarried?.(how);
+      callCarried: (how, by) => {
+        carried(how, by);
+        all.callCarried?.(how, by);
       },
       microphoneSamples: (samples) => {
         this.#microphoneSamples += samples;
@@ -89,8 +90,8 @@ class ListedCall {
       origin: request.origin,
       // Only QUIC counts its packets.
       carrier: stats.packetsSent > 0 ? 'quic' : 'tcp',
-      how: this.#how,
-      seconds: Math.round((performance.now() - this.#startedAt) / 1000),
+      how: this.how,
+      seconds: Math.round((performance.now() - this.startedAt) / 1000),
       rttMs: Math.round(stats.smoothedRttMs * 10) / 10,
       packetsLost: stats.packetsLost,
       packetsSent: stats.packetsSent,
@@ -105,6 +106,7 @@ class ListedCall {
 
 /** What a session gets that is on the list. */
 export interface Listed {
+  /** Of the call that the session begins or restores: it is told of that call until its end, whatever carries it then. */
   readonly observer: VoiceObserver;
   /** The upstream, its times taken. */
   watch(upstream: Upstream): Upstream;
@@ -112,7 +114,7 @@ export interface Listed {
 
 /** The calls that run, for operators. As many as there are sessions, which are bounded. */
 export class CallList {
-  readonly #calls = new Set<ListedCall>();
+  readonly #calls = new Map<WebTransportSession, ListedCall>();
   readonly #backend: string;
   readonly #timings: CallTimings;
 
@@ -128,25 +130,38 @@ export class CallList {
     subject: string | undefined,
     observer: VoiceObserver,
   ): Listed {
-    const call = new ListedCall(session, id, subject, this.#timings);
-    this.#calls.add(call);
+    const call = new ListedCall(session, id, subject);
+    this.#calls.set(session, call);
     const end = () => {
-      this.#calls.delete(call);
+      this.#calls.delete(session);
     };
     session.closed.then(end, end);
     return {
-      observer: call.observer(observer),
+      observer: call.observer(observer, (how, by) => this.#carried(call, how, by)),
       watch: (upstream) => new WatchedUpstream(upstream, this.#timings),
     };
   }
 
-  /** The session that the page shows by this ID; `undefined` when none runs. */
+  /** A session carries the call: its own entry is the call's from now on. */
+  #carried(call: ListedCall, how: HowAttached, { callId, session }: CarriedBy): void {
+    const own = this.#calls.get(session);
+    if (own !== undefined && own.how === undefined)
+      this.#timings.ready((performance.now() - own.startedAt) / 1000);
+    if (call.session !== session) this.#calls.delete(call.session);
+    call.session = session;
+    call.id = callId;
+    call.how = how;
+    // One that ended meanwhile is not listed any more.
+    if (own !== undefined) this.#calls.set(session, call);
+  }
+
+  /** The session that carries the call that the page shows by this ID; `undefined` when none runs. */
   find(id: string): WebTransportSession | undefined {
-    for (const call of this.#calls) if (call.id === id) return call.session;
+    for (const call of this.#calls.values()) if (call.id === id) return call.session;
     return undefined;
   }
 
   summaries(): CallSummary[] {
-    return [...this.#calls].map((call) => call.summary(this.#backend));
+    return [...this.#calls.values()].map((call) => call.summary(this.#backend));
   }
 }

@@ -1,3 +1,4 @@
+import { commandLine } from '../../net/packaged.ts';
 import { readFlags, runProgram } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 import type { CallSummary } from './call-list.ts';
@@ -5,7 +6,7 @@ import { callTable } from './table.ts';
 
 const TOKEN_VARIABLE = 'PARLEY_OPERATOR_TOKEN';
 
-const USAGE = `usage: npm run --silent calls -- --backend http://127.0.0.1:9101 […]
+const USAGE = `usage: ${commandLine('parley calls', 'npm run --silent calls --')} --backend http://127.0.0.1:9101 […]
 
 Prints the calls that run, of one backend or several. The token is read from ${TOKEN_VARIABLE}; it is what
 "operatorToken" of the backends' files says.

@@ -70,7 +70,8 @@ function writeFiles(plan: LocalPlan): LocalFiles {
       origins: [...plan.origins],
       auth,
       echoPath: '/echo',
-      drainSeconds: 2,
+      // A call that drains is moved in its next pause, for which half of this is waited. Ctrl-C does not wait so long.
+      drainSeconds: 20,
       qlogDirectory: plan.qlogDirectory,
     };
     return { config: write(`${name}.json`, config), serverId: String(serverId) };

@@ -7,6 +7,7 @@ import { API_KEY_VARIABLE } from '../voice.ts';
 import { DevelopmentCertificate, ownCertificate, type ServedCertificate } from './certificates.ts';
 import { CALL_HOST, writeLocalFiles } from './cluster.ts';
 import { DemoTokens } from './demo-tokens.ts';
+import { FaultBench } from './faults.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import { pageFiles } from './page-files.ts';
@@ -14,6 +15,7 @@ import { type PageConfig, serveLanPage, servePage, TOKEN_PATH } from './page-ser
 import { paint, say, status } from './part.ts';
 import { type Parts, planParts, startParts, stopParts } from './parts.ts';
 import { checkPorts, type WantedPort } from './ports.ts';
+import { FaultRelay } from './relay/fault-relay.ts';
 
 /** How often the certificate is looked at, in ms. */
 const CERTIFICATE_INTERVAL_MS = 60_000;
@@ -56,11 +58,23 @@ interface Setting {
   readonly local: DevelopmentCertificate;
   readonly served: ServedCertificate;
   readonly tokens: DemoTokens;
+  /** Between the page of this machine and the forwarder; without it the page calls the forwarder itself. */
+  readonly relay: FaultRelay | undefined;
 }
 
-function pageConfig({ options, useOpenAi, served }: Setting, host: string): PageConfig {
+/** The page of this machine can break things, unless it is told to call another host, or to take the certificate as it is by its port. */
+function openRelay({ host, https, direct, ports }: Options): Promise<FaultRelay> | undefined {
+  const loopback = host === '127.0.0.1' || host === 'localhost';
+  return loopback && !https && !direct ? FaultRelay.open(ports.forwarder) : undefined;
+}
+
+function pageConfig(
+  { options, useOpenAi, served }: Setting,
+  host: string,
+  port = options.ports.forwarder,
+): PageConfig {
   return {
-    url: `https://${host}:${options.ports.forwarder}/voice`,
+    url: `https://${host}:${port}/voice`,
     certificateHashes: served.hashes(),
     tokenUrl: TOKEN_PATH,
     callHost: CALL_HOST,
@@ -69,8 +83,8 @@ function pageConfig({ options, useOpenAi, served }: Setting, host: string): Page
 }
 
 /** Serves the pages and keeps the certificate good, now and while all runs: a machine may sleep for days between two looks. */
-async function servePages(setting: Setting, root: string): Promise<void> {
-  const { options, local, served, tokens } = setting;
+async function servePages(setting: Setting, root: string, parts: () => Parts | undefined): Promise<void> {
+  const { options, local, served, tokens, relay } = setting;
   const { ports } = options;
   const mint = () => tokens.mint();
   const readPair = () => ({ cert: readFileSync(served.certificate), key: readFileSync(served.key) });
@@ -83,11 +97,13 @@ async function servePages(setting: Setting, root: string): Promise<void> {
     }
   };
   setInterval(keepGood, CERTIFICATE_INTERVAL_MS).unref();
+  const faults = relay && new FaultBench(relay, parts);
   const config = () => {
     keepGood();
-    return pageConfig(setting, options.host);
+    return { ...pageConfig(setting, options.host, relay?.port), ...(faults && { faults: faults.available }) };
   };
-  const pages = [await servePage(root, ports.page, config, mint, options.https ? readPair() : undefined)];
+  const pair = options.https ? readPair() : undefined;
+  const pages = [await servePage(root, ports.page, config, { mint, faults }, pair)];
   if (options.lan) {
     const lanConfig = (address: string) => {
       keepGood();
@@ -134,9 +150,11 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
     local,
     served: own ?? local,
     tokens: new DemoTokens(),
+    relay: await openRelay(options),
   };
   status('certificate', 'gray', setting.served.description);
-  await servePages(setting, await pageFiles());
+  let parts: Parts | undefined;
+  await servePages(setting, await pageFiles(), () => parts);
   const urls = options.lan ? lanUrls(setting) : [];
   const scheme = options.https ? 'https' : 'http';
   const files = writeLocalFiles({
@@ -161,7 +179,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
   if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
-  const parts = planParts(ports, useOpenAi, local, files);
+  parts = planParts(ports, useOpenAi, local, files);
   planned(parts);
   await startParts(parts);
   if (options.lan) say(lanInstructions(urls, own !== undefined));

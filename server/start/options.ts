@@ -19,6 +19,8 @@ export const USAGE = `usage: ${commandLine('parley start', 'npm start --')} [opt
   --model gpt-realtime    model, when ${API_KEY_VARIABLE} is set
   --cert FILE --key FILE  a certificate that browsers trust, in place of the development certificate
   --host 127.0.0.1        host that the page is told to call
+  --direct                the page calls the forwarder itself; without this a small relay stands between them, by which the
+                          page's buttons lose packets, cut the network or change its address
   --qlog DIRECTORY        write a qlog file for each connection there
   --directory .parley     where keys, certificates and configuration files are kept
   --help                  show this
@@ -44,6 +46,7 @@ export interface Options {
   readonly ports: Ports;
   readonly backends: number;
   readonly https: boolean;
+  readonly direct: boolean;
   readonly lan: boolean;
   readonly lanAddress: string | undefined;
   readonly model: string;
@@ -63,6 +66,7 @@ function readValues() {
       'tunnel-port': { type: 'string', default: '5001' },
       'realtime-port': { type: 'string', default: '4600' },
       https: { type: 'boolean', default: false },
+      direct: { type: 'boolean', default: false },
       lan: { type: 'boolean', default: false },
       'lan-port': { type: 'string', default: '8443' },
       'lan-address': { type: 'string' },
@@ -107,12 +111,13 @@ export function readOptions(): Options {
   if (lanAddress !== undefined && !isIPv4(lanAddress))
     faults.push(`--lan-address must be an IPv4 address such as 192.168.1.20, not "${lanAddress}".`);
   if (faults.length > 0) throw new StartupError(faults.join('\n'));
-  const { help, https, lan, model, host, qlog, directory } = values;
+  const { help, https, direct, lan, model, host, qlog, directory } = values;
   return {
     help,
     ports,
     backends,
     https,
+    direct,
     lan: lan || lanAddress !== undefined,
     lanAddress,
     model,

@@ -12,6 +12,7 @@ import { extname, join, normalize, sep } from 'node:path';
 import { pipeline } from 'node:stream';
 import { listenFault } from '../../net/listen-fault.ts';
 import { StartupError } from '../../net/startup.ts';
+import { FAULTS_PATH, type Fault, type FaultBench } from './faults.ts';
 
 /** Where the page gets a token before each dial. */
 export const TOKEN_PATH = '/token';
@@ -35,6 +36,16 @@ export interface PageConfig {
   readonly codec?: 'auto' | 'pcm' | 'opus';
   /** How long the network must keep up before the page tries PCM again, in ms. */
   readonly codecCalmMs?: number;
+  /** What the page may break. */
+  readonly faults?: readonly Fault[];
+}
+
+/** What the page server gives beside files and settings. */
+export interface PageServices {
+  /** Makes tokens for the page. */
+  readonly mint?: MintForPage | undefined;
+  /** What the page may break; without it there is no such route. */
+  readonly faults?: FaultBench | undefined;
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -116,6 +127,33 @@ function fromOwnPage({ headers }: IncomingMessage, callHost: string): boolean {
   return isIP(host) > 0 || host === 'localhost' || host.endsWith('.localhost') || host === callHost;
 }
 
+/** Browsers name the origin of the page that posts; only that of this page will do. */
+function postedByOwnPage(request: IncomingMessage, callHost: string): boolean {
+  const scheme = 'encrypted' in request.socket ? 'https' : 'http';
+  return request.headers.origin === `${scheme}://${request.headers.host}` && fromOwnPage(request, callHost);
+}
+
+function causeFault(
+  bench: FaultBench,
+  request: IncomingMessage,
+  response: ServerResponse,
+  host: string,
+): void {
+  if (request.method !== 'POST') {
+    response.writeHead(405, { allow: 'POST' }).end('Faults are asked for by POST.\n');
+    return;
+  }
+  if (!postedByOwnPage(request, host)) {
+    response.writeHead(403).end('Only the page that is served here may break something.\n');
+    return;
+  }
+  const { searchParams } = new URL(request.url ?? '/', 'http://localhost');
+  void bench.run(searchParams.get('fault'), searchParams.get('backend')).then((outcome) => {
+    response.writeHead(outcome.ok ? 200 : 409, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(outcome));
+  });
+}
+
 function sendToken(
   mint: MintForPage,
   request: IncomingMessage,
@@ -137,14 +175,15 @@ function sendToken(
 function answer(
   root: string,
   config: (address: string) => PageConfig,
-  mint: MintForPage | undefined,
+  { mint, faults }: PageServices,
 ): RequestListener {
   return (request, response) => {
     const path = pathOf(request.url);
     const current = config(request.socket.localAddress ?? '127.0.0.1');
     const { hostname } = new URL(current.url);
     for (const [name, value] of Object.entries(securityHeaders(current))) response.setHeader(name, value);
-    if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
+    if (path === FAULTS_PATH && faults !== undefined) causeFault(faults, request, response, hostname);
+    else if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
     else if (path === '/config.json')
       response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
     else if (path === TOKEN_PATH && mint !== undefined) sendToken(mint, request, response, hostname);
@@ -178,21 +217,21 @@ export interface RenewablePage extends ServedPage {
 
 /**
  * Serves the built page in `root` and `/config.json` on both loopback addresses, over https where there is a `pair`. Port 0 picks a free
- * one. `config` is asked on every request, so that a renewed certificate is seen; `mint` makes tokens for the page. Throws `StartupError`
+ * one. `config` is asked on every request, so that a renewed certificate is seen. Throws `StartupError`
  * when the port is in use.
  */
 export async function servePage(
   root: string,
   port: number,
   config: () => PageConfig,
-  mint?: MintForPage,
+  services: PageServices = {},
   pair?: TlsPair,
 ): Promise<RenewablePage> {
   const host = '127.0.0.1';
   const open = () =>
     pair === undefined
-      ? createServer(answer(root, config, mint))
-      : createTlsServer(pair, answer(root, config, mint));
+      ? createServer(answer(root, config, services))
+      : createTlsServer(pair, answer(root, config, services));
   const servers = [open(), open()] as const;
   let bound: number;
   try {
@@ -223,7 +262,7 @@ export async function serveLanPage(
   mint?: MintForPage,
 ): Promise<RenewablePage> {
   const host = '0.0.0.0';
-  const server = createTlsServer(pair, answer(root, config, mint));
+  const server = createTlsServer(pair, answer(root, config, { mint }));
   let bound: number;
   try {
     bound = await listen(server, port, host);

@@ -31,6 +31,8 @@ export interface PartOptions {
   readonly without?: readonly string[];
   /** Sockets that are held for it, so that they outlive it; it finds them as systemd's are found (LISTEN_FDS). */
   readonly descriptors?: readonly number[];
+  /** It takes commands on its standard input (`tell`). */
+  readonly commands?: boolean;
   /** What to print once it is up. */
   readonly describe: string;
 }
@@ -55,15 +57,26 @@ function parseLog(line: string): LogLine | undefined {
   }
 }
 
+/** A restart that was asked for, and who waits for it. */
+interface Restart {
+  readonly back: () => void;
+  readonly failed: (error: Error) => void;
+}
+
 /** One process of the system: started, watched, restarted when it dies, stopped with the rest. */
 export class Part {
   readonly #options: PartOptions;
   #child: ChildProcess | undefined;
   #stopping = false;
   #restarts: number[] = [];
+  #wanted: Restart | undefined;
 
   constructor(options: PartOptions) {
     this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
   }
 
   get pid(): number | undefined {
@@ -80,9 +93,29 @@ export class Part {
     return () => status(name, colour, describe);
   }
 
-  stop(): void {
+  /** `again` after so many ms: a backend that drains ends at a second SIGTERM. */
+  stop(againMs?: number): void {
     this.#stopping = true;
-    this.#child?.kill('SIGTERM');
+    const child = this.#child;
+    child?.kill('SIGTERM');
+    if (againMs !== undefined) setTimeout(() => child?.kill('SIGTERM'), againMs).unref();
+  }
+
+  /** Ends the process with this signal and starts it again: fulfils when it is back. Rejects when it does not run, or does not come back. */
+  restart(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    const gone = child === undefined || child.exitCode !== null || child.signalCode !== null;
+    if (gone || this.#stopping || this.#wanted !== undefined)
+      return Promise.reject(new StartupError(`${this.#options.name} is not running just now.`));
+    return new Promise((back, failed) => {
+      this.#wanted = { back, failed };
+      child.kill(signal);
+    });
+  }
+
+  /** Gives the process a line on its standard input. */
+  tell(line: string): void {
+    this.#child?.stdin?.write(`${line}\n`);
   }
 
   /** Fulfils when the process is gone; after `graceMs` it is killed. */
@@ -96,17 +129,19 @@ export class Part {
 
   #spawn(): Promise<void> {
     if (this.#stopping) return Promise.reject(new StartupError(`${this.#options.name} was stopped.`));
-    const { name, script, args, without = [], descriptors = [] } = this.#options;
+    const { name, script, args, without = [], descriptors = [], commands = false } = this.#options;
     const env: NodeJS.ProcessEnv = { ...process.env };
     for (const variable of [...without, 'LISTEN_FDS', 'LISTEN_PID']) delete env[variable];
     if (descriptors.length > 0) env.LISTEN_FDS = String(descriptors.length);
     const child = spawn(process.execPath, [...(PACKAGED ? [] : ['--import', 'tsx']), script, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
+      stdio: [commands ? 'pipe' : 'ignore', 'pipe', 'pipe', ...descriptors],
       env,
       // Ctrl-C in a terminal goes to the whole group: the forwarder would end before backends could close their calls.
       detached: process.platform !== 'win32',
     });
     this.#child = child;
+    // What is told to a process that has just ended is lost, and no fault.
+    child.stdin?.on('error', () => {});
     const endWithUs = () => child.kill('SIGKILL');
     process.once('exit', endWithUs);
     child.once('exit', () => process.off('exit', endWithUs));
@@ -141,8 +176,18 @@ export class Part {
   }
 
   #died(how: string): void {
-    if (this.#stopping) return;
+    const wanted = this.#wanted;
+    this.#wanted = undefined;
+    if (this.#stopping) {
+      wanted?.failed(new StartupError(`${this.#options.name} was stopped.`));
+      return;
+    }
     const { name } = this.#options;
+    if (wanted !== undefined) {
+      status(name, 'yellow', `ended (${how}), as the page asked; starting it again`);
+      this.#startAgain(wanted);
+      return;
+    }
     const now = Date.now();
     this.#restarts = [...this.#restarts.filter((at) => now - at < 60_000), now];
     if (this.#restarts.length > MAX_RESTARTS_PER_MINUTE) {
@@ -151,11 +196,20 @@ export class Part {
     }
     status(name, 'yellow', `ended (${how}); starting it again`);
     setTimeout(() => {
-      if (this.#stopping) return;
-      this.#spawn().then(
-        () => status(name, this.#options.colour, `is back: ${this.#options.describe}`),
-        (error: Error) => this.#died(error.message),
-      );
+      if (!this.#stopping) this.#startAgain();
     }, RESTART_DELAY_MS);
+  }
+
+  #startAgain(wanted?: Restart): void {
+    this.#spawn().then(
+      () => {
+        status(this.#options.name, this.#options.colour, `is back: ${this.#options.describe}`);
+        wanted?.back();
+      },
+      (error: Error) => {
+        wanted?.failed(error);
+        this.#died(error.message);
+      },
+    );
   }
 }

@@ -9,6 +9,8 @@ import { type Colour, Part } from './part.ts';
 
 /** How long parts get to end after Ctrl-C, in ms. */
 const STOP_GRACE_MS = 4000;
+/** How long calls get to end by themselves then, of that time. */
+const DRAIN_AT_STOP_MS = 2000;
 const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
 
 const script = (path: string) =>
@@ -36,8 +38,9 @@ export function planParts(
     name: 'realtime',
     colour: 'cyan',
     script: script('server/realtime/local/main'),
-    args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key],
+    args: ['--port', String(ports.realtime), '--cert', local.certificate, '--key', local.key, '--commands'],
     without: [API_KEY_VARIABLE],
+    commands: true,
     describe: `local realtime service on wss://localhost:${ports.realtime} (set ${API_KEY_VARIABLE} to talk to OpenAI)`,
   });
   const backends = files.backends.map(
@@ -78,7 +81,7 @@ export async function startParts({ realtime, backends, forwarder }: Parts): Prom
 /** Backends go first: what they tell their callers at the end needs the others. */
 export async function stopParts({ realtime, backends, forwarder }: Parts): Promise<void> {
   for (const stage of [backends, [forwarder, ...realtime]]) {
-    for (const part of stage) part.stop();
+    for (const part of stage) part.stop(DRAIN_AT_STOP_MS);
     await Promise.all(stage.map((part) => part.stopped(STOP_GRACE_MS)));
   }
 }

@@ -1,11 +1,12 @@
 import {
   ReadableStream,
   type UnderlyingSink,
+  type UnderlyingSource,
   WritableStream,
   type WritableStreamDefaultController,
 } from 'node:stream/web';
 import type { WebTransportConnection } from '../../proto/webtransport/index.ts';
-import { type SendStream, type SendWriter, StreamError } from './types.ts';
+import { type DirectReader, type SendStream, type SendWriter, StreamError } from './types.ts';
 
 /** Most octets handed to a reader at a time. */
 const READ_CHUNK_OCTETS = 64 * 1024;
@@ -28,15 +29,26 @@ function codeOf(reason: unknown): number {
   return reason instanceof StreamError ? (reason.streamErrorCode ?? 0) : 0;
 }
 
+/** A `ReadableStream` that can be read directly too. */
+class DirectStream extends ReadableStream<Uint8Array> {
+  readonly direct: DirectReader;
+
+  constructor(source: UnderlyingSource<Uint8Array>, direct: DirectReader) {
+    super(source, { highWaterMark: 0 });
+    this.direct = direct;
+  }
+}
+
 /**
  * The receiving half of a stream as a `ReadableStream`. It takes octets out of QUIC only when somebody reads, so an idle
  * reader stops the peer by flow control.
  */
 export class StreamReader {
-  readonly readable: ReadableStream<Uint8Array>;
+  readonly readable: DirectStream;
   readonly #owner: StreamOwner;
   readonly #streamId: number;
   #controller!: ReadableStreamDefaultController;
+  #listener: (() => void) | undefined;
   /** A read is pending, and nothing has arrived for it yet. */
   #wanted = false;
   #done = false;
@@ -47,7 +59,8 @@ export class StreamReader {
   constructor(owner: StreamOwner, streamId: number) {
     this.#owner = owner;
     this.#streamId = streamId;
-    this.readable = new ReadableStream<Uint8Array>(
+    const isOver = () => this.#done || this.#keptEnd !== undefined || this.#kept.length > 0;
+    this.readable = new DirectStream(
       {
         start: (controller) => {
           this.#controller = controller;
@@ -65,13 +78,35 @@ export class StreamReader {
           owner.wake();
         },
       },
-      { highWaterMark: 0 },
+      {
+        readNow: () => (isOver() ? undefined : this.#readNow()),
+        get over() {
+          return isOver();
+        },
+        onReadable: (listener) => {
+          this.#listener = listener;
+        },
+      },
     );
   }
 
   /** There is something to read. */
   notify(): void {
     if (this.#wanted) this.#fill();
+    else this.#listener?.();
+  }
+
+  /** Nothing before a read that waits. */
+  #readNow(): Uint8Array | undefined {
+    if (this.#wanted) return undefined;
+    const chunk = this.#owner.machine.readStream(this.#streamId, READ_CHUNK_OCTETS);
+    if (chunk === undefined) return undefined;
+    this.#owner.wake(); // what was read becomes flow control credit
+    if (chunk.fin) {
+      this.#finish();
+      this.#keptEnd = null;
+    }
+    return chunk.data.length > 0 ? chunk.data : undefined;
   }
 
   /** The session is ending, and these octets had arrived. `fail` follows. */
@@ -87,6 +122,7 @@ export class StreamReader {
     this.#finish();
     if (this.#keptEnd === undefined) this.#keptEnd = error;
     if (this.#wanted || this.#kept.length === 0) this.#giveKept();
+    this.#listener?.();
   }
 
   /** Gives one kept chunk, or the end behind the last. */
@@ -121,17 +157,17 @@ export class StreamReader {
   }
 }
 
-/** A `WritableStream` whose writers can commit. */
+/** A `WritableStream` whose writers can commit, and write at once. */
 class CommittingStream extends WritableStream<Uint8Array> implements SendStream {
-  readonly #commit: () => void;
+  readonly #extras: Required<Pick<SendWriter, 'commit' | 'writeNow'>>;
 
-  constructor(sink: UnderlyingSink<Uint8Array>, commit: () => void) {
+  constructor(sink: UnderlyingSink<Uint8Array>, extras: Required<Pick<SendWriter, 'commit' | 'writeNow'>>) {
     super(sink);
-    this.#commit = commit;
+    this.#extras = extras;
   }
 
   override getWriter(): SendWriter {
-    return Object.assign(super.getWriter(), { commit: this.#commit });
+    return Object.assign(super.getWriter(), this.#extras);
   }
 }
 
@@ -144,6 +180,7 @@ export class StreamWriter {
   #drained: (() => void) | undefined;
   #finished: (() => void) | undefined;
   #failure: Error | undefined;
+  #closing = false;
   #done = false;
 
   constructor(owner: StreamOwner, streamId: number) {
@@ -160,7 +197,10 @@ export class StreamWriter {
       close: () => this.#close(),
       abort: (reason) => this.#reset(reason),
     };
-    this.writable = new CommittingStream(sink, () => owner.machine.commitStream(streamId));
+    this.writable = new CommittingStream(sink, {
+      commit: () => owner.machine.commitStream(streamId),
+      writeNow: (chunk) => this.#writeNow(chunk),
+    });
   }
 
   /** Enough was sent for the next write. */
@@ -191,6 +231,14 @@ export class StreamWriter {
     return this.#full ? this.#untilDrained() : undefined;
   }
 
+  /** Not before a write or the close that is under way, which would come out of order. */
+  #writeNow(chunk: Uint8Array): boolean {
+    if (this.#done || this.#closing || this.#drained !== undefined || this.#full) return false;
+    this.#owner.machine.writeStream(this.#streamId, chunk);
+    this.#owner.wake();
+    return true;
+  }
+
   get #full(): boolean {
     return !this.#done && this.#owner.machine.streamBufferedOctets(this.#streamId) > WRITE_AHEAD_OCTETS;
   }
@@ -214,6 +262,7 @@ export class StreamWriter {
   /** Fulfils when the peer has acknowledged everything, as the W3C's `close()` does. */
   async #close(): Promise<void> {
     if (this.#done) return;
+    this.#closing = true;
     this.#owner.machine.writeStream(this.#streamId, new Uint8Array(0), true);
     this.#owner.wake();
     await new Promise<void>((resolve) => {

@@ -8,6 +8,26 @@ export interface SendWriter extends WritableStreamDefaultWriter<Uint8Array> {
    * takes RESET_STREAM_AT; absent where the carrier has nothing like it.
    */
   commit?(): void;
+  /**
+   * Writes at once, without the promise of `write`. False when the stream takes no more for now, or is over: use `write` then.
+   * Parley's own, for what is written by the hundred a second; absent where the carrier has nothing like it.
+   */
+  writeNow?(chunk: Uint8Array): boolean;
+}
+
+/** Reads without a promise for each chunk. Parley's own, beside the reader of a stream that has it. */
+export interface DirectReader {
+  /** What has arrived and no read waits for; `undefined` when there is nothing, or what comes next is the end of the stream. */
+  readNow(): Uint8Array | undefined;
+  /** What comes next has to be read from the stream: its end, its failure, or what a session left behind. */
+  readonly over: boolean;
+  /** Calls back each time there may be more, or the end, to read; `undefined` stops that. One listener. */
+  onReadable(listener: (() => void) | undefined): void;
+}
+
+/** The receiving half of a stream, with what reads it directly where the carrier has that. */
+export interface ReceiveStream extends ReadableStream<Uint8Array> {
+  readonly direct?: DirectReader;
 }
 
 /** The sending half of a stream, shaped as the W3C's `WebTransportSendStream`. */

@@ -50,12 +50,13 @@ async function opusPackets(): Promise<Uint8Array[]> {
   return Array.from({ length: OPUS_PACKETS }, (_, n) => {
     for (let i = 0; i < samples.length; i++) {
       const t = (n * samples.length + i) / SAMPLE_RATE;
-      samples[i] =
-        9000 * Math.sin(2 * Math.PI * (170 * t + 8 * Math.sin(2 * t))) * (0.7 + 0.3 * Math.sin(11 * t));
+      const wave = Math.sin(2 * Math.PI * (170 * t + 8 * Math.sin(2 * t)));
+      samples[i] = 9000 * wave * (0.7 + 0.3 * Math.sin(11 * t));
     }
     return encodeOpusPackets([encoder.encode(samples)]);
   });
 }
+
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
 class Caller {
@@ -73,13 +74,15 @@ class Caller {
   readonly #answerPackets = new OpusReader();
   /** What it says in Opus; undefined for PCM. */
   readonly #packets: readonly Uint8Array[] | undefined;
-  #answerSamples = 0;
   #numbered = 0;
+  #answerOctets = 0;
+  #frameOctetsHeard = 0;
   #framesSent = 0;
   #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
   #reporting: NodeJS.Timeout | undefined;
   readonly latencies: number[] = [];
+  #hushing = false;
   closed = false;
 
   constructor(
@@ -145,7 +148,7 @@ class Caller {
   /** As a page does, so that the backend forgets what it keeps for a page that comes back. */
   #report(): void {
     const { header } = this.#answerHeader;
-    const samples = Math.floor(this.#answerSamples);
+    const samples = Math.floor(this.#answerOctets / 2);
     const answers = header === undefined ? [] : [{ answer: header.answer, samples, ended: false }];
     const message = { type: 'parley.received', messages: this.#numbered, answers };
     this.#machine.writeStream(this.#control, encodeMessage(message));
@@ -153,12 +156,10 @@ class Caller {
   }
 
   #heard(data: Uint8Array): void {
-    const audio = this.#answerHeader.push(data);
-    if (this.#answerHeader.header?.codec === OPUS_CODEC) {
-      this.#answerPackets.push(audio);
-      while (this.#answerPackets.next() !== undefined) this.#answerSamples += OPUS_PACKET_SAMPLES;
-    } else this.#answerSamples += audio.length / 2;
-    const whole = Math.floor(this.#answerSamples / OPUS_PACKET_SAMPLES);
+    const octets = this.#pcmOctets(this.#answerHeader.push(data));
+    this.#answerOctets += octets;
+    this.#frameOctetsHeard += octets;
+    const whole = Math.floor(this.#frameOctetsHeard / FRAME_OCTETS);
     const now = performance.now();
     while (this.#framesHeard < whole) {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
@@ -166,35 +167,52 @@ class Caller {
     }
   }
 
+  /** What audio of its answer is as PCM. */
+  #pcmOctets(audio: Uint8Array): number {
+    if (this.#answerHeader.header?.codec !== OPUS_CODEC) return audio.length;
+    this.#answerPackets.push(audio);
+    let octets = 0;
+    while (this.#answerPackets.next() !== undefined) octets += FRAME_OCTETS;
+    return octets;
+  }
+
   /** Speaks from now on: one frame each 20 ms. */
   speak(): void {
-    this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
-    const packets = this.#packets;
-    const codec = packets === undefined ? VOICE_CODEC : OPUS_CODEC;
-    const lookAhead = packets === undefined ? 0 : LOOK_AHEAD_SAMPLES;
-    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    this.#machine.writeStream(
-      this.#microphone,
-      encodeHeader({ ...header, codec, lookAhead, rate: SAMPLE_RATE }),
-    );
+    if (this.#microphone < 0) this.#openMicrophone();
+    // What was not said back, or not all, is no part of what comes.
+    this.#framesHeard = this.#framesSent;
+    this.#frameOctetsHeard = this.#framesSent * FRAME_OCTETS;
+    this.#hushing = false;
     this.#timer = setInterval(() => {
+      if (this.#hushing && this.#framesSent % 2 === 0) return clearInterval(this.#timer);
       this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
       this.#framesSent += 1;
-      const said = packets?.[this.#framesSent % packets.length] ?? frame;
+      const said = this.#packets?.[this.#framesSent % OPUS_PACKETS] ?? frame;
       this.#machine.writeStream(this.#microphone, said);
       this.#wake();
     }, FRAME_MS);
   }
 
-  counts() {
-    return { sent: this.#framesSent, heard: this.#framesHeard };
+  /** Stops behind an even frame, so that nothing is held back to be sent on with the next. */
+  hush(): void {
+    this.#hushing = true;
+  }
+
+  #openMicrophone(): void {
+    this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
+    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
+    const opus = this.#packets !== undefined;
+    const codec = opus ? OPUS_CODEC : VOICE_CODEC;
+    const lookAhead = opus ? LOOK_AHEAD_SAMPLES : 0;
+    const octets = encodeHeader({ ...header, codec, lookAhead, rate: SAMPLE_RATE });
+    this.#machine.writeStream(this.#microphone, octets);
   }
 }
 
 const end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(ROUTING_KEY));
 
 /** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
-async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
+async function openForwarderSocket(): Promise<PacketSocket> {
   const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
   const send = ({ data, path }: Datagram) => {
     const header = {
@@ -203,14 +221,14 @@ async function openForwarderSocket(tunnel: Address): Promise<PacketSocket> {
       proxyHost: plain.local.host,
       proxyPort: plain.local.port,
     };
-    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: tunnel } });
+    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: path.remote } });
   };
   const onDatagram = (listener: (datagram: Datagram) => void) =>
-    plain.onDatagram(({ data }) => {
+    plain.onDatagram(({ data, path }) => {
       const decoded = end.open(data);
       if (decoded === undefined) return;
       const { clientHost: host, clientPort: port } = decoded.header;
-      listener({ data: decoded.payload, path: { local: { host, port }, remote: tunnel } });
+      listener({ data: decoded.payload, path: { local: { host, port }, remote: path.remote } });
     });
   return {
     local: plain.local,
@@ -231,7 +249,7 @@ class Load {
   readonly #path: string;
   readonly #codec: MicrophoneCodec;
   #packets: readonly Uint8Array[] | undefined;
-  readonly #tunnel: Address;
+  readonly #tunnels: readonly Address[];
   readonly #endpoint = new QuicEndpoint({
     ciphers: choosePacketCiphers().ciphers,
     random,
@@ -241,15 +259,16 @@ class Load {
   #driver!: EndpointDriver;
   #before = { sent: 0, received: 0 };
 
-  constructor(tunnel: Address, path: string, codec: MicrophoneCodec) {
+  /** Calls are dealt to the tunnels in turn. */
+  constructor(tunnels: readonly Address[], path: string, codec: MicrophoneCodec) {
     this.#codec = codec;
-    this.#tunnel = tunnel;
+    this.#tunnels = tunnels;
     this.#path = path;
   }
 
   async start(): Promise<void> {
     if (this.#codec === OPUS_CODEC) this.#packets = await opusPackets();
-    const socket = await openForwarderSocket(this.#tunnel);
+    const socket = await openForwarderSocket();
     this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
       if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
     });
@@ -264,7 +283,7 @@ class Load {
     return new Promise((resolve) => {
       const connection = this.#endpoint.connect(
         {
-          remote: this.#tunnel,
+          remote: this.#tunnels[this.#callers.length % this.#tunnels.length]!,
           local: { host: '127.0.0.1', port: 20_000 + this.#callers.length },
           serverName: 'localhost',
           alpnProtocols: ['h3'],
@@ -289,6 +308,10 @@ class Load {
     });
   }
 
+  hush(): void {
+    for (const caller of this.#callers) caller.hush();
+  }
+
   /** Forgets the times so far, so that only what comes now is measured. */
   reset(): void {
     for (const caller of this.#callers) caller.latencies.length = 0;
@@ -299,16 +322,15 @@ class Load {
   report() {
     const latencies = this.#callers.flatMap((caller) => caller.latencies).sort((a, b) => a - b);
     const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-    const counts = this.#callers.map((caller) => caller.counts());
     const { datagramsSent, datagramsReceived } = this.#endpoint.stats();
     return {
       datagramsIn: datagramsSent - this.#before.sent,
       datagramsOut: datagramsReceived - this.#before.received,
       frames: latencies.length,
       lost: this.#callers.filter((caller) => caller.closed).length,
-      behind: counts.reduce((sum, { sent, heard }) => sum + sent - heard, 0),
       medianMs: at(0.5),
       p95Ms: at(0.95),
+      p99Ms: at(0.99),
     };
   }
 }
@@ -318,12 +340,14 @@ let load: Load;
 answerParent(async (request) => {
   switch (request.op) {
     case 'start':
-      load = new Load(request.tunnel as Address, String(request.path), request.codec as MicrophoneCodec);
+      load = new Load(request.tunnels as Address[], String(request.path), request.codec as MicrophoneCodec);
       return load.start();
     case 'open':
       return load.open(Number(request.count));
     case 'speak':
       return load.speak();
+    case 'hush':
+      return load.hush();
     case 'reset':
       return load.reset();
     case 'report':

@@ -8,8 +8,10 @@ import { answerParent } from './child.ts';
 
 /** Octets of audio heard since they were last asked for. */
 let heardOctets = 0;
+/** Whether it says back what it hears. */
+let echo = false;
 
-function start(certificatePath: string, keyPath: string, echo: boolean): Promise<number> {
+function start(certificatePath: string, keyPath: string): Promise<number> {
   const server = createServer({ cert: readFileSync(certificatePath), key: readFileSync(keyPath) });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   const place = { response_id: 'resp_bench', item_id: 'item_bench', output_index: 0, content_index: 0 };
@@ -38,8 +40,11 @@ function start(certificatePath: string, keyPath: string, echo: boolean): Promise
 }
 
 answerParent((request) => {
-  if (request.op === 'start')
-    return start(String(request.certificate), String(request.key), request.echo === true);
+  if (request.op === 'start') return start(String(request.certificate), String(request.key));
+  if (request.op === 'echo') {
+    echo = request.echo === true;
+    return undefined;
+  }
   if (request.op !== 'heard') throw new Error(`unknown request ${request.op}`);
   const octets = heardOctets;
   heardOctets = 0;

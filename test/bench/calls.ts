@@ -1,21 +1,12 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ensureDevelopmentCertificate } from '../../certs/index.ts';
-import type { ClusterFile } from '../../proto/quic-lb/index.ts';
-import { parseAddress, toHex } from '../../proto/wire/index.ts';
-import type { BackendConfigInput } from '../../server/config.ts';
-import { freeUdpPort } from '../support/cluster.ts';
-import { Child, type Measured } from './child.ts';
+import { type Carrier, ECHO_PATH, type Stage, setStage, VOICE_PATH } from './call-stages.ts';
+import type { Measured } from './child.ts';
 import { costTable, print, table } from './table.ts';
-import { ROUTING_KEY } from './tunnel.ts';
 
 /**
  * Voice-shaped calls against one backend process: 20 ms of PCM from each caller, the same audio back from the upstream (or
- * nothing, while it listens), and the whole bridge in between. Backend, callers and upstream are processes of their own; only
- * the backend's CPU counts.
+ * nothing, while it listens), and the whole bridge in between. Beside it a relay of WebSockets, as people run it instead: both are
+ * warm, and speak in turn. Callers and upstream are processes of their own; only the backend's, or the relay's, CPU counts.
  */
 
 const KIBIBYTE = 1024;
@@ -23,16 +14,14 @@ const FRAME_MS = 20;
 /** 20 ms of PCM16 at 24 kHz. */
 const FRAME_OCTETS = 960;
 /**
- * Frames heard back before it counts, or so many seconds: a backend runs for days, and V8 goes on compiling what is hot for
+ * Frames heard before it counts, or so many seconds: a backend runs for days, and V8 goes on compiling what is hot for
  * tens of thousands of frames. After 3 s of 100 calls a quarter of the CPU time was still the compiler's.
  */
 const WARM_UP_FRAMES = 60_000;
 const WARM_UP_SECONDS = 30;
 const WARM_UP_CALLS = 50;
-const VOICE_PATH = '/voice';
-const ECHO_PATH = '/echo';
-
-type Codec = 'pcm16' | 'opus';
+/** What is under way when callers fall silent is over after that many ms. */
+const SETTLE_MS = 400;
 
 interface Memory {
   readonly heapUsed: number;
@@ -44,163 +33,149 @@ interface Memory {
 interface Report {
   readonly frames: number;
   readonly lost: number;
-  readonly behind: number;
   /** As the backend sees them. */
   readonly datagramsIn: number;
   readonly datagramsOut: number;
   readonly medianMs: number;
   readonly p95Ms: number;
+  readonly p99Ms: number;
 }
 
-interface Stage {
-  readonly upstream: Child;
-  readonly backend: Child;
-  readonly load: Child;
-  close(): Promise<void>;
-}
-
-async function writeConfig(
-  directory: string,
-  files: { certificatePath: string; keyPath: string },
-  upstreamPort: number,
-): Promise<BackendConfigInput> {
-  const hex = (octets: number) => randomBytes(octets).toString('hex');
-  const cluster: ClusterFile = {
-    quicLb: [
-      { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
-    ],
-    routingKey: toHex(ROUTING_KEY),
-    statelessResetKey: hex(32),
-    backends: [{ name: 'bench', serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` }],
-    forwarders: ['127.0.0.1'],
-  };
-  const path = join(directory, 'cluster.json');
-  writeFileSync(path, JSON.stringify(cluster));
-  return {
-    name: 'bench',
-    cluster: path,
-    certificate: files.certificatePath,
-    key: files.keyPath,
-    upstream: {
-      kind: 'local',
-      baseUrl: `https://localhost:${upstreamPort}/v1`,
-      ca: files.certificatePath,
-    },
-    voicePath: VOICE_PATH,
-    echoPath: ECHO_PATH,
-    sessionsPerAddress: 10_000,
-    maxSessions: 10_000,
-    logLevel: 'silent',
-  };
-}
-
-async function setStage(path: string, echo = false, codec: Codec = 'pcm16'): Promise<Stage> {
-  const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
-  const files = ensureDevelopmentCertificate(directory);
-  const upstream = new Child('./calls-upstream.ts');
-  const backend = new Child('./calls-backend.ts', ['--expose-gc']);
-  const load = new Child('./calls-load.ts');
-  const close = async () => {
-    await Promise.all([upstream, backend, load].map((child) => child.stop()));
-    rmSync(directory, { recursive: true, force: true });
-  };
-  try {
-    const { certificatePath: certificate, keyPath: key } = files;
-    const port = await upstream.ask<number>({ op: 'start', certificate, key, echo });
-    const config = await writeConfig(directory, files, port);
-    const tunnel = await backend.ask<string>({ op: 'start', config });
-    await load.ask({ op: 'start', tunnel: parseAddress(tunnel), path, codec });
-    return { upstream, backend, load, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+interface CallRun {
+  readonly measured: Measured;
+  readonly report: Report;
+  /** That went the whole way. */
+  readonly frames: number;
 }
 
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Frames that the upstream heard since it was last asked. */
-const framesHeard = async (upstream: Child) => (await upstream.ask<number>({ op: 'heard' })) / FRAME_OCTETS;
+const framesHeard = async ({ upstream }: Stage) =>
+  (await upstream.ask<number>({ op: 'heard' })) / FRAME_OCTETS;
 
-async function warmUp(upstream: Child): Promise<void> {
+async function hush({ load }: Stage): Promise<void> {
+  await load.ask({ op: 'hush' });
+  await wait(SETTLE_MS);
+}
+
+async function warmUp(stage: Stage): Promise<void> {
+  await stage.upstream.ask({ op: 'echo', echo: true });
+  await stage.load.ask({ op: 'speak' });
   let frames = 0;
   for (let seconds = 0; seconds < WARM_UP_SECONDS && frames < WARM_UP_FRAMES; seconds++) {
     await wait(1000);
-    frames += await framesHeard(upstream);
+    frames += await framesHeard(stage);
   }
+  await hush(stage);
 }
 
-interface CallOptions {
-  readonly codec: Codec;
-  readonly seconds: number;
-  readonly profile: boolean;
+async function measure(stage: Stage, echo: boolean, seconds: number, profile: boolean): Promise<CallRun> {
+  const { upstream, carrier, load } = stage;
+  await upstream.ask({ op: 'echo', echo });
+  await load.ask({ op: 'speak' });
+  await wait(SETTLE_MS);
+  await load.ask({ op: 'reset' });
+  await framesHeard(stage);
+  await carrier.ask({ op: 'meter', profile });
+  await wait(seconds * 1000);
+  const measured = await carrier.ask<Measured>({ op: 'measured' });
+  const heard = await framesHeard(stage);
+  const report = await load.ask<Report>({ op: 'report' });
+  await hush(stage);
+  if (report.lost > 0) throw new Error(`${report.lost} calls were lost`);
+  return { measured, report, frames: echo ? report.frames : heard };
 }
 
-async function runCalls(calls: number, echo: boolean, { codec, seconds, profile }: CallOptions) {
-  const stage = await setStage(VOICE_PATH, echo, codec);
-  try {
-    const { upstream, backend, load } = stage;
-    await load.ask({ op: 'open', count: calls });
-    await load.ask({ op: 'speak' });
-    await warmUp(upstream);
-    await load.ask({ op: 'reset' });
-    await framesHeard(upstream);
-    await backend.ask({ op: 'meter', profile });
-    await wait(seconds * 1000);
-    const measured = await backend.ask<Measured>({ op: 'measured' });
-    const heard = await framesHeard(upstream);
-    const report = await load.ask<Report>({ op: 'report' });
-    if (report.lost > 0) throw new Error(`${report.lost} of ${calls} calls were lost`);
-    return { calls, echo, codec, measured, report, frames: echo ? report.frames : heard };
-  } finally {
-    await stage.close();
-  }
-}
-
-type CallRun = Awaited<ReturnType<typeof runCalls>>;
-const coreShare = ({ measured }: CallRun) => measured.cpuMicros / 1000 / measured.elapsedMs;
 const microsPerFrame = ({ measured, frames }: CallRun) => measured.cpuMicros / frames;
-/** By frames that went the whole way, not by calls that were open: a machine too busy to keep up must not look fast. */
-const callsPerCore = (run: CallRun) => 1e6 / ((1000 / FRAME_MS) * microsPerFrame(run));
 
-function callRow(run: CallRun): string[] {
-  const { calls, echo, codec, measured, report, frames } = run;
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? Number.NaN;
+}
+
+/** The run that is in the middle by its cost. */
+function middle(runs: readonly CallRun[]): CallRun {
+  return [...runs].sort((a, b) => microsPerFrame(a) - microsPerFrame(b))[runs.length >> 1]!;
+}
+
+interface Cell {
+  readonly carrier: Carrier;
+  readonly calls: number;
+  readonly echo: boolean;
+  readonly runs: readonly CallRun[];
+}
+
+/** One row: the run in the middle, and how it compares with Parley's of the same rounds. */
+function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
+  const run = middle(runs);
+  const { measured, report, frames } = run;
+  const costs = runs.map(microsPerFrame);
+  const ratios = runs.map((other, round) => microsPerFrame(other) / microsPerFrame(parley.runs[round]!));
+  const isQuic = carrier.startsWith('Parley');
   return [
+    carrier,
     String(calls),
-    codec,
     echo ? 'both ways' : 'microphone',
-    `${(100 * coreShare(run)).toFixed(0)} %`,
-    ((1000 * coreShare(run)) / calls).toFixed(2),
-    microsPerFrame(run).toFixed(0),
-    callsPerCore(run).toFixed(0),
+    microsPerFrame(run).toFixed(1),
+    `${Math.min(...costs).toFixed(0)}–${Math.max(...costs).toFixed(0)}`,
+    // By frames that went the whole way, not by calls that were open: a machine too busy to keep up must not look fast.
+    (1e6 / ((1000 / FRAME_MS) * microsPerFrame(run))).toFixed(0),
+    carrier === 'Parley' ? '-' : median(ratios).toFixed(2),
     (frames / (measured.elapsedMs / FRAME_MS) / calls).toFixed(2),
-    (report.datagramsIn / frames).toFixed(2),
-    (report.datagramsOut / frames).toFixed(2),
-    echo ? report.medianMs.toFixed(2) : '-',
-    echo ? report.p95Ms.toFixed(2) : '-',
+    isQuic ? (report.datagramsIn / frames).toFixed(2) : '-',
+    isQuic ? (report.datagramsOut / frames).toFixed(2) : '-',
+    ...[report.medianMs, report.p95Ms, report.p99Ms].map((ms) => (echo ? ms.toFixed(1) : '-')),
   ];
 }
 
-async function bestOf(runs: number, run: () => Promise<CallRun>): Promise<CallRun> {
-  let best = await run();
-  for (let i = 1; i < runs; i++) {
-    const next = await run();
-    if (microsPerFrame(next) < microsPerFrame(best)) best = next;
+interface Options {
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly profile: boolean;
+  /** Another working tree of Parley, to compare with. */
+  readonly other: string | undefined;
+}
+
+async function compare(carriers: readonly Carrier[], calls: number, options: Options): Promise<string[][]> {
+  const stages: Stage[] = [];
+  try {
+    for (const carrier of carriers) {
+      const stage = await setStage(carrier, VOICE_PATH, options.other);
+      stages.push(stage);
+      await stage.open(calls);
+      await warmUp(stage);
+    }
+    const rows: string[][] = [];
+    for (const echo of [true, false]) {
+      const cells = carriers.map((carrier) => ({ carrier, calls, echo, runs: [] as CallRun[] }));
+      for (let round = 0; round < options.rounds; round++)
+        for (const [index, { runs }] of cells.entries())
+          runs.push(await measure(stages[index]!, echo, options.seconds, options.profile));
+      rows.push(...cells.map((cell) => row(cell, cells[0]!)));
+      if (!options.profile) continue;
+      for (const { carrier, runs } of cells)
+        print(
+          `${costTable(`${carrier}, ${calls} calls, ${echo ? 'both ways' : 'microphone'}`, middle(runs).measured.costs, 60)}\n`,
+        );
+    }
+    return rows;
+  } finally {
+    await Promise.all(stages.map((stage) => stage.close()));
   }
-  return best;
 }
 
 async function measureMemory(name: string, path: string, calls: number) {
-  const stage = await setStage(path);
+  const stage = await setStage('Parley', path);
   try {
-    const { backend, load } = stage;
+    const { carrier } = stage;
     // The first calls load code and fill caches that all share.
-    await load.ask({ op: 'open', count: WARM_UP_CALLS });
+    await stage.open(WARM_UP_CALLS);
     await wait(2000);
-    const before = await backend.ask<Memory>({ op: 'memory' });
-    await load.ask({ op: 'open', count: calls });
+    const before = await carrier.ask<Memory>({ op: 'memory' });
+    await stage.open(calls);
     await wait(2000);
-    const after = await backend.ask<Memory>({ op: 'memory' });
+    const after = await carrier.ask<Memory>({ op: 'memory' });
     const per = (pick: (memory: Memory) => number) =>
       `${((pick(after) - pick(before)) / calls / KIBIBYTE).toFixed(1)} KiB`;
     const all = (memory: Memory) => memory.heapUsed + memory.external;
@@ -215,28 +190,34 @@ async function main(): Promise<void> {
     options: {
       calls: { type: 'string', default: '10,100' },
       idle: { type: 'string', default: '200' },
-      seconds: { type: 'string', default: '6' },
-      runs: { type: 'string', default: '3' },
-      codec: { type: 'string', multiple: true, default: ['pcm16'] },
+      seconds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '3' },
       profile: { type: 'boolean', default: false },
+      beside: { type: 'string', default: 'relay,raw' },
+      other: { type: 'string' },
+      codec: { type: 'string', default: 'opus' },
     },
   });
+  const { profile, other } = values;
+  const options = { seconds: Number(values.seconds), rounds: Number(values.rounds), profile, other };
+  const beside = values.beside.split(',');
+  const carriers: Carrier[] = ['Parley'];
+  if (other !== undefined) carriers.push('Parley, other');
+  if (values.codec === 'opus') carriers.push('Parley, Opus');
+  if (beside.includes('relay')) carriers.push('ws relay');
+  if (beside.includes('raw')) carriers.push('ws relay, no parsing');
   const rows: string[][] = [];
   for (const calls of values.calls.split(',').map(Number)) {
-    for (const codec of values.codec as Codec[])
-      for (const echo of [true, false]) {
-        const options = { codec, seconds: Number(values.seconds), profile: values.profile };
-        const best = await bestOf(Number(values.runs), () => runCalls(calls, echo, options));
-        rows.push(callRow(best));
-        if (values.profile)
-          print(`${costTable(`backend, ${calls} calls, ${codec}`, best.measured.costs, 40)}\n`);
-      }
+    if (calls > 0) rows.push(...(await compare(carriers, calls, options)));
   }
-  print(
-    `calls of 20 ms frames through the whole bridge, both ways and while the upstream listens, best of ${values.runs} runs of ${values.seconds} s, warmed up`,
-  );
-  const head = ['calls', 'codec', 'audio', 'core', 'CPU ms/s per call', 'µs/frame', 'calls per core'];
-  print(table([...head, 'frames of due', 'in/frame', 'out/frame', 'echo ms median', '95 %'], rows));
+  if (rows.length > 0) {
+    print(
+      `calls of 20 ms, both ways and while the upstream listens, the middle of ${values.rounds} rounds of ${values.seconds} s, in turn, warmed up`,
+    );
+    const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
+    const more = ['frames of due', 'in/frame', 'out/frame', 'echo ms p50', 'p95', 'p99'];
+    print(table([...head, ...more], rows));
+  }
   if (Number(values.idle) > 0) {
     print('\nmemory of what is idle, each, after collection');
     const idle = Number(values.idle);

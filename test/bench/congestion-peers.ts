@@ -11,8 +11,9 @@ import { endProcess } from './child.ts';
 
 /** What others make of the same networks: the kernel's TCP and quinn, in real time over a path of network namespaces. */
 
-const fileOf = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const DENO = fileOf('../../node_modules/.bin/deno');
+const DENO = fileURLToPath(new URL('../../node_modules/.bin/deno', import.meta.url));
+const QUINN = fileURLToPath(new URL('./quinn-goodput.js', import.meta.url));
+const KERNEL = fileURLToPath(new URL('./congestion-peer.py', import.meta.url));
 const PORT = 7000;
 /** What is not counted, and what is. */
 const SKIP_SECONDS = 2;
@@ -42,30 +43,23 @@ function kernel(control: string): Peer {
   const known = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8')
     .trim()
     .split(/\s+/);
-  const script = fileOf('./congestion-peer.py');
   return {
     name: `kernel ${control}`,
     missing: known.includes(control) ? undefined : 'not in this kernel',
     serve: (_, __, seconds) => [
       'python3',
-      script,
+      KERNEL,
       'serve',
       `${PORT}`,
       control,
       `${seconds + SKIP_SECONDS + 10}`,
     ],
-    get: (host, seconds) => ['python3', script, 'get', host, `${PORT}`, `${SKIP_SECONDS}`, `${seconds}`],
+    get: (host, seconds) => ['python3', KERNEL, 'get', host, `${PORT}`, `${SKIP_SECONDS}`, `${seconds}`],
   };
 }
 
 function quinn(name: string, control: string): Peer {
-  const flags = [
-    'run',
-    '-A',
-    '--unstable-net',
-    '--unsafely-ignore-certificate-errors',
-    fileOf('./quinn-goodput.js'),
-  ];
+  const flags = ['run', '-A', '--unstable-net', '--unsafely-ignore-certificate-errors', QUINN];
   return {
     name: `quinn ${name}`,
     missing: existsSync(DENO) ? undefined : 'no Deno here',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Stats, webpack } from 'webpack';
 import { buildPage } from '../../browser/build.ts';
 import { openPage } from '../support/chromium.ts';
 import { Scene } from '../support/scene.ts';
@@ -33,9 +34,36 @@ afterAll(async () => {
   await scene?.close();
 });
 
-/** Builds an app with Vite for production and serves what came out; gives its address. */
-async function serveBundle(app: string, policy?: string): Promise<string> {
-  const root = mkdtempSync(join(tmpdir(), 'parley-vite-'));
+type Bundle = (root: string, outDir: string) => Promise<void>;
+
+/** For production, with nothing set but where things are. */
+const withVite: Bundle = async (root, outDir) => {
+  await build({ root, logLevel: 'silent', configFile: false, build: { outDir } });
+};
+
+const withWebpack: Bundle = async (root, outDir) => {
+  const settings = {
+    mode: 'production',
+    context: root,
+    entry: './main.js',
+    output: { path: outDir },
+  } as const;
+  const stats = await new Promise<Stats | undefined>((resolve, reject) => {
+    webpack(settings, (error, done) => (error ? reject(error) : resolve(done)));
+  });
+  expect(stats?.toJson({ all: false, errors: true, warnings: true })).toMatchObject({
+    errors: [],
+    warnings: [],
+  });
+  writeFileSync(
+    join(outDir, 'index.html'),
+    '<!doctype html><link rel="icon" href="data:,"><script src="./main.js"></script>',
+  );
+};
+
+/** Bundles an app and serves what came out; gives its address. */
+async function serveBundle(app: string, bundle: Bundle, policy?: string): Promise<string> {
+  const root = mkdtempSync(join(tmpdir(), 'parley-bundle-'));
   folders.push(root);
   mkdirSync(join(root, 'parley'));
   await buildPage(join(root, 'parley'));
@@ -45,7 +73,7 @@ async function serveBundle(app: string, policy?: string): Promise<string> {
     '<!doctype html><link rel="icon" href="data:,"><script type="module" src="./main.js"></script>',
   );
   const outDir = join(root, 'out');
-  await build({ root, logLevel: 'silent', configFile: false, build: { outDir } });
+  await bundle(root, outDir);
   const server = createServer((request, response) => {
     const path = join(outDir, request.url === '/' ? 'index.html' : (request.url ?? ''));
     if (policy !== undefined) response.setHeader('content-security-policy', policy);
@@ -78,15 +106,24 @@ async function callFrom(url: string): Promise<{ state: string; error?: string; c
 
 describe('a page that was built with Vite for production', () => {
   it('calls with no word about worklets: their code comes with the library', async () => {
-    const { console, ...result } = await callFrom(await serveBundle(APP));
+    const { console, ...result } = await callFrom(await serveBundle(APP, withVite));
     expect(result).toEqual({ state: 'ready, live' });
     expect(console).toEqual([]);
   });
 
   it('calls under a Content-Security-Policy without blobs when it names the files', async () => {
     const policy = `default-src 'self'; img-src data:; connect-src 'self' https://127.0.0.1:${scene.cluster.forwarderPort}`;
-    const { console, ...result } = await callFrom(await serveBundle(STRICT_APP, policy));
+    const { console, ...result } = await callFrom(await serveBundle(STRICT_APP, withVite, policy));
     expect(result).toEqual({ state: 'ready, live' });
     expect(console.filter((line) => line.includes('Security Policy'))).toEqual([]);
+  });
+});
+
+describe('a page that was built with webpack 5 for production', () => {
+  it('calls with no word about worklets, without a warning of either webpack or the browser', async () => {
+    const url = await serveBundle(APP, withWebpack);
+    const { console, ...result } = await callFrom(url);
+    expect(result).toEqual({ state: 'ready, live' });
+    expect(console).toEqual([]);
   });
 });

@@ -117,7 +117,7 @@ describe('what the page says', () => {
     await page
       .locator('#timeline', {
         hasText:
-          /Back after .* The call goes on where it stopped, and nothing was lost\.|The server answers again/,
+          /Back after .* The call goes on where it stopped, and nothing was lost\.|The (server|connection) answers again/,
       })
       .waitFor();
     await page.locator('#status', { hasNotText: /connection is gone/ }).waitFor();

@@ -114,6 +114,28 @@ describe('a rotation under calls, with processes', () => {
     const twice = { ...second, serverId: (first as { serverId: string }).serverId };
     await give({ ...before, backends: [first, twice] }, /have the same serverId for config rotation 1/);
     await pingAll();
+    for (const [workers, fault] of [
+      [0, 'must be 1 at least'],
+      [1000, 'must be 128 at most'],
+    ] as const)
+      await give(
+        { ...before, backends: [{ ...(first as object), workers }, second] },
+        new RegExp(`backends\\[0\\]\\.workers ${fault}`),
+      );
+    await pingAll();
+    await give(before, TAKEN);
+  });
+
+  it('a name that DNS does not know is told in one sentence, and the others go on', async () => {
+    const before = content();
+    const backends = before.backends as object[];
+    const unknown = { name: 'third', serverId: 'fe'.repeat(8), tunnel: 'nowhere.invalid:5001' };
+    await give(
+      { ...before, backends: [...backends, unknown], forwarders: ['127.0.0.1', 'nowhere.invalid'] },
+      /nowhere\.invalid has no address \([A-Z_]+\): it is left out until it has one/,
+    );
+    await pingAll();
+    expect(clients.filter(({ connection }) => connection.closed)).toHaveLength(0);
     await give(before, TAKEN);
   });
 });

@@ -88,11 +88,23 @@ describe('npm start', () => {
     const page = await fetch(`http://localhost:${started.ports.page}/`);
     expect(await page.text()).toContain('<title>Parley</title>');
     const config = await (await fetch(`http://localhost:${started.ports.page}/config.json`)).json();
+    // The page calls by the relay that its buttons break things with.
     expect(config).toMatchObject({
-      url: `https://127.0.0.1:${started.ports.forwarder}/voice`,
+      url: expect.stringMatching(/^https:\/\/127\.0\.0\.1:\d+\/voice$/),
       upstream: 'local',
       tokenUrl: '/token',
+      faults: ['address', 'forwarder', 'kill', 'drain', 'loss', 'cut', 'upstream'],
     });
+    await connect(config as Settings);
+    const ask = (origin: string) =>
+      fetch(`http://localhost:${started.ports.page}/faults?fault=forwarder`, {
+        method: 'POST',
+        headers: { origin },
+      });
+    expect((await ask('https://other.example')).status).toBe(403);
+    const killed = await ask(`http://localhost:${started.ports.page}`);
+    expect(await killed.json()).toMatchObject({ ok: true, text: expect.stringContaining('was back after') });
+    await connect(config as Settings);
     const token = await fetch(`http://localhost:${started.ports.page}/token`);
     expect(decodeJwt(await token.text())).toMatchObject({ sub: 'demo', aud: 'parley' });
     const files = join(directory, String(started.ports.forwarder));
@@ -146,8 +158,14 @@ describe('npm start', () => {
     await until(first, 'Parley is ready');
     const files = join(directory, String(first.ports.forwarder));
     const before = readFileSync(join(files, 'cluster.json'), 'utf8');
-    const second = await start(['--backends', '1']);
+    const second = await start(['--backends', '1', '--direct']);
     await until(second, 'Parley is ready');
+    const direct = await pageConfig(`http://localhost:${second.ports.page}`);
+    expect(direct).toMatchObject({ url: `https://127.0.0.1:${second.ports.forwarder}/voice` });
+    expect(direct).not.toHaveProperty('faults');
+    expect((await fetch(`http://localhost:${second.ports.page}/faults`, { method: 'POST' })).status).toBe(
+      405,
+    );
     expect(readFileSync(join(files, 'cluster.json'), 'utf8')).toBe(before);
     const third = await start(['--port', String(first.ports.forwarder)]);
     expect(await complaint(third)).toMatch(/forwarder: udp .* is in use by another process/);

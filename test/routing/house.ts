@@ -3,6 +3,7 @@ import pino from 'pino';
 import { afterEach } from 'vitest';
 import { type Forwarder, type StartOptions, startForwarder } from '../../lb/index.ts';
 import type { ClusterConfig } from '../../proto/quic-lb/index.ts';
+import { freePort } from '../support/free-port.ts';
 import { longPacket, threeAlgorithms } from './cluster.ts';
 import { FakeBackend, FakeClient } from './fakes.ts';
 
@@ -48,9 +49,8 @@ export async function forwarder(
   cluster: ClusterConfig,
   options: Partial<StartOptions> = {},
 ): Promise<Forwarder> {
-  return kept(
-    await startForwarder({ cluster, listen: '127.0.0.1:0', probe: QUICK, logger, socket, ...options }),
-  );
+  const listen = `127.0.0.1:${await freePort()}`;
+  return kept(await startForwarder({ cluster, listen, probe: QUICK, logger, socket, ...options }));
 }
 
 /** A forwarder with backends and a client. */

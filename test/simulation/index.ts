@@ -3,12 +3,13 @@ import { MODES, modeOfInjection } from './modes.ts';
 import { runSeeds } from './pool.ts';
 import { CALL_INVARIANTS, INVARIANTS } from './violation.ts';
 
-const USAGE = `usage: npm run simulate -- [--mode network|calls] [--seeds 1000] [--first 1] [--workers 2]
+const USAGE = `usage: npm run simulate -- [--mode network|calls|calls-quic] [--seeds 1000] [--first 1] [--workers 2]
        npm run simulate -- [--mode …] --seed N [--trace] [--about CALL]
        npm run simulate -- --inject NAME|list
 
 Plays random clients, forwarders and backends on a virtual clock over a hostile network and holds them to invariants.
-With --mode calls it plays the page and the bridge of calls whose sessions, upstreams and backends end at any instant.
+With --mode calls it plays the page and the bridge of calls whose sessions, upstreams and backends end at any instant;
+with --mode calls-quic their sessions run over QUIC and HTTP/3, with loss, rebinding, outages and killed backends.
 A seed replays to the byte: its hash says so. --trace prints what was on the network, probes apart, --about only what is
 of one call, such as call-2. --inject puts a bug into the engine and looks for a seed that finds it.
 `;

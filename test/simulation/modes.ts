@@ -21,6 +21,12 @@ export const MODES: Readonly<Record<string, Mode>> = {
     linesAbout: ({ trace }, about) => (trace ?? []).filter((line) => line.includes(about)),
     injections: CALL_INJECTIONS,
   },
+  'calls-quic': {
+    run: (seed, readable) => runCallsSeed(seed, readable, 'quic'),
+    tell: (seed) => tellCallsFailure(seed, 'quic'),
+    linesAbout: ({ trace }, about) => (trace ?? []).filter((line) => line.includes(about)),
+    injections: CALL_INJECTIONS,
+  },
 };
 
 /** The mode in which a bug of this name is looked for. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildPage } from '../../browser/build.ts';
+import type { FaultBench } from '../../server/start/faults.ts';
 import { type MintForPage, servePage, TOKEN_PATH } from '../../server/start/page-server.ts';
 
 /** Debian's Chromium; elsewhere set CHROMIUM to its path. */
@@ -53,6 +54,8 @@ export interface PagePlaces {
   readonly tcpPort?: number | undefined;
   readonly codec?: 'auto' | 'pcm' | 'opus' | undefined;
   readonly codecCalmMs?: number | undefined;
+  /** What the page may break. */
+  readonly faults?: FaultBench | undefined;
 }
 
 /**
@@ -63,7 +66,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', codecCalmMs }: PagePlaces = {},
+  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', codecCalmMs, faults }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -76,8 +79,9 @@ export async function serveDemoPage(
     upstream: 'local' as const,
     codec,
     ...(codecCalmMs !== undefined && { codecCalmMs }),
+    ...(faults && { faults: faults.available }),
   });
-  const server = await servePage(root, 0, config, mint);
+  const server = await servePage(root, 0, config, { mint, faults });
   return {
     url: `http://localhost:${server.port}`,
     close: () => {

@@ -140,6 +140,8 @@ export interface ClusterOptions {
   readonly backendFlags?: readonly string[];
   /** When newcomers must prove their address. */
   readonly retry?: BackendConfigInput['retry'];
+  /** More settings of each backend. */
+  readonly settings?: Partial<BackendConfigInput>;
   /** Of each backend; absent ones are those of the configuration. */
   readonly limits?: Pick<
     BackendConfigInput,
@@ -226,6 +228,7 @@ async function writeFiles(
       retry,
       auth: options.auth,
       ...options.limits,
+      ...options.settings,
       logLevel: 'debug',
     };
     const path = join(directory, `${name}.json`);

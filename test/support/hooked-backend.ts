@@ -62,7 +62,11 @@ export class HookedBackend {
   readonly #handler: (session: MemorySession) => Promise<void>;
   readonly #sessions: HookedSession[] = [];
 
-  constructor(hooks: BackendHooks, config: Readonly<Record<string, unknown>> = {}) {
+  constructor(
+    hooks: BackendHooks,
+    config: Readonly<Record<string, unknown>> = {},
+    details: Pick<Parameters<typeof makeVoiceHandler>[2], 'tracing' | 'calls'> = {},
+  ) {
     const checked = parseBackendConfig(
       {
         name: 'backend-1',
@@ -91,6 +95,7 @@ export class HookedBackend {
         observer: { hookFailed: (hook, fault) => this.failures.push(`${hook} ${fault}`) },
         sealSecret: new Uint8Array(32),
         hooks: { openUpstream, timeoutMs: 60, ...hooks },
+        ...details,
         ...(hooks.authenticate && { access: { subjectKey: new Uint8Array(32), refused: () => {} } }),
       },
     );

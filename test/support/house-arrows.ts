@@ -51,6 +51,7 @@ export const HOUSE_ARROWS: Arrows = {
     'proto',
     'node:*',
     '@fails-components/webtransport',
+    '@opentelemetry/api',
     'https-proxy-agent',
     'jose',
     'libopus-wasm',
@@ -63,7 +64,7 @@ export const HOUSE_ARROWS: Arrows = {
   ],
   'server/start': ['server', 'net', 'certs', 'browser/build.ts', 'proto/quic-lb', 'node:*', 'uqr'],
   // The programs of the package.
-  cli: ['server', 'lb', 'certs', 'net', 'proto/quic-lb', 'proto/wire', 'node:*'],
+  cli: ['server', 'lb', 'certs', 'keys', 'net', 'proto/quic-lb', 'proto/wire', 'node:*'],
   'build.ts': ['browser/build.ts', 'net', 'node:*'],
   test: ['*'],
   'vitest.config.ts': ['node:os', 'vitest'],

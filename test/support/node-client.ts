@@ -24,14 +24,15 @@ export class NodeClient {
     this.#driver = driver;
   }
 
-  /** From `host`, an address of this machine. `serverName` is what the ClientHello asks for; the certificate is checked by its hash alone. */
+  /** From `host`, an address of this machine, to `remoteHost`. `serverName` is what the ClientHello asks for; the certificate is checked by its hash alone. */
   static async dial(
     port: number,
     certificateHash: string,
     {
       host = '127.0.0.1',
       serverName = 'localhost',
-    }: { readonly host?: string; readonly serverName?: string } = {},
+      remoteHost = '127.0.0.1',
+    }: { readonly host?: string; readonly serverName?: string; readonly remoteHost?: string } = {},
   ): Promise<NodeClient> {
     const socket = await openPublicSocket({ host, port: 0 });
     const endpoint = new QuicEndpoint({
@@ -46,7 +47,7 @@ export class NodeClient {
     });
     const connection = endpoint.connect(
       {
-        remote: { host: '127.0.0.1', port },
+        remote: { host: remoteHost, port },
         local: socket.local,
         serverName,
         alpnProtocols: ['h3'],

@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterEach } from 'vitest';
 import type { SessionAudit } from '../../server/realtime/local/index.ts';
+import { type BreakableCluster, breakableCluster } from './breakable.ts';
 import { launchChromium, openPage, type ServedPage, serveDemoPage, trustFlag } from './chromium.ts';
 import { type ClusterOptions, startCluster, type TestCluster } from './cluster.ts';
 import type { Netpath } from './netpath/index.ts';
@@ -66,6 +67,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly tcpElsewhere?: boolean;
   /** The browser talks to the forwarder itself, so that it sees what the kernel says of a dead one; the relay is idle. */
   readonly direct?: boolean;
+  /** The browser talks through the relay of `npm start`, and the page may break what it finds; the other relay is idle. */
+  readonly breakable?: boolean;
 }
 
 /** A caller in the real page in Chromium, behind a relay, in front of a forwarder and backends: everything a call needs. */
@@ -75,6 +78,7 @@ export class Scene {
   readonly #served: ServedPage;
   readonly #browser: Browser;
   readonly #leavePath: () => void;
+  readonly #breakable: BreakableCluster | undefined;
   readonly #consoles = new Map<Page, string[]>();
 
   private constructor(
@@ -83,7 +87,9 @@ export class Scene {
     served: ServedPage,
     browser: Browser,
     leavePath: () => void,
+    breakable: BreakableCluster | undefined,
   ) {
+    this.#breakable = breakable;
     this.cluster = cluster;
     this.relay = relay;
     this.#served = served;
@@ -100,12 +106,15 @@ export class Scene {
       typeof text === 'string'
         ? speakToWav(cluster.directory, text)
         : conversationToWav(cluster.directory, text);
-    const port = options.direct || path !== undefined ? cluster.forwarderPort : relay.port;
+    const breakable = options.breakable ? await breakableCluster(cluster) : undefined;
+    const direct = options.direct || path !== undefined;
+    const port = breakable?.relay.port ?? (direct ? cluster.forwarderPort : relay.port);
     const flags = [trustFlag(cluster.certificatePath), ...(options.flags ?? [])];
     const openBrowser = async () => {
       const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
         codec: options.codec,
         codecCalmMs: options.codecCalmMs,
+        faults: breakable?.bench,
         host: path?.right.address,
         callHost: options.callHost,
         tcpPort: options.tcpElsewhere ? cluster.forwarderPort : undefined,
@@ -113,13 +122,14 @@ export class Scene {
       return { served, browser: await launchChromium(wav, flags) };
     };
     const { served, browser } = await (path === undefined ? openBrowser() : path.left.within(openBrowser));
-    return new Scene(cluster, relay, served, browser, leavePath);
+    return new Scene(cluster, relay, served, browser, leavePath, breakable);
   }
 
   async close(): Promise<void> {
     await this.#browser.close();
     this.#served.close();
     await this.relay.close();
+    this.#breakable?.relay.close();
     await this.cluster.close();
     this.#leavePath();
   }

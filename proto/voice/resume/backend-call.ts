@@ -19,6 +19,8 @@ export interface GoOn {
   readonly messages: number;
   /** Last item of the conversation that a fresh upstream was given; null for an empty one, undefined when it is not known. */
   readonly lastItem?: string | null | undefined;
+  /** Items that it was not given though it was some behind them. */
+  readonly goneItems?: string[] | undefined;
 }
 
 /** Why a session may not carry the call. */
@@ -124,7 +126,7 @@ export class BackendCall {
     for (const [, encoded] of this.#messages.from(this.#messages.first)) yield encoded;
   }
 
-  /** A call that another backend began goes on here, from a checkpoint. */
+  /** A call that another backend began goes on here, from a checkpoint. The owner says which items there are (`whichItems`). */
   restored(resume: Resume, snapshot: ConversationSnapshot): GoOn | AttachRefusal {
     const { microphoneSamples, pageEvents, coveredPageEvents } = snapshot;
     // Older than what the page kept: words or events would be missing in between.
@@ -139,7 +141,6 @@ export class BackendCall {
       events: pageEvents,
       coveredEvents: [...coveredPageEvents],
       messages: 0,
-      lastItem: lastItemOf(snapshot),
     };
   }
 
@@ -167,9 +168,24 @@ export class BackendCall {
   }
 }
 
+/** Tells a page which of its items a fresh upstream has: all up to the last one but for some. `hidden`: the page never saw it. */
+export function whichItems(
+  snapshot: ConversationSnapshot,
+  hidden: (itemId: string) => boolean = () => false,
+): Pick<GoOn, 'lastItem' | 'goneItems'> {
+  const { goneItems } = snapshot;
+  return {
+    lastItem: lastItemOf(snapshot, hidden),
+    ...(goneItems.length > 0 && { goneItems: [...goneItems] }),
+  };
+}
+
 /** The last item of what is restored; null where that is nothing. Not known where all that there was is left out: the page's own copy of it is as good as any. */
-export function lastItemOf({ items, omittedItems }: ConversationSnapshot): string | null | undefined {
-  const last = items.at(-1);
+function lastItemOf(
+  { items, omittedItems }: ConversationSnapshot,
+  hidden: (itemId: string) => boolean,
+): string | null | undefined {
+  const last = items.findLast(({ id }) => !hidden(id));
   if (last === undefined) return omittedItems > 0 ? undefined : null;
   return last.id.length <= MAX_ITEM_NAME_LENGTH ? last.id : undefined;
 }

@@ -1,6 +1,7 @@
 import type { Message } from '../messages.ts';
 import { msToSamples } from '../pcm.ts';
 import { ItemRecord, itemOf, OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
+import { MAX_GONE_ITEMS, MAX_ITEM_NAME_LENGTH } from './messages.ts';
 import { PageEventCoverage } from './page-event-coverage.ts';
 import { restorableSession } from './restorable-session.ts';
 
@@ -16,6 +17,11 @@ export interface ConversationSnapshot {
   readonly items: readonly RestorableItem[];
   /** Items that came before these and are left out. */
   readonly omittedItems: number;
+  /**
+   * Items that were part of the conversation, are not among these, and do not count as omitted: turns whose audio is said again,
+   * what the page sends again behind them, answers that broke off. In their order, `MAX_GONE_ITEMS` at most.
+   */
+  readonly goneItems: readonly string[];
   /** Microphone samples that these items hold: audio from here on belongs to no item among them. */
   readonly microphoneSamples: number;
   /** Numbered events of the page whose effect is among these items; those from here on are to be sent again, */
@@ -164,6 +170,7 @@ export class ConversationRecord {
     // What stands behind a turn that will be said again, and would stand before it in the fresh conversation: the page sends
     // its items again, behind that turn. An answer was begun before it was said, or it would answer that turn.
     const leftOut = new Set<string>();
+    const goneItems: string[] = [];
     let behind = false;
     for (const id of this.#order) {
       const record = this.#items.get(id);
@@ -171,9 +178,13 @@ export class ConversationRecord {
       if (unsettled.has(id)) behind = true;
       if (behind && (record.byPage || !isOfResponse(record))) {
         leftOut.add(id);
+        goneItems.push(id);
         continue;
       }
-      if (!record.finished) continue;
+      if (!record.finished) {
+        goneItems.push(id);
+        continue;
+      }
       const item = record.restorable();
       if (item === undefined) omitted += 1;
       else items.push(item);
@@ -183,6 +194,7 @@ export class ConversationRecord {
       session: this.#session,
       items,
       omittedItems: omitted,
+      goneItems: goneItems.filter((id) => id.length <= MAX_ITEM_NAME_LENGTH).slice(0, MAX_GONE_ITEMS),
       microphoneSamples: this.#settledSamples,
       pageEvents: covered,
       coveredPageEvents: beyond,

@@ -1,5 +1,5 @@
 export { AudioLog } from './audio-log.ts';
-export { type AttachRefusal, BackendCall, type GoOn, lastItemOf } from './backend-call.ts';
+export { type AttachRefusal, BackendCall, type GoOn, whichItems } from './backend-call.ts';
 export { OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
 export { ConversationRecord, type ConversationSnapshot } from './conversation-record.ts';
 export {
@@ -8,6 +8,8 @@ export {
   type HowAttached,
   isNumbered,
   MAX_CHECKPOINT_OCTETS,
+  MAX_GONE_ITEMS,
+  MAX_ITEM_NAME_LENGTH,
   MAX_OPEN_ANSWERS,
   MAX_TICKET_OCTETS,
   type Resume,

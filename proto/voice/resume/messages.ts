@@ -9,6 +9,8 @@ export const MAX_CHECKPOINT_OCTETS = 768 * 1024;
 export const MAX_OPEN_ANSWERS = 64;
 /** Events that a checkpoint may name beside its first number. */
 export const MAX_COVERED_EVENTS = 256;
+/** Items that may be named as gone. */
+export const MAX_GONE_ITEMS = 256;
 /** Characters of an item's name; longer ones are no upstream's. */
 export const MAX_ITEM_NAME_LENGTH = 256;
 
@@ -17,6 +19,7 @@ const sealed = (maximum: number) => z.string().check(z.minLength(1), z.maxLength
 
 const name = z.string().check(z.minLength(1), z.maxLength(MAX_ITEM_NAME_LENGTH));
 const lastItem = z.optional(z.nullable(z.string().check(z.maxLength(MAX_ITEM_NAME_LENGTH))));
+const goneItems = z.optional(z.array(name).check(z.maxLength(MAX_GONE_ITEMS)));
 
 /** How far the page has got with one answer stream. */
 export const answerProgressSchema = z.object({
@@ -79,6 +82,8 @@ export const attachedSchema = z.object({
   omittedItems: z.optional(count),
   /** The last item of the conversation that was restored; null where it is empty, absent where that is not known. */
   lastItem,
+  /** Items that were not restored though some behind them were. */
+  goneItems,
 });
 export type Attached = z.infer<typeof attachedSchema>;
 
@@ -131,6 +136,8 @@ export const conversationSchema = z.object({
   omittedItems: count,
   /** The last item that it was given; null where the conversation is empty, absent where that is not known. */
   lastItem,
+  /** Items that it was not given though it was some behind them. */
+  goneItems,
 });
 
 /** What follows on the control stream, and in streams with this number, was sent after the rewind. */

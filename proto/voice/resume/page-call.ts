@@ -105,7 +105,7 @@ export class PageCall {
       throw broken(`the server goes on at message ${attached.messages}, but ${this.#messages} were taken`);
     this.#reportedMessages = this.#messages;
     if (attached.how === 'restored') for (const answer of this.#answers.values()) end(answer);
-    return { ...this.#sendFrom(attached, 'ready'), goneItems: this.goneBehind(attached.lastItem) };
+    return { ...this.#sendFrom(attached, 'ready'), goneItems: this.itemsGone(attached) };
   }
 
   /** The upstream was replaced within a session: what to send again, behind `parley.rewound`. */
@@ -119,9 +119,9 @@ export class PageCall {
     return this.#sendFrom(message, 'rewind');
   }
 
-  /** A fresh upstream was given the conversation up to this item (`PageItems.goneBehind`): those that it does not have. */
-  goneBehind(lastItem: string | null | undefined): string[] {
-    return this.#items.goneBehind(lastItem);
+  /** A fresh upstream was given the conversation up to `lastItem`, but for `goneItems` (`PageItems.gone`): those that it does not have. */
+  itemsGone({ lastItem, goneItems }: Pick<Attached, 'lastItem' | 'goneItems'>): string[] {
+    return this.#items.gone(lastItem, goneItems);
   }
 
   #sendFrom(

@@ -49,14 +49,17 @@ export class PageItems {
   }
 
   /**
-   * A fresh upstream goes on behind `lastItem`; null: with an empty conversation. Gives the items that it does not have and
-   * forgets them; none when nothing is known of the last item.
+   * A fresh upstream goes on behind `lastItem` (null: with an empty conversation) and was not given `named`. Gives the items that
+   * it does not have and forgets them; when nothing is known of the last item, only those that are named.
    */
-  goneBehind(lastItem: string | null | undefined): string[] {
-    if (lastItem === undefined || (lastItem !== null && !this.#known.has(lastItem))) return [];
-    const at = lastItem === null ? -1 : this.#order.indexOf(lastItem);
-    const gone = this.#order.filter((id, index) => index > at || this.#unfinished.has(id));
-    if (this.#spoken !== undefined) gone.push(this.#spoken);
+  gone(lastItem: string | null | undefined, named: readonly string[] = []): string[] {
+    const knowsLast = lastItem === null || (lastItem !== undefined && this.#known.has(lastItem));
+    const at = typeof lastItem === 'string' ? this.#order.indexOf(lastItem) : -1;
+    const names = new Set(named);
+    const gone = this.#order.filter(
+      (id, index) => names.has(id) || (knowsLast && (index > at || this.#unfinished.has(id))),
+    );
+    if (knowsLast && this.#spoken !== undefined) gone.push(this.#spoken);
     for (const id of gone) this.#forget(id);
     return gone;
   }

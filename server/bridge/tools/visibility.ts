@@ -22,6 +22,11 @@ export class ToolVisibility {
     if (this.#names.size > 0) for (const item of items) this.#hides(item, undefined);
   }
 
+  /** Whether the page never saw an item. */
+  hidden(itemId: string): boolean {
+    return this.#items.has(itemId);
+  }
+
   /** The event as the page may see it: itself, or a copy without what is hidden; undefined when nothing is left of it. */
   forPage(event: Message): Message | undefined {
     if (this.#names.size === 0) return event;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { FileWatch } from '../../../net/file-watch.ts';
 import { fileFault } from '../../../net/files.ts';
 import { createLog } from '../../../net/log.ts';
@@ -14,6 +15,7 @@ Speaks the events of the OpenAI Realtime API over wss, and answers with the call
   --port N               TCP port; 0, the default, takes a free one, which the log names
   --host ADDRESS         address to listen on; 127.0.0.1 by default
   --speed N              seconds of answer audio made per second; 10 by default
+  --commands             take commands on standard input, a line each: "end" ends every session as the time limit does
   --log-level LEVEL      as pino has them; info by default
 ${FAULTS_HELP}`;
 
@@ -74,6 +76,10 @@ async function start(flags: ReturnType<typeof readOptions>): Promise<RealtimeSer
       logger.error(`The new certificate is not used, the old one stays: ${(error as Error).message}`);
     }
   });
+  if (flags.commands)
+    createInterface({ input: process.stdin }).on('line', (line) => {
+      if (line === 'end') service.endAll('expired');
+    });
   logger.info({ url: service.url, port: service.port }, 'ready');
   return service;
 }
@@ -87,6 +93,7 @@ function readOptions() {
       key: { type: 'string' },
       speed: { type: 'string', default: '10' },
       fault: { type: 'string', multiple: true },
+      commands: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h' },
       'log-level': { type: 'string', default: process.env.PARLEY_LOG_LEVEL ?? 'info' },
     },

@@ -58,6 +58,8 @@ export interface RealtimeService {
   audit(): SessionAudit[];
   /** Ends a session now: with the API's word at its time limit (1001), or cut off without a close frame. */
   end(sessionId: string, how: 'expired' | 'cut'): void;
+  /** Ends every session so; gives how many there were. */
+  endAll(how: 'expired' | 'cut'): number;
   /** Presents another certificate (PEM) from now on. Throws when the two do not fit. */
   renew(certificate: string | Buffer, key: string | Buffer): void;
   close(): Promise<void>;
@@ -95,6 +97,11 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
   server.on('tlsClientError', (error) => options.logger?.debug({ err: error }, 'TLS handshake failed'));
   await listen(server, options.port ?? 0, options.host ?? '127.0.0.1');
   const { port } = server.address() as AddressInfo;
+  const end = (sessionId: string, how: 'expired' | 'cut') => {
+    const socket = byId.get(sessionId);
+    if (how === 'cut') socket?.terminate();
+    else socket?.close(1001, TIME_LIMIT_TEXT);
+  };
   return {
     url: `https://localhost:${port}/v1`,
     port,
@@ -102,10 +109,11 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
       return sockets.clients.size;
     },
     audit: () => audit.snapshot(),
-    end: (sessionId, how) => {
-      const socket = byId.get(sessionId);
-      if (how === 'cut') socket?.terminate();
-      else socket?.close(1001, TIME_LIMIT_TEXT);
+    end,
+    endAll: (how) => {
+      const ids = [...byId.keys()];
+      for (const id of ids) end(id, how);
+      return ids.length;
     },
     renew: (cert, key) => server.setSecureContext({ cert, key }),
     close: () => closeService(server, sockets),

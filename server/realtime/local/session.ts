@@ -211,10 +211,14 @@ export class LocalSession {
         `Conversation already has an active response in progress: ${this.#run.id}. Wait until the response is finished before creating a new one.`,
       );
     }
-    const tool = chooseTool(wish?.tools ?? this.#config.tools, wish?.tool_choice ?? this.#config.tool_choice);
-    if (tool !== undefined && this.#conversation.last?.type !== 'function_call_output') {
+    const call = chooseTool(
+      wish?.tools ?? this.#config.tools,
+      wish?.tool_choice ?? this.#config.tool_choice,
+      writtenText(this.#conversation.last),
+    );
+    if (call !== undefined && this.#conversation.last?.type !== 'function_call_output') {
       callTool({
-        name: tool,
+        call,
         sink: this.#sink,
         conversation: this.#conversation,
         frame: this.#frame('audio'),

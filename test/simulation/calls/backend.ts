@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { type Call, serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
 import { CallTable, Sealer } from '../../../server/call/index.ts';
 import type { Upstream } from '../../../server/realtime/index.ts';
-import type { Link } from './link.ts';
+import type { WebTransportSession } from '../../../server/webtransport/types.ts';
 import { REPEATABLE_CIPHER } from './seal-cipher.ts';
 
 /** What a backend needs of its surroundings. */
@@ -23,17 +23,17 @@ export interface SessionDetails {
 /** One backend process: the bridge that ships, with its table of calls. */
 export class CallBackend {
   readonly name: string;
-  readonly links: Link[] = [];
+  /** Where it is dialled by name, if it has one. */
+  host: string | undefined;
   alive = true;
   readonly #setting: BackendSetting;
-  readonly #host: string | undefined;
   #calls!: CallTable<Call>;
   #draining!: AbortController;
   #shutdown!: AbortController;
 
   constructor(name: string, host: string | undefined, setting: BackendSetting) {
     this.name = name;
-    this.#host = host;
+    this.host = host;
     this.#setting = setting;
     this.start();
   }
@@ -82,19 +82,18 @@ export class CallBackend {
     this.#known.clear();
   }
 
-  serve(link: Link, details: SessionDetails, sessionId: string): void {
+  serve(session: WebTransportSession, details: SessionDetails): void {
     const { secret, logger, meet } = this.#setting;
-    this.links.push(link);
     const context: VoiceContext = {
       backend: this.name,
       serverId: '00',
       upstreamKind: 'local',
       caller: { subject: details.subject, maxCalls: undefined, minutesPerDay: undefined },
       resume: { calls: this.#calls, sealer: new Sealer(secret, Date.now, REPEATABLE_CIPHER) },
-      host: this.#host,
+      host: this.host,
       openUpstream: () => this.#setting.dial(details),
       logger,
-      sessionId,
+      sessionId: `call-${details.serial}`,
       draining: this.#draining.signal,
       shutdown: this.#shutdown.signal,
       observer: {
@@ -103,6 +102,6 @@ export class CallBackend {
         upstreamReplaced: () => meet('upstream replaced'),
       },
     };
-    void serveVoice(link.server, context);
+    void serveVoice(session, context);
   }
 }

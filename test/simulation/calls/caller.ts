@@ -258,8 +258,13 @@ export class Caller implements PageWitness, UpstreamWitness {
 
   emitted(upstream: ModelUpstream, event: Message): void {
     const holding = this.#holdingOf(upstream);
+    if (event.type === 'input_audio_buffer.speech_started') this.answers.spokenOver(upstream.responses);
     if (event.type === 'response.done') this.#toldDone.add((event.response as { id: string }).id);
     this.serverEvents.emitted(holding, event);
+  }
+
+  truncated(itemId: string, audioEndMs: number): void {
+    this.answers.truncated(itemId, audioEndMs);
   }
 
   response(upstream: ModelUpstream, response: ModelResponse): void {

@@ -72,6 +72,9 @@ export class AnswerChecker {
   readonly #said = new Map<string, ModelResponse>();
   readonly #heard = new Map<string, Sound>();
   readonly #cutResponses = new Set<string>();
+  readonly #spokenOver = new Set<string>();
+  /** What the conversation holds of answers that were cut, in ms. */
+  readonly #truncated = new Map<string, number>();
 
   begins(response: ModelResponse): void {
     this.#said.set(response.itemId, response);
@@ -80,6 +83,15 @@ export class AnswerChecker {
   /** The backend tells the page to stop these. */
   cut(responseIds: readonly string[]): void {
     for (const id of responseIds) this.#cutResponses.add(id);
+  }
+
+  /** The caller speaks: what is still to be heard of these is cut. */
+  spokenOver(responses: readonly ModelResponse[]): void {
+    for (const { id } of responses) this.#spokenOver.add(id);
+  }
+
+  truncated(itemId: string, audioEndMs: number): void {
+    this.#truncated.set(itemId, audioEndMs);
   }
 
   heard({ itemId }: AnswerHeader, octets: Uint8Array): void {
@@ -115,6 +127,8 @@ export class AnswerChecker {
     for (const { itemId, id, state, sent } of responses) {
       if (state !== 'done' || sent === 0 || this.#cutResponses.has(id)) continue;
       const sound = this.#heard.get(itemId);
+      // Cut before any of it was sent: the page has nothing to stop, and the conversation holds that none of it was heard.
+      if (sound === undefined && this.#spokenOver.has(id) && this.#truncated.get(itemId) === 0) continue;
       if (sound?.complete !== true)
         throw new Violation(
           'answers',

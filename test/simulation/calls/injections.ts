@@ -6,6 +6,7 @@ import {
   PageCall,
 } from '../../../proto/voice/resume/index.ts';
 import { PageEventCoverage } from '../../../proto/voice/resume/page-event-coverage.ts';
+import { Answers } from '../../../server/bridge/answers.ts';
 import { Attachment } from '../../../server/bridge/attachment.ts';
 import { Checkpoints } from '../../../server/bridge/checkpoints.ts';
 import { CallTable, Sealer } from '../../../server/call/index.ts';
@@ -49,6 +50,20 @@ export const CALL_INJECTIONS = {
           },
       ),
   },
+  'waiting-answer-forgotten': {
+    bug: 'what the page lacks of answers is forgotten when its session ends',
+    breaks: 'answers',
+    inject: () =>
+      replace(
+        Answers.prototype,
+        'uncarry',
+        (right) =>
+          function (this: Answers) {
+            right.call(this);
+            this.received(Array.from({ length: 1000 }, (_, answer) => ({ answer, samples: 0, ended: true })));
+          },
+      ),
+  },
   'event-lost': {
     bug: 'an event counts as done as soon as the upstream was given it',
     breaks: 'page events',
@@ -85,6 +100,11 @@ export const CALL_INJECTIONS = {
             if (first !== undefined) yield* [first, first, ...rest];
           },
       ),
+  },
+  'gone-items-not-named': {
+    bug: 'the page is not told that a turn is said again where an answer behind it was restored',
+    breaks: 'server events',
+    inject: () => replaceSnapshot((snapshot) => ({ ...snapshot, goneItems: [] })),
   },
   'items-turned-round': {
     bug: 'a fresh upstream is given the conversation from its end',

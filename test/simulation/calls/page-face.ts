@@ -13,12 +13,16 @@ export interface PageWitness {
   /** Answers that were not whole will not go on. */
   brokenOff(): void;
   reconnecting(): void;
+  /** Something came from the backend. */
+  heard?(): void;
   failed(reason: string, closeCode: number | undefined): void;
 }
 
 /** The caller's page: what ships for browsers, without audio devices. */
 export interface Page {
   readonly attached: boolean;
+  /** What pages show of their call, so that it is found in logs; undefined before it is ready. */
+  readonly callId: string | undefined;
   readonly samples: number;
   readonly receivedSamples: number;
   /** Samples kept to be sent again, and those that fell out of the bound. */
@@ -45,6 +49,7 @@ export interface PageOptions {
   readonly url: string;
   readonly token: string;
   readonly resumeFor: number;
+  readonly certificateHashes?: readonly string[];
 }
 
 /** The module `page/page.ts`, which is compiled for browsers and so loaded by its name. */

@@ -7,16 +7,16 @@ import {
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from '../../../proto/voice/index.ts';
-import type { LinkEnd } from './link.ts';
+import type { TabSession } from './call-network.ts';
 
 /** A tab, or someone else, that says hello with a ticket which it has, and then does nothing but listen. */
 export class RawTab {
   ready: Message | undefined;
   closeCode: number | undefined;
-  readonly #session: LinkEnd;
+  readonly #session: TabSession;
   readonly #onReady: (how: string) => void;
 
-  constructor(session: LinkEnd, resume: Resume, onReady: (how: string) => void = () => {}) {
+  constructor(session: TabSession, resume: Resume, onReady: (how: string) => void = () => {}) {
     this.#onReady = onReady;
     this.#session = session;
     session.closed.then(

@@ -1,19 +1,27 @@
 import type { Outcome } from '../run.ts';
 import { Violation } from '../violation.ts';
+import { type CallNetworkHost, LinkNetwork } from './call-network.ts';
 import { loadPages, type PageModule } from './page-face.ts';
-import { type CallsPlan, drawCallsPlan } from './plan.ts';
+import { drawCallsPlan } from './plan.ts';
+import { QuicNetwork } from './quic/net.ts';
 import { CallsWorld } from './world.ts';
 
 let pages: PageModule | undefined;
 
-/** Plays one seed from beginning to end. */
-export async function runCallsSeed(seed: number, readable = false): Promise<Outcome> {
-  return runCallsPlan(drawCallsPlan(seed), readable);
-}
+/** What carries the sessions: they are what the world is made of, or QUIC and HTTP/3 over packets carry them. */
+export type CallCarrier = 'sessions' | 'quic';
 
-async function runCallsPlan(plan: CallsPlan, readable = false): Promise<Outcome> {
+/** Plays one seed from beginning to end. */
+export async function runCallsSeed(
+  seed: number,
+  readable = false,
+  carrier: CallCarrier = 'sessions',
+): Promise<Outcome> {
+  const plan = drawCallsPlan(seed);
   pages ??= await loadPages();
-  const world = new CallsWorld(plan, pages, readable);
+  const makeNetwork = (host: CallNetworkHost) =>
+    carrier === 'quic' ? new QuicNetwork(host) : new LinkNetwork(host);
+  const world = new CallsWorld(plan, pages, readable, makeNetwork);
   let failure: Outcome['failure'];
   try {
     await world.run();
@@ -41,8 +49,8 @@ async function runCallsPlan(plan: CallsPlan, readable = false): Promise<Outcome>
 const LAST_LINES = 24;
 
 /** A failed run for a person. */
-export async function tellCallsFailure(seed: number): Promise<string[]> {
-  const { failure, trace = [], virtualMs } = await runCallsSeed(seed, true);
+export async function tellCallsFailure(seed: number, carrier: CallCarrier = 'sessions'): Promise<string[]> {
+  const { failure, trace = [], virtualMs } = await runCallsSeed(seed, true, carrier);
   if (failure === undefined) return [`seed ${seed} failed once and does not again: it is not deterministic`];
   const { actions, faults, ...plan } = drawCallsPlan(seed);
   return [
@@ -50,9 +58,9 @@ export async function tellCallsFailure(seed: number): Promise<string[]> {
     `  at ${(virtualMs / 1000).toFixed(3)} virtual s: ${JSON.stringify(plan)}`,
     `  ${actions.length} things done, ${faults.length} faults; the last that happened (milliseconds):`,
     ...trace
-      .filter((line) => !line.includes(' stream '))
+      .filter((line) => !line.includes(' stream ') && !line.includes(' -> '))
       .slice(-LAST_LINES)
       .map((line) => `  ${line}`),
-    `  replay: npm run simulate -- --mode calls --seed ${seed} --trace`,
+    `  replay: npm run simulate -- --mode ${carrier === 'quic' ? 'calls-quic' : 'calls'} --seed ${seed} --trace`,
   ];
 }

@@ -3,9 +3,9 @@ import type { Message } from '../../../proto/voice/index.ts';
 import { OWN_EVENT_PREFIX } from '../../../server/bridge/own-events.ts';
 import type { Upstream, UpstreamEnd } from '../../../server/realtime/index.ts';
 import type { SeededRandom } from '../random.ts';
-import { textOf } from './item-text.ts';
+import { type ItemKind, kindOf, textOf } from './item-text.ts';
 import { isSpeech, LOCATABLE, locate, samplesFrom, valuesOf } from './samples.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { ModelTime } from './virtual-time.ts';
 
 /** Silence behind speech that ends a turn, in samples. */
 const TURN_END_SAMPLES = 24 * 240;
@@ -21,7 +21,7 @@ export interface Heard {
 /** One item of an upstream's conversation. */
 export interface ModelItem {
   readonly id: string;
-  readonly kind: 'caller' | 'page' | 'answer' | 'call' | 'output';
+  readonly kind: ItemKind;
   /** It was given by the bridge, and not made here. */
   readonly restored: boolean;
   readonly heard: Heard | undefined;
@@ -35,6 +35,8 @@ export interface UpstreamWitness {
   pageEvent(upstream: ModelUpstream, event: Message): void;
   item(upstream: ModelUpstream, item: ModelItem): void;
   emitted(upstream: ModelUpstream, event: Message): void;
+  /** The conversation is to hold so much of an answer. */
+  truncated(itemId: string, audioEndMs: number): void;
   /** A response begins. */
   response(upstream: ModelUpstream, response: ModelResponse): void;
 }
@@ -58,6 +60,8 @@ export interface ModelOptions {
   /** Whether it finds the end of a turn by itself. */
   readonly detectsTurns: boolean;
   readonly lateTranscripts: boolean;
+  /** Where the first audio stands in a call that is longer than its samples can say (2^23 of them). */
+  locate?(values: Uint16Array): number | undefined;
   /** Samples of the next answer, and its tag. */
   nextAnswer(): { readonly samples: number; readonly tag: number; readonly tool: boolean };
 }
@@ -80,7 +84,7 @@ export class ModelUpstream implements Upstream {
   over = false;
   /** Takes nothing until then. */
   stalledUntil = 0;
-  readonly #time: VirtualTime;
+  readonly #time: ModelTime;
   readonly #random: SeededRandom;
   readonly #witness: UpstreamWitness;
   readonly #options: ModelOptions;
@@ -101,7 +105,7 @@ export class ModelUpstream implements Upstream {
   #running: ModelResponse | undefined;
   #wanted: (number | undefined)[] = [];
 
-  constructor(time: VirtualTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
+  constructor(time: ModelTime, random: SeededRandom, witness: UpstreamWitness, options: ModelOptions) {
     this.#time = time;
     this.#random = random;
     this.#witness = witness;
@@ -216,6 +220,7 @@ export class ModelUpstream implements Upstream {
         this.#create(event.item as Record<string, unknown>, own);
         break;
       case 'conversation.item.truncate':
+        this.#witness.truncated(String(event.item_id), Number(event.audio_end_ms));
         this.#emit({
           type: 'conversation.item.truncated',
           item_id: event.item_id,
@@ -242,16 +247,7 @@ export class ModelUpstream implements Upstream {
   #create(item: Record<string, unknown>, restored: boolean): void {
     const id = String(item.id);
     const text = textOf(item);
-    const kind =
-      item.type === 'function_call'
-        ? 'call'
-        : item.type === 'function_call_output'
-          ? 'output'
-          : item.role === 'assistant'
-            ? 'answer'
-            : text.startsWith('heard ')
-              ? 'caller'
-              : 'page';
+    const kind = kindOf(item, text);
     const [, from, to] = /^heard (\d+) (\d+)/.exec(text) ?? [];
     const heard = from === undefined ? undefined : { from: Number(from), to: Number(to) };
     if (restored)
@@ -273,7 +269,7 @@ export class ModelUpstream implements Upstream {
       const joined = Uint16Array.from(this.#pending.flatMap((some) => [...some]));
       if (joined.length < LOCATABLE) return;
       this.#pending = [];
-      const at = locate(joined, callerTag);
+      const at = this.#options.locate?.(joined) ?? locate(joined, callerTag);
       this.#witness.audio(this, joined, at);
       this.first = at ?? 0;
       this.position = this.first;

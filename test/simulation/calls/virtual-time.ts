@@ -9,6 +9,13 @@ const START_EPOCH_MS = Date.UTC(2026, 0, 1);
 /** Turns at one moment: far more than what happens at any. */
 const MAX_TURNS = 20_000;
 
+/** The clock of a model: a virtual one, or the real one. */
+export interface ModelTime {
+  readonly now: number;
+  later(ms: number, action: () => void): void;
+  readonly schedule: { at(time: number, action: () => void): void };
+}
+
 /** What a timer function gives here: cleared like Node's, and like a browser's. */
 class Timer {
   ref(): this {

@@ -1,21 +1,21 @@
 import type { Logger } from 'pino';
 import { type Resume, SessionCloseCode } from '../../../proto/voice/index.ts';
-import type { SessionRequest } from '../../../server/webtransport/types.ts';
 import { SeededRandom } from '../random.ts';
 import { Trace } from '../trace.ts';
 import { Violation } from '../violation.ts';
 import { CallBackend, type SessionDetails } from './backend.ts';
+import type { CallNetwork, CallNetworkHost } from './call-network.ts';
 import { Caller } from './caller.ts';
-import { Link } from './link.ts';
 import type { PageModule } from './page-face.ts';
 import type { CallFault, CallsPlan, PageAction } from './plan.ts';
 import { RawTab } from './raw-tab.ts';
-import { transportOf } from './transport.ts';
 import { ModelUpstream } from './upstream.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** Within this long after all is well again, everything is delivered. */
 const PROGRESS_MS = 60_000;
+/** What was said last reaches the page within this long, in ms. */
+const REST_MS = 3000;
 /** The idle timer of a session, then the time that a call waits for its page, in ms. */
 const WAITED_MS = 95_000;
 /** How often a stale tab looks whether it is stale, in ms. */
@@ -26,21 +26,20 @@ const THIEF = 'mallory';
 const FIRST_ANSWER_TAG = 2;
 
 /** Everything of one run: a page, backends, upstreams, the sessions between them, and what goes wrong. */
-export class CallsWorld {
+export class CallsWorld implements CallNetworkHost {
   readonly plan: CallsPlan;
   readonly time: VirtualTime;
   readonly trace: Trace;
   readonly met = new Map<string, number>();
   readonly caller: Caller;
-  readonly #random: SeededRandom;
+  readonly random: SeededRandom;
   readonly #pages: PageModule;
-  readonly #backends: CallBackend[];
+  readonly backends: readonly CallBackend[];
   readonly #secret: Uint8Array;
-  readonly #links: Link[] = [];
   /** By the number of the session. */
   readonly #served = new Map<number, CallBackend>();
   readonly #upstreams: ModelUpstream[] = [];
-  #network: 'up' | 'refuses' | 'silent' = 'up';
+  readonly #network: CallNetwork;
   #refusals = 0;
   #upstreamStalledUntil = 0;
   #answers = 0;
@@ -48,15 +47,20 @@ export class CallsWorld {
   #calm = false;
   #fault: unknown;
 
-  constructor(plan: CallsPlan, pages: PageModule, readable = false) {
+  constructor(
+    plan: CallsPlan,
+    pages: PageModule,
+    readable: boolean,
+    makeNetwork: (host: CallNetworkHost) => CallNetwork,
+  ) {
     this.plan = plan;
     this.#pages = pages;
     this.time = new VirtualTime(plan.seed);
     this.trace = new Trace(readable);
-    this.#random = new SeededRandom(plan.seed, 'world');
-    this.#secret = this.#random.octets(32);
+    this.random = new SeededRandom(plan.seed, 'world');
+    this.#secret = this.random.octets(32);
     const logger = this.#logger();
-    this.#backends = Array.from({ length: plan.backends }, (_, i) => {
+    this.backends = Array.from({ length: plan.backends }, (_, i) => {
       const name = `backend-${i + 1}`;
       return new CallBackend(name, plan.callHost ? `${name}.simulation` : undefined, {
         secret: this.#secret,
@@ -65,6 +69,7 @@ export class CallsWorld {
         meet: (what) => this.meet(what),
       });
     });
+    this.#network = makeNetwork(this);
     this.caller = new Caller({
       time: this.time,
       frameMs: plan.frameMs,
@@ -121,9 +126,9 @@ export class CallsWorld {
         detectsTurns: this.plan.detectsTurns,
         lateTranscripts: this.plan.lateTranscripts,
         nextAnswer: () => ({
-          samples: this.#random.pick([0, 2400, 12_001, 40_000, 120_000]),
+          samples: this.random.pick([0, 2400, 12_001, 40_000, 120_000]),
           tag: FIRST_ANSWER_TAG + this.#answers++,
-          tool: this.plan.tools && this.#random.chance(0.3),
+          tool: this.plan.tools && this.random.chance(0.3),
         }),
       },
     );
@@ -132,54 +137,19 @@ export class CallsWorld {
     const refused = this.#refusals > 0 && number > 0;
     if (refused) this.#refusals -= 1;
     upstream.stalledUntil = this.#upstreamStalledUntil;
-    this.time.later(this.#random.integer(1, 60), () =>
+    this.time.later(this.random.integer(1, 60), () =>
       refused ? upstream.fail('upstream_unreachable') : upstream.open(),
     );
     return upstream;
   }
 
-  // The network.
-
-  /** A session of this URL, or why there is none; undefined when nothing answers. */
-  dial(url: URL): Link | Error | undefined {
-    if (this.#network === 'refuses') return new Error('refused');
-    if (this.#network === 'silent') return undefined;
-    const backend = this.#route(url);
-    if (backend === undefined) return new Error('no backend');
+  /** A session of this URL comes to this backend. */
+  session(backend: CallBackend, url: URL): SessionDetails {
+    const serial = this.#sessions++;
     const subject = url.searchParams.get('token') ?? '';
-    return this.#connect(backend, url, { serial: this.#sessions++, subject });
-  }
-
-  #route(url: URL): CallBackend | undefined {
-    const named = this.#backends.find(({ name, alive }) => alive && url.hostname === `${name}.simulation`);
-    const open = this.#backends.filter(({ takesNew }) => takesNew);
-    return named ?? (open.length > 0 ? this.#random.pick(open) : undefined);
-  }
-
-  #connect(backend: CallBackend, url: URL, details: SessionDetails): Link {
-    const name = `session-${details.serial}`;
-    const request: SessionRequest = {
-      path: url.pathname,
-      query: url.searchParams,
-      authority: url.host,
-      origin: undefined,
-      headers: [],
-      protocols: [],
-      remoteAddress: { host: '192.0.2.1', port: 1000 + details.serial },
-    };
-    const { delayMs, jitterMs } = this.plan;
-    const setting = { time: this.time, random: this.#random, trace: this.trace, delayMs, jitterMs };
-    const link = new Link(name, setting, request);
-    this.#links.push(link);
-    this.#note(`${name} of ${details.subject} to ${backend.name}`);
-    const sessionId = `call-${details.serial}`;
-    this.#served.set(details.serial, backend);
-    if (backend.alive) backend.serve(link, details, sessionId);
-    return link;
-  }
-
-  #cutAll(pageMs: number | undefined, serverMs: number | undefined): void {
-    for (const link of this.#links) if (link.up) link.cut(pageMs, serverMs);
+    this.#note(`session-${serial} of ${subject} to ${backend.name}`);
+    this.#served.set(serial, backend);
+    return { serial, subject };
   }
 
   // What happens.
@@ -201,17 +171,13 @@ export class CallsWorld {
     this.meet(fault.kind);
     switch (fault.kind) {
       case 'session cut':
-        this.#cutAll(fault.pageMs, fault.serverMs);
+        this.#network.cutAll(fault.pageMs, fault.serverMs);
         break;
       case 'silence':
-        this.#silence(fault.forMs);
+        this.#network.silence(fault.forMs);
         break;
       case 'no network':
-        this.#network = fault.refuses ? 'refuses' : 'silent';
-        this.#silence(fault.forMs);
-        this.time.later(fault.forMs, () => {
-          this.#network = 'up';
-        });
+        this.#network.outage(fault.forMs, fault.refuses);
         break;
       case 'upstream ends':
         this.#endUpstream(fault.refusals, fault.timeLimit);
@@ -234,14 +200,6 @@ export class CallsWorld {
     }
   }
 
-  #silence(forMs: number): void {
-    const silent = this.#links.filter(({ up }) => up);
-    for (const link of silent) link.silence();
-    this.time.later(forMs, () => {
-      for (const link of silent) link.recover();
-    });
-  }
-
   #endUpstream(refusals: number, timeLimit: boolean): void {
     const { upstream } = this.caller;
     if (upstream === undefined || !upstream.isOpen) return;
@@ -259,28 +217,33 @@ export class CallsWorld {
     const backend = this.#owner;
     // A call that its page has no checkpoint of ends with its backend.
     if (backend === undefined || !backend.alive || this.caller.checkpoints.count === 0) return;
-    if (this.#backends.filter(({ takesNew }) => takesNew).length < 2) return;
-    for (const link of backend.links.splice(0))
-      if (link.up) link.cut(this.#random.pick([undefined, 0, 300]), undefined);
+    if (this.backends.filter(({ takesNew }) => takesNew).length < 2) return;
+    this.#network.backendGone(backend, () => this.random.pick([undefined, 0, 300]));
     backend.die();
     this.time.later(forMs, () => {
-      if (!backend.alive) backend.start();
+      if (!backend.alive) this.#start(backend);
     });
   }
 
   #drain(forMs: number): void {
-    const open = this.#backends.filter(({ takesNew }) => takesNew);
+    const open = this.backends.filter(({ takesNew }) => takesNew);
     const backend = this.#owner;
     if (backend === undefined || open.length < 2 || !open.includes(backend)) return;
     if (this.caller.checkpoints.count === 0) return;
     backend.drain();
+    this.#network.backendDrains(backend);
     // At the end of its time the process ends, whatever it still carries.
     this.time.later(forMs, () => {
       if (!backend.draining || !backend.alive) return;
-      for (const link of backend.links.splice(0)) if (link.up) link.cut(200, undefined);
+      this.#network.backendGone(backend, () => 200);
       backend.die();
-      backend.start();
+      this.#start(backend);
     });
+  }
+
+  #start(backend: CallBackend): void {
+    backend.start();
+    this.#network.backendStarts(backend);
   }
 
   #staleTab(lateMs: number): void {
@@ -290,13 +253,13 @@ export class CallsWorld {
     const attempt = (): void => {
       if (caller.over || this.#calm) return;
       // Until the page went on since, this tab would rightly be the newest.
-      if (caller.page.attachment < resume.attachment || this.#network !== 'up') {
+      if (caller.page.attachment < resume.attachment || !this.#network.up) {
         this.time.later(STALE_POLL_MS, attempt);
         return;
       }
       const owner = this.#owner;
-      const any = this.#random.pick(this.#backends.filter(({ alive }) => alive));
-      const backend = owner?.alive === true && this.#random.chance(0.7) ? owner : any;
+      const any = this.random.pick(this.backends.filter(({ alive }) => alive));
+      const backend = owner?.alive === true && this.random.chance(0.7) ? owner : any;
       this.meet('stale tab dials');
       const tab = this.#rawTab(backend, OWNER, resume, (how) => {
         // Elsewhere a holding may be left of which the page knows nothing any more: that is not what carries its call.
@@ -315,7 +278,7 @@ export class CallsWorld {
   #thief(): void {
     const resume = this.caller.page.copyResume();
     if (resume === undefined) return;
-    for (const backend of this.#backends.filter(({ alive }) => alive)) {
+    for (const backend of this.backends.filter(({ alive }) => alive)) {
       const tab = this.#rawTab(backend, THIEF, { ...resume, attachment: resume.attachment + 100 });
       this.time.later(4000, () => {
         if (tab.ready !== undefined)
@@ -328,17 +291,15 @@ export class CallsWorld {
 
   #rawTab(backend: CallBackend, subject: string, resume: Resume, onReady?: (how: string) => void): RawTab {
     const url = new URL(`https://voice.simulation/voice?resume=1&token=${subject}`);
-    const link = this.#connect(backend, url, { serial: this.#sessions++, subject });
-    return new RawTab(link.page, resume, onReady);
+    return new RawTab(this.#network.dialTab(backend, url), resume, onReady);
   }
 
   /** All is well from now on. */
   #becomeCalm(): void {
     this.#calm = true;
-    this.#network = 'up';
     this.#refusals = 0;
-    for (const link of this.#links) link.recover();
-    for (const backend of this.#backends) if (!backend.alive) backend.start();
+    this.#network.calm();
+    for (const backend of this.backends) if (!backend.alive) this.#start(backend);
   }
 
   // The run.
@@ -348,15 +309,17 @@ export class CallsWorld {
     this.time.install();
     const globals = globalThis as unknown as Record<string, unknown>;
     const before = { WebTransport: globals.WebTransport, WebSocket: globals.WebSocket };
-    globals.WebTransport = transportOf(this);
+    globals.WebTransport = this.#network.transport;
     globals.WebSocket = undefined;
     try {
+      for (const backend of this.backends) this.#network.backendStarts(backend);
       await this.#play();
       if (this.#fault !== undefined) throw this.#fault;
     } finally {
       this.caller.hungUp = true;
       this.caller.page?.close(0, 'the run is over');
-      for (const backend of this.#backends) backend.die();
+      for (const backend of this.backends) backend.die();
+      void this.#network.close();
       await this.time.settle().catch(() => undefined);
       Object.assign(globals, before);
       this.time.uninstall();
@@ -398,10 +361,17 @@ export class CallsWorld {
     caller.speakFor(300, 'commit');
     await time.runUntil(time.now + 1500, () => this.#failed);
     caller.muteFor(10 * PROGRESS_MS);
-    await this.#until(PROGRESS_MS, () => caller.quiet, 'not all is delivered');
-    // Several times: an answer, or a checkpoint, may still be on its way.
-    await time.runUntil(time.now + 3000, () => this.#failed);
-    await this.#until(PROGRESS_MS, () => caller.quiet, 'not all is delivered');
+    // An answer, or a checkpoint, may still be on its way when the upstream has nothing more to say, and another be asked for then.
+    const end = time.now + 2 * PROGRESS_MS;
+    let [before, now] = [-1, 0];
+    while (before !== now) {
+      before = now;
+      await this.#until(Math.max(0, end - time.now), () => caller.quiet, 'not all is delivered');
+      await time.runUntil(time.now + REST_MS, () => this.#failed);
+      now =
+        caller.holdings.length +
+        caller.holdings.reduce((sum, { upstream }) => sum + upstream.items.length, 0);
+    }
     if (this.#fault !== undefined) throw this.#fault;
     caller.checkWhole();
   }
@@ -421,8 +391,10 @@ export class CallsWorld {
 
   async #secondTab(): Promise<void> {
     const { caller } = this;
-    // The tab dials once: a backend that ends its drain just then would take it down.
-    const settled = () => this.#owner?.draining === false && caller.page.attached;
+    // The tab dials once: a backend that ends its drain just then would take it down. And a page whose session was cut dials
+    // again as soon as it knows, and is the newest then.
+    const settled = () =>
+      this.#owner?.draining === false && caller.page.attached && this.#network.stands(caller.session ?? -1);
     await this.#until(PROGRESS_MS, settled, 'the call stays with a backend that drains');
     const resume = caller.page.copyResume();
     const owner = this.#owner;
@@ -455,7 +427,7 @@ export class CallsWorld {
   async #afterHangUp(): Promise<void> {
     await this.time.runUntil(this.time.now + WAITED_MS);
     if (this.#fault !== undefined) throw this.#fault;
-    for (const { name, calls } of this.#backends)
+    for (const { name, calls } of this.backends)
       if (calls.size > 0) throw new Violation('bounds', `${calls.size} calls are left at ${name}`);
     for (const upstream of this.#upstreams)
       if (!upstream.over) throw new Violation('bounds', `upstream ${upstream.number} is left open`);

@@ -10,6 +10,12 @@ import type { Setting } from '../setting.ts';
 import { Violation } from '../violation.ts';
 import { SOCKET_BUFFER_PACKETS } from './endpoint-host.ts';
 
+/** What a forwarder needs of its surroundings. */
+type ForwarderSetting = Pick<
+  Setting,
+  'now' | 'seed' | 'schedule' | 'trace' | 'origin' | 'newLife' | 'network'
+>;
+
 const PROBES: ProbeRules = { intervalMs: 250, silentAfter: 2, deadAfter: 6 };
 
 /** A forwarder: the routing and the health of `lb/`, with the simulated network for sockets. */
@@ -18,7 +24,7 @@ export class ForwarderHost implements NetworkHost {
   readonly address: Address;
   readonly #cluster: ClusterConfig;
   readonly #end: TunnelEnd;
-  readonly #setting: Setting;
+  readonly #setting: ForwarderSetting;
   readonly #random: SeededRandom;
   /** Until the first time it knows the old QUIC-LB configuration alone, from the second on only the new one. */
   readonly #knowsBoth: readonly [number, number];
@@ -30,7 +36,12 @@ export class ForwarderHost implements NetworkHost {
   isUp = false;
   life = 0;
 
-  constructor(index: number, cluster: ClusterConfig, setting: Setting, knowsBoth: readonly [number, number]) {
+  constructor(
+    index: number,
+    cluster: ClusterConfig,
+    setting: ForwarderSetting,
+    knowsBoth: readonly [number, number],
+  ) {
     this.name = `forwarder-${index + 1}`;
     this.address = forwarderAddress(index);
     this.#cluster = cluster;

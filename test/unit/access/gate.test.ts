@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   AccessGate,
   type AccessRefusal,
+  type CallEntry,
   mintToken,
   SubjectLimits,
   subjectName,
@@ -51,7 +52,7 @@ describe('the gate', () => {
     for (const request of [byQuery(token), byQuery(token), byHeader(`Bearer ${token}`)])
       expect(await gate.admit(request)).toMatchObject({ ok: true, caller: { subject: 'anna' } });
     clock.now += 306_000;
-    expect(await gate.admit(byQuery(token))).toMatchObject({ ok: false, why: 'expired', subject: undefined });
+    expect(await gate.admit(byQuery(token))).toMatchObject({ ok: false, why: 'expired' });
     expect([...counts]).toEqual([['expired', 1]]);
   });
 
@@ -75,19 +76,44 @@ describe('the gate', () => {
 
   it('holds a subject to its calls and minutes, whichever token it brings', async () => {
     const { gate, counts, clock } = openGate();
-    const enter = async (options: object) => gate.admit(byQuery(await mint(options)));
+    const admit = async (options: object): Promise<CallEntry> => {
+      const entry = await gate.admit(byQuery(await mint(options)));
+      if (!entry.ok) throw new Error(entry.sentence);
+      return entry.calls;
+    };
+    const enter = async (options: object) => (await admit(options)).enter(false);
     const first = await enter({ maxCalls: 1 });
-    expect(await enter({ maxCalls: 1, ttlSeconds: 100 })).toMatchObject({
-      ok: false,
+    expect((await admit({ maxCalls: 1 })).open).toBe(false);
+    expect(await enter({ maxCalls: 1, ttlSeconds: 100 })).toEqual({
       why: 'too-many-calls',
-      subject: 'anna',
+      sentence: expect.stringMatching(/^You have .*\.$/),
     });
-    expect(await enter({ subject: 'ben', maxCalls: 1 })).toMatchObject({ ok: true });
+    expect(await enter({ subject: 'ben', maxCalls: 1 })).toHaveProperty('release');
     clock.now += 60_000;
-    if (first.ok) first.admission.release();
-    expect(await enter({ minutesPerDay: 1 })).toMatchObject({ ok: false, why: 'minutes-used-up' });
-    expect(await enter({ maxCalls: 1, minutesPerDay: 2 })).toMatchObject({ ok: true });
+    if ('release' in first) first.release();
+    expect((await admit({ maxCalls: 1 })).open).toBe(true);
+    expect(await enter({ minutesPerDay: 1 })).toMatchObject({ why: 'minutes-used-up' });
+    expect(await enter({ maxCalls: 1, minutesPerDay: 2 })).toHaveProperty('release');
     expect(Object.fromEntries(counts)).toEqual({ 'too-many-calls': 1, 'minutes-used-up': 1 });
+  });
+
+  it('counts a call that takes the place of another once, and sessions without a call not at all', async () => {
+    const { gate, counts } = openGate();
+    const token = byQuery(await mint({ maxCalls: 1 }));
+    const calls: CallEntry[] = [];
+    for (let i = 0; i < 10; i++) {
+      const entry = await gate.admit(token);
+      if (entry.ok) calls.push(entry.calls);
+    }
+    expect(calls.map(({ open }) => open)).toEqual(Array(10).fill(true));
+    const first = calls[0]!.enter(false);
+    expect(calls.map(({ open }) => open)).toEqual(Array(10).fill(false));
+    const restored = calls[1]!.enter(true);
+    if ('release' in first) first.release();
+    expect(calls[2]!.enter(false)).toMatchObject({ why: 'too-many-calls' });
+    if ('release' in restored) restored.release();
+    expect(calls[2]!.enter(false)).toHaveProperty('release');
+    expect(Object.fromEntries(counts)).toEqual({ 'too-many-calls': 1 });
   });
 
   it('takes none of 10 000 forged, altered and foreign tokens, counts each, and throws for none', async () => {

@@ -327,11 +327,17 @@ describe('the end of a call', () => {
 
   test('a caller whose minutes end is told before, and the call ends with them', async () => {
     const end = Date.now() + 1500;
-    const { page, served } = await call({ timeLeftMs: () => Math.max(0, end - Date.now()) });
+    const admission = {
+      get remainingMs() {
+        return Math.max(0, end - Date.now());
+      },
+      release: () => undefined,
+    };
+    const { page, served } = await call({ callEntry: { open: true, enter: () => admission } });
     await until(() => page.find('parley.error') !== undefined, 'the notice');
     expect(page.find('parley.error')).toMatchObject({
       code: 'time_limit_near',
-      message: expect.stringMatching(/^Your minutes for today end in 1 s/),
+      message: expect.stringMatching(/^Your minutes for today end in [12] s/),
     });
     await served;
     await until(() => page.closeInfo !== undefined, 'the close');

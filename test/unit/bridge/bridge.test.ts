@@ -10,7 +10,14 @@ import {
   StreamCode,
 } from '../../../proto/voice/index.ts';
 import { concat, encodeVarint } from '../../../proto/wire/index.ts';
-import { serveVoice, type VoiceContext } from '../../../server/bridge/index.ts';
+import { type Admission, SubjectLimits } from '../../../server/access/index.ts';
+import {
+  type Call as BridgeCall,
+  EarlyUpstreams,
+  serveVoice,
+  type VoiceContext,
+} from '../../../server/bridge/index.ts';
+import { CallTable, type Sealer } from '../../../server/call/index.ts';
 import { StreamError } from '../../../server/webtransport/types.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { until } from '../../support/realtime.ts';
@@ -157,10 +164,62 @@ describe('the beginning of a call', () => {
   });
 
   test('no hello in time ends the call', async () => {
-    const made = setUp({ limits: { helloTimeoutMs: 20 } });
+    const inVain: boolean[] = [];
+    const earlyUpstreams = new EarlyUpstreams();
+    const observer = { helloMissing: (dialled: boolean) => inVain.push(dialled) };
+    const made = setUp({ limits: { helloTimeoutMs: 20 }, observer, earlyUpstreams });
     calls.push(made);
+    expect(earlyUpstreams.count).toBe(1);
     await until(() => made.page.closeInfo !== undefined, 'the close');
     expect(made.page.closeInfo?.closeCode).toBe(SessionCloseCode.HELLO_TIMEOUT);
+    // Its upstream is closed with it, and both are counted.
+    expect(made.upstream.closed).toBe(true);
+    expect([inVain, earlyUpstreams.count]).toEqual([[true], 0]);
+  });
+
+  test('a call that cannot be brought to its page gives its place among its caller’s back', async () => {
+    const limits = new SubjectLimits();
+    const anna = { subject: 'anna', maxCalls: 1, minutesPerDay: undefined };
+    const callEntry = { open: true, enter: () => limits.admit(anna) as Admission };
+    const sealer = { seal: () => Promise.reject(new Error('no key')) } as unknown as Sealer;
+    const table = new CallTable<BridgeCall>();
+    const made = setUp({ callEntry, resume: { calls: table, sealer } });
+    calls.push(made);
+    await made.page.start();
+    await until(() => made.page.closeInfo !== undefined, 'the close');
+    expect(made.page.closeInfo?.closeCode).toBe(SessionCloseCode.INTERNAL);
+    expect([limits.reached(anna), table.size]).toEqual([undefined, 0]);
+  });
+
+  test('upstreams are dialled before the hello for so many of an address, and of all, and for no more', async () => {
+    const refused: string[] = [];
+    const earlyUpstreams = new EarlyUpstreams(2, 3);
+    const observer = { notEarly: (why: string) => refused.push(why) };
+    const dialled: string[] = [];
+    const ask = (host: string) => {
+      const { client, server } = memorySessionPair();
+      Object.assign(server.request, { remoteAddress: { host, port: 1 } });
+      const openUpstream = () => {
+        dialled.push(host);
+        return new FakeUpstream().open();
+      };
+      const context = { backend: 'b', serverId: '00', upstreamKind: 'local', logger } as const;
+      const served = serveVoice(server, { ...context, openUpstream, earlyUpstreams, observer });
+      return { client, page: new VoicePage(client), served };
+    };
+    const asked = ['192.0.2.1', '192.0.2.1', '192.0.2.1', '2001:db8::1', '2001:db8::2'].map(ask);
+    expect(dialled).toEqual(['192.0.2.1', '192.0.2.1', '2001:db8::1']);
+    expect(refused).toEqual(['address', 'total']);
+    // One that says hello has its upstream all the same, and one that goes gives its place back.
+    await asked[2]!.page.start();
+    await until(() => asked[2]!.page.find('parley.ready') !== undefined, 'parley.ready');
+    expect(dialled).toHaveLength(4);
+    await asked[0]!.page.start();
+    await until(() => asked[0]!.page.find('parley.ready') !== undefined, 'parley.ready');
+    expect(earlyUpstreams.count).toBe(2);
+    for (const { client } of asked) client.close();
+    await Promise.all(asked.map(({ served }) => served));
+    expect(earlyUpstreams.count).toBe(0);
   });
 
   test.each([

@@ -125,9 +125,10 @@ describe('the log of a call', () => {
     await page.endControl();
     await served;
     client.close();
-    expect(log.map(({ msg }) => msg)).toEqual(['call began', 'call ended']);
+    expect(log.map(({ msg }) => msg)).toEqual(['call began', 'upstream began', 'call ended']);
     expect(log[0]).toMatchObject({ session: 'session-1', caller: '127.0.0.1:1', upstream: 'local' });
-    expect(log[1]).toMatchObject({
+    expect(log[1]).toMatchObject({ session: 'session-1', upstreamSession: 'sess_abc' });
+    expect(log[2]).toMatchObject({
       session: 'session-1',
       caller: '127.0.0.1:1',
       durationMs: expect.any(Number),

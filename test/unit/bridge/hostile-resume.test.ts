@@ -28,6 +28,7 @@ const ITEM = {
 const SNAPSHOT = {
   items: [ITEM],
   omittedItems: 0,
+  goneItems: [],
   microphoneSamples: 1000,
   pageEvents: 0,
   coveredPageEvents: [],

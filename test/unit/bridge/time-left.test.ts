@@ -8,18 +8,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function watch(left: (nowMs: number) => number | undefined, greeted = true) {
+function watch(left: (nowMs: number) => number | undefined) {
   const start = Date.now();
   const said: string[] = [];
-  const state = { greeted, at: () => Math.round((Date.now() - start) / 1000) };
+  const at = () => Math.round((Date.now() - start) / 1000);
   const stop = watchTimeLeft(() => left(Date.now() - start), {
-    near: (ms) => {
-      if (state.greeted) said.push(`${state.at()} s: ${Math.ceil(ms / 1000)} s left`);
-      return state.greeted;
-    },
-    over: () => said.push(`${state.at()} s: over`),
+    near: (ms) => said.push(`${at()} s: ${Math.ceil(ms / 1000)} s left`),
+    over: () => said.push(`${at()} s: over`),
   });
-  return { said, state, stop };
+  return { said, stop };
 }
 
 describe('the time that a caller has left', () => {
@@ -30,12 +27,10 @@ describe('the time that a caller has left', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('that is short from the start is told once the page can be told', () => {
-    const { said, state } = watch((now) => 20_000 - now, false);
-    vi.advanceTimersByTime(3000);
-    state.greeted = true;
+  it('that is short from the start is told at once', () => {
+    const { said } = watch((now) => 20_000 - now);
     vi.advanceTimersByTime(100_000);
-    expect(said).toEqual(['4 s: 16 s left', '20 s: over']);
+    expect(said).toEqual(['0 s: 20 s left', '20 s: over']);
   });
 
   it('passes faster when a second call begins, and is full again on a new day', () => {

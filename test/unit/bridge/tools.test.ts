@@ -335,11 +335,19 @@ describe('a tool that runs while its upstream goes', () => {
 
   test('a result that the upstream took along with it is given again', async () => {
     const backend = backendWith(weather);
-    await backend.call();
-    const { made, done } = functionCall('weather', { town: 'Ulm' });
-    backend.socket.emit(...made, done);
+    const page = await backend.call();
+    const said = {
+      id: 'said',
+      type: 'message',
+      role: 'assistant',
+      content: [{ type: 'output_text', text: 'Let me see.' }],
+    };
+    const { made, done } = functionCall('weather', { town: 'Ulm' }, { before: 'said' });
+    backend.socket.emit({ type: 'conversation.item.added', item: said }, ...made, done);
     await until(() => outputs(backend).length === 1, 'the result');
     backend.socket.break();
+    await until(() => page.find('parley.conversation') !== undefined, 'the conversation');
+    expect(page.find('parley.conversation')).toMatchObject({ lastItem: 'said' });
     await until(() => outputs(backend).length === 2, 'the result again');
     expect(asked(backend)).toEqual([1, 1]);
   });
@@ -358,7 +366,8 @@ describe('a tool that runs while its backend goes', () => {
     const second = backendWith(held);
     const { page: again } = await second.open(resumingHello(page), { resume: '' });
     await until(() => again.find('parley.ready') !== undefined, 'the call goes on');
-    expect(again.find('parley.ready')).toMatchObject({ call: { how: 'restored' } });
+    // The page never saw the call: what it has, it has behind none of the items.
+    expect(again.find('parley.ready')).toMatchObject({ call: { how: 'restored', lastItem: null } });
     return { second, calls, again };
   }
 

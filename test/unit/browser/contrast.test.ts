@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-const css = readFileSync(new URL('../../../browser/page/page.css', import.meta.url), 'utf8');
+const read = (name: string) =>
+  readFileSync(new URL(`../../../browser/page/${name}`, import.meta.url), 'utf8');
+const sheets = { light: [read('page.css')], dark: [read('page.css'), read('dark.css')] };
 
-/** Colours of `:root` in one scheme; the dark ones stand in the media query and override the light ones. */
+/** Colours of `:root` in one scheme; the dark ones override the light ones. */
 function colours(scheme: 'light' | 'dark'): Map<string, string> {
-  const [light = '', dark = ''] = [...css.matchAll(/:root \{([^}]*)\}/g)].map((match) => match[1]);
+  const blocks = sheets[scheme].map((css) => /:root \{([^}]*)\}/.exec(css)?.[1] ?? '');
   const found = new Map<string, string>();
-  for (const block of scheme === 'light' ? [light] : [light, dark]) {
+  for (const block of blocks) {
     for (const [, name, value] of block.matchAll(/--([\w-]+): (#[0-9a-f]{6});/g)) found.set(name!, value!);
   }
   return found;

@@ -34,13 +34,13 @@ describe('the list of calls', () => {
       callCarried: (how) => told.push(how),
       microphoneSamples: (samples) => told.push(String(samples)),
     });
-    observer.callCarried?.('restored');
+    observer.callCarried?.('restored', { callId: 'call-1', session });
     observer.microphoneSamples?.(48_000);
     observer.answerSamples?.(24_000);
     observer.bargeIn?.();
     expect(list.summaries()).toEqual([
       {
-        session: 'id-1',
+        session: 'call-1',
         backend: 'b',
         subject: 'anna',
         remote: '[2001:db8::1]:4000',
@@ -60,10 +60,32 @@ describe('the list of calls', () => {
     ]);
     expect(told).toEqual(['restored', '48000']);
     expect(callTable(list.summaries())).toMatch(
-      /^session +backend.*\nid-1 +b +\[2001:db8::1\]:4000 +quic +restored .* 3\/100 /,
+      /^session +backend.*\ncall-1 +b +\[2001:db8::1\]:4000 +quic +restored .* 3\/100 /,
     );
     expect(metric(await registry.metrics(), 'parley_ready_seconds_count')).toBe(1);
     end();
+    await vi.waitFor(() => expect(list.summaries()).toEqual([]));
+  });
+
+  it('shows a call under one ID, with all that it had, whatever session carries it', async () => {
+    const registry = new Registry();
+    const list = new CallList('b', new CallTimings(registry));
+    const [first, second] = [fakeSession(), fakeSession()];
+    const { observer } = list.begin(first.session, 'session-1', undefined, {});
+    observer.callCarried?.('new', { callId: 'session-1', session: first.session });
+    observer.microphoneSamples?.(24_000);
+    first.end();
+    await vi.waitFor(() => expect(list.summaries()).toEqual([]));
+    list.begin(second.session, 'session-2', undefined, {});
+    expect(list.find('session-2')).toBe(second.session);
+    // What is told of the call is told to the session that it began with.
+    observer.callCarried?.('attached', { callId: 'session-1', session: second.session });
+    observer.microphoneSamples?.(24_000);
+    expect(list.summaries()).toMatchObject([{ session: 'session-1', how: 'attached', microphoneSeconds: 2 }]);
+    expect(list.find('session-1')).toBe(second.session);
+    expect(list.find('session-2')).toBeUndefined();
+    expect(metric(await registry.metrics(), 'parley_ready_seconds_count')).toBe(2);
+    second.end();
     await vi.waitFor(() => expect(list.summaries()).toEqual([]));
   });
 

@@ -13,6 +13,7 @@ import {
 import { parseClusterFile } from '../../../proto/quic-lb/index.ts';
 
 const silences: string[] = [];
+const said: string[] = [];
 let names: ClusterNames | undefined;
 let server: Socket | undefined;
 afterEach(() => {
@@ -21,10 +22,18 @@ afterEach(() => {
   server?.close();
   server = undefined;
   silences.length = 0;
+  said.length = 0;
 });
 
 function follow(ask: Ask, onChange: () => void = () => {}): ClusterNames {
-  names = new ClusterNames({ ask, onChange, onSilence: (name, why) => silences.push(`${name}: ${why}`) });
+  names = new ClusterNames({
+    ask,
+    onChange,
+    onSilence: (name, why, news) => {
+      silences.push(`${name}: ${why}`);
+      if (news !== undefined) said.push(news);
+    },
+  });
   return names;
 }
 
@@ -64,6 +73,22 @@ describe('names of a cluster file', () => {
     expect(silences).toEqual(['a.example: no address', 'a.example: ENOTFOUND']);
     expect(made.silences).toBe(2);
     expect(made.addressesOf('a.example')).toEqual(['10.0.0.1']);
+  });
+
+  it('that have never had one are told in one sentence, once, until the reason is another', async () => {
+    vi.useFakeTimers();
+    const codes = ['ENOTFOUND', 'ENOTFOUND', 'ENOTFOUND', 'ETIMEOUT'];
+    const made = follow(() =>
+      Promise.reject(Object.assign(new Error('no'), { code: codes.shift() ?? 'ETIMEOUT' })),
+    );
+    await made.follow(['a.example']);
+    await vi.advanceTimersByTimeAsync(8500);
+    expect(made.silences).toBe(5);
+    expect(said).toEqual([
+      'a.example has no address (ENOTFOUND): it is left out until it has one',
+      'a.example has no address (ETIMEOUT): it is left out until it has one',
+    ]);
+    expect(made.addressesOf('a.example')).toEqual([]);
   });
 
   it('that the file drops are asked for no more; a TTL of 0 waits a second, one of a week five minutes', async () => {

@@ -50,7 +50,9 @@ describe('the cluster that a forwarder follows', () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(used).toEqual(['', '']);
     expect(counters.nameSilences).toBe(1);
-    expect(said.join()).toContain('none.example has no address now (no address): what it had stays');
+    expect(said.join()).toContain(
+      'none.example has no address (no address): it is left out until it has one',
+    );
     answers['b.example'] = ['10.0.0.7'];
     writeFileSync(path, file('b.example:5001'));
     live.reload();

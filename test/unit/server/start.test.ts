@@ -70,7 +70,7 @@ describe('the tokens of the demo page', () => {
       upstream: 'local',
     } as const;
     const mint = () => Promise.resolve('a.b.c');
-    const server = await servePage(directory, 0, () => config, mint);
+    const server = await servePage(directory, 0, () => config, { mint });
     const without = await servePage(directory, 0, () => config);
     try {
       const outcome = async (headers: Record<string, string>) => (await ask(server.port, headers)).status;

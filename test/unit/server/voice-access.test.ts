@@ -13,6 +13,7 @@ import { parseBackendConfig } from '../../../server/config.ts';
 import { makeVoiceHandler } from '../../../server/voice.ts';
 import { memorySessionPair } from '../../support/memory-session.ts';
 import { testCertificate, until } from '../../support/realtime.ts';
+import { HELLO, VoicePage } from '../../support/voice-page.ts';
 
 const SECRET = randomBytes(32);
 const KEY = randomBytes(32);
@@ -21,6 +22,7 @@ let upstream: Server;
 let directory: string;
 let dialled: number;
 let refused: string[];
+let notEarly: string[];
 let lines: string[];
 let calls: CallList;
 beforeEach(async () => {
@@ -28,6 +30,7 @@ beforeEach(async () => {
   writeFileSync(join(directory, 'ca.pem'), testCertificate().certificate);
   dialled = 0;
   refused = [];
+  notEarly = [];
   lines = [];
   calls = new CallList('backend-1', new CallTimings(new Registry()));
   // It is dialled and answers nothing: a call stays in the making.
@@ -62,7 +65,7 @@ function handler() {
       draining: signal,
       shutdown: signal,
       log: pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) }),
-      observer: {},
+      observer: { notEarly: (why) => notEarly.push(why) },
       calls,
       sealSecret: KEY,
       access: {
@@ -75,11 +78,24 @@ function handler() {
 }
 
 /** A session that asks with this token. */
-function ask(voice: ReturnType<typeof handler>, token: string | undefined) {
+function ask(voice: ReturnType<typeof handler>, token: string | undefined, resumes = false) {
   const { client, server } = memorySessionPair();
   if (token !== undefined) server.request.query.set('token', token);
-  return { client, served: voice(server) };
+  if (resumes) server.request.query.set('resume', '1');
+  return { client, page: new VoicePage(client), served: voice(server) };
 }
+
+/** One that has begun a call. */
+async function begin(voice: ReturnType<typeof handler>, token: string) {
+  const asked = ask(voice, token);
+  await asked.page.start();
+  await until(() => asked.page.find('parley.ready') !== undefined, 'parley.ready');
+  return asked;
+}
+
+const EMPTY_RESUME = { messages: 0, answers: [], nextAnswer: 0, microphoneSamples: 0, events: 0 };
+const ticketOf = (page: VoicePage) =>
+  (page.find('parley.ready') as unknown as { call: { ticket: string } }).call.ticket;
 
 describe('a voice session', () => {
   it('without a good token is closed with code 17 and a sentence, and no upstream is dialled for it', async () => {
@@ -107,9 +123,10 @@ describe('a voice session', () => {
   it('with one dials, is held to its calls until one ends, and logs the subject by its hash alone', async () => {
     const voice = handler();
     const token = await mintToken(SECRET, { subject: 'anna@example.org', maxCalls: 1 });
-    const first = ask(voice, token);
-    await until(() => dialled === 1, 'the upstream was dialled');
+    const first = await begin(voice, token);
+    expect(dialled).toBe(1);
     const second = ask(voice, token);
+    await second.page.start();
     await second.served;
     expect(await second.client.closed).toMatchObject({
       closeCode: 17,
@@ -126,17 +143,61 @@ describe('a voice session', () => {
     first.client.close();
     await first.served;
     expect(calls.summaries()).toEqual([]);
-    const third = ask(voice, token);
-    await until(() => dialled === 2, 'the upstream was dialled again');
+    const third = await begin(voice, token);
     third.client.close();
     await third.served;
+    // None for the one that was refused.
+    expect([dialled, notEarly]).toEqual([2, ['caller']]);
     expect(refused).toEqual(['too-many-calls']);
     const said = lines.map((line) => JSON.parse(line) as { msg: string; subject?: string });
     const named = said.filter(({ subject }) => subject === subjectName('anna@example.org', KEY));
-    // No hello came, so no call began: what is logged is the refusal.
-    expect(named.map(({ msg }) => msg)).toEqual(['call refused']);
+    expect(named.map(({ msg }) => msg)).toContain('call refused');
     expect(lines.join('')).not.toContain('anna@');
     expect(lines.join('')).not.toContain(token);
+  });
+
+  it('that says no hello takes no place: neither a spare one nor many', async () => {
+    const voice = handler();
+    const token = await mintToken(SECRET, { subject: 'anna', maxCalls: 1 });
+    const silent = Array.from({ length: 20 }, (_, i) => ask(voice, token, i % 2 === 0));
+    await until(() => dialled >= 8, 'early upstreams');
+    const call = await begin(voice, token);
+    await until(() => dialled >= 9, 'the upstream of the call');
+    for (const { client } of [...silent, call]) client.close();
+    await Promise.all([...silent, call].map(({ served }) => served));
+    expect(refused).toEqual([]);
+    // Of the ten that might begin a call eight were dialled for, and the call itself at its hello.
+    expect([dialled, notEarly]).toEqual([9, ['address', 'address', 'address']]);
+  });
+
+  it('that takes its call over counts once, and a call that waits still counts', async () => {
+    const voice = handler();
+    const token = await mintToken(SECRET, { subject: 'anna', maxCalls: 1 });
+    const first = await begin(voice, token);
+    const resume = (attachment: number) => ({
+      ...HELLO,
+      resume: { ...EMPTY_RESUME, attachment, ticket: ticketOf(first.page) },
+    });
+    // While the session before it is still there, then after that one broke off.
+    const second = ask(voice, token, true);
+    await second.page.start(resume(1));
+    await until(() => second.page.find('parley.ready') !== undefined, 'the call in another session');
+    await first.served;
+    second.client.lose();
+    await second.served;
+    const newcomer = ask(voice, token);
+    await newcomer.page.start();
+    await newcomer.served;
+    expect(await newcomer.client.closed).toMatchObject({ closeCode: 17 });
+    const third = ask(voice, token, true);
+    await third.page.start(resume(2));
+    await until(() => third.page.find('parley.ready') !== undefined, 'the call in a third session');
+    third.client.close();
+    await third.served;
+    const other = await begin(voice, token);
+    other.client.close();
+    await other.served;
+    expect(refused).toEqual(['too-many-calls']);
   });
 
   it('whose page is gone while its token is checked gives its place back', async () => {
@@ -147,6 +208,9 @@ describe('a voice session', () => {
       client.lose();
       await served;
     }
+    const call = await begin(voice, token);
+    call.client.close();
+    await call.served;
     expect(refused).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { VoiceProtocolError } from '../../../proto/voice/index.ts';
-import { BackendCall } from '../../../proto/voice/resume/backend-call.ts';
-import type { Attached } from '../../../proto/voice/resume/messages.ts';
+import { BackendCall, whichItems } from '../../../proto/voice/resume/backend-call.ts';
+import { type Attached, attachedSchema } from '../../../proto/voice/resume/messages.ts';
 import { PageCall } from '../../../proto/voice/resume/page-call.ts';
 
 /** A session that may be cut: three queues, as streams overtake each other and each keeps its own order. */
@@ -185,7 +185,7 @@ describe('PageCall and BackendCall: exactly once, across sessions', () => {
 });
 
 describe('a fresh upstream', () => {
-  const snapshot = { session: undefined, items: [], omittedItems: 0 };
+  const snapshot = { session: undefined, items: [], omittedItems: 0, goneItems: [] };
 
   it('is given again what the old one had no effect of, and nothing that was sent before the rewind', () => {
     const { page, backend } = new Pair();
@@ -233,6 +233,30 @@ describe('a fresh upstream', () => {
     expect(from.microphoneSamples).toBe(300);
     expect(from.events.map((message) => other.take(message))).toEqual([2, undefined, 4]);
     expect(page.answerBegins(4)).toBeUndefined();
+  });
+});
+
+describe('items that a fresh upstream was not given', () => {
+  const snapshot = {
+    session: undefined,
+    items: [{ id: 'answer', type: 'message' }],
+    omittedItems: 0,
+    goneItems: ['turn'],
+    microphoneSamples: 0,
+    pageEvents: 0,
+    coveredPageEvents: [],
+  };
+
+  it('are told to the page that goes on with it, and are none of its conversation any more', () => {
+    const { page } = new Pair();
+    for (const id of ['turn', 'answer', 'later'])
+      page.received({ type: 'conversation.item.added', item: { id } });
+    const on = new BackendCall().restored(page.resume()!, snapshot);
+    if (typeof on === 'string') throw new Error(on);
+    const attached = { callId: 'c', ticket: 't2', resumeSeconds: 60, ...on, ...whichItems(snapshot) };
+    expect(attachedSchema.safeParse(attached).success).toBe(true);
+    expect(page.attached(attached).goneItems).toEqual(['turn', 'later']);
+    expect(page.itemsGone(whichItems(snapshot))).toEqual([]);
   });
 });
 

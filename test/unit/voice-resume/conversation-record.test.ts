@@ -4,6 +4,7 @@ import {
   MAX_RECORD_ITEMS,
   MAX_RECORD_OCTETS,
 } from '../../../proto/voice/resume/conversation-record.ts';
+import { MAX_GONE_ITEMS } from '../../../proto/voice/resume/messages.ts';
 
 const SECOND = 24_000;
 
@@ -96,6 +97,35 @@ describe('ConversationRecord: what a fresh upstream is given', () => {
       items: [{ id: 'item_1' }, { id: 'item_2' }],
       microphoneSamples: 3 * SECOND,
     });
+  });
+
+  it('a turn that is said again is named as gone, though an answer that stands behind it is an item', () => {
+    const told = new Told().microphone(5).turn('item_1', 1000, 'Hello.');
+    const said = {
+      id: 'said',
+      type: 'message',
+      role: 'assistant',
+      content: [{ type: 'text', text: 'Noted.' }],
+    };
+    // By hand: the second turn comes while the first is answered, and the page writes behind both.
+    told
+      .upstream({ type: 'response.created', response: { id: 'resp_1' } })
+      .turn('item_2', undefined, 'More.');
+    told.upstream({ type: 'conversation.item.added', previous_item_id: 'item_2', item: said });
+    told.page(0, { type: 'conversation.item.create', item: { id: 'note' } });
+    told.upstream({ type: 'conversation.item.added', item: { id: 'note', type: 'message', role: 'user' } });
+    told.upstream({ type: 'response.done', response: { id: 'resp_1', output: [said] } });
+    expect(told.record.snapshot()).toMatchObject({
+      items: [{ id: 'item_1' }, { id: 'said' }],
+      omittedItems: 0,
+      goneItems: ['item_2', 'note'],
+      pageEvents: 0,
+    });
+  });
+
+  it('so is an answer that is not over', () => {
+    const told = new Told().responseBegins('resp_1', 'item_1').microphone(5).turn('item_2', 3000, 'Stop!');
+    expect(told.record.snapshot()).toMatchObject({ items: [], goneItems: ['item_1', 'item_2'] });
   });
 
   it('a response outside the conversation settles no turn', () => {
@@ -280,6 +310,13 @@ describe('ConversationRecord: bounds', () => {
     for (let i = 0; i < MAX_RECORD_ITEMS + 100; i++) told.upstream(user(`item_${i}`, 'x'));
     const { items, omittedItems } = told.record.snapshot();
     expect([items.length, omittedItems, items[0]?.id]).toEqual([MAX_RECORD_ITEMS, 100, 'item_100']);
+  });
+
+  it('names a bounded number of items as gone, the first of them, and no name that is none', () => {
+    const told = new Told().microphone(5).turn('x'.repeat(300), 3000).turn('item', 4000);
+    for (let i = 0; i < MAX_GONE_ITEMS + 50; i++) told.upstream(user(`item_${i}`, 'x'));
+    const { goneItems } = told.record.snapshot();
+    expect([goneItems.length, goneItems[0], goneItems[1]]).toEqual([MAX_GONE_ITEMS, 'item', 'item_0']);
   });
 
   it('and beyond its bound of octets', () => {

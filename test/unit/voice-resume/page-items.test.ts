@@ -18,17 +18,17 @@ describe('items that a fresh upstream does not have', () => {
     turn(items, 'one');
     turn(items, 'two', false);
     items.take({ type: 'input_audio_buffer.speech_started', item_id: 'you-three' });
-    expect(items.goneBehind('answer-one')).toEqual(['you-two', 'answer-two', 'you-three']);
-    expect(items.goneBehind('answer-one')).toEqual([]);
+    expect(items.gone('answer-one')).toEqual(['you-two', 'answer-two', 'you-three']);
+    expect(items.gone('answer-one')).toEqual([]);
     turn(items, 'two again');
-    expect(items.goneBehind('answer-two again')).toEqual([]);
+    expect(items.gone('answer-two again')).toEqual([]);
   });
 
   it('an answer that broke off is gone, though what was written behind it is restored', () => {
     const items = new PageItems();
     turn(items, 'one', false);
     items.take({ type: 'conversation.item.added', previous_item_id: 'answer-one', item: { id: 'note' } });
-    expect(items.goneBehind('note')).toEqual(['answer-one']);
+    expect(items.gone('note')).toEqual(['answer-one']);
   });
 
   it('a turn stands where the upstream puts it, not where its speech began', () => {
@@ -36,15 +36,26 @@ describe('items that a fresh upstream does not have', () => {
     items.take({ type: 'input_audio_buffer.speech_started', item_id: 'you-two' });
     turn(items, 'one');
     items.take({ type: 'input_audio_buffer.committed', item_id: 'you-two', previous_item_id: 'answer-one' });
-    expect(items.goneBehind('answer-one')).toEqual(['you-two']);
+    expect(items.gone('answer-one')).toEqual(['you-two']);
   });
 
   it('with an empty conversation all are gone; where the last item is not known, none', () => {
     const items = new PageItems();
     turn(items, 'one');
-    expect(items.goneBehind(undefined)).toEqual([]);
-    expect(items.goneBehind('never seen')).toEqual([]);
-    expect(items.goneBehind(null)).toEqual(['you-one', 'answer-one']);
+    expect(items.gone(undefined)).toEqual([]);
+    expect(items.gone('never seen')).toEqual([]);
+    expect(items.gone(null)).toEqual(['you-one', 'answer-one']);
+  });
+
+  it('are those that it says itself, too: a turn that is said again, before an answer that was restored', () => {
+    const items = new PageItems();
+    turn(items, 'one');
+    turn(items, 'two');
+    expect(items.gone('answer-two', ['you-two', 'you-two', 'never seen'])).toEqual(['you-two']);
+    expect(items.gone('answer-two', ['you-two'])).toEqual([]);
+    expect(items.gone(undefined, ['you-one'])).toEqual(['you-one']);
+    expect(items.gone('never seen', ['answer-one'])).toEqual(['answer-one']);
+    expect(items.gone(null)).toEqual(['answer-two']);
   });
 
   it('one that was deleted is not told again; names are bounded in number and length', () => {
@@ -55,6 +66,6 @@ describe('items that a fresh upstream does not have', () => {
     items.take({ type: 'conversation.item.deleted', item_id: `item-${MAX_PAGE_ITEMS + 5}` });
     for (const odd of [null, undefined, 7, {}])
       items.take({ type: 'conversation.item.added', item: odd } as unknown as { type: string });
-    expect(items.goneBehind(null)).toHaveLength(MAX_PAGE_ITEMS - 1);
+    expect(items.gone(null)).toHaveLength(MAX_PAGE_ITEMS - 1);
   });
 });

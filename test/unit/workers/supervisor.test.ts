@@ -76,6 +76,17 @@ describe('a supervisor', () => {
     await until(() => ready() === 4, 'both workers to have had SIGHUP');
   });
 
+  it('has workers that are only starting read their files again once they are ready', async () => {
+    const said: string[] = [];
+    const supervisor = supervise(2, '', said);
+    const started = supervisor.start();
+    supervisor.reload();
+    await expect(started).resolves.toBeUndefined();
+    const ready = () => said.filter((line) => line.includes('worker is ready')).length;
+    await until(() => ready() === 4, 'both workers to have had SIGHUP');
+    expect(supervisor.workers.map(({ restarts }) => restarts)).toEqual([0, 0]);
+  });
+
   it('told to end while it starts, ends without a complaint', async () => {
     const supervisor = supervise(2, '');
     const started = supervisor.start();

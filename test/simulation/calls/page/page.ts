@@ -78,8 +78,9 @@ class LinePage implements Page {
   #over = false;
   #asked = 0;
   attachment = 0;
+  callId: string | undefined;
 
-  constructor({ url, token, resumeFor }: PageOptions, witness: PageWitness) {
+  constructor({ url, token, resumeFor, certificateHashes = [] }: PageOptions, witness: PageWitness) {
     this.#witness = witness;
     this.#sounds = new Loudspeaker(witness);
     const playback = this.#sounds as unknown as Playback;
@@ -89,7 +90,7 @@ class LinePage implements Page {
       read: (streams, source) => readAnswers(streams, playback, source),
     };
     this.#line = new Line(
-      { url, token, resumeFor, timeoutMs: 10_000 },
+      { url, token, resumeFor, certificateHashes, timeoutMs: 10_000 },
       {
         answers: answers as Answers,
         uplink: () => undefined,
@@ -99,7 +100,7 @@ class LinePage implements Page {
         reconnecting: () => witness.reconnecting(),
         recovered: () => undefined,
         resumed: ({ sessionId }, { how, omittedItems }) => witness.ready(how, sessionId, omittedItems),
-        heard: () => undefined,
+        heard: () => witness.heard?.(),
         own: (message) => this.#own(message),
         event: (message) => witness.event(message),
         progress: () => undefined,
@@ -201,6 +202,7 @@ class LinePage implements Page {
     };
     call.attached = (message) => {
       this.attachment = this.#asked;
+      this.callId = message.callId;
       return attached(message);
     };
     call.checkpoint = (message) => {

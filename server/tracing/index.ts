@@ -1,0 +1,2 @@
+export type { Tracing } from './call-trace.ts';
+export { openTracing } from './open.ts';
