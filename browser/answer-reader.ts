@@ -9,7 +9,6 @@ import {
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
 import type { AnswerRecord } from './answer-log.ts';
-import { AnswerOpus } from './answer-opus.ts';
 import type { OpusDecoderModule } from './opus-module.ts';
 import type { Playback } from './playback.ts';
 
@@ -61,7 +60,7 @@ class AnswerReader {
   readonly #source: AnswerSource;
   readonly #decoder = new AnswerHeaderDecoder();
   readonly #aligner = new PcmAligner();
-  #opus: AnswerOpus | undefined;
+  #opus: InstanceType<OpusDecoderModule['AnswerOpus']> | undefined;
   #record: AnswerRecord | undefined;
   /** Samples at the front of the stream that came in another one already. */
   #known = 0;
@@ -125,7 +124,7 @@ class AnswerReader {
     opus.began(header.codec);
     if (module === undefined) return true;
     const samples = (octets: Uint8Array) => this.#samples(octets);
-    this.#opus = new AnswerOpus(module, header.lookAhead ?? 0, samples, () => opus.badPacket());
+    this.#opus = new module.AnswerOpus(header.lookAhead ?? 0, samples, () => opus.badPacket());
     return true;
   }
 
@@ -141,8 +140,9 @@ class AnswerReader {
   }
 
   /** False when it is not Opus: the answer goes on in another stream. */
-  #push(opus: AnswerOpus, octets: Uint8Array): boolean {
-    opus.push(octets);
+  #push(opus: InstanceType<OpusDecoderModule['AnswerOpus']>, octets: Uint8Array): boolean {
+    const fault = opus.push(octets);
+    if (fault !== undefined) throw malformed(fault);
     if (opus.failed) this.#source.opus.undecodable();
     return !opus.failed;
   }
@@ -171,7 +171,8 @@ class AnswerReader {
         `ended ${record === undefined ? 'before its header was whole' : 'in the middle of a sample'}`,
       );
     }
-    await this.#opus?.end();
+    const fault = await this.#opus?.end();
+    if (fault !== undefined) throw malformed(fault);
     if (this.#opus?.failed) this.#source.opus.undecodable();
     else this.#end(true);
   }

@@ -3,7 +3,7 @@ import type * as module from './opus/index.ts';
 /** What encodes and sends Opus. */
 export type OpusModule = Pick<typeof module, 'sendOpus' | 'runInOf' | 'LOOK_AHEAD_SAMPLES'>;
 /** What decodes it. */
-export type OpusDecoderModule = Pick<typeof module, 'OpusDecoder'>;
+export type OpusDecoderModule = Pick<typeof module, 'AnswerOpus'>;
 
 /** Whether this browser may be able to encode Opus; `loadOpus` knows. */
 export function offersOpus(): boolean {
@@ -23,8 +23,8 @@ export const loadOpus = once(async (): Promise<OpusModule | undefined> => {
 
 /** The same for decoding. */
 export const loadOpusDecoder = once(async (): Promise<OpusDecoderModule | undefined> => {
-  const { canDecodeOpus, OpusDecoder } = await import('./opus/index.ts');
-  return (await canDecodeOpus()) ? { OpusDecoder } : undefined;
+  const { AnswerOpus, canDecodeOpus } = await import('./opus/index.ts');
+  return (await canDecodeOpus()) ? { AnswerOpus } : undefined;
 });
 
 /** Loads when it is asked for first; what failed is undefined, and tried again. */
