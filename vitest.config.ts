@@ -36,6 +36,7 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
+    'dockerfile',
     'fault-buttons',
     'forwarder-death',
     'lock-out',

@@ -109,6 +109,8 @@ export interface CallEvents {
   answerLevel: number;
   /** The page muted the microphone, or unmuted it. */
   muted: boolean;
+  /** The caller speaks and is muted by the page: at the beginning of that, and each 10 s. Only the level was looked at. */
+  speakingWhileMuted: undefined;
   /** Whether the caller can be heard, and why not. */
   microphone: MicrophoneNews;
   /** The browser's audio runs, or was suspended by the system; it is started again as soon as the browser allows. */

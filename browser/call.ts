@@ -112,6 +112,7 @@ export class Call {
         this.#checkOverflow();
       },
       muted: (muted) => this.#events.emit('muted', muted),
+      spokeMuted: () => this.#events.emit('speakingWhileMuted', undefined),
       microphone: (news) => this.#events.emit('microphone', news),
       audio: (state) => this.#events.emit('audio', state),
       stretchEnded: () => this.#outbox.stretchEnded(),

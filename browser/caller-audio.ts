@@ -10,6 +10,7 @@ import {
   type MicrophoneState,
   MicrophoneStatus,
 } from './microphone-status.ts';
+import { MutedSpeech } from './muted-speech.ts';
 import type { Playback } from './playback.ts';
 
 /** What a failure says of the microphone. */
@@ -25,6 +26,8 @@ export interface CallerAudioHost {
   /** Root mean square of the last 20 ms of the microphone, 0 to 1. */
   level(level: number): void;
   muted(muted: boolean): void;
+  /** The caller speaks, and the page has muted the microphone. */
+  spokeMuted(): void;
   microphone(news: MicrophoneNews): void;
   audio(state: AudioState): void;
   /** The last sample before a mute has come. */
@@ -46,6 +49,7 @@ export class CallerAudio {
   #microphone: Microphone | undefined;
   #engine: AudioEngine | undefined;
   #volume = 1;
+  readonly #mutedSpeech = new MutedSpeech();
 
   constructor(muted: boolean, audio: MicrophoneAudio, host: CallerAudioHost) {
     this.#muted = muted;
@@ -115,6 +119,9 @@ export class CallerAudio {
         this.#host.stretchEnded();
       },
       samples: (samples, level) => this.#take(samples, level),
+      mutedLevel: (level) => {
+        if (this.#status.state === 'muted' && this.#mutedSpeech.take(level)) this.#host.spokeMuted();
+      },
     });
     if (!this.#muted) this.#microphone.open();
   }
@@ -153,6 +160,7 @@ export class CallerAudio {
     if (muted === this.#muted) return;
     this.#muted = muted;
     this.#status.update({ muted });
+    this.#mutedSpeech.reset();
     if (muted) void this.#microphone?.close();
     else this.#microphone?.open();
     if (muted) this.#host.level(0);

@@ -15,7 +15,7 @@ import { type CarrierSession, dial } from './dial.ts';
 import { CallError, endsTheCall, notResumedError, timeoutError, toCallError, tokenError } from './errors.ts';
 import { FirstDial } from './first-dial.ts';
 import { MicrophoneAudio } from './microphone-audio.ts';
-import { Redial, type RedialStep, type RedialTarget } from './redial.ts';
+import { REDIAL_TIMEOUT_MS, Redial, type RedialStep, type RedialTarget } from './redial.ts';
 import { sessionUrl, within } from './session.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { type Uplink, UplinkCodec } from './uplink-codec.ts';
@@ -206,9 +206,9 @@ export class Line {
     return this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  #dial(url: string, signal: AbortSignal): Promise<CarrierSession> {
+  #dial(url: string, signal: AbortSignal, timeoutMs = this.#timeoutMs): Promise<CarrierSession> {
     const { certificateHashes, tcpUrl } = this.#options;
-    return dial(url, { certificateHashes, tcpUrl, timeoutMs: this.#timeoutMs, signal });
+    return dial(url, { certificateHashes, tcpUrl, timeoutMs, signal });
   }
 
   async #url(target: RedialTarget): Promise<string> {
@@ -445,7 +445,8 @@ export class Line {
     const abort = new AbortController();
     this.#dials.set(id, abort);
     try {
-      const session = await this.#dial(await this.#url(target), abort.signal);
+      const timeoutMs = this.#options.timeoutMs ?? REDIAL_TIMEOUT_MS;
+      const session = await this.#dial(await this.#url(target), abort.signal, timeoutMs);
       if (this.#dials.delete(id) && !this.#over) this.#greet(id, session);
       else session.close();
     } catch {

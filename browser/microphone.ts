@@ -5,6 +5,8 @@ export interface MicrophoneListener {
   opened(): void;
   samples(samples: Int16Array, level: number): void;
   closed(): void;
+  /** How loud it is while nothing is taken, each 200 ms. */
+  mutedLevel(level: number): void;
 }
 
 /** The worklet's port, as far as it is used here. */
@@ -60,6 +62,10 @@ export class Microphone {
     }
     if (report.type === 'opened') {
       this.#listener.opened();
+      return;
+    }
+    if (report.type === 'muted') {
+      if (!this.#open) this.#listener.mutedLevel(report.level);
       return;
     }
     const closed = this.#waiting.shift();

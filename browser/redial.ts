@@ -7,8 +7,10 @@ export const HEDGE_MS = 1500;
  * for which it holds the next one back with each: the ninth waits 2.5 s, the twelfth 20 s. It gives a dial up after 4 s by itself.
  */
 export const LATE_HEDGE_MS = 8000;
-/** Dials that may run at once; the oldest is given up for a new one. */
+/** Dials that may run at once. The oldest stands first where Chromium holds them back, and keeps its place. */
 export const MAX_DIALS = 3;
+/** How long a later dial may take, in ms, where the page's maker does not say: longer than Chromium holds one back. */
+export const REDIAL_TIMEOUT_MS = 30_000;
 /** An attachment that lasted that long, in ms, was a good one: the next loss is dialled at once again. */
 const STABLE_MS = 10_000;
 /** A dial that is younger than this, in ms, is as good as a new one when the network returns. */
@@ -64,7 +66,7 @@ export class Redial {
   get deadline(): number | undefined {
     if (this.#abandoned.length > 0) return Number.NEGATIVE_INFINITY;
     if (!this.#active || this.#standing !== undefined) return undefined;
-    return Math.min(this.#nextAt, this.#until);
+    return this.#full ? this.#until : Math.min(this.#nextAt, this.#until);
   }
 
   /**
@@ -89,6 +91,9 @@ export class Redial {
     if (!this.#active || (newest !== undefined && now - newest.startedAt < FRESH_MS)) return;
     this.#attempt = 0;
     this.#nextAt = now;
+    // Those that were begun without a network are of little use, but for the one that the browser lets through next.
+    const second = this.#dials[1];
+    if (this.#full) this.#abandon((dial) => dial === second);
   }
 
   /** A dial failed, or its session ended before it carried the call. */
@@ -133,11 +138,7 @@ export class Redial {
       return { type: 'give_up' };
     }
     if (now < this.#nextAt) return undefined;
-    if (this.#dials.length >= MAX_DIALS) {
-      const oldest = this.#dials[0]!;
-      this.#abandon(({ id }) => id === oldest.id);
-      return this.poll(now);
-    }
+    if (this.#full) return undefined;
     const stepMs = this.#step();
     const target = this.#target;
     // The next one goes to the other place, whether this one fails or gives no answer.
@@ -146,6 +147,10 @@ export class Redial {
     this.#dials.push(dial);
     this.#nextAt = now + (this.#attempt === 1 ? HEDGE_MS : LATE_HEDGE_MS);
     return { type: 'dial', id: dial.id, target };
+  }
+
+  get #full(): boolean {
+    return this.#dials.length >= MAX_DIALS;
   }
 
   #step(): number {

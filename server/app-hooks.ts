@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { StartupError } from '../net/startup.ts';
 import { ANYONE, type AskHook, type Caller, type HookVerdict, tokenOf } from './access/index.ts';
 import {
+  type CallControl,
   type CallHooks,
   DEFAULT_VOICE_LIMITS,
   definitionOf,
@@ -79,7 +80,7 @@ export class AppHooks {
     readonly caller?: Caller | undefined;
     readonly logger: Logger;
   }): OwnHooks {
-    const { session, onEvent, onTranscript, onAudio, onEnd, openUpstream } = this.#hooks;
+    const { session, onCall, onEvent, onTranscript, onAudio, onEnd, openUpstream } = this.#hooks;
     const guard = this.#guard(logger);
     const tools = this.#toolsOf(caller as AppCaller, guard);
     if (tools === undefined)
@@ -89,6 +90,7 @@ export class AppHooks {
     const hooks: CallHooks = {
       tools,
       ...(session && { session: async () => session(caller as AppCaller) }),
+      ...(onCall && { onCall: (control) => onCall(control as CallControl & AppCall) }),
       ...(onEvent && { onEvent: (event, from, call) => onEvent(event, from, call as AppCall) }),
       ...(onTranscript && { onTranscript: (transcript, call) => onTranscript(transcript, call as AppCall) }),
       ...(onAudio && { onAudio: (audio, call) => onAudio(audio, call as AppCall) }),

@@ -1,6 +1,7 @@
 import type { Message } from '../proto/voice/index.ts';
 import type { Caller } from './access/index.ts';
 import type {
+  CallControl,
   EventDecision,
   EventSource,
   HookedAudio,
@@ -86,6 +87,11 @@ export interface BackendHooks<Data = unknown> {
   readonly openUpstream?: (caller: AppCaller<Data>) => Awaitable<RealtimeTarget | WebSocketLike>;
   /** Functions that the model may call and that run here; made with `tool`. */
   readonly tools?: readonly ServerTool[] | ((caller: AppCaller<Data>) => readonly ServerTool[]);
+  /**
+   * The control side of each call, when it begins here or goes on here: for an agent that runs on the server while audio stays between page
+   * and upstream (`ControlTransport` of `parley-voice/agents/server`).
+   */
+  readonly onCall?: (control: CallControl & AppCall<Data>) => unknown;
   /** Every event between page and upstream but audio. It must answer at once: null leaves the event out, an event takes its place. */
   readonly onEvent?: (event: Message, from: EventSource, call: AppCall<Data>) => EventDecision;
   readonly onTranscript?: (transcript: Transcript, call: AppCall<Data>) => unknown;

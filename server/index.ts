@@ -10,6 +10,7 @@ export type { Caller } from './access/index.ts';
 export { type MintOptions, mintToken } from './access/index.ts';
 export type { Backend } from './backend.ts';
 export {
+  type CallControl,
   type CallHooks,
   type CallUsage,
   type EventDecision,

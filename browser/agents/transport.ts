@@ -4,8 +4,8 @@ import {
   type RealtimeTransportLayer,
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime';
+import { ResponseQueue, type ResponseRequest } from '../../proto/voice/response-queue.ts';
 import { type Call, type CallError, type CallOptions, connect } from '../index.ts';
-import { ResponseQueue, type ResponseRequest } from './response-queue.ts';
 
 /** How to call, and when to go on without an answer. */
 export interface ParleyTransportOptions extends CallOptions {

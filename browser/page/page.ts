@@ -194,6 +194,7 @@ function listen(current: Call): void {
     setMuteLabel(muted);
     showCall(current);
   });
+  current.on('speakingWhileMuted', () => showNews('You are muted, and you speak. Press Unmute to be heard.'));
   current.on('cleared', (positions) => {
     for (const { itemId, playedMs } of positions) transcript.interrupted(itemId, playedMs);
   });

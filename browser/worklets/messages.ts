@@ -16,7 +16,9 @@ export type MicrophoneReport =
       readonly firstSample: number;
       readonly level: number;
     }
-  | { readonly type: 'closed'; readonly emittedSamples: number };
+  | { readonly type: 'closed'; readonly emittedSamples: number }
+  /** Nothing is taken; how loud it is all the same, each 200 ms: root mean square. */
+  | { readonly type: 'muted'; readonly level: number };
 
 /** Page to playback worklet. */
 export type PlaybackCommand =

@@ -3,11 +3,16 @@ import { levelOf, VOICE_RATE } from '../audio/pcm.ts';
 import { Resampler } from '../audio/resampler.ts';
 import { MICROPHONE_PROCESSOR, type MicrophoneCommand, type MicrophoneReport } from './messages.ts';
 
+/** How often the level of a microphone is told of which nothing is taken, in s. */
+const MUTED_LEVEL_S = 0.2;
+
 /** Takes the microphone's first channel, at the context's rate, and gives PCM16 chunks at 24 kHz to the page. */
 class MicrophoneProcessor extends AudioWorkletProcessor {
   readonly #packetizer: MicrophonePacketizer;
   readonly #resampler: Resampler | undefined;
   readonly #resampled = new Float32Array(4096);
+  #mutedSquares = 0;
+  #mutedSamples = 0;
 
   constructor() {
     super();
@@ -22,6 +27,7 @@ class MicrophoneProcessor extends AudioWorkletProcessor {
   override process(inputs: Float32Array[][]): boolean {
     const block = inputs[0]?.[0];
     if (block === undefined) return true;
+    if (!this.#packetizer.isOpen) this.#listen(block);
     if (this.#resampler === undefined) {
       this.#packetizer.push(block);
       return true;
@@ -33,6 +39,16 @@ class MicrophoneProcessor extends AudioWorkletProcessor {
       count = this.#resampler.pull(this.#resampled);
     }
     return true;
+  }
+
+  /** Takes the level alone, not a sample. */
+  #listen(block: Float32Array): void {
+    for (const sample of block) this.#mutedSquares += sample * sample;
+    this.#mutedSamples += block.length;
+    if (this.#mutedSamples < MUTED_LEVEL_S * sampleRate) return;
+    this.#post({ type: 'muted', level: Math.sqrt(this.#mutedSquares / this.#mutedSamples) }, []);
+    this.#mutedSquares = 0;
+    this.#mutedSamples = 0;
   }
 
   #obey(command: MicrophoneCommand): void {

@@ -223,6 +223,8 @@ export const errorSchema = z.object({
   message: z.string(),
   /** Whether doing the same again may help. */
   retry: z.boolean(),
+  /** The session ends with it: it is of this session alone, and no number of the call's (`isNumbered`). */
+  last: z.optional(z.literal(true)),
 });
 export type ErrorMessage = z.infer<typeof errorSchema>;
 

@@ -16,6 +16,7 @@ import { Answers } from './answers.ts';
 import type { CallLog } from './call-log.ts';
 import { CHECKPOINT_AFTER } from './checkpoints.ts';
 import type { VoiceContext, VoiceLimits } from './context.ts';
+import { ControlSide } from './control-side.ts';
 import { Cuts } from './cuts.ts';
 import type { SessionEnd } from './ending.ts';
 import { HookFeed } from './hook-feed.ts';
@@ -72,6 +73,9 @@ export class Conversation {
   readonly #tools: ToolRunner;
   readonly #visibility: ToolVisibility;
   readonly #pause = new PauseWatch(performance.now());
+  readonly #parts: Pick<ConversationParts, 'call' | 'guard'>;
+  /** What the app's own code has of the call, where it wants it. */
+  #control: ControlSide | undefined;
   #restoration: Restoration | undefined;
   /** Whether speech cuts the answer: the session's `interrupt_response`, as the upstream last said. */
   #interrupts = true;
@@ -83,6 +87,7 @@ export class Conversation {
     this.#logger = logger;
     this.#log = log;
     this.#host = host;
+    this.#parts = { call, guard };
     const { tools = [] } = context.hooks ?? {};
     this.hooks = new HookFeed(context.hooks ?? {}, call, guard);
     this.#tools = new ToolRunner(tools, call, guard, { send: (event) => this.keeper.link.send(event) });
@@ -135,9 +140,27 @@ export class Conversation {
   begin(upstream: Upstream | undefined): void {
     const { session, hooks } = this.#context;
     this.keeper.start(upstream);
-    if (session === undefined && !hooks?.tools?.length) return;
-    const merged = this.#tools.mergeInto(session ?? { type: 'realtime' });
-    this.keeper.link.send({ type: 'session.update', session: merged } as unknown as RealtimeClientEvent);
+    if (session !== undefined || hooks?.tools?.length) {
+      const merged = this.#tools.mergeInto(session ?? { type: 'realtime' });
+      this.keeper.link.send({ type: 'session.update', session: merged } as unknown as RealtimeClientEvent);
+    }
+    this.#giveControl(false);
+  }
+
+  #giveControl(goesOn: boolean): void {
+    const onCall = this.#context.hooks?.onCall;
+    if (onCall === undefined) return;
+    const { call, guard } = this.#parts;
+    const side = new ControlSide(call, goesOn, guard, {
+      prepare: (event) => {
+        const whole = this.#withTools(event);
+        return this.cuts.pageEvent(whole) ? whole : undefined;
+      },
+      send: (event) => this.keeper.link.send(event),
+      interrupt: () => this.cuts.interrupt(),
+    });
+    this.#control = side;
+    guard.tell('onCall', () => onCall(side.control));
   }
 
   /** Another backend began it: the upstream here is given what was said before. */
@@ -146,6 +169,7 @@ export class Conversation {
     this.hooks.goesOnFrom(snapshot.microphoneSamples);
     this.#give(snapshot);
     this.#tools.restored(snapshot);
+    this.#giveControl(true);
   }
 
   #give(snapshot: ConversationSnapshot): void {
@@ -205,6 +229,7 @@ export class Conversation {
 
   stop(): void {
     this.#tools.stop();
+    this.#control?.end();
     this.answers.stop();
     this.cuts.stop();
     this.keeper.close();
@@ -226,6 +251,7 @@ export class Conversation {
     this.#tools.upstreamEvent(event);
     if (CHECKPOINT_AFTER.has(event.type)) this.#host.checkpointDue();
     if (!this.cuts.upstreamEvent(event)) return;
+    this.#control?.upstreamEvent(event);
     this.hooks.upstreamEvent(event);
     this.#toPage(event);
   }
@@ -240,11 +266,15 @@ export class Conversation {
   /** An event of the page on its way to the upstream, as it is to be; undefined when the hook leaves it out. */
   fromPage(event: Message): Message | undefined {
     const left = this.hooks.event(event, 'page');
-    const session = left?.type === 'session.update' ? left.session : undefined;
+    return left && this.#withTools(left);
+  }
+
+  /** A list of tools takes the place of the one before it: those that run here are in each. */
+  #withTools(event: Message): Message {
+    const session = event.type === 'session.update' ? event.session : undefined;
     const tools = (session as { tools?: unknown } | null | undefined)?.tools;
-    // A page's list of tools takes the place of the one before it.
-    if (left === undefined || !Array.isArray(tools)) return left;
-    return { ...left, session: this.#tools.mergeInto(session as Record<string, unknown>) };
+    if (!Array.isArray(tools)) return event;
+    return { ...event, session: this.#tools.mergeInto(session as Record<string, unknown>) };
   }
 
   #sessionIs(event: Message): void {

@@ -124,7 +124,8 @@ export class Ending {
   async #end(end: SessionEnd, tell: boolean): Promise<void> {
     this.#host.stop(end);
     const { closeCode, reason, error } = end;
-    if (tell) await this.#flushBeforeClose(error === undefined ? undefined : errorMessage(error, reason));
+    const last = error === undefined ? undefined : { ...errorMessage(error, reason), last: true as const };
+    if (tell) await this.#flushBeforeClose(last);
     this.#host.control()?.stop();
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     if (tell) this.#host.close(closeCode, clipReason(reason));

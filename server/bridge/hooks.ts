@@ -1,5 +1,6 @@
 import type { ErrorCode, Message } from '../../proto/voice/index.ts';
 import type { Caller } from '../access/index.ts';
+import type { CallControl } from './control-side.ts';
 import type { ServerTool } from './tools/tool.ts';
 import type { CallUsage } from './usage.ts';
 
@@ -9,6 +10,7 @@ export type HookName =
   | 'session'
   | 'openUpstream'
   | 'tools'
+  | 'onCall'
   | 'onEvent'
   | 'onTranscript'
   | 'onAudio'
@@ -74,6 +76,8 @@ export interface CallHooks {
   readonly session?: (() => Promise<Readonly<Record<string, unknown>> | undefined>) | undefined;
   /** Functions that run here. */
   readonly tools?: readonly ServerTool[] | undefined;
+  /** The call's control side, when it begins or goes on here. */
+  readonly onCall?: ((control: CallControl) => unknown) | undefined;
   readonly onEvent?: ((event: Message, from: EventSource, call: HookedCall) => EventDecision) | undefined;
   readonly onTranscript?: ((transcript: Transcript, call: HookedCall) => unknown) | undefined;
   readonly onAudio?: ((audio: HookedAudio, call: HookedCall) => unknown) | undefined;

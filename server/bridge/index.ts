@@ -3,6 +3,7 @@ export {
   DEFAULT_VOICE_LIMITS,
   type VoiceObserver,
 } from './context.ts';
+export type { CallControl } from './control-side.ts';
 export { EarlyUpstreams } from './early-upstream.ts';
 export { HookGuard } from './hook-guard.ts';
 export type {

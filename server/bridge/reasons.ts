@@ -25,10 +25,14 @@ export function sentenceOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+interface Turns {
+  readonly turn_detection?: { readonly interrupt_response?: unknown } | null;
+}
+
 /** What `session.created` or `session.updated` says of interruption; the API's default is that speech interrupts. */
 export function interruptsResponse(event: Message): boolean {
-  const { session } = event as {
-    session?: { audio?: { input?: { turn_detection?: { interrupt_response?: unknown } | null } } };
-  };
-  return session?.audio?.input?.turn_detection?.interrupt_response !== false;
+  const { session } = event as { session?: (Turns & { audio?: { input?: Turns } }) | null };
+  // The API's beta had it in the session itself.
+  const turns = session?.audio?.input?.turn_detection ?? session?.turn_detection;
+  return turns?.interrupt_response !== false;
 }

@@ -12,8 +12,6 @@ export type OddEventKind =
   | 'bad_id'
   /** Audio without an item, with an index that is no whole number from 0, or not in base64. */
   | 'bad_audio'
-  /** Audio under the name that it had in the API's beta. */
-  | 'beta_audio'
   /** Objects or arrays in one another more than 200 deep. */
   | 'too_deep';
 
@@ -29,12 +27,20 @@ const MAX_DEPTH = 200;
 
 const AUDIO_DELTA = 'response.output_audio.delta';
 const AUDIO_DONE = 'response.output_audio.done';
-const BETA_AUDIO = 'response.audio.';
+/** What events were called in the API's beta, which some services still speak, and what they are called now. */
+const SINCE_BETA: Readonly<Record<string, string>> = {
+  'response.audio.delta': AUDIO_DELTA,
+  'response.audio.done': AUDIO_DONE,
+  'response.audio_transcript.delta': 'response.output_audio_transcript.delta',
+  'response.audio_transcript.done': 'response.output_audio_transcript.done',
+  'response.text.delta': 'response.output_text.delta',
+  'response.text.done': 'response.output_text.done',
+};
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 
 /**
  * Reads one message of the upstream. Pure. Whatever Parley and a page build upon is checked; every other field passes as it
- * is, in events that are not known too.
+ * is, in events that are not known too. What has the name of the API's beta gets that of today, so that it is played and shown.
  */
 export function readServerEvent(text: string): ServerEventReading {
   let value: unknown;
@@ -45,9 +51,10 @@ export function readServerEvent(text: string): ServerEventReading {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return { odd: 'not_object', type: '' };
-  const event = value as Message;
-  const type: unknown = event.type;
+  const named = value as Message;
+  const type: unknown = named.type;
   if (typeof type !== 'string') return { odd: 'bad_type', type: '' };
+  const event = Object.hasOwn(SINCE_BETA, type) ? { ...named, type: SINCE_BETA[type]! } : named;
   const odd = oddityOf(event);
   return odd === undefined ? { event } : { odd, type: type.slice(0, 64) };
 }
@@ -58,7 +65,6 @@ function oddityOf(event: Message): OddEventKind | undefined {
   if (type.length === 0 || type.length > MAX_NAME_CHARACTERS || type.startsWith('parley.')) return 'bad_type';
   if (!isName(event.response_id) || !isName(event.item_id)) return 'bad_id';
   if (type === AUDIO_DELTA || type === AUDIO_DONE) return isAudio(event) ? undefined : 'bad_audio';
-  if (type.startsWith(BETA_AUDIO)) return 'beta_audio';
   if (!isName(idOf(event.response)) || !isName(idOf(event.item))) return 'bad_id';
   return isDeeperThan(event, MAX_DEPTH) ? 'too_deep' : undefined;
 }

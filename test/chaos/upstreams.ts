@@ -93,7 +93,7 @@ class Connection {
       item: (_: ModelUpstream, _item: ModelItem) => {},
       pageEvent: (_: ModelUpstream, _event: Message) => {},
       emitted: (_: ModelUpstream, _event: Message) => {},
-      truncated: (_itemId: string, _audioEndMs: number) => {},
+      truncated: () => {},
     };
   }
 

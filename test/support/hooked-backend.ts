@@ -173,6 +173,7 @@ export function functionCall(
     call_id: id,
     arguments: JSON.stringify(args),
   };
+  const begun = { ...item, status: 'in_progress', arguments: '' };
   const place = { response_id: response, item_id: item.id, output_index: 0, call_id: id };
   return {
     made: [
@@ -184,9 +185,9 @@ export function functionCall(
         type: 'response.output_item.added',
         response_id: response,
         output_index: 0,
-        item: { ...item, arguments: '' },
+        item: begun,
       },
-      { type: 'conversation.item.added', previous_item_id: before, item: { ...item, arguments: '' } },
+      { type: 'conversation.item.added', previous_item_id: before, item: begun },
       { type: 'response.function_call_arguments.delta', ...place, delta: item.arguments },
       { type: 'response.function_call_arguments.done', ...place, name, arguments: item.arguments },
       { type: 'conversation.item.done', previous_item_id: before, item },

@@ -62,6 +62,8 @@ export const HOUSE_ARROWS: Arrows = {
     'ws',
     'zod',
   ],
+  // Stands upon a framework that only those who want it have.
+  'server/agents': ['server', 'proto/voice', '@openai/agents-realtime'],
   'server/start': ['server', 'net', 'certs', 'browser/build.ts', 'proto/quic-lb', 'node:*', 'uqr'],
   // The programs of the package.
   cli: ['server', 'lb', 'certs', 'keys', 'net', 'proto/quic-lb', 'proto/wire', 'node:*'],

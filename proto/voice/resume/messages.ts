@@ -170,6 +170,8 @@ const UNNUMBERED: ReadonlySet<string> = new Set([
  */
 export function isNumbered(message: Message): boolean {
   if (UNNUMBERED.has(message.type)) return false;
+  // What a session is closed with: it goes beside what the call has for its page, and is not sent again.
+  if (message.type === 'parley.error') return message.last !== true;
   // Positions while an answer plays are soon followed by better ones; the one of a clear is an answer.
   return message.type !== 'parley.playback.position' || message.cleared === true;
 }

@@ -26,6 +26,8 @@ export type TabSession = Pick<WebTransportSession, 'closed' | 'close' | 'createB
 export interface CallNetwork {
   /** `WebTransport` as the page knows it. */
   readonly transport: unknown;
+  /** The call is ready: what goes wrong may begin. */
+  begin(): void;
   /** Whether dials get an answer. */
   readonly up: boolean;
   /** A session with this backend and no other. */
@@ -66,6 +68,8 @@ export class LinkNetwork implements CallNetwork {
   get up(): boolean {
     return this.#state === 'up';
   }
+
+  begin(): void {}
 
   dialTab(backend: CallBackend, url: URL): TabSession {
     return this.#connect(backend, url).page;

@@ -334,6 +334,7 @@ export class CallsWorld implements CallNetworkHost {
     caller.unmute();
     await this.#until(5000, () => caller.carried > 0, 'the call is not ready');
     const start = time.now;
+    this.#network.begin();
     for (const { atMs, what } of plan.actions) time.schedule.at(start + atMs, () => this.#act(what));
     for (const { atMs, what } of plan.faults) time.schedule.at(start + atMs, () => this.#goWrong(what));
     if (plan.hangUpAtMs !== undefined)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ResponseQueue, type ResponseRequest } from '../../../browser/agents/response-queue.ts';
+import { ResponseQueue, type ResponseRequest } from '../../../proto/voice/response-queue.ts';
 
 function queue() {
   const sent: ResponseRequest[] = [];

@@ -1,6 +1,12 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
-import { AudioHash, type Message, SessionCloseCode, StreamCode } from '../../../proto/voice/index.ts';
+import {
+  AudioHash,
+  isNumbered,
+  type Message,
+  SessionCloseCode,
+  StreamCode,
+} from '../../../proto/voice/index.ts';
 import { concat } from '../../../proto/wire/index.ts';
 import {
   DEFAULT_VOICE_LIMITS,
@@ -312,7 +318,7 @@ describe('the end of a call', () => {
     upstream.end({ code, message: 'It is over. '.repeat(200), closeCode: 1001 });
     await served;
     await until(() => page.closeInfo !== undefined && page.find('parley.error') !== undefined, 'the close');
-    expect(page.find('parley.error')).toMatchObject({ code, retry });
+    expect(page.find('parley.error')).toMatchObject({ code, retry, last: true });
     expect(page.closeInfo?.closeCode).toBe(closeCode);
     expect(Buffer.byteLength(page.closeInfo!.reason)).toBeLessThanOrEqual(1024);
   });
@@ -345,10 +351,10 @@ describe('the end of a call', () => {
       closeCode: SessionCloseCode.UNAUTHORIZED,
       reason: expect.stringMatching(/^Your minutes for today are used up/),
     });
-    expect(page.messages.filter(({ type }) => type === 'parley.error')).toMatchObject([
-      { code: 'time_limit_near' },
-      { code: 'unauthorized', retry: false },
-    ]);
+    const errors = page.messages.filter(({ type }) => type === 'parley.error');
+    expect(errors).toMatchObject([{ code: 'time_limit_near' }, { code: 'unauthorized', retry: false }]);
+    // The first is the call's, which another session would be given again; the second is of this session alone.
+    expect(errors.map(isNumbered)).toEqual([true, false]);
   });
 
   test('a page that reads nothing cannot hold the session open', async () => {

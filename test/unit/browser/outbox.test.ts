@@ -86,6 +86,7 @@ describe("the page's side of the microphone", () => {
       opened: () => heard.push('opened'),
       samples: () => heard.push('samples'),
       closed: () => heard.push(microphone.closing ? 'closed, another closing' : 'closed'),
+      mutedLevel: () => {},
     });
     const report = (data: object) => (port.onmessage as (event: { data: object }) => void)({ data });
     microphone.open();

@@ -69,7 +69,7 @@ describe('events of the upstream that are left out', () => {
     ['bad_audio', { ...delta, delta: 'AAAAA' }],
     ['bad_audio', { ...delta, delta: 'AA=A' }],
     ['bad_audio', { ...delta, type: 'response.output_audio.done', content_index: 0.5 }],
-    ['beta_audio', { ...delta, type: 'response.audio.delta' }],
+    ['bad_audio', { ...delta, type: 'response.audio.delta', item_id: '' }],
     ['too_deep', { type: 'x', value: nested(200) }],
     ['too_deep', `{"type":"x","value":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
   ])('%s', (odd, event) => {
@@ -132,4 +132,23 @@ test('whatever passes, a page can be told: the message decodes, and audio has a 
       expect(answers.header).toMatchObject({ ...header, responseId });
     }),
   );
+});
+
+test.each([
+  ['response.audio.delta', 'response.output_audio.delta'],
+  ['response.audio.done', 'response.output_audio.done'],
+  ['response.audio_transcript.delta', 'response.output_audio_transcript.delta'],
+  ['response.audio_transcript.done', 'response.output_audio_transcript.done'],
+  ['response.text.delta', 'response.output_text.delta'],
+  ['response.text.done', 'response.output_text.done'],
+])('%s, as the beta had it, is read as %s', (beta, today) => {
+  const event = {
+    type: beta,
+    event_id: 'e',
+    response_id: 'r',
+    item_id: 'i',
+    content_index: 0,
+    delta: 'AAAA',
+  };
+  expect(readServerEvent(JSON.stringify(event))).toEqual({ event: { ...event, type: today } });
 });

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { VoiceProtocolError } from '../../../proto/voice/index.ts';
+import { type Message, VoiceProtocolError } from '../../../proto/voice/index.ts';
 import { BackendCall, whichItems } from '../../../proto/voice/resume/backend-call.ts';
 import { type Attached, attachedSchema } from '../../../proto/voice/resume/messages.ts';
 import { PageCall } from '../../../proto/voice/resume/page-call.ts';
@@ -233,6 +233,20 @@ describe('a fresh upstream', () => {
     expect(from.microphoneSamples).toBe(300);
     expect(from.events.map((message) => other.take(message))).toEqual([2, undefined, 4]);
     expect(page.answerBegins(4)).toBeUndefined();
+  });
+});
+
+describe('an error', () => {
+  it('counts on both sides, but for the one that a session is closed with, which counts on neither', () => {
+    const { page, backend } = new Pair();
+    const told = { type: 'parley.error', code: 'event_refused' };
+    const messages: Message[] = [told, { ...told, last: true }, { ...told, last: false }];
+    for (const message of messages) {
+      backend.send(message, encode(message));
+      page.received(message);
+    }
+    expect(page.report()?.messages).toBe(2);
+    expect([...backend.unacknowledged()]).toHaveLength(2);
   });
 });
 

@@ -114,7 +114,9 @@ export class QuicNetwork implements CallNetwork {
     this.#cluster = { ...cluster, callHost: plan.callHost ? CALL_HOST : undefined };
     this.#network = new Network({ seed: plan.seed, schedule: time.schedule, trace, clock: () => time.now });
     this.#page = { name: 'page', receive: (packet) => this.#receive(packet) };
-    this.#attachPage();
+    const { delayMs, jitterMs } = plan;
+    const healthy = { ...PERFECT, delayMs, jitterMs };
+    this.#network.attachClient(this.#page, healthy, healthy);
     const inner = { ...PERFECT, delayMs: 1 };
     const setting = this.#forwarderSetting();
     this.#network.attachForwarders([], inner);
@@ -122,7 +124,6 @@ export class QuicNetwork implements CallNetwork {
     for (const forwarder of this.#forwarders) this.#network.attach(forwarder, [forwarder.address]);
     this.#network.attachForwarders(this.#forwarders, inner);
     this.transport = quicTransportOf((url) => this.#dial(url));
-    this.#planTrouble();
   }
 
   get up(): boolean {
@@ -238,30 +239,22 @@ export class QuicNetwork implements CallNetwork {
     );
   }
 
-  // Pages.
-
-  #attachPage(): void {
-    const { delayMs, jitterMs } = this.#host.plan;
-    const conditions = {
-      ...PERFECT,
-      delayMs,
-      jitterMs,
+  /** What a network does that sessions know nothing of. */
+  begin(): void {
+    const { calmAtMs } = this.#host.plan;
+    const { schedule, now } = this.#host.time;
+    this.#network.setAccess(this.#page, {
       loss: this.#random.pick([0, 0, 0.01, 0.05, 0.1]),
       duplicate: this.#random.pick([0, 0, 0.02]),
       reorder: this.#random.pick([0, 0, 0.02]),
-    };
-    this.#network.attachClient(this.#page, conditions, conditions);
-  }
-
-  /** What a network does that sessions know nothing of. */
-  #planTrouble(): void {
-    const { calmAtMs } = this.#host.plan;
-    const { schedule } = this.#host.time;
+    });
     for (let i = this.#random.integer(0, 4); i > 0; i--) {
       const what = this.#random.pick(['rebinding', 'rebinding', 'burst', 'forwarder restarts'] as const);
-      schedule.at(this.#random.between(0, calmAtMs), () => this.#trouble(what));
+      schedule.at(now + this.#random.between(0, calmAtMs), () => this.#trouble(what));
     }
   }
+
+  // Pages.
 
   #trouble(what: 'rebinding' | 'burst' | 'forwarder restarts'): void {
     if (this.#over) return;

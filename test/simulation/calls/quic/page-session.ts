@@ -143,6 +143,7 @@ export class PageSession {
       case 'streamsAvailable':
         session.streamsAvailable(event.direction);
         break;
+      default: // a server's, or nothing that a page of this simulation uses
     }
   }
 }
