@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What a page loads, in KiB after gzip. The aim for parley.js is 20; say in the commit why a bound is raised. */
 it.each([
-  ['parley.js', 37],
+  ['parley.js', 38],
   ['opus.js', 5],
   ['carriers/tcp.js', 19],
   ['agents.js', 2],
