@@ -1,4 +1,4 @@
-import { type AnswerHeader, AudioHash, samplesToMs } from '../proto/voice/index.ts';
+import { type AnswerHeader, AudioHash, Seam, samplesToMs } from '../proto/voice/index.ts';
 import type { Played } from './audio/playback-queue.ts';
 
 /** Answers that are remembered for counters and late positions; those that are over are forgotten first, oldest first. */
@@ -45,6 +45,13 @@ export class AnswerRecord {
   cleared = false;
   /** More of it may come, in this session or in the next one. */
   open = true;
+  /** Joins what one stream of it brings to what another brought. */
+  readonly seam = new Seam();
+  /** The stream that brings it now. */
+  carrier: object | undefined;
+  carriage = 0;
+  /** When its first audio came, by the page's clock. */
+  firstAt: number | undefined;
 
   constructor(key: number, header: AnswerHeader) {
     this.key = key;
@@ -159,6 +166,13 @@ export class AnswerLog {
     for (const record of this.#records.values()) {
       if (record.open && record.header.answer === answer) return record;
     }
+    return undefined;
+  }
+
+  /** When the first audio came of the answer that is heard and still comes; undefined when none is. */
+  get flowingSince(): number | undefined {
+    for (const record of this.#records.values())
+      if (record.open && !record.cleared && record.firstAt !== undefined) return record.firstAt;
     return undefined;
   }
 

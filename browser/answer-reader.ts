@@ -1,11 +1,15 @@
 import {
+  type AnswerCodec,
+  type AnswerHeader,
   AnswerHeaderDecoder,
   OCTETS_PER_SAMPLE,
+  OPUS_CODEC,
   PcmAligner,
   SessionCloseCode,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
 import type { AnswerRecord } from './answer-log.ts';
+import type { OpusDecoderModule } from './opus-module.ts';
 import type { Playback } from './playback.ts';
 
 /** What the reader needs of the session that brings the answers, and of the call's account of them. */
@@ -23,6 +27,14 @@ export interface AnswerSource {
   wasReset(error: unknown): Promise<boolean>;
   /** An answer stream is not what the voice protocol says. */
   failed(error: VoiceProtocolError): void;
+  /** The codec of answers (`DownlinkCodec`). */
+  readonly opus: {
+    began(codec: AnswerCodec): void;
+    /** What decodes Opus; undefined where the browser cannot: the backend was told, and the answer goes on in another stream. */
+    decoder(): Promise<OpusDecoderModule | undefined>;
+    badPacket(): void;
+    undecodable(): void;
+  };
 }
 
 /** Reads answer streams into playback for as long as they come. Rejects when the session or the protocol breaks. */
@@ -41,15 +53,16 @@ export async function readAnswers(
   }
 }
 
-/** Reads one answer stream: the whole answer, or the part of it that its session carries. */
+/** Reads one answer stream: the whole answer, or the part of it that is carried so. */
 class AnswerReader {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #playback: Playback;
   readonly #source: AnswerSource;
   readonly #decoder = new AnswerHeaderDecoder();
   readonly #aligner = new PcmAligner();
+  #opus: InstanceType<OpusDecoderModule['AnswerOpus']> | undefined;
   #record: AnswerRecord | undefined;
-  /** Samples at the front of the stream that came in an earlier session already. */
+  /** Samples at the front of the stream that came in another one already. */
   #known = 0;
 
   constructor(stream: ReadableStream<Uint8Array>, playback: Playback, source: AnswerSource) {
@@ -66,56 +79,108 @@ class AnswerReader {
     try {
       for (;;) {
         await this.#playback.room();
+        await this.#opus?.room();
         const { done, value } = await this.#reader.read();
         this.#source.heard();
         // The session is being closed, and its streams with it: nothing is left to cancel.
         if (!(await this.#source.mayTake())) return;
         if (done) break;
-        if (!this.#take(value)) return await this.#cancel();
+        const octets = this.#decoder.push(value);
+        const { header } = this.#decoder;
+        if (header === undefined) continue;
+        const wanted = this.#record !== undefined || (await this.#begin(header));
+        if (!wanted || !this.#take(octets)) return await this.#cancel();
       }
+      await this.#finish();
     } catch (error) {
-      const record = this.#record;
       const over = error instanceof VoiceProtocolError || (await this.#source.wasReset(error));
-      if (record?.open && over) this.#end(record, false);
+      // What came before a reset is kept.
+      await this.#opus?.settled();
+      if (this.#record?.open && over) this.#end(false);
       throw error;
+    } finally {
+      this.#opus?.close();
     }
+  }
+
+  /** Its header came. False when nothing of the stream is wanted. */
+  async #begin(header: AnswerHeader): Promise<boolean> {
+    const { opus } = this.#source;
+    const module = header.codec === OPUS_CODEC ? await opus.decoder() : undefined;
+    if (header.codec === OPUS_CODEC && (module === undefined || !(await this.#source.mayTake())))
+      return false;
+    const came = this.#source.begins(header.answer);
+    if (came === undefined) return false;
+    if (header.firstSample > came)
+      throw malformed(`goes on at sample ${header.firstSample}, but ${came} came before`);
+    const record = this.#playback.begin(header);
+    const { carriage = 0 } = header;
+    // One that was given up, and that the stream which took over from it has overtaken.
+    if (record.carriage > carriage) return false;
+    record.carriage = carriage;
+    record.carrier = this;
+    this.#record = record;
+    this.#known = came - header.firstSample;
+    opus.began(header.codec);
+    if (module === undefined) return true;
+    const samples = (octets: Uint8Array) => this.#samples(octets);
+    this.#opus = new module.AnswerOpus(header.lookAhead ?? 0, samples, () => opus.badPacket());
+    return true;
+  }
+
+  /** False when no more of the stream is wanted. */
+  #take(octets: Uint8Array): boolean {
+    const record = this.#record;
+    if (record === undefined || record.carrier !== this) return false;
+    if (this.#opus === undefined) this.#samples(this.#aligner.push(octets));
+    else if (!this.#push(this.#opus, octets)) return false;
+    if (!record.cleared) return true;
+    this.#end(false);
+    return false;
+  }
+
+  /** False when it is not Opus: the answer goes on in another stream. */
+  #push(opus: InstanceType<OpusDecoderModule['AnswerOpus']>, octets: Uint8Array): boolean {
+    const fault = opus.push(octets);
+    if (fault !== undefined) throw malformed(fault);
+    if (opus.failed) this.#source.opus.undecodable();
+    return !opus.failed;
+  }
+
+  /** Whole samples of the stream, in order. */
+  #samples(octets: Uint8Array): void {
+    const record = this.#record;
+    if (record === undefined || record.carrier !== this) return;
+    let fresh = octets;
+    if (this.#known > 0) {
+      const skipped = Math.min(this.#known, octets.length / OCTETS_PER_SAMPLE);
+      this.#known -= skipped;
+      fresh = octets.subarray(skipped * OCTETS_PER_SAMPLE);
+      if (this.#known === 0) record.seam.follows(octets.subarray(0, skipped * OCTETS_PER_SAMPLE));
+    }
+    fresh = record.seam.join(fresh);
+    this.#playback.push(record, fresh);
+    this.#source.received(record.header.answer, fresh.length / OCTETS_PER_SAMPLE);
+  }
+
+  /** The stream ended. */
+  async #finish(): Promise<void> {
     const record = this.#record;
     if (record === undefined || this.#aligner.pendingOctets > 0) {
       throw malformed(
         `ended ${record === undefined ? 'before its header was whole' : 'in the middle of a sample'}`,
       );
     }
-    this.#end(record, true);
+    const fault = await this.#opus?.end();
+    if (fault !== undefined) throw malformed(fault);
+    if (this.#opus?.failed) this.#source.opus.undecodable();
+    else this.#end(true);
   }
 
-  /** False when no more of the stream is wanted. */
-  #take(chunk: Uint8Array): boolean {
-    const octets = this.#decoder.push(chunk);
-    const { header } = this.#decoder;
-    if (header === undefined) return true;
-    if (this.#record === undefined) {
-      const came = this.#source.begins(header.answer);
-      if (came === undefined) return false;
-      if (header.firstSample > came)
-        throw malformed(`goes on at sample ${header.firstSample}, but ${came} came before`);
-      this.#known = came - header.firstSample;
-      this.#record = this.#playback.begin(header);
-    }
+  /** No more comes of the answer, unless another stream carries it by now. */
+  #end(complete: boolean): void {
     const record = this.#record;
-    let fresh = this.#aligner.push(octets);
-    if (this.#known > 0) {
-      const skipped = Math.min(this.#known, fresh.length / OCTETS_PER_SAMPLE);
-      this.#known -= skipped;
-      fresh = fresh.subarray(skipped * OCTETS_PER_SAMPLE);
-    }
-    this.#playback.push(record, fresh);
-    this.#source.received(header.answer, fresh.length / OCTETS_PER_SAMPLE);
-    if (!record.cleared) return true;
-    this.#end(record, false);
-    return false;
-  }
-
-  #end(record: AnswerRecord, complete: boolean): void {
+    if (record === undefined || record.carrier !== this) return;
     this.#playback.end(record, complete);
     this.#source.ended(record.header.answer);
   }

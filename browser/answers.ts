@@ -1,6 +1,8 @@
 import type { Message } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
 import { type AnswerSource, readAnswers } from './answer-reader.ts';
+import { DownlinkCodec } from './downlink-codec.ts';
+import type { CodecOption } from './opus-choice.ts';
 import { type CutPositions, Playback } from './playback.ts';
 
 /** How often the page says where playback is while an answer plays. */
@@ -22,10 +24,14 @@ export interface AnswersHost {
  */
 export class Answers {
   readonly playback: Playback;
+  readonly downlink: DownlinkCodec;
   readonly #host: AnswersHost;
   #positionAt = Number.NEGATIVE_INFINITY;
 
-  constructor(host: AnswersHost) {
+  constructor(
+    host: AnswersHost,
+    codec: { readonly codec?: CodecOption; readonly codecCalmMs?: number } = {},
+  ) {
     this.#host = host;
     this.playback = new Playback({
       progress: (position) => this.#progress(position),
@@ -33,6 +39,7 @@ export class Answers {
       level: (level) => host.level(level),
       replaced: (positions) => this.#tell(positions),
     });
+    this.downlink = new DownlinkCodec(codec, this.playback, (message) => host.send(message));
   }
 
   get counters(): AnswerCounters[] {

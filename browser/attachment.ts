@@ -94,6 +94,7 @@ export class Attachment {
         type: 'parley.hello',
         protocol: VOICE_PROTOCOL,
         codecs: this.#host.codec.offered,
+        ...this.#host.answers.downlink.hello,
       };
       const message: Message = resume === undefined ? hello : { ...hello, resume };
       control.write(encodeMessage(message));
@@ -197,7 +198,7 @@ export class Attachment {
   }
 
   #answerSource(): AnswerSource {
-    const { account, heard } = this.#host;
+    const { account, answers, heard } = this.#host;
     return {
       heard,
       mayTake: () => this.#mayTake(),
@@ -206,6 +207,7 @@ export class Attachment {
       ended: (answer) => account.answerEnded(answer),
       wasReset: (error) => this.#wasReset(error),
       failed: (error) => this.#fail(error),
+      opus: answers.downlink,
     };
   }
 

@@ -1,4 +1,5 @@
 import type {
+  AnswerCodec,
   BehindMessage,
   ErrorMessage,
   ForwarderChangedMessage,
@@ -46,10 +47,13 @@ export interface CallOptions {
    */
   readonly worklets?: WorkletUrls;
   /**
-   * How the microphone's audio travels. `auto`: as PCM while the network carries that, as Opus (32 kbit/s) when audio waits for 300 ms or
-   * more, what waits too. `pcm` and `opus` are one of them always; without WebCodecs, or with a backend that takes no Opus, it is PCM.
+   * How audio travels, both ways. `auto`: as PCM while the network carries that, as Opus (32 kbit/s) when the microphone's audio waits for
+   * 300 ms or more, or an answer comes more slowly than it is heard; what waits too. `pcm` and `opus` are one of them always; without
+   * WebCodecs, or with a backend that speaks no Opus, it is PCM.
    */
   readonly codec?: CodecOption;
+  /** With `auto`: how long the network must keep up before PCM is tried again, in ms. Default 30 000; doubled each time it was in vain. */
+  readonly codecCalmMs?: number;
   /**
    * Longest wait for the connection, in which a dial that fails is tried again, and then for the backend's first message, in ms
    * each. Default 10 000.
@@ -174,6 +178,10 @@ export interface CallStats {
     readonly bufferedMs: number;
     readonly underruns: number;
     readonly playing: boolean;
+    /** The codec of the answer that came last. */
+    readonly codec: AnswerCodec;
+    /** Packets of answers that were no Opus, in whose place silence was heard. */
+    readonly badPackets: number;
     readonly contextRate: number | undefined;
   };
   readonly pathChanges: number;

@@ -54,11 +54,14 @@ export class Call {
   /** Use `connect` or `prepare`. */
   constructor(options: CallOptions, talks: boolean) {
     this.#options = options;
-    this.#answers = new Answers({
-      send: (message) => this.#sendOwn(message),
-      level: (level) => this.#events.emit('answerLevel', level),
-      cleared: (positions) => this.#events.emit('cleared', positions),
-    });
+    this.#answers = new Answers(
+      {
+        send: (message) => this.#sendOwn(message),
+        level: (level) => this.#events.emit('answerLevel', level),
+        cleared: (positions) => this.#events.emit('cleared', positions),
+      },
+      options,
+    );
     this.#line = this.#newLine();
     this.#caller = this.#newCaller(this.#line);
     this.#outbox = new Outbox({
@@ -162,6 +165,7 @@ export class Call {
         bufferedMs: playback.bufferedMs,
         underruns: playback.underruns,
         playing: playback.playing,
+        ...this.#answers.downlink.downlink,
         contextRate: this.#caller.playbackRate,
       },
     };

@@ -95,12 +95,16 @@ export class Line {
   }
 
   #newCodec(): UplinkCodec {
-    return new UplinkCodec(this.#options.codec ?? 'auto', {
-      resend: () => this.#current?.speakAgainFrom(this.call.receivedSamples, this.#finishing),
-      wake: () => this.#current?.wake(),
-      tell: (message) => this.send(message),
-      changed: (uplink) => this.#host.uplink(uplink),
-    });
+    const { codec = 'auto', codecCalmMs } = this.#options;
+    return new UplinkCodec(
+      { codec, codecCalmMs },
+      {
+        resend: () => this.#current?.speakAgainFrom(this.call.receivedSamples, this.#finishing),
+        wake: () => this.#current?.wake(),
+        tell: (message) => this.send(message),
+        changed: (uplink) => this.#host.uplink(uplink),
+      },
+    );
   }
 
   /** Whether a session carries the call, as far as is known. */
@@ -125,7 +129,9 @@ export class Line {
   async #begin(signal: AbortSignal, inTime: () => void): Promise<void> {
     const url = await this.#url('original');
     const timeoutMs = this.#timeoutMs;
+    const dialledAt = performance.now();
     const session = await this.#dial(url, signal);
+    this.codec.dialled(dialledAt, performance.now());
     inTime();
     this.#host.opened(session);
     const attachment = new Attachment(session, this.#attachmentHost());
@@ -298,6 +304,7 @@ export class Line {
     this.#silence.start(now);
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
     const codec = this.codec.ready(message, now);
+    this.#host.answers.downlink.ready(message);
     if (first) {
       // Where only Opus will do, the first words wait until it is known whether the backend takes it.
       if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
@@ -473,6 +480,7 @@ export class Line {
     const now = performance.now();
     if (this.attached && this.#candidate === undefined) {
       this.#report();
+      this.#host.answers.downlink.tick(now);
       this.codec.tick(this.microphone.samples, (at) => this.#host.elapsedMs(at), now);
     }
     const flowing = this.call.receivedSamples < this.microphone.samples;

@@ -7,8 +7,8 @@ export type CodecOption = 'auto' | 'pcm' | 'opus';
 const WAITS_MS = 300;
 /** Below this the network keeps up. */
 const CALM_MS = 200;
-/** How long it must keep up before PCM is tried again, in ms; doubled each time that it did not carry PCM. */
-const CALM_FOR_MS = 30_000;
+/** How long it must keep up before PCM is tried again, in ms. */
+export const CALM_FOR_MS = 30_000;
 const MAX_CALM_FOR_MS = 600_000;
 /** Said as PCM to see what the network makes of it: 4.8 kB, which a link of 64 kbit/s needs 0.6 s for. */
 const TRIAL_SAMPLES = msToSamples(100);
@@ -46,13 +46,17 @@ export class OpusChoice {
   available = false;
   #phase: Phase = 'pcm';
   #calmSince = 0;
-  #calmForMs = CALM_FOR_MS;
+  readonly #leastCalmMs: number;
+  #calmForMs: number;
   #trialFrom = 0;
   #phaseSince = 0;
   #upstreamBehind = false;
 
-  constructor(option: CodecOption) {
+  /** `calmForMs`: how long the network must keep up before PCM is tried again; doubled each time that it did not carry PCM. */
+  constructor(option: CodecOption, calmForMs = CALM_FOR_MS) {
     this.#option = option;
+    this.#leastCalmMs = calmForMs;
+    this.#calmForMs = calmForMs;
   }
 
   /** The codec of the next audio. */
@@ -65,6 +69,11 @@ export class OpusChoice {
   /** Whether the network is what limits the call: it does not carry PCM, or is slower than that. */
   get limited(): boolean {
     return this.#phase !== 'pcm';
+  }
+
+  /** The network is known to be bad before anything was sent: it begins with Opus. */
+  beginOpus(now: number): void {
+    if (this.#option === 'auto' && this.#phase === 'pcm') this.#enter('opus', now);
   }
 
   /** Samples that the backend has. */
@@ -141,7 +150,7 @@ export class OpusChoice {
     switch (this.#phase) {
       case 'pcm':
         if (waitingMs <= WAITS_MS) return false;
-        this.#calmForMs = now - this.#phaseSince < 2 * CALM_FOR_MS ? this.#longer() : CALM_FOR_MS;
+        this.#calmForMs = now - this.#phaseSince < 2 * this.#leastCalmMs ? this.#longer() : this.#leastCalmMs;
         this.#enter('opus', now);
         return true;
       case 'opus':
@@ -163,7 +172,7 @@ export class OpusChoice {
 
   /** The first switch of a call is no sign that a trial misled. */
   #longer(): number {
-    return this.#phaseSince === 0 ? CALM_FOR_MS : Math.min(2 * this.#calmForMs, MAX_CALM_FOR_MS);
+    return this.#phaseSince === 0 ? this.#leastCalmMs : Math.min(2 * this.#calmForMs, MAX_CALM_FOR_MS);
   }
 
   #enter(phase: Phase, now: number): void {

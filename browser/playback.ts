@@ -71,6 +71,11 @@ export class Playback {
     return this.#underruns;
   }
 
+  /** When the first audio came of the answer that is heard and still comes; undefined when none is. */
+  get flowingSince(): number | undefined {
+    return this.#log.flowingSince;
+  }
+
   get playing(): boolean {
     return this.#playing;
   }
@@ -88,6 +93,7 @@ export class Playback {
   push(record: AnswerRecord, octets: Uint8Array): void {
     if (octets.length === 0) return;
     record.received(octets);
+    record.firstAt ??= performance.now();
     if (record.cleared) return;
     if (this.#broken.length > 0) this.#cutBroken();
     const samples = new Int16Array(octetsToInt16(octets));

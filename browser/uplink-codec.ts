@@ -5,6 +5,8 @@ import { loadOpus, type OpusModule, offersOpus } from './opus-module.ts';
 
 /** How often the page tells the backend where its microphone is, and its listener how things stand while they are bad, in ms. */
 const TELL_MS = 1000;
+/** A session that takes so long to stand, in ms, tells of a network that loses much or carries little: five round trips of 200 ms. */
+const SLOW_DIAL_MS = 1000;
 /** PCM that is sent before the backend acknowledged any: 24 kB. */
 const FIRST_PCM_SAMPLES = msToSamples(500);
 
@@ -36,6 +38,7 @@ export class UplinkCodec {
   readonly #option: CodecOption;
   #module: OpusModule | undefined;
   #failed = false;
+  #beginsOpus = false;
   /** The backend of the session takes Opus. */
   #taken = false;
   #told = { samples: 0, at: 0 };
@@ -44,10 +47,13 @@ export class UplinkCodec {
   #saidAt = 0;
   #savedOctets = 0;
 
-  constructor(option: CodecOption, host: UplinkCodecHost) {
-    this.#option = option;
+  constructor(
+    { codec, codecCalmMs }: { readonly codec: CodecOption; readonly codecCalmMs: number | undefined },
+    host: UplinkCodecHost,
+  ) {
+    this.#option = codec;
     this.#host = host;
-    this.#choice = new OpusChoice(option);
+    this.#choice = new OpusChoice(codec, codecCalmMs);
   }
 
   /** Codecs for the hello. */
@@ -59,7 +65,14 @@ export class UplinkCodec {
 
   /** Whether the first words wait for the backend's word on Opus. */
   get mustWait(): boolean {
-    return this.#option === 'opus' && offersOpus();
+    return (this.#option === 'opus' || this.#beginsOpus) && offersOpus();
+  }
+
+  /** The first session stands, and was dialled then. On a network that is known to be bad by then not even the first words are PCM. */
+  dialled(at: number, now: number): void {
+    if (now - at < SLOW_DIAL_MS || this.#option !== 'auto' || !offersOpus()) return;
+    this.#beginsOpus = true;
+    this.#choice.beginOpus(now);
   }
 
   get uplink(): Uplink {

@@ -174,7 +174,7 @@ export class BackendMetrics {
     };
   }
 
-  #uplinkMetrics(): Pick<VoiceObserver, 'microphoneDelay' | 'codecSwitched'> {
+  #uplinkMetrics(): Pick<VoiceObserver, 'microphoneDelay' | 'codecSwitched' | 'answerCodecSwitched'> {
     const delay = new Histogram({
       name: 'parley_microphone_delay_seconds',
       help: 'How late microphone audio goes to the upstream, from when the page took it: one observation for each append of 40 to 100 ms',
@@ -187,7 +187,14 @@ export class BackendMetrics {
       labelNames: ['codec'],
       registers: [this.registry],
     });
+    const answerSwitches = new Counter({
+      name: 'parley_answer_codec_switches_total',
+      help: 'Times that a page asked for its answers in another codec, by that codec',
+      labelNames: ['codec'],
+      registers: [this.registry],
+    });
     return {
+      answerCodecSwitched: (codec) => answerSwitches.inc({ codec }),
       microphoneDelay: (delayMs) => delay.observe(delayMs / 1000),
       codecSwitched: (codec) => switches.inc({ codec }),
     };

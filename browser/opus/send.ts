@@ -1,9 +1,12 @@
 import type { MicrophoneArchive } from '../../proto/voice/index.ts';
-import { encodeOpusPackets, encodeOpusTotal, OPUS_PACKET_SAMPLES } from '../../proto/voice/opus-framing.ts';
+import {
+  encodeOpusPackets,
+  encodeOpusTotal,
+  OPUS_PACKET_SAMPLES,
+  RUN_IN_SAMPLES,
+} from '../../proto/voice/opus-framing.ts';
 import { LOOK_AHEAD_SAMPLES, OpusEncoder } from './encoder.ts';
 
-/** What the encoder hears before the first sample, where that is kept, so that it has run in: 10 ms. */
-const RUN_IN_SAMPLES = 240;
 const OCTETS_PER_SAMPLE = Int16Array.BYTES_PER_ELEMENT;
 /** Frames that are with the encoder at once: a second of a backlog. */
 const MAX_FRAMES = 50;

@@ -10,6 +10,8 @@ export interface PageConfig {
   readonly upstream?: string;
   /** How the microphone's audio travels; by the state of the network unless it is said. */
   readonly codec?: CodecOption;
+  /** How long the network must keep up before PCM is tried again, in ms. */
+  readonly codecCalmMs?: number;
   /** What can be broken from here: `npm start` alone says so. */
   readonly faults?: readonly string[];
 }

@@ -147,13 +147,14 @@ async function beginCall(): Promise<void> {
     endCall({ error: error as CallError, undeliveredMs: 0 });
     return;
   }
-  const { url, certificateHashes, tcpUrl, tokenUrl, codec } = config;
+  const { url, certificateHashes, tcpUrl, tokenUrl, codec, codecCalmMs } = config;
   call = connect({
     url,
     worklets: WORKLETS,
     ...devices.constraint,
     ...(certificateHashes && { certificateHashes }),
     ...(codec && { codec }),
+    ...(codecCalmMs !== undefined && { codecCalmMs }),
     ...(tcpUrl !== undefined && { tcpUrl }),
     ...(tokenUrl !== undefined && { token: () => fetchToken(tokenUrl) }),
   });

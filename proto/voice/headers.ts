@@ -46,9 +46,16 @@ export const answerHeaderSchema = z.object({
   outputIndex: count,
   /** 0, 1, 2, … over the whole call: by it the page says how far it got. */
   answer: count,
-  /** Samples of it that came in an earlier session. */
+  /** The sample of it that the stream begins with: what the page has of it already is left out. */
   firstSample: count,
-  codec: z.literal(VOICE_CODEC),
+  /**
+   * 0, 1, 2, … for each stream that carries the answer: the newest takes over from those before, which are not read any further.
+   * Absent is 0.
+   */
+  carriage: z.optional(count),
+  codec: z.enum([VOICE_CODEC, OPUS_CODEC]),
+  /** Opus: samples by which the decoder's output lags behind what was encoded. Absent is 0. */
+  lookAhead: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
   rate: z.literal(SAMPLE_RATE),
 });
 export type AnswerHeader = z.infer<typeof answerHeaderSchema>;

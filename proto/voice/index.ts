@@ -35,9 +35,11 @@ export {
 } from './headers.ts';
 export { MAX_HELD_EVENTS, MAX_HELD_OCTETS } from './held-events.ts';
 export {
+  type AnswerCodec,
   AUDIO_BOUND_EVENTS,
   type BehindMessage,
   type ClientMessage,
+  type DownlinkMessage,
   type DrainingMessage,
   type ErrorMessage,
   errorMessage,
@@ -80,6 +82,7 @@ export {
   OPUS_PACKET_SAMPLES,
   OpusReader,
   opusPacketFault,
+  RUN_IN_SAMPLES,
 } from './opus-framing.ts';
 export { type OpusDecoding, OpusStretch } from './opus-stretch.ts';
 export {
@@ -119,3 +122,4 @@ export {
   type SendFrom,
   whichItems,
 } from './resume/index.ts';
+export { Seam } from './seam.ts';

@@ -29,6 +29,9 @@ export const MAX_CLEARED_RESPONSES = 64;
 const microphoneCodec = z.enum([VOICE_CODEC, OPUS_CODEC]);
 /** A codec of microphone streams. */
 export type MicrophoneCodec = z.infer<typeof microphoneCodec>;
+const answerCodec = z.enum([VOICE_CODEC, OPUS_CODEC]);
+/** A codec of answer streams. */
+export type AnswerCodec = z.infer<typeof answerCodec>;
 
 const count = z.int().check(z.nonnegative());
 const measure = z.number().check(z.nonnegative());
@@ -43,6 +46,10 @@ export const helloSchema = z.object({
   type: z.literal('parley.hello'),
   protocol: z.int(),
   codecs,
+  /** Codecs of answer streams that the page takes. Absent: `pcm16` alone. */
+  answerCodecs: z.optional(codecs),
+  /** All answers are to come in this one. Absent: in what the network carries. */
+  answerCodec: z.optional(answerCodec),
   /** The call goes on that another session carried. Absent: a call begins. */
   resume: z.optional(resumeSchema),
 });
@@ -106,6 +113,18 @@ export const uplinkSchema = z.object({
 });
 export type UplinkMessage = z.infer<typeof uplinkSchema>;
 
+/**
+ * In which codec the page wants answers from now on: Opus when they come too slowly, PCM when they do not any more, or when it cannot
+ * decode. Only to a backend whose `parley.ready` has `answerCodecs`.
+ */
+export const downlinkSchema = z.object({
+  type: z.literal('parley.downlink'),
+  codec: answerCodec,
+  /** Of the answer that is heard: what came of it and was not heard, in ms. */
+  bufferedMs: measure,
+});
+export type DownlinkMessage = z.infer<typeof downlinkSchema>;
+
 /** First message of the server on the control stream. */
 export const readySchema = z.object({
   type: z.literal('parley.ready'),
@@ -118,6 +137,8 @@ export const readySchema = z.object({
   codec: z.literal(VOICE_CODEC),
   /** Those of the page's codecs that the backend takes in microphone streams. Absent: `codec` alone. */
   codecs: z.optional(codecs),
+  /** Those of the page's codecs in which the backend sends answers. Absent: `codec` alone. */
+  answerCodecs: z.optional(codecs),
   rate: z.literal(SAMPLE_RATE),
   /** How the session came to carry its call, and where both sides go on. */
   call: attachedSchema,
@@ -188,6 +209,8 @@ export const statsSchema = z.object({
       delayMs: z.nullable(measure),
     }),
   ),
+  /** How answers go: the codec of what comes next, and octets that Opus saved in the call. */
+  answers: z.optional(z.object({ codec: answerCodec, savedOctets: count })),
 });
 export type StatsMessage = z.infer<typeof statsSchema>;
 
@@ -214,6 +237,7 @@ const clientSchemas = {
   'parley.received': pageReceivedSchema,
   'parley.rewound': rewoundSchema,
   'parley.uplink': uplinkSchema,
+  'parley.downlink': downlinkSchema,
 } as const;
 
 const serverSchemas = {
@@ -240,6 +264,7 @@ export type ClientMessage =
   | InterruptMessage
   | OrderedMessage
   | UplinkMessage
+  | DownlinkMessage
   | z.infer<typeof pageReceivedSchema>
   | z.infer<typeof rewoundSchema>;
 /** Parley's own messages, server to client. */

@@ -11,6 +11,11 @@ export const MAX_OPUS_PACKET_OCTETS = 1276;
 export const MIN_OPUS_PACKET_OCTETS = 2;
 /** Samples at the front of a stream that may be left out, of look-ahead and of run-in each: 100 ms. */
 export const MAX_RUN_IN_SAMPLES = 2400;
+/**
+ * Samples before its first that an encoder is given where something goes before, and that are left out where they are decoded: one that
+ * begins in the middle of a wave has to run in. 10 ms.
+ */
+export const RUN_IN_SAMPLES = 240;
 
 const EMPTY = new Uint8Array(0);
 

@@ -1,15 +1,20 @@
 import {
+  type AnswerCodec,
   type AnswerLedger,
   type AnswerProgress,
   isId,
   MAX_OPEN_ANSWERS,
   type Message,
   OCTETS_PER_SAMPLE,
+  OPUS_CODEC,
   StreamCode,
   type Truncation,
 } from '../../proto/voice/index.ts';
 import type { SendStream } from '../webtransport/types.ts';
 import { AnswerStream, type Part } from './answer-stream.ts';
+
+/** Audio of an answer that waits so long, in samples, is more than is under way on a network that carries it: 800 ms. */
+const WAITING_SAMPLES = 19_200;
 
 /** What the answers need of their call. */
 export interface AnswerHost {
@@ -19,6 +24,8 @@ export interface AnswerHost {
   arrived(itemId: string, contentIndex: number, samples: number): void;
   /** The first audio of a part is about to be sent. */
   begins(): void;
+  /** The codec of an answer that is sent from now on. */
+  codec(): AnswerCodec;
   sent(samples: number): void;
   dropped(samples: number): void;
 }
@@ -38,6 +45,7 @@ export class Answers {
   #nextAnswer = 0;
   #samples = 0;
   #droppedSamples = 0;
+  #savedOctets = 0;
 
   constructor(ledger: AnswerLedger, host: AnswerHost) {
     this.#ledger = ledger;
@@ -52,6 +60,11 @@ export class Answers {
   /** Samples that came and will never be sent. */
   get droppedSamples(): number {
     return this.#droppedSamples;
+  }
+
+  /** Octets that Opus saved. */
+  get savedOctets(): number {
+    return this.#savedOctets;
   }
 
   /** Answers of which something is kept. */
@@ -69,7 +82,20 @@ export class Answers {
     this.#openStream = open;
     this.received(progress);
     const known = new Map(progress.map(({ answer, samples }) => [answer, samples]));
-    for (const stream of this.#streams.values()) stream.carry(open, known.get(stream.number) ?? 0);
+    for (const stream of this.#streams.values())
+      stream.carry(open, known.get(stream.number) ?? 0, this.#host.codec());
+  }
+
+  /**
+   * The page asked for another codec: answers under way go on in it. In Opus only those of which much waits, as a slow model is not the
+   * network; in PCM at once, as the page may not be able to decode.
+   */
+  recode(codec: AnswerCodec): void {
+    const open = this.#openStream;
+    if (open === undefined) return;
+    const least = codec === OPUS_CODEC ? WAITING_SAMPLES : 0;
+    for (const stream of this.#streams.values())
+      if (stream.codec !== codec && stream.unacknowledgedSamples >= least) stream.recode(open, codec);
   }
 
   /** No session carries them: what comes is kept. */
@@ -150,10 +176,13 @@ export class Answers {
         this.#host.sent(samples);
       },
       dropped: (samples) => this.#dropped(samples),
+      saved: (octets) => {
+        this.#savedOctets += octets;
+      },
     });
     this.#streams.set(stream.number, stream);
     this.#open.set(keyOf(part.itemId, part.contentIndex), stream);
-    if (this.#openStream !== undefined) stream.carry(this.#openStream, 0);
+    if (this.#openStream !== undefined) stream.carry(this.#openStream, 0, this.#host.codec());
     return stream;
   }
 

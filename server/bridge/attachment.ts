@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import {
   errorMessage,
   type GoOn,
+  type HelloMessage,
   OPUS_CODEC,
   type ReceivedMessage,
   SAMPLE_RATE,
@@ -20,7 +21,7 @@ import { Control, refuseStream } from './control.ts';
 import { EarlyUpstream } from './early-upstream.ts';
 import { Ending, type SessionEnd } from './ending.ts';
 import { NetworkWatch } from './network-watch.ts';
-import { MICROPHONE_CODECS, prepareOpus } from './opus.ts';
+import { prepareOpus, VOICE_CODECS } from './opus.ts';
 import { sentenceOf } from './reasons.ts';
 import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
@@ -58,6 +59,7 @@ export class Attachment implements Carrier {
   #toldBehind = false;
   /** Those of the page that this backend takes. */
   #codecs: string[] = [];
+  #answers: Pick<HelloMessage, 'answerCodecs' | 'answerCodec'> = {};
 
   constructor(session: WebTransportSession, context: VoiceContext<Call>) {
     this.session = session;
@@ -274,8 +276,12 @@ export class Attachment implements Carrier {
       return;
     }
     const hello = readHello(received.message);
-    this.#codecs = hello.codecs.filter((codec) => MICROPHONE_CODECS.includes(codec));
-    if (this.#codecs.includes(OPUS_CODEC)) prepareOpus();
+    this.#codecs = hello.codecs.filter((codec) => VOICE_CODECS.includes(codec));
+    this.#answers = {
+      answerCodecs: hello.answerCodecs?.filter((codec) => VOICE_CODECS.includes(codec)),
+      answerCodec: hello.answerCodec,
+    };
+    if (this.#codecs.includes(OPUS_CODEC) || this.#answers.answerCodecs?.includes(OPUS_CODEC)) prepareOpus();
     this.#binding = this.#binder.bind(hello).finally(() => {
       this.#binding = undefined;
       this.#settleBound();
@@ -303,6 +309,8 @@ export class Attachment implements Carrier {
   #greet(call: Call, ticket: string, on: GoOn, omittedItems?: number): void {
     this.#call = call;
     call.microphone.pageResends = this.#codecs.includes(OPUS_CODEC);
+    call.answerCodec.carriedBy(this.#answers);
+    const { answerCodecs = [] } = this.#answers;
     const { serverId, backend, upstreamKind, host, resume } = this.#context;
     this.#control?.send({
       type: 'parley.ready',
@@ -313,6 +321,7 @@ export class Attachment implements Carrier {
       upstream: upstreamKind,
       codec: VOICE_CODEC,
       ...(this.#codecs.length > 1 && { codecs: this.#codecs }),
+      ...(answerCodecs.length > 1 && { answerCodecs }),
       rate: SAMPLE_RATE,
       call: {
         callId: call.id,
@@ -364,7 +373,12 @@ export class Attachment implements Carrier {
     if (control.queuedOctets > this.#limits.controlPauseOctets) return;
     const stats = this.session.stats();
     if (Number.isFinite(stats.minRttMs)) microphone.oneWayMs = stats.minRttMs / 2;
-    control.send(statsMessage(stats, microphone.samples, answers.samples, microphone.takeFigures()));
+    call.answerCodec.network(stats);
+    const figures = {
+      microphone: microphone.takeFigures(),
+      answers: { codec: call.answerCodec.codec, savedOctets: answers.savedOctets },
+    };
+    control.send(statsMessage(stats, microphone.samples, answers.samples, figures));
   }
 
   #queueFull(sentence: string): void {

@@ -4,6 +4,7 @@ import {
   type AttachRefusal,
   type BackendCall,
   type ConversationSnapshot,
+  type DownlinkMessage,
   type GoOn,
   isNumbered,
   MAX_ARCHIVE_SAMPLES,
@@ -16,6 +17,7 @@ import {
 import { type Admission, ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
+import { AnswerCodecChoice } from './answer-codec.ts';
 import type { Answers } from './answers.ts';
 import { CallLog } from './call-log.ts';
 import type { Carrier } from './carrier.ts';
@@ -45,6 +47,7 @@ export class Call implements TableCall {
   /** This backend's holding of the call, as its tickets name it. */
   readonly incarnation = randomUUID();
   readonly microphone: Microphone;
+  readonly answerCodec = new AnswerCodecChoice();
   readonly #context: VoiceContext;
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
@@ -133,6 +136,7 @@ export class Call implements TableCall {
       log: this.#log,
       call,
       guard,
+      answerCodec: () => this.answerCodec.codec,
     };
     return new Conversation(parts, {
       guard: (action) => this.guard(action),
@@ -166,6 +170,11 @@ export class Call implements TableCall {
       cuts: this.#conversation.cuts,
       change: (event) => this.#conversation.fromPage(event),
       microphone: this.microphone,
+      uplink: (message) => {
+        this.microphone.told(message);
+        this.answerCodec.microphone(message.codec);
+      },
+      downlink: (message) => this.#downlink(message),
       received: (messages, answers) => {
         if (this.#context.resume !== undefined) this.#backend.acknowledged(messages);
         this.answers.received(answers);
@@ -176,6 +185,15 @@ export class Call implements TableCall {
       refused: () => this.#context.observer?.pageEventRefused?.(),
       settled: (number, message) => this.#conversation.settled(number, message),
     });
+  }
+
+  /** The page wants answers in another codec: those under way, too. */
+  #downlink(message: DownlinkMessage): void {
+    const before = this.answerCodec.codec;
+    this.answerCodec.downlink(message);
+    const { codec } = this.answerCodec;
+    if (codec !== before) this.#context.observer?.answerCodecSwitched?.(codec);
+    this.answers.recode(codec);
   }
 
   #makeCheckpoints(): Checkpoints | undefined {

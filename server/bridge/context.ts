@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import {
+  type AnswerCodec,
   type HowAttached,
   MAX_MESSAGE_OCTETS,
   type MicrophoneCodec,
@@ -103,6 +104,8 @@ export interface VoiceObserver {
   microphoneDelay?(delayMs: number): void;
   /** A call's microphone audio comes in another codec from now on. */
   codecSwitched?(codec: MicrophoneCodec): void;
+  /** A page asked for its answers in another codec. */
+  answerCodecSwitched?(codec: AnswerCodec): void;
   answerSamples?(samples: number): void;
   /** Answer audio of responses that were cut before it was sent. */
   answerSamplesDropped?(samples: number): void;

@@ -1,6 +1,7 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Logger } from 'pino';
 import {
+  type AnswerCodec,
   AnswerLedger,
   ConversationRecord,
   type ConversationSnapshot,
@@ -52,6 +53,8 @@ export interface ConversationParts {
   readonly log: CallLog;
   readonly call: HookedCall;
   readonly guard: HookGuard;
+  /** The codec of an answer that is sent from now on. */
+  readonly answerCodec: () => AnswerCodec;
 }
 
 /** The upstream's side of a call: what the model is given and what it says, whichever upstream it is and whichever session listens. */
@@ -77,7 +80,8 @@ export class Conversation {
   /** Whether speech cuts the answer: the session's `interrupt_response`, as the upstream last said. */
   #interrupts = true;
 
-  constructor({ context, limits, logger, log, call, guard }: ConversationParts, host: ConversationHost) {
+  constructor(parts: ConversationParts, host: ConversationHost) {
+    const { context, limits, logger, log, call, guard } = parts;
     this.#context = context;
     this.#limits = limits;
     this.#logger = logger;
@@ -93,7 +97,7 @@ export class Conversation {
     this.keeper = this.#makeKeeper();
     const ledger = new AnswerLedger();
     this.#answerQueue = new AnswerQueue(limits.maxAnswerQueueOctets, context.answerBudget);
-    this.answers = this.#makeAnswers(ledger);
+    this.answers = this.#makeAnswers(ledger, parts.answerCodec);
     this.cuts = new Cuts(ledger, this.answers, limits.clearTimeoutMs, {
       tell: (message) => void host.forward(message),
       send: (event) => this.keeper.link.send(event),
@@ -121,11 +125,12 @@ export class Conversation {
     });
   }
 
-  #makeAnswers(ledger: AnswerLedger): Answers {
+  #makeAnswers(ledger: AnswerLedger, codec: () => AnswerCodec): Answers {
     return new Answers(ledger, {
       queued: (octets) => this.#answerQueue.add(octets),
       arrived: (itemId, contentIndex, samples) => this.#record.answerAudio(itemId, contentIndex, samples),
       begins: () => this.cuts.answerBegins(),
+      codec,
       sent: (samples) => this.#context.observer?.answerSamples?.(samples),
       dropped: (samples) => this.#context.observer?.answerSamplesDropped?.(samples),
     });

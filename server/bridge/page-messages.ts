@@ -1,5 +1,6 @@
 import {
   type AnswerProgress,
+  type DownlinkMessage,
   errorMessage,
   isParleyMessage,
   MAX_PARLEY_MESSAGE_OCTETS,
@@ -8,6 +9,7 @@ import {
   parseClientMessage,
   type ReceivedMessage,
   type ServerMessage,
+  type UplinkMessage,
 } from '../../proto/voice/index.ts';
 import { formatProblem } from '../realtime/index.ts';
 import { DEFAULT_ALLOWED_EVENTS } from './context.ts';
@@ -33,6 +35,10 @@ export interface PageMessagesHost {
   /** The page sends again, as it was asked to. */
   rewound(rewind: number): void;
   underruns(count: number): void;
+  /** The page says where its microphone is, */
+  uplink(message: UplinkMessage): void;
+  /** and in which codec it wants answers. */
+  downlink(message: DownlinkMessage): void;
   tell(message: ServerMessage): void;
   /** Something was refused; the page was told. */
   refused(): void;
@@ -91,7 +97,10 @@ export class PageMessages {
         this.#host.rewound(known.rewind);
         break;
       case 'parley.uplink':
-        this.#host.microphone.told(known);
+        this.#host.uplink(known);
+        break;
+      case 'parley.downlink':
+        this.#host.downlink(known);
         break;
       default:
         this.#refuse(message.type);

@@ -6,7 +6,7 @@ export function statsMessage(
   stats: QuicStats,
   microphoneSamples: number,
   answerSamples: number,
-  microphone: StatsMessage['microphone'],
+  { microphone, answers }: Pick<StatsMessage, 'microphone' | 'answers'>,
 ): StatsMessage {
   return {
     type: 'parley.stats',
@@ -23,5 +23,6 @@ export function statsMessage(
     microphoneSamples,
     answerSamples,
     microphone,
+    answers,
   };
 }

@@ -34,6 +34,8 @@ export interface PageConfig {
   readonly upstream: 'local' | 'openai';
   /** How the page sends the microphone's audio; by the state of the network unless it is said. */
   readonly codec?: 'auto' | 'pcm' | 'opus';
+  /** How long the network must keep up before the page tries PCM again, in ms. */
+  readonly codecCalmMs?: number;
   /** What the page may break. */
   readonly faults?: readonly Fault[];
 }

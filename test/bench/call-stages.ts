@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
+import type { MicrophoneCodec } from '../../proto/voice/index.ts';
 import { parseAddress, toHex } from '../../proto/wire/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
 import { freeUdpPort } from '../support/cluster.ts';
@@ -13,8 +14,8 @@ import { ROUTING_KEY } from './tunnel.ts';
 export const VOICE_PATH = '/voice';
 export const ECHO_PATH = '/echo';
 
-/** What carries the calls: this backend, or a relay of WebSockets that reads the events, or passes them on as they come. */
-export type Carrier = 'Parley' | 'Parley, other' | 'ws relay' | 'ws relay, no parsing';
+/** What carries the calls: this backend, in PCM or in Opus both ways, or a relay of WebSockets that reads the events, or passes them on as they come. */
+export type Carrier = 'Parley' | 'Parley, Opus' | 'Parley, other' | 'ws relay' | 'ws relay, no parsing';
 
 /** Callers, what carries them and their upstream, each in a process of its own. */
 export interface Stage {
@@ -70,7 +71,8 @@ export async function setStage(kind: Carrier, path = VOICE_PATH, other = ''): Pr
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const files = ensureDevelopmentCertificate(directory);
   const { certificatePath: certificate, keyPath: key } = files;
-  const isParley = kind === 'Parley' || kind === 'Parley, other';
+  const isParley = kind.startsWith('Parley');
+  const codec: MicrophoneCodec = kind === 'Parley, Opus' ? 'opus' : 'pcm16';
   const upstream = new Child('./calls-upstream.ts');
   let script = isParley ? './calls-backend.ts' : './calls-relay.ts';
   if (kind === 'Parley, other') script = resolve(other, 'test/bench/calls-backend.ts');
@@ -85,7 +87,7 @@ export async function setStage(kind: Carrier, path = VOICE_PATH, other = ''): Pr
     if (isParley) {
       const config = await writeConfig(directory, files, upstreamPort);
       const tunnel = await carrier.ask<string>({ op: 'start', config });
-      await load.ask({ op: 'start', tunnels: [parseAddress(tunnel)], path });
+      await load.ask({ op: 'start', tunnels: [parseAddress(tunnel)], path, codec });
       const open = (count: number) => load.ask<void>({ op: 'open', count });
       return { upstream, carrier, load, open, close };
     }

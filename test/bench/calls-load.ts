@@ -7,13 +7,19 @@ import {
   AnswerHeaderDecoder,
   encodeHeader,
   encodeMessage,
+  encodeOpusPackets,
   isNumbered,
   MessageDecoder,
+  type MicrophoneCodec,
+  OPUS_CODEC,
+  OPUS_PACKET_SAMPLES,
+  OpusReader,
   SAMPLE_RATE,
   VOICE_CODEC,
   VOICE_PROTOCOL,
 } from '../../proto/voice/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
+import { createOpusEncoder } from '../../server/bridge/opus.ts';
 import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
 import { answerParent } from './child.ts';
 import { ROUTING_KEY } from './tunnel.ts';
@@ -33,6 +39,24 @@ const KEPT_TIMES = 1024;
 /** Calls that shake hands at the same time. */
 const OPENING = 16;
 const frame = new Uint8Array(randomBytes(FRAME_OCTETS));
+/** Packets that callers say again and again: two seconds of a voice-like wave. */
+const OPUS_PACKETS = 100;
+const LOOK_AHEAD_SAMPLES = 60;
+
+/** Each as it stands in a stream. */
+async function opusPackets(): Promise<Uint8Array[]> {
+  const encoder = await createOpusEncoder();
+  const samples = new Int16Array(OPUS_PACKET_SAMPLES);
+  return Array.from({ length: OPUS_PACKETS }, (_, n) => {
+    for (let i = 0; i < samples.length; i++) {
+      const t = (n * samples.length + i) / SAMPLE_RATE;
+      const wave = Math.sin(2 * Math.PI * (170 * t + 8 * Math.sin(2 * t)));
+      samples[i] = 9000 * wave * (0.7 + 0.3 * Math.sin(11 * t));
+    }
+    return encodeOpusPackets([encoder.encode(samples)]);
+  });
+}
+
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
 class Caller {
@@ -47,6 +71,9 @@ class Caller {
   #answer = -1;
   readonly #messages = new MessageDecoder();
   readonly #answerHeader = new AnswerHeaderDecoder();
+  readonly #answerPackets = new OpusReader();
+  /** What it says in Opus; undefined for PCM. */
+  readonly #packets: readonly Uint8Array[] | undefined;
   #numbered = 0;
   #answerOctets = 0;
   #frameOctetsHeard = 0;
@@ -58,7 +85,14 @@ class Caller {
   #hushing = false;
   closed = false;
 
-  constructor(machine: WebTransportConnection, path: string, wake: () => void, ready: () => void) {
+  constructor(
+    machine: WebTransportConnection,
+    path: string,
+    packets: readonly Uint8Array[] | undefined,
+    wake: () => void,
+    ready: () => void,
+  ) {
+    this.#packets = packets;
     this.#machine = machine;
     this.#wake = wake;
     this.#ready = ready;
@@ -79,7 +113,9 @@ class Caller {
         return;
       }
       this.#control = this.#machine.openStream(event.sessionId, 'bidirectional')!;
-      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs: [VOICE_CODEC] };
+      const codecs = this.#packets === undefined ? [VOICE_CODEC] : [VOICE_CODEC, OPUS_CODEC];
+      const answers = this.#packets && { answerCodecs: codecs, answerCodec: OPUS_CODEC };
+      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs, ...answers };
       this.#machine.writeStream(this.#control, encodeMessage(hello));
     } else if (event.type === 'streamReadable') this.#read(event.streamId);
     else if (event.type === 'streamOpened') this.#answer = event.streamId;
@@ -120,7 +156,7 @@ class Caller {
   }
 
   #heard(data: Uint8Array): void {
-    const octets = this.#answerHeader.push(data).length;
+    const octets = this.#pcmOctets(this.#answerHeader.push(data));
     this.#answerOctets += octets;
     this.#frameOctetsHeard += octets;
     const whole = Math.floor(this.#frameOctetsHeard / FRAME_OCTETS);
@@ -129,6 +165,15 @@ class Caller {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
       this.#framesHeard += 1;
     }
+  }
+
+  /** What audio of its answer is as PCM. */
+  #pcmOctets(audio: Uint8Array): number {
+    if (this.#answerHeader.header?.codec !== OPUS_CODEC) return audio.length;
+    this.#answerPackets.push(audio);
+    let octets = 0;
+    while (this.#answerPackets.next() !== undefined) octets += FRAME_OCTETS;
+    return octets;
   }
 
   /** Speaks from now on: one frame each 20 ms. */
@@ -142,7 +187,8 @@ class Caller {
       if (this.#hushing && this.#framesSent % 2 === 0) return clearInterval(this.#timer);
       this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
       this.#framesSent += 1;
-      this.#machine.writeStream(this.#microphone, frame);
+      const said = this.#packets?.[this.#framesSent % OPUS_PACKETS] ?? frame;
+      this.#machine.writeStream(this.#microphone, said);
       this.#wake();
     }, FRAME_MS);
   }
@@ -155,10 +201,11 @@ class Caller {
   #openMicrophone(): void {
     this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
     const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    this.#machine.writeStream(
-      this.#microphone,
-      encodeHeader({ ...header, codec: VOICE_CODEC, rate: SAMPLE_RATE }),
-    );
+    const opus = this.#packets !== undefined;
+    const codec = opus ? OPUS_CODEC : VOICE_CODEC;
+    const lookAhead = opus ? LOOK_AHEAD_SAMPLES : 0;
+    const octets = encodeHeader({ ...header, codec, lookAhead, rate: SAMPLE_RATE });
+    this.#machine.writeStream(this.#microphone, octets);
   }
 }
 
@@ -200,6 +247,8 @@ async function openForwarderSocket(): Promise<PacketSocket> {
 class Load {
   readonly #callers: Caller[] = [];
   readonly #path: string;
+  readonly #codec: MicrophoneCodec;
+  #packets: readonly Uint8Array[] | undefined;
   readonly #tunnels: readonly Address[];
   readonly #endpoint = new QuicEndpoint({
     ciphers: choosePacketCiphers().ciphers,
@@ -211,12 +260,14 @@ class Load {
   #before = { sent: 0, received: 0 };
 
   /** Calls are dealt to the tunnels in turn. */
-  constructor(tunnels: readonly Address[], path: string) {
+  constructor(tunnels: readonly Address[], path: string, codec: MicrophoneCodec) {
+    this.#codec = codec;
     this.#tunnels = tunnels;
     this.#path = path;
   }
 
   async start(): Promise<void> {
+    if (this.#codec === OPUS_CODEC) this.#packets = await opusPackets();
     const socket = await openForwarderSocket();
     this.#driver = new EndpointDriver(this.#endpoint, [socket], (item) => {
       if (item.type === 'event') (item.connection.context as Caller | undefined)?.handle(item.event);
@@ -243,7 +294,7 @@ class Load {
         this.#driver.now(),
       );
       const machine = new WebTransportConnection(connection);
-      const caller = new Caller(machine, this.#path, () => this.#driver.wake(), resolve);
+      const caller = new Caller(machine, this.#path, this.#packets, () => this.#driver.wake(), resolve);
       connection.context = caller;
       this.#callers.push(caller);
       this.#driver.wake();
@@ -289,7 +340,7 @@ let load: Load;
 answerParent(async (request) => {
   switch (request.op) {
     case 'start':
-      load = new Load(request.tunnels as Address[], String(request.path));
+      load = new Load(request.tunnels as Address[], String(request.path), request.codec as MicrophoneCodec);
       return load.start();
     case 'open':
       return load.open(Number(request.count));

@@ -195,6 +195,7 @@ async function main(): Promise<void> {
       profile: { type: 'boolean', default: false },
       beside: { type: 'string', default: 'relay,raw' },
       other: { type: 'string' },
+      codec: { type: 'string', default: 'opus' },
     },
   });
   const { profile, other } = values;
@@ -202,6 +203,7 @@ async function main(): Promise<void> {
   const beside = values.beside.split(',');
   const carriers: Carrier[] = ['Parley'];
   if (other !== undefined) carriers.push('Parley, other');
+  if (values.codec === 'opus') carriers.push('Parley, Opus');
   if (beside.includes('relay')) carriers.push('ws relay');
   if (beside.includes('raw')) carriers.push('ws relay, no parsing');
   const rows: string[][] = [];
@@ -210,7 +212,7 @@ async function main(): Promise<void> {
   }
   if (rows.length > 0) {
     print(
-      `calls of 20 ms PCM, both ways and while the upstream listens, the middle of ${values.rounds} rounds of ${values.seconds} s, in turn, warmed up`,
+      `calls of 20 ms, both ways and while the upstream listens, the middle of ${values.rounds} rounds of ${values.seconds} s, in turn, warmed up`,
     );
     const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
     const more = ['frames of due', 'in/frame', 'out/frame', 'echo ms p50', 'p95', 'p99'];

@@ -1,15 +1,11 @@
 import { parseArgs } from 'node:util';
-import { Scene } from '../support/scene.ts';
-import { SpokenWords } from '../support/spoken-words.ts';
+import { growthMsPerMinute, quantile, runOnNetwork } from '../support/network-run.ts';
 import { print, table } from './table.ts';
 
 /**
- * How late a caller's words come to the upstream over bad networks: the page in Chromium, a relay that loses packets or has a rate, forwarder,
- * backend and local realtime service. Delays are from the worklet to the service, of each 20 ms.
+ * How late a caller's words come to the upstream over bad networks, and whether answers run dry: the page in Chromium in a network namespace of
+ * its own, a path that loses packets or has a rate, forwarder, backends and local realtime service in another. Needs root.
  */
-
-const SENTENCE =
-  'The quick brown fox jumps over the lazy dog, while seven wise wizards watch from the hill and wonder why. ';
 
 interface Network {
   readonly name: string;
@@ -29,7 +25,8 @@ const NETWORKS: readonly Network[] = [
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '60' },
-    codec: { type: 'string', multiple: true, default: ['pcm', 'auto'] },
+    'answer-seconds': { type: 'string', default: '15' },
+    codec: { type: 'string', multiple: true, default: ['auto'] },
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     'one-way-ms': { type: 'string', default: '50' },
@@ -39,62 +36,34 @@ const seconds = Number(values.seconds);
 const delayMs = Number(values['one-way-ms']);
 
 async function measure(network: Network, codec: 'auto' | 'pcm' | 'opus'): Promise<string[]> {
-  const words = new SpokenWords();
-  const { lossRate, rateKbps } = network;
-  const scene = await Scene.open({
-    text: SENTENCE.repeat(Math.ceil(seconds / 5)),
-    codec,
-    observer: words.observer,
-    relay: { delayMs, seed: 11, ...(lossRate && { lossRate }), ...(rateKbps && { rateKbps }) },
-  });
-  try {
-    const page = await scene.openPage();
-    await words.watch(page);
-    await page.click('#talk');
-    await scene.until(
-      page,
-      'so much was said',
-      ({ microphone }) => (microphone?.samples ?? 0) >= seconds * 24_000,
-      400_000,
+  const { name, ...conditions } = network;
+  const answerSeconds = Number(values['answer-seconds']);
+  const run = await runOnNetwork({ ...conditions, delayMs, codec, seconds, answerSeconds });
+  const { delaysMs } = run;
+  const late = (share: number) => `${Math.round(quantile(delaysMs, share))}`;
+  if (values.trace) {
+    print(
+      `delay each half second: ${delaysMs
+        .filter((_, i) => i % 25 === 0)
+        .map(Math.round)
+        .join(' ')}`,
     );
-    await page.click('#mute');
-    const before = scene.relay.stats.toTarget.octets;
-    const end = Date.now() + 30_000;
-    const samples = async () => (await scene.report(page)).microphone?.samples ?? 0;
-    while (words.heardSamples < (await samples()) && Date.now() < end)
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    const compared = await words.compare(page);
-    const late = (share: number, from = 0) => `${Math.round(compared.delayMs(share, from))}`;
-    if (values.trace) {
-      const each = Array.from({ length: Math.floor(compared.delaysMs.length / 25) }, (_, i) =>
-        Math.round(compared.delaysMs[i * 25]!),
-      );
-      print(`delay each half second: ${each.join(' ')}`);
-      const { timeline } = await scene.report(page);
-      print(timeline.map(({ text }) => text).join(' | '));
-      print(
-        `seams at ${compared.seams.map((at) => `${(at / 24_000).toFixed(2)} s (${compared.clickDb(at).toFixed(0)} dB)`).join(', ')}`,
-      );
-    }
-    const lastMs = Math.max(0, seconds * 1000 - 40_000);
-    const growth =
-      compared.delayMs(0.5, Math.max(0, seconds * 1000 - 10_000)) - compared.delayMs(0.5, lastMs);
-    return [
-      network.name,
-      codec,
-      `${((100 * compared.delaysMs.length * 480) / compared.said.length).toFixed(1)} %`,
-      late(0.5),
-      late(0.95),
-      late(0.99),
-      late(1),
-      `${Math.round(growth)}`,
-      `${compared.longestGapMs}`,
-      `${((before * 8) / seconds / 1000).toFixed(0)}`,
-      `${compared.seams.length}`,
-    ];
-  } finally {
-    await scene.close();
+    print(run.news.join(' | '));
   }
+  return [
+    name,
+    codec,
+    `${((100 * run.heardSamples) / run.saidSamples).toFixed(1)} %`,
+    late(0.5),
+    late(0.95),
+    late(0.99),
+    late(1),
+    `${Math.round(growthMsPerMinute(delaysMs, Math.min(40, seconds - 10)))}`,
+    `${run.longestGapMs}`,
+    `${run.kbpsUp.toFixed(0)}`,
+    run.answerCodec,
+    `${run.underruns}`,
+  ];
 }
 
 const head = [
@@ -105,10 +74,11 @@ const head = [
   'p95',
   'p99',
   'max',
-  'growth ms',
+  'growth ms/min',
   'gap ms',
   'kbit/s up',
-  'seams',
+  'answer',
+  'ran dry',
 ];
 const rows: string[][] = [];
 for (const network of NETWORKS) {

@@ -91,7 +91,7 @@ async function setStage(workers: number): Promise<Stage> {
     const tunnels = said<string>('"msg":"ready"', 'tunnel').map((tunnel) => parseAddress(tunnel)!);
     if (pids.length !== workers || tunnels.length !== workers)
       throw new Error(`${pids.length} workers came up, not ${workers}:\n${backend.log.join('\n')}`);
-    await load.ask({ op: 'start', tunnels, path: '/voice' });
+    await load.ask({ op: 'start', tunnels, path: '/voice', codec: 'pcm16' });
     return { pids, upstream, load, close };
   } catch (error) {
     await close();

@@ -53,6 +53,7 @@ export interface PagePlaces {
   /** Port for calls over TCP, when it is another one. */
   readonly tcpPort?: number | undefined;
   readonly codec?: 'auto' | 'pcm' | 'opus' | undefined;
+  readonly codecCalmMs?: number | undefined;
   /** What the page may break. */
   readonly faults?: FaultBench | undefined;
 }
@@ -65,7 +66,7 @@ export async function serveDemoPage(
   callPort: number,
   certificateHash: string,
   mint?: MintForPage,
-  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', faults }: PagePlaces = {},
+  { host = '127.0.0.1', callHost, tcpPort, codec = 'pcm', codecCalmMs, faults }: PagePlaces = {},
 ): Promise<ServedPage> {
   const root = mkdtempSync(join(tmpdir(), 'parley-page-'));
   await buildPage(root);
@@ -77,6 +78,7 @@ export async function serveDemoPage(
     ...(tcpPort !== undefined && { tcpUrl: `https://${host}:${tcpPort}` }),
     upstream: 'local' as const,
     codec,
+    ...(codecCalmMs !== undefined && { codecCalmMs }),
     ...(faults && { faults: faults.available }),
   });
   const server = await servePage(root, 0, config, { mint, faults });

@@ -59,6 +59,8 @@ export interface SceneOptions extends ClusterOptions {
   readonly mint?: () => Promise<string>;
   /** How the microphone's audio travels; PCM unless it is said. */
   readonly codec?: 'auto' | 'pcm' | 'opus';
+  /** With `auto`: how long the network must keep up before PCM is tried again, in ms. */
+  readonly codecCalmMs?: number;
   /** The browser is at its left end, all else at its right end, and this thread there too until the scene is closed; the relay is idle. */
   readonly path?: Netpath;
   /** Calls over TCP are dialled at the forwarder itself, those over WebTransport at the relay. */
@@ -111,6 +113,7 @@ export class Scene {
     const openBrowser = async () => {
       const served = await serveDemoPage(port, cluster.certificateHash, options.mint, {
         codec: options.codec,
+        codecCalmMs: options.codecCalmMs,
         faults: breakable?.bench,
         host: path?.right.address,
         callHost: options.callHost,

@@ -91,7 +91,7 @@ function delays(
   return found;
 }
 
-function toSamples(octets: Buffer): Int16Array {
+export function toSamples(octets: Buffer): Int16Array {
   return new Int16Array(octets.buffer.slice(octets.byteOffset, octets.byteOffset + octets.length));
 }
 
@@ -145,6 +145,18 @@ export class Comparison {
       if (sum > most) [most, best] = [sum, shift];
     }
     return best;
+  }
+
+  /** How alike both are as a whole, sample by sample: 1 for the same wave. */
+  get correlation(): number {
+    let [xy, xx, yy] = [0, 0, 0];
+    for (let i = 0; i < this.said.length; i++) {
+      const [x, y] = [this.said[i]!, this.heard[i] ?? 0];
+      xy += x * y;
+      xx += x * x;
+      yy += y * y;
+    }
+    return xy / Math.sqrt(xx * yy || 1);
   }
 
   /** Samples at which audio that came as it was said meets audio that did not, which is Opus. */

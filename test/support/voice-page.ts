@@ -135,6 +135,8 @@ export class VoicePage {
   controlEnded = false;
   /** While true, answer streams are not read. */
   deaf = false;
+  /** While true, nothing that came is acknowledged of its own accord. */
+  silent = false;
   /** While true, the control stream is not read. */
   inattentive = false;
   closeInfo: CloseInfo | undefined;
@@ -263,7 +265,13 @@ export class VoicePage {
   #reportSoon(): void {
     this.#reporting ??= setTimeout(() => {
       this.#reporting = undefined;
-      if (this.#hungUp || this.closeInfo !== undefined || this.find('parley.ready') === undefined) return;
+      if (
+        this.silent ||
+        this.#hungUp ||
+        this.closeInfo !== undefined ||
+        this.find('parley.ready') === undefined
+      )
+        return;
       const answers = this.answers
         .filter(({ header }) => header !== undefined)
         .slice(-MAX_OPEN_ANSWERS)

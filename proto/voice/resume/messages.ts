@@ -156,6 +156,7 @@ const UNNUMBERED: ReadonlySet<string> = new Set([
   'parley.rewound',
   'parley.move',
   'parley.uplink',
+  'parley.downlink',
   'parley.stats',
   'parley.behind',
   'parley.path_changed',

@@ -15,8 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What a page loads, in KiB after gzip. The aim for parley.js is 20; say in the commit why a bound is raised. */
 it.each([
-  ['parley.js', 36],
-  ['opus.js', 4],
+  ['parley.js', 38],
+  ['opus.js', 5],
   ['carriers/tcp.js', 19],
   ['agents.js', 2],
   ['react.js', 1],

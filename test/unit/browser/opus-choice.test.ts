@@ -134,6 +134,21 @@ describe('the choice of the codec', () => {
     expect(talk.resends).toBe(1);
   });
 
+  test('Opus from the first word on where the network is known to be bad, and PCM after the calm', () => {
+    const talk = new Talk();
+    talk.choice.beginOpus(talk.now);
+    talk.run(29_000);
+    expect(new Set(talk.codecs)).toEqual(new Set(['opus']));
+    expect(talk.choice.limited).toBe(true);
+    talk.run(5000);
+    expect(talk.choice.codec).toBe('pcm16');
+    expect(talk.resends).toBe(0);
+    const pcm = new OpusChoice('pcm');
+    pcm.available = true;
+    pcm.beginOpus(0);
+    expect(pcm.codec).toBe('pcm16');
+  });
+
   test('a slow speech model is not the network', () => {
     const talk = new Talk();
     talk.run(5000);

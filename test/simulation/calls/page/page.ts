@@ -1,5 +1,6 @@
 import { readAnswers } from '../../../../browser/answer-reader.ts';
 import type { Answers } from '../../../../browser/answers.ts';
+import { DownlinkCodec } from '../../../../browser/downlink-codec.ts';
 import { Line } from '../../../../browser/line.ts';
 import { Outbox } from '../../../../browser/outbox.ts';
 import type { Playback } from '../../../../browser/playback.ts';
@@ -10,7 +11,7 @@ import type {
   Resume,
   ServerMessage,
 } from '../../../../proto/voice/index.ts';
-import { OCTETS_PER_SAMPLE } from '../../../../proto/voice/index.ts';
+import { OCTETS_PER_SAMPLE, Seam } from '../../../../proto/voice/index.ts';
 import type { Page, PageOptions, PageWitness } from '../page-face.ts';
 
 /** An answer as the loudspeaker has it. */
@@ -19,6 +20,8 @@ interface Sound {
   samples: number;
   open: boolean;
   cleared: boolean;
+  carriage: number;
+  readonly seam: Seam;
 }
 
 /** Takes what is to be played, at once; the sound device is left out. */
@@ -35,7 +38,7 @@ class Loudspeaker {
   begin(header: AnswerHeader): Sound {
     let sound = this.#sounds.get(header.answer);
     if (sound === undefined) {
-      sound = { header, samples: 0, open: true, cleared: false };
+      sound = { header, samples: 0, open: true, cleared: false, carriage: 0, seam: new Seam() };
       this.#sounds.set(header.answer, sound);
       this.#witness.answerBegins(header);
     }
@@ -81,8 +84,9 @@ class LinePage implements Page {
     this.#witness = witness;
     this.#sounds = new Loudspeaker(witness);
     const playback = this.#sounds as unknown as Playback;
-    const answers: Pick<Answers, 'read' | 'playback'> = {
+    const answers: Pick<Answers, 'read' | 'playback' | 'downlink'> = {
       playback,
+      downlink: new DownlinkCodec({ codec: 'pcm' }, playback, () => undefined),
       read: (streams, source) => readAnswers(streams, playback, source),
     };
     this.#line = new Line(
