@@ -51,10 +51,17 @@ const LONG = [
 ];
 
 /** The same; these spend most of their time in outages, pauses and speech, with the machine idle: many can at once. */
-const LONG_WAITS = e2e('access', 'long-silence', 'renewal', 'silent-backend', 'upstream-ends');
+const LONG_WAITS = e2e(
+  'access',
+  'dial-allowance',
+  'long-silence',
+  'renewal',
+  'silent-backend',
+  'upstream-ends',
+);
 
 /** The same; these look at the clock: nothing else may run beside them. */
-const LONG_BY_THE_CLOCK = e2e('address-change');
+const LONG_BY_THE_CLOCK = e2e('address-change', 'networks');
 const BY_THE_CLOCK = e2e('round-trips', 'tcp-ready');
 
 const ALL_LONG = [...LONG, ...LONG_WAITS, ...LONG_BY_THE_CLOCK];
