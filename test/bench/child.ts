@@ -49,9 +49,10 @@ export class Child {
   readonly #process: ChildProcess;
   #waiting: Promise<unknown> = Promise.resolve();
 
-  constructor(script: string, flags: readonly string[] = []) {
+  constructor(script: string, flags: readonly string[] = [], environment: NodeJS.ProcessEnv = {}) {
     this.#process = fork(compile(script), [], {
       execArgv: [...flags],
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
   }
