@@ -91,6 +91,32 @@ class OpenSsl {
   }
 }
 
+/**
+ * Addresses of octets in memory that is used for many packets: asked for once, as long as they lie in the same. It holds on to that
+ * memory, so that no other can come to lie there.
+ */
+class AddressCache {
+  readonly #addressOf: (data: Uint8Array) => number;
+  #memory: ArrayBufferLike | undefined;
+  #at = 0;
+
+  constructor(openSsl: OpenSsl) {
+    this.#addressOf = openSsl.addressOf;
+  }
+
+  of(data: Uint8Array): number {
+    const memory = data.buffer;
+    if (memory !== this.#memory) {
+      this.#at = this.#addressOf(new Uint8Array(memory));
+      this.#memory = memory;
+    }
+    return this.#at + data.byteOffset;
+  }
+}
+
+/** Octets of a slab of plaintext. */
+const TEXT_SLAB_OCTETS = 65_536;
+
 /** A context that is freed at `dispose`, or with the object that held it should that be forgotten. */
 class Context {
   readonly #openSsl: OpenSsl;
@@ -138,6 +164,7 @@ class Contexts {
  * serves all keys, as calls do not overlap.
  */
 class Exchange {
+  readonly #addressOf: (data: Uint8Array) => number;
   readonly nonce = new Uint8Array(new ArrayBuffer(12));
   readonly sample = new Uint8Array(new ArrayBuffer(BLOCK_OCTETS));
   readonly zeros = new Uint8Array(new ArrayBuffer(BLOCK_OCTETS));
@@ -146,12 +173,41 @@ class Exchange {
   readonly sampleAt: number;
   readonly zerosAt: number;
   readonly maskAt: number;
+  /** Of packets that are sealed, of those that are opened, and of their headers. */
+  readonly sealed: AddressCache;
+  readonly opened: AddressCache;
+  readonly headers: AddressCache;
+  /** Where plaintext goes, one packet behind the other: what was given is never written to again. */
+  #text = new Uint8Array(0);
+  #textAt = 0;
+  #textUsed = 0;
 
   constructor(openSsl: OpenSsl) {
+    this.#addressOf = openSsl.addressOf;
+    this.sealed = new AddressCache(openSsl);
+    this.opened = new AddressCache(openSsl);
+    this.headers = new AddressCache(openSsl);
     this.nonceAt = openSsl.addressOf(this.nonce);
     this.sampleAt = openSsl.addressOf(this.sample);
     this.zerosAt = openSsl.addressOf(this.zeros);
     this.maskAt = openSsl.addressOf(this.mask);
+  }
+
+  /** Address of memory for so many octets of plaintext. */
+  textAt(octets: number): number {
+    if (this.#textUsed + octets > this.#text.length) {
+      this.#text = new Uint8Array(new ArrayBuffer(Math.max(TEXT_SLAB_OCTETS, octets)));
+      this.#textAt = this.#addressOf(this.#text);
+      this.#textUsed = 0;
+    }
+    return this.#textAt + this.#textUsed;
+  }
+
+  /** The plaintext that was written there. Until this is called, the same memory is given again. */
+  takeText(octets: number): Uint8Array {
+    const from = this.#textUsed;
+    this.#textUsed += octets;
+    return this.#text.subarray(from, this.#textUsed);
   }
 }
 
@@ -180,9 +236,9 @@ class OpenSslAead implements Aead {
   seal(nonce: Uint8Array, buffer: Uint8Array, start: number, textStart: number, textEnd: number): void {
     checkBounds(buffer, start, textStart, textEnd);
     this.#sealing ??= this.#context(ENCRYPT);
-    const { init, update, final, control, lengthAt, addressOf } = this.#contexts.openSsl;
+    const { init, update, final, control, lengthAt } = this.#contexts.openSsl;
     const context = this.#sealing.at;
-    const base = addressOf(buffer);
+    const base = this.#exchange.sealed.of(buffer);
     this.#exchange.nonce.set(nonce);
     const ok =
       init(context, 0, 0, 0, this.#exchange.nonceAt, SAME_DIRECTION) === 1 &&
@@ -203,20 +259,21 @@ class OpenSslAead implements Aead {
   ): Uint8Array | undefined {
     checkBounds(data, 0, textStart, tagStart);
     this.#opening ??= this.#context(DECRYPT);
-    const { init, update, final, control, lengthAt, addressOf } = this.#contexts.openSsl;
+    const { init, update, final, control, lengthAt } = this.#contexts.openSsl;
     const context = this.#opening.at;
-    const base = addressOf(data);
-    const text = new Uint8Array(tagStart - textStart);
-    const textAt = text.length === 0 ? lengthAt : addressOf(text);
-    this.#exchange.nonce.set(nonce);
+    const exchange = this.#exchange;
+    const base = exchange.opened.of(data);
+    const octets = tagStart - textStart;
+    const textAt = octets === 0 ? lengthAt : exchange.textAt(octets);
+    exchange.nonce.set(nonce);
     const ok =
       init(context, 0, 0, 0, this.#exchange.nonceAt, SAME_DIRECTION) === 1 &&
       control(context, SET_TAG, TAG_OCTETS, base + tagStart) === 1 &&
-      update(context, 0, lengthAt, addressOf(header), header.length) === 1 &&
-      (text.length === 0 || update(context, textAt, lengthAt, base + textStart, text.length) === 1) &&
+      update(context, 0, lengthAt, exchange.headers.of(header), header.length) === 1 &&
+      (octets === 0 || update(context, textAt, lengthAt, base + textStart, octets) === 1) &&
       final(context, textAt, lengthAt) === 1;
-    // What was decrypted of a packet that is not authentic is seen by nothing: it goes with this call.
-    return ok ? text : undefined;
+    // What was decrypted of a packet that is not authentic is seen by nothing: the next one is written over it.
+    return ok ? exchange.takeText(octets) : undefined;
   }
 
   dispose(): void {

@@ -33,11 +33,15 @@ export interface PacketSocket {
   flush(): void;
   /** The kernel takes no more for now: send again after a `flush` that changes this. */
   readonly isFull: boolean;
+  /** What came; its memory is used again once the listener has returned. */
   onDatagram(listener: (datagram: Datagram) => void): void;
   /** Datagrams that were dropped here, by reason. */
   readonly dropped: Record<string, number>;
   close(): Promise<void>;
 }
+
+/** A busy backend takes datagrams once per millisecond: a frame of audio has 20. */
+const GATHER_MS = 1;
 
 type Listener = (datagram: Datagram) => void;
 
@@ -67,6 +71,7 @@ abstract class Packets implements PacketSocket {
       onSendFailure: (failure, datagrams) =>
         this.count(failure === 'full' ? 'send-full' : 'send-error', datagrams),
       keepsUnsent: true,
+      gatherMs: GATHER_MS,
     });
     this.#socket = socket;
     this.#slots = new SendSlots(socket, MAX_DATAGRAM_OCTETS + TUNNEL_OVERHEAD_OCTETS);
@@ -244,9 +249,9 @@ class TunnelPackets extends Packets {
   }
 }
 
-/** The octets of a datagram after the first few, in memory of their own: the engine may keep a part of it. */
+/** The octets of a datagram after the first few: a view, for what keeps some of them has copied it. */
 function octetsOf({ data, starts, ends }: PacketBatch, index: number, skip: number): Uint8Array {
-  return Uint8Array.prototype.slice.call(data, (starts[index] as number) + skip, ends[index]);
+  return data.subarray((starts[index] as number) + skip, ends[index]);
 }
 
 /** Opens the public port: clients come to it directly, or through a balancer that keeps their addresses. */

@@ -76,7 +76,9 @@ export async function setStage(kind: Carrier, path = VOICE_PATH, other = ''): Pr
   const upstream = new Child('./calls-upstream.ts');
   let script = isParley ? './calls-backend.ts' : './calls-relay.ts';
   if (kind === 'Parley, other') script = resolve(other, 'test/bench/calls-backend.ts');
-  const carrier = new Child(script, ['--expose-gc']);
+  // A relay as people run it has ws alone; Parley brings the native half that ws asks for.
+  const environment = isParley ? {} : { WS_NO_BUFFER_UTIL: '1' };
+  const carrier = new Child(script, ['--expose-gc'], { environment });
   const load = new Child(isParley ? './calls-load.ts' : './calls-relay-load.ts');
   const close = async () => {
     await Promise.all([upstream, carrier, load].map((child) => child.stop()));

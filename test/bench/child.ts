@@ -52,11 +52,15 @@ export class Child {
   readonly #process: ChildProcess;
   #waiting: Promise<unknown> = Promise.resolve();
 
-  /** `run`: from compiled code, or as sources where the script loads others by their path. */
-  constructor(script: string, flags: readonly string[] = [], run: 'compiled' | 'sources' = 'compiled') {
-    const sources = run === 'sources';
+  /** From compiled code, or as `sources` where the script loads others by their path. `environment` is added to that of this process. */
+  constructor(
+    script: string,
+    flags: readonly string[] = [],
+    { sources = false, environment = {} }: { sources?: boolean; environment?: NodeJS.ProcessEnv } = {},
+  ) {
     this.#process = fork(sources ? pathOf(script) : compile(script), [], {
       execArgv: sources ? ['--import', 'tsx', ...flags] : [...flags],
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
   }

@@ -56,7 +56,7 @@ export interface ChaosReport extends CallersReport {
 export class Chaos {
   readonly #house = new House();
   readonly #options: ChaosOptions;
-  readonly #callers = new Child('../chaos/callers.ts', [], 'sources');
+  readonly #callers = new Child('../chaos/callers.ts', [], { sources: true });
   readonly #networks: Relay[] = [];
   /** Forwarders that the network knows of. */
   readonly #announced: Program[] = [];

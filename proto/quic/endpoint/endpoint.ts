@@ -149,7 +149,7 @@ export class QuicEndpoint {
     return entry.connection;
   }
 
-  /** Takes one datagram from the socket. Never throws, whatever it holds. */
+  /** Takes one datagram from the socket. Never throws, whatever it holds. Its memory may be used again when this returns. */
   receive(datagram: Datagram, now: number): void {
     this.#datagramsReceived += 1;
     this.#receive(datagram, now, false);

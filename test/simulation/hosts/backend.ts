@@ -21,6 +21,7 @@ import { SeededRandom } from '../random.ts';
 import type { Setting } from '../setting.ts';
 import type { Call } from '../workloads/call.ts';
 import { alpn } from './client.ts';
+import { deliver } from './deliver.ts';
 import { EndpointHost } from './endpoint-host.ts';
 
 /** How long a forwarder may take a backend for dead after its trouble is over: a few probes. */
@@ -147,7 +148,7 @@ export class BackendHost extends EndpointHost {
     const { amplification, routing } = this.setting;
     if (packet.to.port === this.public.port) {
       amplification.onBackendReceives(life, packet.from, packet.data.length, packet.origin);
-      endpoint.receive({ data: packet.data, path: { local: this.public, remote: packet.from } }, now);
+      deliver(endpoint, { data: packet.data, path: { local: this.public, remote: packet.from } }, now);
       this.touch();
       return;
     }
@@ -157,7 +158,7 @@ export class BackendHost extends EndpointHost {
     const remote = { host: header.clientHost, port: header.clientPort };
     amplification.onBackendReceives(life, remote, payload.length, packet.origin);
     routing.onArrival(payload, this.name, now, DEAD_GRACE_MS);
-    endpoint.receive({ data: payload, path: { local: this.tunnel, remote }, via: packet.from }, now);
+    deliver(endpoint, { data: payload, path: { local: this.tunnel, remote }, via: packet.from }, now);
     this.touch();
   }
 

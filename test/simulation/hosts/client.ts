@@ -15,6 +15,7 @@ import type { Packet } from '../network.ts';
 import { SeededRandom } from '../random.ts';
 import type { Setting } from '../setting.ts';
 import type { Call } from '../workloads/call.ts';
+import { deliver } from './deliver.ts';
 import { EndpointHost } from './endpoint-host.ts';
 
 /** What is spoken over QUIC: HTTP/3, or streams as they are. */
@@ -131,7 +132,7 @@ export class ClientHost extends EndpointHost {
   protected accept(packet: Packet, now: number): void {
     const local = this.#addresses.get(formatAddress(packet.to));
     if (this.endpoint === undefined || local === undefined) return;
-    this.endpoint.receive({ data: packet.data, path: { local, remote: packet.from } }, now);
+    deliver(this.endpoint, { data: packet.data, path: { local, remote: packet.from } }, now);
     this.touch();
   }
 

@@ -172,3 +172,51 @@ describe('the choice of sockets', () => {
     expect(chooseSockets('auto').kind).toBe(SOCKETS[0]);
   });
 });
+
+describe.skipIf(!loadSystemCalls().ok)('a socket that gathers', () => {
+  const GATHER_MS = 400;
+
+  test('takes what comes close upon another together, in order, and a lone datagram at once', async () => {
+    const batches: number[][] = [];
+    const socket = await chooseSockets('batched').open({
+      address: { host: '127.0.0.1', port: 0 },
+      ipv6Only: false,
+      setting: '--listen',
+      onBatch: (batch) =>
+        batches.push(Array.from({ length: batch.count }, (_, i) => batch.packet(i)[0] as number)),
+      onOversize: () => {},
+      onSendFailure: () => {},
+      gatherMs: GATHER_MS,
+    });
+    const peer = createSocket('udp4');
+    const send = (octet: number) =>
+      new Promise<void>((resolve) => {
+        peer.send(Uint8Array.of(octet), socket.local.port, '127.0.0.1', () => resolve());
+      });
+    const seen = () => batches.flat().length;
+    try {
+      await send(0);
+      await until(() => seen() === 1, 'the first');
+      await send(1);
+      await until(() => seen() === 2, 'the second, which makes it busy');
+      for (const octet of [2, 3, 4]) await send(octet);
+      await until(() => seen() === 5, 'those that were gathered');
+      expect(batches).toEqual([[0], [1], [2, 3, 4]]);
+      // Two silent periods later it is watched again.
+      await new Promise((resolve) => setTimeout(resolve, 2.5 * GATHER_MS));
+      const sentAt = performance.now();
+      await send(5);
+      await until(() => seen() === 6, 'one after silence');
+      expect(performance.now() - sentAt).toBeLessThan(GATHER_MS);
+      await send(6);
+      await until(() => seen() === 7, 'one that makes it busy again');
+      await send(7);
+      await socket.close();
+      await new Promise((resolve) => setTimeout(resolve, 1.5 * GATHER_MS));
+      expect(seen()).toBe(7);
+    } finally {
+      peer.close();
+      await socket.close();
+    }
+  });
+});
