@@ -22,6 +22,7 @@ const alone = (
     hookTimeout: 60_000,
     maxWorkers,
     sequence: { groupOrder },
+    globalSetup: ['./test/support/compiled.ts'],
   },
 });
 

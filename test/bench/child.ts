@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { basename, isAbsolute, join } from 'node:path';
+import { basename, isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { compile } from '../support/compiled.ts';
 import { type CostLine, Profiler } from './profile.ts';
 
 /** A request of the parent to a part of a benchmark in a process of its own. */
@@ -21,9 +21,6 @@ type Answer = { readonly value: unknown } | { readonly error: string };
 
 const ANSWER_TIMEOUT_MS = 120_000;
 
-/** Where compiled parts lie: in a folder from which the packages are found. */
-const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/parley-bench/', import.meta.url));
-
 const pathOf = (script: string) =>
   isAbsolute(script) ? script : fileURLToPath(new URL(script, import.meta.url));
 
@@ -31,20 +28,9 @@ const pathOf = (script: string) =>
  * The script as one file of JavaScript. A loader that compiles as it runs keeps the name of every function by a call for each closure
  * that is made, which the package as it ships does not pay.
  */
-function compile(script: string): string {
+function compiled(script: string): string {
   const path = pathOf(script);
-  const outfile = join(COMPILED, `${basename(path, '.ts')}${isAbsolute(script) ? '-other' : ''}.js`);
-  buildSync({
-    entryPoints: [path],
-    outfile,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'error',
-  });
-  return outfile;
+  return compile(path, `${basename(path, '.ts')}${isAbsolute(script) ? '-other' : ''}.js`);
 }
 
 /** A part of a benchmark in a process of its own, so that each part's CPU time is told apart. */
@@ -58,7 +44,7 @@ export class Child {
     flags: readonly string[] = [],
     { sources = false, environment = {} }: { sources?: boolean; environment?: NodeJS.ProcessEnv } = {},
   ) {
-    this.#process = fork(sources ? pathOf(script) : compile(script), [], {
+    this.#process = fork(sources ? pathOf(script) : compiled(script), [], {
       execArgv: sources ? ['--import', 'tsx', ...flags] : [...flags],
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -18,6 +18,7 @@ import {
   startRealtimeService,
 } from '../../server/realtime/local/index.ts';
 import { holdUdpSocket } from '../../server/start/held-socket.ts';
+import { compiledProgram } from './compiled.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const READY_TIMEOUT_MS = 50_000;
@@ -61,7 +62,9 @@ export class Process {
     nodeFlags: readonly string[] = [],
   ) {
     this.#descriptors = descriptors;
-    this.#args = [...nodeFlags, '--import', 'tsx', join(ROOT, script), ...args];
+    const compiled = compiledProgram(script);
+    const program = compiled === undefined ? ['--import', 'tsx', join(ROOT, script)] : [compiled];
+    this.#args = [...nodeFlags, ...program, ...args];
   }
 
   /** Fulfils once it logged that it is ready. */
