@@ -42,6 +42,7 @@ const LONG = [
     'forwarder-death',
     'lock-out',
     'one-call',
+    'opus-answers',
     'package',
     'page-looks',
     'reconnect',

@@ -30,10 +30,13 @@ it('a person who goes on once after the warning of npm start --https talks over 
     const page = await browser.newPage();
     await page.addInitScript('delete globalThis.WebTransport');
     await expect(page.goto(url)).rejects.toThrow('ERR_CERT_AUTHORITY_INVALID');
-    // What a person does with "Advanced" and "Proceed"; Chromium takes these letters for it on its warning.
-    const loaded = page.waitForURL(`${url}/`);
-    await page.keyboard.type('thisisunsafe');
-    await loaded;
+    // What a person does with "Advanced" and "Proceed"; Chromium takes these letters for it once its warning has come up.
+    let loaded = false;
+    const waiting = page.waitForURL(`${url}/`).then(() => {
+      loaded = true;
+    });
+    for (; !loaded; await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 1000))]))
+      await page.keyboard.type('thisisunsafe');
     await page.waitForSelector('#talk');
     expect(await page.evaluate('isSecureContext')).toBe(true);
     await page.click('#talk');
