@@ -58,6 +58,6 @@ describe.each([
     const result = await scene.finish(page);
     expectSampleExact(result);
     expect(result.report.stats!.resumptions).toBeGreaterThan(0);
-    expect(scene.cluster.realtime.audit()).toHaveLength(1);
+    expect(scene.upstreams).toHaveLength(1);
   });
 });

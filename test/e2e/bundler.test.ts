@@ -112,7 +112,8 @@ describe('a page that was built with Vite for production', () => {
   });
 
   it('calls under a Content-Security-Policy without blobs when it names the files', async () => {
-    const policy = `default-src 'self'; img-src data:; connect-src 'self' https://127.0.0.1:${scene.cluster.forwarderPort}`;
+    const host = `127.0.0.1:${scene.cluster.forwarderPort}`;
+    const policy = `default-src 'self'; img-src data:; connect-src 'self' https://${host} wss://${host}`;
     const { console, ...result } = await callFrom(await serveBundle(STRICT_APP, withVite, policy));
     expect(result).toEqual({ state: 'ready, live' });
     expect(console.filter((line) => line.includes('Security Policy'))).toEqual([]);

@@ -124,7 +124,7 @@ it(`a page that loses its session ${REDIALS} times reaches its backend each time
   const dialled = (await page.evaluate('dialled')) as string[];
   expect(new Set(dialled.slice(1).map((url) => new URL(url).hostname))).toEqual(new Set([name]));
   expectSampleExact(await scene.finish(page));
-  expect(scene.cluster.realtime.audit()).toHaveLength(1);
+  expect(scene.upstreams).toHaveLength(1);
 });
 
 it(`a page whose redials WebTransport does not answer reaches its backend over TCP, ${TCP_REDIALS} of ${TCP_REDIALS}`, async () => {
@@ -149,7 +149,7 @@ it(`a page whose redials WebTransport does not answer reaches its backend over T
   expect(steered).toBeGreaterThanOrEqual(TCP_REDIALS);
   // The same conversation all the time: every sample came to one upstream.
   expectSampleExact(await scene.finish(page));
-  expect(scene.cluster.realtime.audit()).toHaveLength(1);
+  expect(scene.upstreams).toHaveLength(1);
 });
 
 /** A page that says nothing meanwhile does not look for another session: that is not what is counted. */

@@ -79,6 +79,6 @@ test.each([
     const result = await scene.finish(page);
     expectSampleExact(result);
     expect(result.report.stats!.carrier).toBe('tcp');
-    expect(scene.cluster.realtime.audit()).toHaveLength(1);
+    expect(scene.upstreams).toHaveLength(1);
   },
 );

@@ -227,6 +227,13 @@ export class Scene {
     return { report, upstream };
   }
 
+  /** Upstreams that heard or said something. Others were dialled early for a session that came second in a race of carriers. */
+  get upstreams(): SessionAudit[] {
+    return this.cluster.realtime
+      .audit()
+      .filter(({ microphoneSamples, answers }) => microphoneSamples > 0 || answers.length > 0);
+  }
+
   /** By the answers, so that a failing comparison of microphones shows both figures. */
   #upstreamOf(report: PageReport): SessionAudit {
     const ids = new Set(report.answers.map(({ itemId }) => itemId));
