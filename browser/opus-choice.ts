@@ -12,7 +12,7 @@ export const CALM_FOR_MS = 30_000;
 const MAX_CALM_FOR_MS = 600_000;
 /** Said as PCM to see what the network makes of it: 4.8 kB, which a link of 64 kbit/s needs 0.6 s for. */
 const TRIAL_SAMPLES = msToSamples(100);
-/** How long after it is looked whether audio waited, in ms, and how much it may. */
+/** How long after it is looked whether audio waited, in ms, and how much more than it did as Opus: pages and backends take some time themselves. */
 const JUDGED_FOR_MS = 1500;
 const TRIAL_WAITS_MS = 60;
 /** The backend says how far it got each 200 ms, at most. */
@@ -46,6 +46,8 @@ export class OpusChoice {
   available = false;
   #phase: Phase = 'pcm';
   #calmSince = 0;
+  /** How long audio waits as Opus while the network keeps up, in ms, smoothed. */
+  #usualMs = 0;
   readonly #leastCalmMs: number;
   #calmForMs: number;
   #trialFrom = 0;
@@ -146,7 +148,10 @@ export class OpusChoice {
   update(now: number): boolean {
     if (this.#option !== 'auto' || !this.available || this.#carriedSince === undefined) return false;
     const waitingMs = this.waitingMs(now);
-    if (waitingMs > CALM_MS) this.#calmSince = now;
+    if (waitingMs > CALM_MS) {
+      this.#calmSince = now;
+      this.#usualMs = 0;
+    } else if (this.#phase === 'opus') this.#usualMs += (waitingMs - this.#usualMs) / 8;
     switch (this.#phase) {
       case 'pcm':
         if (waitingMs <= WAITS_MS) return false;
@@ -162,7 +167,7 @@ export class OpusChoice {
         if (this.#said - this.#trialFrom >= TRIAL_SAMPLES) this.#enter('judged', now);
         return false;
       case 'judged':
-        if (waitingMs > TRIAL_WAITS_MS) {
+        if (waitingMs > this.#usualMs + TRIAL_WAITS_MS) {
           this.#calmForMs = this.#longer();
           this.#enter('opus', now);
         } else if (now - this.#phaseSince > JUDGED_FOR_MS) this.#enter('pcm', now);

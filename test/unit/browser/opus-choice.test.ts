@@ -120,6 +120,18 @@ describe('the choice of the codec', () => {
     expect(talk.resends).toBe(1);
   });
 
+  test('also where page and backend take 80 ms themselves, whatever the codec', () => {
+    const talk = new Talk();
+    talk.roundTripMs += 80;
+    talk.kbps = 100;
+    talk.run(5000);
+    expect(talk.choice.codec).toBe('opus');
+    talk.kbps = 10_000;
+    talk.run(35_000);
+    expect(talk.choice.codec).toBe('pcm16');
+    expect(talk.choice.limited).toBe(false);
+  });
+
   test('on a link that stays thin a trial costs 100 ms of PCM, and each comes after twice as long', () => {
     const talk = new Talk();
     talk.kbps = 64;
