@@ -64,6 +64,8 @@ export class Attachment {
   #resends = 0;
   /** It carries the call: the backend said that it is ready. */
   ready = false;
+  /** A newer session of the page asked for the call: the backend may have taken it from this one. */
+  rivalled = false;
 
   constructor(session: CarrierSession, host: AttachmentHost) {
     this.#session = session;

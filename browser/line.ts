@@ -391,8 +391,8 @@ export class Line {
       this.#firstReady?.reject(error);
       return;
     }
-    // An older session that gave way to the page's own newer one says the same as another page's: the newest decides.
-    const superseded = !isCandidate && this.#candidate !== undefined;
+    // A session that gave way to the page's own newer one, which may be gone again, says the same as for another page's: a dial decides.
+    const superseded = !isCandidate && from.rivalled;
     if (!this.call.resumable || this.#windowMs <= 0 || (endsTheCall(error) && !superseded)) {
       this.#host.failed(error);
       return;
@@ -462,6 +462,7 @@ export class Line {
     this.#current?.hold();
     const attachment = new Attachment(session, this.#attachmentHost(id));
     this.#candidate = { attachment, id };
+    if (this.#current !== undefined) this.#current.rivalled = true;
     const { unheardResponses } = this.#host.answers.playback;
     void attachment.open(this.call.resume(this.#why === 'move', unheardResponses));
     const timer = setTimeout(() => {
