@@ -80,11 +80,6 @@ export interface UdpSocketOptions {
   /** A datagram of more than `MAX_DATAGRAM_OCTETS` came and was dropped. */
   readonly onOversize: () => void;
   readonly onSendFailure: (failure: SendFailure, datagrams: number) => void;
-  /**
-   * When datagrams come less than so many ms apart, those of as long are taken together: one turn of the event loop serves many, and
-   * none waits longer than that. 0, as when absent, takes each at once. `dgram` does not gather.
-   */
-  readonly gatherMs?: number;
   /** Keep what does not fit into the kernel's queue, up to a batch, for a sender that can wait. Otherwise it is dropped, as by a router. */
   readonly keepsUnsent?: boolean;
 }

@@ -40,9 +40,6 @@ export interface PacketSocket {
   close(): Promise<void>;
 }
 
-/** A busy backend takes datagrams once per millisecond: a frame of audio has 20. */
-const GATHER_MS = 1;
-
 type Listener = (datagram: Datagram) => void;
 
 /** What both kinds share: the socket below, addresses both ways, counters. */
@@ -71,7 +68,6 @@ abstract class Packets implements PacketSocket {
       onSendFailure: (failure, datagrams) =>
         this.count(failure === 'full' ? 'send-full' : 'send-error', datagrams),
       keepsUnsent: true,
-      gatherMs: GATHER_MS,
     });
     this.#socket = socket;
     this.#slots = new SendSlots(socket, MAX_DATAGRAM_OCTETS + TUNNEL_OVERHEAD_OCTETS);

@@ -76,7 +76,6 @@ class Caller {
   readonly #packets: readonly Uint8Array[] | undefined;
   #numbered = 0;
   #answerOctets = 0;
-  #frameOctetsHeard = 0;
   #framesSent = 0;
   #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -158,8 +157,7 @@ class Caller {
   #heard(data: Uint8Array): void {
     const octets = this.#pcmOctets(this.#answerHeader.push(data));
     this.#answerOctets += octets;
-    this.#frameOctetsHeard += octets;
-    const whole = Math.floor(this.#frameOctetsHeard / FRAME_OCTETS);
+    const whole = Math.floor(this.#answerOctets / FRAME_OCTETS);
     const now = performance.now();
     while (this.#framesHeard < whole) {
       this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
@@ -179,9 +177,6 @@ class Caller {
   /** Speaks from now on: one frame each 20 ms. */
   speak(): void {
     if (this.#microphone < 0) this.#openMicrophone();
-    // What was not said back, or not all, is no part of what comes.
-    this.#framesHeard = this.#framesSent;
-    this.#frameOctetsHeard = this.#framesSent * FRAME_OCTETS;
     this.#hushing = false;
     this.#timer = setInterval(() => {
       if (this.#hushing && this.#framesSent % 2 === 0) return clearInterval(this.#timer);

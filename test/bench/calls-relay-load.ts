@@ -54,10 +54,8 @@ class Caller {
     }
   }
 
-  /** One frame each 20 ms from now on, the first of which is to be heard back as what is heard next. */
+  /** One frame each 20 ms from now on. */
   speak(): void {
-    this.#framesHeard = this.#framesSent;
-    this.#octetsHeard = this.#framesSent * FRAME_OCTETS;
     this.#hushing = false;
     this.#timer = setInterval(() => {
       if (this.#hushing) return clearInterval(this.#timer);

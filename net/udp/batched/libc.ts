@@ -35,9 +35,6 @@ export interface SystemCalls {
 }
 
 export interface Watch {
-  /** Calls back no more, until `start`. */
-  stop(): void;
-  start(): void;
   close(): void;
 }
 
@@ -54,14 +51,8 @@ interface Koffi {
   errno(): number;
   /** Of koffi 3; not documented, so its absence is reckoned with. */
   readonly node?: {
-    poll?(descriptor: number, options: { readable: true }, callback: () => void): KoffiPoll;
+    poll?(descriptor: number, options: { readable: true }, callback: () => void): Watch;
   };
-}
-
-interface KoffiPoll {
-  start(options: { readable: true }, callback: () => void): void;
-  stop(): void;
-  close(): void;
 }
 
 const AF_UNIX = 1;
@@ -190,15 +181,9 @@ class LinuxCalls implements SystemCalls {
     if (poll === undefined) throw new Error('koffi has no poll');
     // koffi calls from outside of any callback of Node's, where promises would wait and an exception has nowhere to go.
     // An immediate runs right after, before the event loop looks at its descriptors again.
-    const soon = () => {
+    return poll(descriptor, { readable: true }, () => {
       setImmediate(onReadable);
-    };
-    const handle = poll(descriptor, { readable: true }, soon);
-    return {
-      stop: () => handle.stop(),
-      start: () => handle.start({ readable: true }, soon),
-      close: () => handle.close(),
-    };
+    });
   }
 
   #set(descriptor: number, level: number, name: number, value: number): number {

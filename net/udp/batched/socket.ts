@@ -10,8 +10,6 @@ import { SendQueue } from './send-queue.ts';
 const SLOT_OCTETS = Math.ceil((HEADROOM_OCTETS + MAX_DATAGRAM_OCTETS) / 64 / 2) * 128 + 64;
 /** Batches that are read before the event loop has its turn: about a millisecond and a half of packets. */
 const MAX_BATCHES = 8;
-/** So many at once need not be gathered: what a turn costs is spread already, and a bulk transfer waits for its acknowledgements. */
-const MANY_PACKETS = 16;
 
 /**
  * A UDP socket in batches: when the event loop says that something came, it is taken by recvmmsg until there is no more, 64
@@ -31,11 +29,6 @@ class BatchedSocket implements UdpSocket {
   readonly #messages: MessageTable;
   readonly #queue: SendQueue;
   readonly #watch: Watch;
-  readonly #gatherMs: number;
-  /** When datagrams were taken last. */
-  #takenAt = Number.NEGATIVE_INFINITY;
-  /** The socket is not watched: it is looked at when this goes off. */
-  #gathering: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(calls: SystemCalls, descriptor: number, bound: Address, options: UdpSocketOptions) {
@@ -43,7 +36,6 @@ class BatchedSocket implements UdpSocket {
     this.#calls = calls;
     this.#descriptor = descriptor;
     this.#options = options;
-    this.#gatherMs = options.gatherMs ?? 0;
     this.#ipv6 = isIpv6(options.address.host);
     this.#isWildcard = isUnspecified(this.local.octets, 0);
     // Only the wildcard is dual-stack.
@@ -102,53 +94,24 @@ class BatchedSocket implements UdpSocket {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#gathering);
     this.#queue.clear();
     this.#watch.close();
     this.#calls.close(this.#descriptor);
   }
 
   readonly #drain = (): void => {
-    // The event loop may say so once more after the socket ceased to be watched.
-    if (this.#gathering !== undefined || this.#closed) return;
-    const lastTakenAt = this.#takenAt;
-    const taken = this.#takeAll();
-    if (taken > 0 && taken < MANY_PACKETS && this.#takenAt - lastTakenAt < this.#gatherMs) this.#gather();
-  };
-
-  /** Busy with few at a time: what comes now is taken together a moment later, instead of one turn of the event loop for each. */
-  #gather(): void {
-    if (this.#closed) return;
-    this.#watch.stop();
-    this.#gathering = setTimeout(this.#drainGathered, this.#gatherMs);
-  }
-
-  readonly #drainGathered = (): void => {
-    this.#gathering = undefined;
-    const taken = this.#takeAll();
-    if (this.#closed) return;
-    if (taken > 0 && taken < MANY_PACKETS) this.#gathering = setTimeout(this.#drainGathered, this.#gatherMs);
-    else this.#watch.start();
-  };
-
-  /** Takes what is there. Gives how many datagrams that was. */
-  #takeAll(): number {
     const batch = this.#batch;
-    let taken = 0;
     for (let batches = 0; batches < MAX_BATCHES && !this.#closed; batches++) {
       if (this.#isWildcard) this.#messages.expectInfo(0, BATCH_PACKETS);
       const received = this.#calls.receive(this.#descriptor, this.#messages.addressOf(0), BATCH_PACKETS);
       // An error is none of a packet's: an ICMP message says it of something that was sent.
-      if (received <= 0) break;
-      taken += received;
+      if (received <= 0) return;
       batch.count = this.#take(received);
       if (batch.count > 0) this.#options.onBatch(batch, this);
       // Fewer than there was room for: nothing waits any more.
-      if (received < BATCH_PACKETS) break;
+      if (received < BATCH_PACKETS) return;
     }
-    if (taken > 0 && this.#gatherMs > 0) this.#takenAt = performance.now();
-    return taken;
-  }
+  };
 
   /** Enters what recvmmsg put into the slots. Returns how many packets the batch has. */
   #take(received: number): number {
