@@ -4,3 +4,4 @@ export { formatProblem } from './formats.ts';
 export { type OddEvent, openUpstream, type UpstreamConfig } from './openai.ts';
 export { SocketUpstream, type WebSocketLike } from './socket-upstream.ts';
 export type { Upstream, UpstreamEnd, UpstreamKind } from './upstream.ts';
+export { WrappedUpstream } from './wrapped-upstream.ts';

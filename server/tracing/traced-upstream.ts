@@ -1,7 +1,6 @@
 import type { Attributes, Span } from '@opentelemetry/api';
-import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
-import type { Upstream, UpstreamEnd, UpstreamKind } from '../realtime/upstream.ts';
+import { type Upstream, type UpstreamEnd, WrappedUpstream } from '../realtime/index.ts';
 import type { Spans } from './spans.ts';
 
 /** Responses whose end is waited for at a time: the API makes one after the other. */
@@ -13,9 +12,7 @@ interface ResponseTrace {
 }
 
 /** An upstream whose life, and whose responses, are spans. */
-export class TracedUpstream implements Upstream {
-  readonly kind: UpstreamKind;
-  readonly #upstream: Upstream;
+export class TracedUpstream extends WrappedUpstream {
   readonly #spans: Spans;
   readonly #attributes: Attributes;
   readonly #dialledAt = Date.now();
@@ -23,8 +20,7 @@ export class TracedUpstream implements Upstream {
   #span: Span | undefined;
 
   constructor(upstream: Upstream, spans: Spans, attributes: Attributes) {
-    this.kind = upstream.kind;
-    this.#upstream = upstream;
+    super(upstream);
     this.#spans = spans;
     this.#attributes = attributes;
   }
@@ -36,53 +32,29 @@ export class TracedUpstream implements Upstream {
     this.#span = this.#spans.start('upstream', options, call);
   }
 
-  get isOpen(): boolean {
-    return this.#upstream.isOpen;
-  }
-
-  get bufferedAmount(): number {
-    return this.#upstream.bufferedAmount;
-  }
-
-  onOpen(listener: () => void): void {
-    this.#upstream.onOpen(() => {
+  override onOpen(listener: () => void): void {
+    super.onOpen(() => {
       this.#span?.addEvent('open');
       listener();
     });
   }
 
-  onEvent(listener: (event: Message) => void): void {
-    this.#upstream.onEvent((event) => {
+  override onEvent(listener: (event: Message) => void): void {
+    super.onEvent((event) => {
       this.#note(event);
       listener(event);
     });
   }
 
-  onClose(listener: (end: UpstreamEnd) => void): void {
-    this.#upstream.onClose((end) => {
+  override onClose(listener: (end: UpstreamEnd) => void): void {
+    super.onClose((end) => {
       this.#closed(end);
       listener(end);
     });
   }
 
-  send(event: RealtimeClientEvent): void {
-    this.#upstream.send(event);
-  }
-
-  sendText(json: string): void {
-    this.#upstream.sendText(json);
-  }
-
-  pause(): void {
-    this.#upstream.pause();
-  }
-
-  resume(): void {
-    this.#upstream.resume();
-  }
-
-  close(): void {
-    this.#upstream.close();
+  override close(): void {
+    super.close();
     this.#end();
   }
 
