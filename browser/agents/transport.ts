@@ -4,7 +4,7 @@ import {
   type RealtimeTransportLayer,
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime';
-import { ResponseQueue, type ResponseRequest } from '../../proto/voice/response-queue.ts';
+import { ResponseQueue } from '../../proto/voice/response-queue.ts';
 import { type Call, type CallError, type CallOptions, connect } from '../index.ts';
 
 /** How to call, and when to go on without an answer. */
@@ -92,12 +92,7 @@ export class ParleyTransport extends OpenAIRealtimeBase implements RealtimeTrans
   /** Sends an event of the Realtime API. Throws while there is no call. */
   sendEvent(event: RealtimeClientMessage): void {
     this.#assertCall();
-    if (event.type === 'response.create') {
-      this.#responses.request(event as ResponseRequest);
-      return;
-    }
-    if (event.type === 'response.cancel') this.#responses.cancel();
-    this.#send(event.type === 'session.update' ? withoutModel(event) : event);
+    this.#responses.send(event);
   }
 
   override requestResponse(response?: Record<string, unknown>): void {
@@ -163,13 +158,6 @@ export class ParleyTransport extends OpenAIRealtimeBase implements RealtimeTrans
     this.#status = status;
     this.emit('connection_change', status);
   }
-}
-
-/** The backend has chosen the model: the API takes no other within a session. */
-function withoutModel(event: RealtimeClientMessage): RealtimeClientMessage {
-  const { session } = event as { session?: Record<string, unknown> };
-  const { model: _model, ...rest } = session ?? {};
-  return { ...event, session: rest };
 }
 
 /** Waits until the session's settings are taken up, the call is over, or `timeoutMs` have passed. */

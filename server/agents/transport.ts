@@ -5,7 +5,7 @@ import {
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime';
 import type { Message } from '../../proto/voice/index.ts';
-import { ResponseQueue, type ResponseRequest } from '../../proto/voice/response-queue.ts';
+import { ResponseQueue } from '../../proto/voice/response-queue.ts';
 import type { CallControl } from '../bridge/index.ts';
 
 /** When to go on without an answer. */
@@ -93,12 +93,7 @@ export class ControlTransport extends OpenAIRealtimeBase implements RealtimeTran
   /** Sends an event of the Realtime API. Throws while there is no call. */
   sendEvent(event: RealtimeClientMessage): void {
     this.#assertCall();
-    if (event.type === 'response.create') {
-      this.#responses.request(event as ResponseRequest);
-      return;
-    }
-    if (event.type === 'response.cancel') this.#responses.cancel();
-    this.#control.send(event.type === 'session.update' ? withoutModel(event) : event);
+    this.#responses.send(event);
   }
 
   override requestResponse(response?: Record<string, unknown>): void {
@@ -145,11 +140,4 @@ export class ControlTransport extends OpenAIRealtimeBase implements RealtimeTran
     this.#status = status;
     this.emit('connection_change', status);
   }
-}
-
-/** The call has its model: the API takes no other within a session. */
-function withoutModel(event: RealtimeClientMessage): RealtimeClientMessage {
-  const { session } = event as { session?: Record<string, unknown> };
-  const { model: _model, ...rest } = session ?? {};
-  return { ...event, session: rest };
 }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { ResponseQueue, type ResponseRequest } from '../../../proto/voice/response-queue.ts';
+import { ResponseQueue } from '../../../proto/voice/response-queue.ts';
 
 function queue() {
-  const sent: ResponseRequest[] = [];
+  const sent: unknown[] = [];
   return { sent, responses: new ResponseQueue((request) => sent.push(request)) };
 }
 const CREATE = { type: 'response.create' } as const;
@@ -58,4 +58,19 @@ test('what waits is bounded, and forgotten at the end', () => {
   responses.clear();
   responses.event({ type: 'response.done' });
   expect(sent).toHaveLength(64);
+});
+
+test('events of an SDK: requests wait, what cancels frees nothing by itself, and a session keeps its model', () => {
+  const { sent, responses } = queue();
+  responses.event({ type: 'response.created' });
+  responses.send(CREATE);
+  responses.send({ type: 'response.cancel' });
+  expect(responses.interruptible).toBe(false);
+  responses.send({ type: 'session.update', session: { model: 'gpt-realtime', voice: 'marin' } });
+  responses.event({ type: 'response.done' });
+  expect(sent).toEqual([
+    { type: 'response.cancel' },
+    { type: 'session.update', session: { voice: 'marin' } },
+    CREATE,
+  ]);
 });
