@@ -1,6 +1,7 @@
 import type { CloseReason, Path, QuicEvent, QuicTransport } from '../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { Session } from './session.ts';
+import { passToSession } from './session-events.ts';
 import type { NetworkChange, SessionRequest, WebTransportSession } from './types.ts';
 
 /** What is asked of a QUIC connection here; `QuicConnection` has it. */
@@ -36,22 +37,6 @@ export interface HostHandlers {
   decide(request: SessionRequest): SessionDecision | Promise<SessionDecision>;
   answer(request: PlainRequest): PlainResponse;
 }
-
-/** Events that go to the session which they name. */
-type SessionEvent = Extract<
-  WebTransportEvent,
-  {
-    type:
-      | 'streamOpened'
-      | 'streamReadable'
-      | 'streamWritable'
-      | 'streamFinished'
-      | 'streamReset'
-      | 'streamStopped'
-      | 'datagram'
-      | 'sessionDraining';
-  }
->;
 
 type EventOf<Type extends WebTransportEvent['type']> = Extract<WebTransportEvent, { type: Type }>;
 
@@ -139,7 +124,7 @@ export class WebTransportHost {
         this.#ended(event);
         break;
       case 'streamsAvailable':
-        for (const session of this.#sessions.values()) session.streamsAvailable(event.direction);
+        for (const session of this.#sessions.values()) passToSession(session, event);
         break;
       case 'request':
         this.#answer(event);
@@ -153,39 +138,11 @@ export class WebTransportHost {
       case 'response':
       case 'requestFailed':
         break; // a client's
-      default:
-        this.#dispatchToSession(event);
-    }
-  }
-
-  /** Each goes to the session that it names: what one session costs does not grow with the others. */
-  #dispatchToSession(event: SessionEvent): void {
-    const session = this.#sessions.get(event.sessionId);
-    if (session === undefined) return;
-    switch (event.type) {
-      case 'streamOpened':
-        session.streamOpened(event.streamId, event.direction);
-        break;
-      case 'streamReadable':
-        session.streamReadable(event.streamId);
-        break;
-      case 'streamWritable':
-        session.streamWritable(event.streamId);
-        break;
-      case 'streamFinished':
-        session.streamFinished(event.streamId);
-        break;
-      case 'streamReset':
-        session.streamReset(event.streamId, event.code ?? null);
-        break;
-      case 'streamStopped':
-        session.streamStopped(event.streamId, event.code ?? null);
-        break;
-      case 'datagram':
-        session.datagram(event.data);
-        break;
-      case 'sessionDraining':
-        session.drainingReceived();
+      default: {
+        // To the session that it names: what one session costs does not grow with the others.
+        const session = this.#sessions.get(event.sessionId);
+        if (session !== undefined) passToSession(session, event);
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import { type QuicConnection, QuicEndpoint, type QuicEvent } from '../../proto/q
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { EndpointDriver, openPublicSocket } from '../../server/net/index.ts';
 import { Session } from '../../server/webtransport/session.ts';
+import { passToSession } from '../../server/webtransport/session-events.ts';
 
 const LOOPBACK = '127.0.0.1';
 /** Time that a session which the page closed gets to tell its backend, in ms. */
@@ -133,28 +134,8 @@ export class NodeWebTransport {
           event.clean ? { closeCode: event.code, reason: event.reason } : new Error(event.reason || 'lost'),
         );
         break;
-      case 'streamsAvailable':
-        session?.streamsAvailable(event.direction);
-        break;
-      case 'streamOpened':
-        session?.streamOpened(event.streamId, event.direction);
-        break;
-      case 'streamReadable':
-        session?.streamReadable(event.streamId);
-        break;
-      case 'streamWritable':
-        session?.streamWritable(event.streamId);
-        break;
-      case 'streamFinished':
-        session?.streamFinished(event.streamId);
-        break;
-      case 'streamReset':
-        session?.streamReset(event.streamId, event.code ?? null);
-        break;
-      case 'streamStopped':
-        session?.streamStopped(event.streamId, event.code ?? null);
-        break;
-      default: // a server's, or told by the event of QUIC
+      default:
+        if (session !== undefined) passToSession(session, event);
     }
   }
 

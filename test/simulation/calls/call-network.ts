@@ -1,10 +1,10 @@
-import type { SessionRequest, WebTransportSession } from '../../../server/webtransport/types.ts';
+import type { WebTransportSession } from '../../../server/webtransport/types.ts';
 import type { SeededRandom } from '../random.ts';
 import type { Trace } from '../trace.ts';
 import type { CallBackend, SessionDetails } from './backend.ts';
 import { Link } from './link.ts';
 import type { CallsPlan } from './plan.ts';
-import { transportOf } from './transport.ts';
+import { requestFor, transportOf } from './transport.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** What carries sessions needs of its world. */
@@ -133,15 +133,7 @@ export class LinkNetwork implements CallNetwork {
   #connect(backend: CallBackend, url: URL): Link {
     const { time, random, trace, plan } = this.#host;
     const details = this.#host.session(backend, url);
-    const request: SessionRequest = {
-      path: url.pathname,
-      query: url.searchParams,
-      authority: url.host,
-      origin: undefined,
-      headers: [],
-      protocols: [],
-      remoteAddress: { host: '192.0.2.1', port: 1000 + details.serial },
-    };
+    const request = requestFor(url, { host: '192.0.2.1', port: 1000 + details.serial });
     const { delayMs, jitterMs } = plan;
     const link = new Link(`session-${details.serial}`, { time, random, trace, delayMs, jitterMs }, request);
     this.#links[details.serial] = link;

@@ -1,11 +1,9 @@
 import type { QuicConnection, QuicEvent } from '../../../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../../../proto/webtransport/index.ts';
 import { Session } from '../../../../server/webtransport/session.ts';
-import type {
-  BidirectionalStream,
-  CloseInfo,
-  SessionRequest,
-} from '../../../../server/webtransport/types.ts';
+import { passToSession } from '../../../../server/webtransport/session-events.ts';
+import type { BidirectionalStream, CloseInfo } from '../../../../server/webtransport/types.ts';
+import { requestFor } from '../transport.ts';
 
 /** How long a close may take to be acknowledged. */
 const CLOSE_AFTER_MS = 500;
@@ -28,15 +26,7 @@ export class PageSession {
     this.#machine = new WebTransportConnection(quic);
     this.#url = url;
     this.#wake = wake;
-    const request: SessionRequest = {
-      path: url.pathname,
-      query: url.searchParams,
-      authority: url.host,
-      origin: undefined,
-      headers: [],
-      protocols: [],
-      remoteAddress: quic.path.remote,
-    };
+    const request = requestFor(url, quic.path.remote);
     // The CONNECT is the first stream of its connection, and the only one.
     this.#session = new Session(0, request, '', quic, { machine: this.#machine, wake });
     this.closed = this.#session.closed;
@@ -122,28 +112,8 @@ export class PageSession {
         );
         this.#closeConnection();
         break;
-      case 'streamOpened':
-        session.streamOpened(event.streamId, event.direction);
-        break;
-      case 'streamReadable':
-        session.streamReadable(event.streamId);
-        break;
-      case 'streamWritable':
-        session.streamWritable(event.streamId);
-        break;
-      case 'streamFinished':
-        session.streamFinished(event.streamId);
-        break;
-      case 'streamReset':
-        session.streamReset(event.streamId, event.code ?? null);
-        break;
-      case 'streamStopped':
-        session.streamStopped(event.streamId, event.code ?? null);
-        break;
-      case 'streamsAvailable':
-        session.streamsAvailable(event.direction);
-        break;
-      default: // a server's, or nothing that a page of this simulation uses
+      default:
+        passToSession(session, event);
     }
   }
 }

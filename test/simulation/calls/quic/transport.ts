@@ -1,14 +1,15 @@
 import type { CloseInfo } from '../../../../server/webtransport/types.ts';
+import { PageStreams } from '../transport.ts';
 import type { PageSession } from './page-session.ts';
 
 /** `WebTransport` as the page knows it, over connections of this world. `dial` gives a session that is on its way, or why there is none. */
 export function quicTransportOf(dial: (url: URL) => PageSession | Error): unknown {
-  return class {
+  return class extends PageStreams {
     readonly ready: Promise<void>;
     readonly closed: Promise<CloseInfo>;
-    readonly #session: PageSession | undefined;
 
     constructor(url: string) {
+      super();
       const session = dial(new URL(url));
       if (session instanceof Error) {
         this.ready = Promise.reject(session);
@@ -17,25 +18,13 @@ export function quicTransportOf(dial: (url: URL) => PageSession | Error): unknow
         this.closed.catch(() => undefined);
         return;
       }
-      this.#session = session;
+      this.session = session;
       this.ready = session.ready;
       this.closed = session.closed;
     }
 
-    get incomingUnidirectionalStreams(): unknown {
-      return this.#session?.incomingUnidirectionalStreams;
-    }
-
-    createBidirectionalStream(): unknown {
-      return this.#session?.createBidirectionalStream();
-    }
-
-    createUnidirectionalStream(): unknown {
-      return this.#session?.createUnidirectionalStream();
-    }
-
     close(info?: CloseInfo): void {
-      this.#session?.close(info);
+      this.session?.close(info);
     }
   };
 }
