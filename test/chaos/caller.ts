@@ -1,5 +1,5 @@
 import type { AnswerHeader, Message, ServerMessage } from '../../proto/voice/index.ts';
-import type { Page, PageModule, PageWitness } from '../simulation/calls/page-face.ts';
+import { type Page, type PageModule, type PageWitness, whereStands } from '../simulation/calls/page-face.ts';
 import { samplesFrom } from '../simulation/calls/samples.ts';
 import type { ModelResponse, ModelUpstream } from '../simulation/calls/upstream.ts';
 import { SeededRandom } from '../simulation/random.ts';
@@ -164,21 +164,7 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   }
 
   get whereItStands(): string {
-    const { page } = this;
-    const upstream = this.#current;
-    return JSON.stringify({
-      attached: page.attached,
-      samples: page.samples,
-      received: page.receivedSamples,
-      pendingEvents: page.pendingEvents,
-      upstream: upstream && {
-        number: upstream.number,
-        open: upstream.isOpen,
-        position: upstream.position,
-        idle: upstream.idle,
-      },
-      failure: this.failure,
-    });
+    return whereStands(this.page, this.#current, this.failure);
   }
 
   /** Looks at what has to be whole once all is quiet. */

@@ -205,17 +205,3 @@ function rms(samples: Int16Array, at: number): number {
   for (let i = at; i < at + WINDOW_SAMPLES; i++) sum += samples[i]! ** 2;
   return Math.sqrt(sum / WINDOW_SAMPLES);
 }
-
-/** The codec in which the microphone's audio is sent now. */
-export const codecOf = async (page: Page): Promise<unknown> =>
-  page.evaluate('window.parley.stats.microphone.uplink.codec');
-
-/** Waits until the microphone has been sent in this codec for so long, in ms. */
-export async function untilCodec(page: Page, wanted: string, forMs = 0): Promise<void> {
-  let since = Number.POSITIVE_INFINITY;
-  for (const end = Date.now() + 90_000; Date.now() - since < forMs || since === Number.POSITIVE_INFINITY; ) {
-    if (Date.now() > end) throw new Error(`in vain: ${wanted}`);
-    since = (await codecOf(page)) === wanted ? Math.min(since, Date.now()) : Number.POSITIVE_INFINITY;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

@@ -11,7 +11,7 @@ import {
   ServerEventChecker,
   type Words,
 } from './checkers.ts';
-import type { Page, PageWitness } from './page-face.ts';
+import { type Page, type PageWitness, whereStands } from './page-face.ts';
 import { samplesFrom } from './samples.ts';
 import type { ModelItem, ModelResponse, ModelUpstream, UpstreamWitness } from './upstream.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -294,20 +294,7 @@ export class Caller implements PageWitness, UpstreamWitness {
   }
 
   get whereItStands(): string {
-    const { upstream, page } = this;
-    return JSON.stringify({
-      attached: page.attached,
-      samples: page.samples,
-      received: page.receivedSamples,
-      pendingEvents: page.pendingEvents,
-      upstream: upstream && {
-        number: upstream.number,
-        open: upstream.isOpen,
-        position: upstream.position,
-        idle: upstream.idle,
-      },
-      failure: this.failure,
-    });
+    return whereStands(this.page, this.upstream, this.failure);
   }
 
   checkWhole(): void {

@@ -1,4 +1,5 @@
 import type { AnswerHeader, Message, Resume, ServerMessage } from '../../../proto/voice/index.ts';
+import type { ModelUpstream } from './upstream.ts';
 
 /** What a page tells the checkers of its call. */
 export interface PageWitness {
@@ -60,4 +61,21 @@ export interface PageModule {
 export async function loadPages(): Promise<PageModule> {
   const place = new URL('./page/page.ts', import.meta.url).href;
   return (await import(place)) as PageModule;
+}
+
+/** Where a caller's page and its upstream stand, for the report of a failure. */
+export function whereStands(page: Page, upstream: ModelUpstream | undefined, failure: unknown): string {
+  return JSON.stringify({
+    attached: page.attached,
+    samples: page.samples,
+    received: page.receivedSamples,
+    pendingEvents: page.pendingEvents,
+    upstream: upstream && {
+      number: upstream.number,
+      open: upstream.isOpen,
+      position: upstream.position,
+      idle: upstream.idle,
+    },
+    failure,
+  });
 }
