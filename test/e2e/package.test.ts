@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   cpSync,
   mkdirSync,
@@ -48,10 +49,21 @@ beforeAll(async () => {
   ]);
 }, INSTALL_TIMEOUT_MS);
 
+/** `parley start` ends its own processes when it is asked to, not when it is killed. */
+async function endChildren(): Promise<void> {
+  const ends = children.splice(0).map(async (child) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGINT');
+    await exited;
+  });
+  await Promise.all(ends);
+}
+
 afterAll(async () => {
   await browser?.close();
   for (const server of servers) server.close().closeAllConnections();
-  for (const child of children) child.kill('SIGKILL');
+  await endChildren();
   installed?.remove();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -248,10 +260,7 @@ describe('the examples', () => {
   async function example(server: string, page: string, env: Readonly<Record<string, string>> = {}) {
     const port = String(await freeUdpPort());
     // One backend at a time has the tunnel port that the cluster file names.
-    for (const child of children.splice(0)) {
-      const gone = new Promise((resolve) => child.once('exit', resolve));
-      if (child.exitCode === null && child.kill('SIGKILL')) await gone;
-    }
+    await endChildren();
     await startUntil(process.execPath, [`examples/${server}/server.js`], 'Ready on', { PORT: port, ...env });
     const app = env.APP_PORT === undefined ? undefined : Number(env.APP_PORT);
     const url = await serveBundle(join(installed.app, 'examples', page), app);
