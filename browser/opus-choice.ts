@@ -15,6 +15,8 @@ const TRIAL_SAMPLES = msToSamples(100);
 /** How long after it is looked whether audio waited, in ms, and how much more than it did as Opus: pages and backends take some time themselves. */
 const JUDGED_FOR_MS = 1500;
 const TRIAL_WAITS_MS = 60;
+/** A later session brings what the backend lacks first, and a fresh upstream takes its time for that: it is judged after so long, in ms. */
+const SETTLES_MS = 1500;
 /** The backend says how far it got each 200 ms, at most. */
 const ACKNOWLEDGED_EACH_MS = 250;
 /** Times of samples that are kept: 120 s, in chunks of 20 ms. */
@@ -42,6 +44,9 @@ export class OpusChoice {
   #roundTripMs = 0;
   /** A session carries the call since then; undefined while none does. */
   #carriedSince: number | undefined;
+  #carriedBefore = false;
+  /** What waits tells of the network from then on. */
+  #judgedFrom = 0;
   /** Both sides speak Opus. */
   available = false;
   #phase: Phase = 'pcm';
@@ -122,6 +127,8 @@ export class OpusChoice {
 
   /** A session carries the call from now on; the backend has so many samples. */
   carried(received: number, now: number): void {
+    this.#judgedFrom = this.#carriedBefore ? now + SETTLES_MS : now;
+    this.#carriedBefore = true;
     this.#acknowledged = received;
     this.#carriedSince = now;
     this.#calmSince = now;
@@ -154,7 +161,7 @@ export class OpusChoice {
     } else if (this.#phase === 'opus') this.#usualMs += (waitingMs - this.#usualMs) / 8;
     switch (this.#phase) {
       case 'pcm':
-        if (waitingMs <= WAITS_MS) return false;
+        if (waitingMs <= WAITS_MS || now < this.#judgedFrom) return false;
         this.#calmForMs = now - this.#phaseSince < 2 * this.#leastCalmMs ? this.#longer() : this.#leastCalmMs;
         this.#enter('opus', now);
         return true;

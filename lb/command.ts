@@ -67,7 +67,8 @@ function dryRun(hex: string, source: string, path: string | undefined): string {
     );
   }
   const found = path ?? clusterFiles()[0];
-  return explainPacket(packet, address, found === undefined ? undefined : readClusterFile(found));
+  if (found === undefined) return explainPacket(packet, address, undefined);
+  return `${explainPacket(packet, address, readClusterFile(found))}cluster file: ${found}\n`;
 }
 
 /** The forwarder as a process: reads its flags, starts, and ends with a signal. */

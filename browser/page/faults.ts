@@ -33,6 +33,9 @@ export class FaultPanel {
   readonly #buttons: HTMLButtonElement[] = [];
   readonly #meter = new SilenceMeter();
   #startedAt = 0;
+  /** How far the backend got, and since when it is there. */
+  #received = 0;
+  #receivedAt = 0;
   #running = false;
 
   /** `mark` sets a mark where a fault begins. */
@@ -122,11 +125,17 @@ export class FaultPanel {
     if (call === undefined || call.state === 'ended') return;
     this.show();
     const { microphone, playback } = call.stats;
+    const now = performance.now();
+    // Backwards too: a backend that restores the call is given again what it lacks.
+    if (microphone.receivedSamples !== this.#received || microphone.receivedSamples === microphone.samples) {
+      this.#received = microphone.receivedSamples;
+      this.#receivedAt = now;
+    }
     const answer = call.answers.at(-1);
     const begun = answer !== undefined && !answer.complete && !answer.cleared && answer.playedSamples > 0;
     this.#meter.take({
-      atMs: performance.now(),
-      keptMs: microphone.keptMs,
+      atMs: now,
+      waitedMs: now - this.#receivedAt,
       answerStopped: begun && playback.bufferedMs === 0,
     });
   }

@@ -1,8 +1,8 @@
 /** What a call shows of itself at one moment. */
 export interface Sign {
   readonly atMs: number;
-  /** What was said and is not acknowledged by the backend, in ms. */
-  readonly keptMs: number;
+  /** How long the backend has acknowledged none of what was said, in ms; 0 when nothing is under way. */
+  readonly waitedMs: number;
   /** An answer is on its way, was heard already, and there is nothing of it to play. */
   readonly answerStopped: boolean;
 }
@@ -32,7 +32,7 @@ export class SilenceMeter {
   begin(atMs: number): void {
     this.#usualMs = Math.max(
       0,
-      ...this.#usual.filter((sign) => atMs - sign.atMs < USUAL_MS).map((sign) => sign.keptMs),
+      ...this.#usual.filter((sign) => atMs - sign.atMs < USUAL_MS).map((sign) => sign.waitedMs),
     );
     this.#longestMs = 0;
     this.#stoppedSince = undefined;
@@ -47,7 +47,7 @@ export class SilenceMeter {
       if (this.#usual.length > MAX_SIGNS) this.#usual.shift();
       return;
     }
-    const beyondMs = sign.keptMs - this.#usualMs;
+    const beyondMs = sign.waitedMs - this.#usualMs;
     if (sign.answerStopped) this.#stoppedSince ??= sign.atMs;
     else this.#stoppedSince = undefined;
     const stoppedMs = this.#stoppedSince === undefined ? 0 : sign.atMs - this.#stoppedSince;

@@ -181,7 +181,9 @@ describe('the forwarder as a process', () => {
     const routable = `routable: to backend-2 at ${all[1]!.tunnel}`;
     start('10443', '{}');
     start('5443', known);
-    expect(await dryRun()).toContain(routable);
+    const seen = await dryRun();
+    expect(seen).toContain(routable);
+    expect(seen).toContain(`cluster file: ${join('.parley', '5443', 'cluster.json')}\n`);
     start('5443', '{}');
     start('443', '{}');
     start('4433', known);

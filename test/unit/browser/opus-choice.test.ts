@@ -120,6 +120,22 @@ describe('the choice of the codec', () => {
     expect(talk.resends).toBe(1);
   });
 
+  test('not since a later session brings what a fresh upstream lacks, unless that takes too long', () => {
+    const talk = new Talk();
+    talk.run(10_000);
+    for (const [takesMs, codec] of [
+      [1200, 'pcm16'],
+      [2500, 'opus'],
+    ] as const) {
+      talk.choice.carried(0, talk.now);
+      talk.kbps = 0;
+      talk.run(takesMs);
+      talk.kbps = 10_000;
+      talk.run(1000);
+      expect(talk.choice.codec).toBe(codec);
+    }
+  });
+
   test('also where page and backend take 80 ms themselves, whatever the codec', () => {
     const talk = new Talk();
     talk.roundTripMs += 80;

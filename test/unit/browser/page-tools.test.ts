@@ -99,8 +99,8 @@ describe('the page’s tools', () => {
 describe('the silence of a call', () => {
   it('is how much longer than usual words waited, or how long an answer stopped', () => {
     const meter = new SilenceMeter();
-    const at = (atMs: number, keptMs: number, answerStopped = false) =>
-      meter.take({ atMs, keptMs, answerStopped });
+    const at = (atMs: number, waitedMs: number, answerStopped = false) =>
+      meter.take({ atMs, waitedMs, answerStopped });
     for (let t = 0; t < 2000; t += 50) at(t, t % 200);
     meter.begin(2000);
     for (let t = 2000; t < 7000; t += 50) at(t, t - 2000 + 100);
