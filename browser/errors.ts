@@ -124,7 +124,7 @@ export function unreachableError(url: string, error: unknown): CallError {
   return new CallError(
     'unreachable',
     `The voice server at ${hostOf(url)} could not be reached.`,
-    'Check that it runs and that the network lets UDP through. If its certificate was renewed, reload the page.',
+    'Check that it runs, that its `origins` allow this page, and that the network lets UDP through. If its certificate was renewed, reload the page.',
     { cause: error },
   );
 }
