@@ -3,7 +3,15 @@ import { defineConfig } from 'vitest/config';
 
 /** A busy machine takes its time: what a test waits for in vain fails it by its own, shorter bound. */
 const project = (name: string, include: string[], testTimeout = 30_000, isolate = true) => ({
-  test: { name, include, testTimeout, isolate, hookTimeout: 60_000, maxWorkers: availableParallelism() },
+  test: {
+    name,
+    include,
+    exclude: LONG,
+    testTimeout,
+    isolate,
+    hookTimeout: 60_000,
+    maxWorkers: availableParallelism(),
+  },
 });
 
 /** Tests with processes and browsers of their own: after the others, few files at a time, so that they have the machine. */
@@ -48,8 +56,9 @@ const LONG = [
     'reconnect',
     'rotation',
   ),
-  ...e2e('socket-activation', 'sprayed', 'steering-page', 'tcp', 'workers'),
+  ...e2e('socket-activation', 'sprayed', 'start', 'steering-page', 'tcp', 'workers'),
   'test/interop/rebinding-in-handshake.test.ts',
+  'test/unit/repo/type-rules.test.ts',
 ];
 
 /** The same; these spend most of their time in outages, pauses and speech, with the machine idle: many can at once. */
