@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { buildExtras, buildLibrary, buildPage, WORKLETS } from './browser/build.ts';
+import { buildExtras, buildLibrary, buildPage, FILES_ON_DEMAND, WORKLETS } from './browser/build.ts';
 import { runProgram } from './net/program.ts';
 import { StartupError } from './net/startup.ts';
 
@@ -81,8 +81,9 @@ async function printSizes(): Promise<void> {
   const gzipped = async (name: string) =>
     gzipSync(await readFile(join(DIST, 'browser', name)), { level: 9 }).length;
   const library = await gzipped('parley.js');
-  const onDemand = ['opus.js', 'carriers/tcp.js'];
-  const loaded = await Promise.all(onDemand.map(async (name) => `${name} ${kib(await gzipped(name))}`));
+  const loaded = await Promise.all(
+    FILES_ON_DEMAND.map(async (name) => `${name} ${kib(await gzipped(name))}`),
+  );
   const dist = await folderOctets(DIST);
   const dependencies = await dependencyOctets();
   process.stdout.write(

@@ -45,10 +45,9 @@ const LONG = [
     'backend-death',
     'bundler',
     'chaos',
+    'direct-return',
     'dockerfile',
-    'fault-buttons',
-    'forwarder-death',
-    'lock-out',
+    'memory-growth',
     'one-call',
     'opus-answers',
     'package',
@@ -65,6 +64,9 @@ const LONG = [
 const LONG_WAITS = e2e(
   'access',
   'dial-allowance',
+  'fault-buttons',
+  'forwarder-death',
+  'lock-out',
   'long-silence',
   'renewal',
   'silent-backend',
@@ -72,7 +74,7 @@ const LONG_WAITS = e2e(
 );
 
 /** The same; these look at the clock: nothing else may run beside them. */
-const LONG_BY_THE_CLOCK = e2e('address-change', 'networks', 'opus-and-back');
+const LONG_BY_THE_CLOCK = e2e('address-change', 'networks', 'opus-and-back', 'sides');
 const BY_THE_CLOCK = e2e('round-trips', 'tcp-ready');
 
 const ALL_LONG = [...LONG, ...LONG_WAITS, ...LONG_BY_THE_CLOCK];

@@ -1,4 +1,4 @@
-import { type AnswerHeader, AudioHash, Seam, samplesToMs } from '../proto/voice/index.ts';
+import { type AnswerHeader, AudioHash, type Seam, samplesToMs } from '../proto/voice/index.ts';
 import type { Played } from './audio/playback-queue.ts';
 
 /** Answers that are remembered for counters and late positions; those that are over are forgotten first, oldest first. */
@@ -45,8 +45,8 @@ export class AnswerRecord {
   cleared = false;
   /** More of it may come, in this session or in the next one. */
   open = true;
-  /** Joins what one stream of it brings to what another brought. */
-  readonly seam = new Seam();
+  /** Joins what one stream of it brings to what another brought; undefined before its first sample. */
+  seam: Seam | undefined;
   /** The stream that brings it now. */
   carrier: object | undefined;
   carriage = 0;

@@ -2,9 +2,11 @@ import {
   type AnswerCodec,
   type AnswerHeader,
   AnswerHeaderDecoder,
+  isVoiceProtocolError,
   OCTETS_PER_SAMPLE,
   OPUS_CODEC,
   PcmAligner,
+  Seam,
   SessionCloseCode,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
@@ -48,7 +50,7 @@ export async function readAnswers(
     const { done, value } = await reader.read();
     if (done) return;
     new AnswerReader(value, playback, source).run().catch((error) => {
-      if (error instanceof VoiceProtocolError) source.failed(error);
+      if (isVoiceProtocolError(error)) source.failed(error);
     });
   }
 }
@@ -93,7 +95,7 @@ class AnswerReader {
       }
       await this.#finish();
     } catch (error) {
-      const over = error instanceof VoiceProtocolError || (await this.#source.wasReset(error));
+      const over = isVoiceProtocolError(error) || (await this.#source.wasReset(error));
       // What came before a reset is kept.
       await this.#opus?.settled();
       if (this.#record?.open && over) this.#end(false);
@@ -151,12 +153,13 @@ class AnswerReader {
   #samples(octets: Uint8Array): void {
     const record = this.#record;
     if (record === undefined || record.carrier !== this) return;
+    record.seam ??= new Seam();
     let fresh = octets;
     if (this.#known > 0) {
       const skipped = Math.min(this.#known, octets.length / OCTETS_PER_SAMPLE);
       this.#known -= skipped;
       fresh = octets.subarray(skipped * OCTETS_PER_SAMPLE);
-      if (this.#known === 0) record.seam.follows(octets.subarray(0, skipped * OCTETS_PER_SAMPLE));
+      record.seam.follows(octets.subarray(0, skipped * OCTETS_PER_SAMPLE));
     }
     fresh = record.seam.join(fresh);
     this.#playback.push(record, fresh);

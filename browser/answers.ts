@@ -1,5 +1,5 @@
 import type { Message } from '../proto/voice/index.ts';
-import type { AnswerCounters, Position } from './answer-log.ts';
+import type { Position } from './answer-log.ts';
 import { type AnswerSource, readAnswers } from './answer-reader.ts';
 import { DownlinkCodec } from './downlink-codec.ts';
 import type { CodecOption } from './opus-choice.ts';
@@ -40,10 +40,6 @@ export class Answers {
       replaced: (positions) => this.#tell(positions),
     });
     this.downlink = new DownlinkCodec(codec, this.playback, (message) => host.send(message));
-  }
-
-  get counters(): AnswerCounters[] {
-    return this.playback.counters;
   }
 
   /** Takes the answer streams of a session for as long as they come. Rejects when the session breaks. */

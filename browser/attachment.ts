@@ -1,32 +1,39 @@
 import {
   encodeMessage,
+  isVoiceProtocolError,
   type Message,
   type MicrophoneArchive,
   type Resume,
   type SendFrom,
+  type ServerMessage,
   SessionCloseCode,
   StreamCode,
   VOICE_PROTOCOL,
-  VoiceProtocolError,
 } from '../proto/voice/index.ts';
 import type { AnswerSource } from './answer-reader.ts';
-import type { Answers } from './answers.ts';
+import type { LineAnswers } from './call-answers.ts';
 import { CONTROL_SEND_ORDER, ControlStream } from './control-stream.ts';
 import type { CarrierSession } from './dial.ts';
 import { CallError, closedByServerError, lostError, toCallError } from './errors.ts';
+import { lateParts, loadLateParts } from './late-parts.ts';
 import { MicrophoneUplink } from './microphone-uplink.ts';
+import { neededParts } from './needed-parts.ts';
 import type { OpusModule } from './opus-module.ts';
-import { within } from './session.ts';
+import { within } from './within.ts';
 
+/** A session that is heard so long after a newer one of the page failed, in ms, was not given up by the backend for that one. */
+const RIVAL_MS = 5000;
 /** How long the session's close code is waited for after a stream of it broke. */
 const CLOSE_CODE_MS = 2000;
 /** How long it is waited, after a stream broke without a word why, whether its session is gone with it. */
 const RESET_MS = 500;
+/** How long it is waited for the sentence of a close code. */
+const SENTENCES_MS = 1000;
 
 /** What an attachment needs of the call that it carries. */
 export interface AttachmentHost {
   readonly archive: MicrophoneArchive;
-  readonly answers: Answers;
+  readonly answers: LineAnswers;
   /** The call's account of its answers (`PageCall`). */
   readonly account: {
     answerBegins(answer: number): number | undefined;
@@ -44,8 +51,8 @@ export interface AttachmentHost {
   sent(): void;
   /** Something came. */
   heard(): void;
-  /** A message of the backend, in order. What this throws ends the attachment. */
-  message(message: Message, from: Attachment): void;
+  /** A message of the backend, in order; `own` where it is Parley's. What this throws ends the attachment. */
+  message(message: Message, own: ServerMessage | undefined, from: Attachment): void;
   /** It is over, and not by `close`. */
   over(error: CallError, from: Attachment): void;
 }
@@ -64,16 +71,37 @@ export class Attachment {
   #resends = 0;
   /** It carries the call: the backend said that it is ready. */
   ready = false;
-  /** A newer session of the page asked for the call: the backend may have taken it from this one. */
-  rivalled = false;
+  #rivalled = false;
+  #rivalFailedAt: number | undefined;
 
   constructor(session: CarrierSession, host: AttachmentHost) {
     this.#session = session;
     this.#host = host;
     session.closed.then(
-      ({ closeCode, reason }) => this.#end(closedByServerError(closeCode ?? 0, reason ?? '')),
+      ({ closeCode, reason }) => this.#closed(closeCode ?? 0, reason ?? ''),
       (error) => this.#end(lostError(error)),
     );
+  }
+
+  /** A newer session of the page asked for the call: the backend may have taken it from this one. */
+  get rivalled(): boolean {
+    return this.#rivalled;
+  }
+
+  /** A newer session of the page asks for the call from now on. */
+  rival(): void {
+    this.#rivalled = true;
+    this.#rivalFailedAt = undefined;
+  }
+
+  /** That session failed; times by the page's clock. */
+  rivalFailed(now: number): void {
+    this.#rivalFailedAt = now;
+  }
+
+  /** Something came of this session: so long after the newer one failed it shows that the backend did not hear of that. */
+  heard(now: number): void {
+    if (this.#rivalFailedAt !== undefined && now - this.#rivalFailedAt > RIVAL_MS) this.#rivalled = false;
   }
 
   get session(): CarrierSession {
@@ -96,14 +124,11 @@ export class Attachment {
         type: 'parley.hello',
         protocol: VOICE_PROTOCOL,
         codecs: this.#host.codec.offered,
-        ...this.#host.answers.downlink.hello,
+        ...this.#host.answers.hello,
       };
       const message: Message = resume === undefined ? hello : { ...hello, resume };
       control.write(encodeMessage(message));
-      const failed = (error: unknown) => this.#fail(error);
-      const answers = this.#session.incomingUnidirectionalStreams;
-      this.#host.answers.read(answers, this.#answerSource()).catch(failed);
-      this.#readControl(control).catch(failed);
+      this.#read(control).catch((error) => this.#fail(error));
     } catch (error) {
       this.#fail(error);
     }
@@ -199,8 +224,8 @@ export class Attachment {
     this.#stop();
   }
 
-  #answerSource(): AnswerSource {
-    const { account, answers, heard } = this.#host;
+  #answerSource(opus: AnswerSource['opus']): AnswerSource {
+    const { account, heard } = this.#host;
     return {
       heard,
       mayTake: () => this.#mayTake(),
@@ -209,15 +234,21 @@ export class Attachment {
       ended: (answer) => account.answerEnded(answer),
       wasReset: (error) => this.#wasReset(error),
       failed: (error) => this.#fail(error),
-      opus: answers.downlink,
+      opus,
     };
   }
 
-  async #readControl(control: ControlStream): Promise<void> {
-    for await (const message of control.messages()) {
+  /** Takes what comes, once there is what understands it: until then it waits in the transport. */
+  async #read(control: ControlStream): Promise<void> {
+    const parts = await neededParts();
+    if (this.#over) return;
+    const answers = this.#host.answers.begin(parts);
+    const streams = this.#session.incomingUnidirectionalStreams;
+    answers.read(streams, this.#answerSource(answers.downlink)).catch((error) => this.#fail(error));
+    for await (const message of control.messages(new parts.MessageDecoder())) {
       this.#host.heard();
       if (!(await this.#mayTake())) return;
-      this.#host.message(message, this);
+      this.#host.message(message, parts.parseServerMessage(message), this);
     }
     if (!this.#over) this.#fail(new Error('the control stream ended'));
   }
@@ -243,12 +274,19 @@ export class Attachment {
 
   /** A stream broke. When the whole session is going, its close code says more than the stream's error: wait for it. */
   #fail(error: unknown): void {
-    if (error instanceof VoiceProtocolError || error instanceof CallError) {
+    if (isVoiceProtocolError(error) || error instanceof CallError) {
       this.#end(toCallError(error));
       return;
     }
     const closed = within(CLOSE_CODE_MS, this.#session.closed, () => lostError(error));
     closed.catch((reason) => this.#end(reason instanceof CallError ? reason : lostError(error)));
+  }
+
+  /** The backend closed it, perhaps at once: what its code means to a person is loaded by then, or waited for. */
+  async #closed(closeCode: number, reason: string): Promise<void> {
+    const late = () => new Error('the sentences did not come');
+    if (lateParts() === undefined) await within(SENTENCES_MS, loadLateParts(), late).catch(() => undefined);
+    this.#end(closedByServerError(closeCode, reason));
   }
 
   #end(error: CallError): void {

@@ -32,9 +32,8 @@ export class AudioContexts {
     return this.#state;
   }
 
-  /** A new context, which starts as soon as the browser lets it. Without `sampleRate` it has the hardware's. */
-  open(sampleRate?: number): AudioContext {
-    const context = new AudioContext({ latencyHint: 'interactive', ...(sampleRate && { sampleRate }) });
+  /** Has a context run, a new one or one made ahead: it starts as soon as the browser lets it. */
+  open(context: AudioContext): AudioContext {
     this.#contexts.push(context);
     context.addEventListener('statechange', () => {
       this.#judge();
@@ -85,6 +84,11 @@ export class AudioContexts {
     this.#state = state;
     this.#changed(state);
   }
+}
+
+/** A context at this rate, or at the hardware's. */
+export function newAudioContext(sampleRate?: number): AudioContext {
+  return new AudioContext({ latencyHint: 'interactive', ...(sampleRate && { sampleRate }) });
 }
 
 const ignore = (): void => undefined;

@@ -1,5 +1,5 @@
 import { VOICE_RATE } from './audio/pcm.ts';
-import { AudioContexts, type AudioState } from './audio-contexts.ts';
+import { AudioContexts, type AudioState, newAudioContext } from './audio-contexts.ts';
 import { audioError, CallError } from './errors.ts';
 import { MicrophoneDevice } from './microphone-device.ts';
 import { addWorklet, type WorkletUrls } from './worklet-modules.ts';
@@ -39,6 +39,38 @@ export interface AudioListener {
 }
 
 /**
+ * The part of the audio that needs no click and no permission: a context that rests, and the worklets in it. A call that is prepared makes it
+ * before the click, for a browser's first context takes 150 ms and the worklets 20 to 100. No device is held by it.
+ */
+export class AudioAhead {
+  readonly context = newAudioContext(VOICE_RATE);
+  readonly #worklets: WorkletUrls | undefined;
+  readonly #loading: Promise<unknown>;
+
+  /** Throws what the browser throws. */
+  constructor(worklets: WorkletUrls | undefined) {
+    this.#worklets = worklets;
+    // Where the page was clicked before, a context would run at once.
+    this.context.suspend().catch(() => undefined);
+    this.#loading = addWorklets(this.context, worklets);
+    this.#loading.catch(() => undefined);
+  }
+
+  /** Fulfils when the worklets are there; they are asked for once more where they were not to be had. */
+  async loaded(): Promise<void> {
+    await this.#loading.catch(() => addWorklets(this.context, this.#worklets));
+  }
+
+  close(): void {
+    this.context.close().catch(() => undefined);
+  }
+}
+
+async function addWorklets(context: AudioContext, worklets: WorkletUrls | undefined): Promise<void> {
+  await Promise.all([addWorklet(context, 'playback', worklets), addWorklet(context, 'microphone', worklets)]);
+}
+
+/**
  * Opens microphone and speaker. Call it from a click, as browsers start audio only then; without one, it starts with the
  * first. Rejects with a `CallError`; what was open is closed again.
  */
@@ -47,6 +79,7 @@ export async function openAudio(
   constraints: MediaTrackConstraints,
   signal: AbortSignal,
   listener: AudioListener,
+  ahead?: AudioAhead,
 ): Promise<AudioEngine> {
   const contexts = new AudioContexts((state) => listener.audio(state));
   let input: MicrophoneInput | undefined;
@@ -73,12 +106,8 @@ export async function openAudio(
   signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
-    const context = contexts.open(VOICE_RATE);
-    const [stream] = await Promise.all([
-      device.open(),
-      addWorklet(context, 'playback', worklets),
-      addWorklet(context, 'microphone', worklets),
-    ]);
+    const context = contexts.open(ahead?.context ?? newAudioContext(VOICE_RATE));
+    const [stream] = await Promise.all([device.open(), ahead?.loaded() ?? addWorklets(context, worklets)]);
     const { node: playback, gain } = speaker(context);
     input = await joinMicrophone(contexts, context, stream, worklets);
     signal.throwIfAborted();
@@ -142,7 +171,7 @@ async function joinMicrophone(
   } catch (error) {
     if (!(error instanceof DOMException) || error.name !== 'NotSupportedError') throw error;
   }
-  const own = contexts.open();
+  const own = contexts.open(newAudioContext());
   await addWorklet(own, 'microphone', worklets);
   return new MicrophoneInput(own, stream);
 }

@@ -1,5 +1,5 @@
-import { copyFile, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
@@ -17,20 +17,47 @@ const COMMON: BuildOptions = {
   logLevel: 'warning',
 };
 
-/** What a call loads when it needs it: the carrier over TCP, and what encodes Opus. */
+/** What a call loads when it needs it, by its source: files of their own beside parley.js. */
 const ON_DEMAND: Readonly<Record<string, string>> = {
-  './carriers/tcp.ts': './carriers/tcp.js',
-  './opus/index.ts': './opus.js',
+  'opus/index.ts': 'opus.js',
+  'carriers/index.ts': 'carriers/index.js',
+  'carriers/tcp.ts': 'carriers/tcp.js',
+  'after-start.ts': 'after-start.js',
+  'helpers.ts': 'helpers.js',
+  'worklet-code.ts': 'worklets/code.js',
 };
+/** Names of these files, in the folder of the library. */
+export const FILES_ON_DEMAND: readonly string[] = Object.values(ON_DEMAND);
 
-/** Leaves what is loaded on demand to files of its own. */
-const FILES_ON_DEMAND: Plugin = {
-  name: 'files-on-demand',
-  setup({ onResolve }) {
-    onResolve({ filter: /\/(carriers\/tcp|opus\/index)\.ts$/ }, ({ kind, path }) => {
-      const file = ON_DEMAND[path];
-      return kind === 'dynamic-import' && file !== undefined ? { path: file, external: true } : undefined;
-    });
+/** Leaves what is loaded on demand to files of its own; `from` is the file that is being written. */
+function leaveOnDemand(from: string): Plugin {
+  return {
+    name: 'files-on-demand',
+    setup({ onResolve }) {
+      onResolve({ filter: /^\.{1,2}\/.*\.ts$/ }, ({ kind, path, resolveDir }) => {
+        const file = ON_DEMAND[relative(SOURCE, join(resolveDir, path)).replaceAll('\\', '/')];
+        if (kind !== 'dynamic-import' || file === undefined) return undefined;
+        const there = posix.relative(posix.dirname(from), file);
+        return { path: there.startsWith('.') ? there : `./${there}`, external: true };
+      });
+    },
+  };
+}
+
+/**
+ * Schemas are made by calls, which a bundler keeps, used or not, unless it is told that they do nothing else: those that only a backend checks
+ * by are no part of a page.
+ */
+const UNUSED_SCHEMAS: Plugin = {
+  name: 'unused-schemas',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/proto\/voice\/(?:resume\/)?(?:messages|headers)\.ts$/ }, async ({ path }) => ({
+      loader: 'ts',
+      contents: (await readFile(path, 'utf8')).replace(
+        /\b(?:object|list|text|whole|integer|measure|flag|oneOf|keyOf|optional|nullable)\(/g,
+        '/* @__PURE__ */ $&',
+      ),
+    }));
   },
 };
 
@@ -43,27 +70,28 @@ const LIBRARY: Plugin = {
 };
 
 /**
- * Bundles into `outDir` the library (parley.js, worklets/*.js, carriers/tcp.js and opus.js, which is all that a page of one's own
- * needs). Rejects when a source has a fault.
+ * Bundles into `outDir` the library: parley.js, the worklets, and what a call loads when it needs it (`FILES_ON_DEMAND`), which is all that a
+ * page of one's own needs. Rejects when a source has a fault.
  */
 export async function buildLibrary(outDir: string): Promise<void> {
   await mkdir(outDir, { recursive: true });
   const common: BuildOptions = { ...COMMON, outdir: outDir, sourcemap: 'linked' };
   const worklets = WORKLETS.map((name) => [`worklets/${name}`, join(SOURCE, `worklets/${name}.ts`)]);
   await build({ ...common, entryPoints: Object.fromEntries(worklets) });
-  await build({
-    ...common,
-    entryPoints: { parley: join(SOURCE, 'index.ts') },
-    plugins: [FILES_ON_DEMAND],
-    define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
-  });
-  await build({ ...common, entryPoints: { opus: join(SOURCE, 'opus/index.ts') } });
-  await build({
-    ...common,
-    entryPoints: { 'carriers/tcp': join(SOURCE, 'carriers/tcp.ts') },
-    // When it is loaded the library would dial a server of somebody else, to see what the browser's WebTransport can do.
-    define: { 'globalThis.WebTransport': 'undefined' },
-  });
+  const defines: Readonly<Record<string, Record<string, string>>> = {
+    'worklets/code.js': { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
+    // When it is loaded the carrier's library would dial a server of somebody else, to see what the browser's WebTransport can do.
+    'carriers/tcp.js': { 'globalThis.WebTransport': 'undefined' },
+  };
+  for (const [source, file] of [['index.ts', 'parley.js'], ...Object.entries(ON_DEMAND)] as const) {
+    const name = file.replace(/\.js$/, '');
+    await build({
+      ...common,
+      entryPoints: { [name]: join(SOURCE, source) },
+      plugins: [leaveOnDemand(file), UNUSED_SCHEMAS],
+      define: defines[file] ?? {},
+    });
+  }
 }
 
 /** Bundles into `outDir` what stands upon the library and a framework, which stay imports. */
@@ -86,8 +114,7 @@ export async function buildPage(outDir: string): Promise<void> {
     outdir: outDir,
     sourcemap: 'linked',
     entryPoints: { page: join(SOURCE, 'page/page.ts') },
-    plugins: [FILES_ON_DEMAND],
-    define: { PARLEY_WORKLETS: JSON.stringify(await workletCode()) },
+    plugins: [leaveOnDemand('page.js'), UNUSED_SCHEMAS],
   });
   await Promise.all(STATIC_FILES.map((name) => copyFile(join(SOURCE, 'page', name), join(outDir, name))));
 }

@@ -117,6 +117,11 @@ export interface CallEvents {
   audio: AudioState;
   /** Nothing came from the server for 3 s or more (each half second), or something came again. The call goes on. */
   outage: Outage;
+  /**
+   * The connection is gone, and the page dials again. `error` is how it ended, where it said so: `closeCode` 14 is a server that shuts
+   * down. Told again when more is known.
+   */
+  reconnecting: { readonly error: CallError | undefined };
   /** The call was interrupted, or asked to move, and goes on. */
   resumed: Resumed;
   /** More was said than is kept without a network (120 s): the oldest of it is gone. Told about each second. */

@@ -6,7 +6,7 @@ import {
   samplesToMs,
 } from '../proto/voice/index.ts';
 import type { AnswerCounters, Position } from './answer-log.ts';
-import { Answers } from './answers.ts';
+import { CallAnswers } from './call-answers.ts';
 import { CallFigures } from './call-figures.ts';
 import type { CallEnd, CallEvents, CallOptions, CallState, CallStats, Resumed } from './call-types.ts';
 import { CallerAudio } from './caller-audio.ts';
@@ -14,18 +14,22 @@ import { checkEventSize } from './control-stream.ts';
 import { Emitter } from './emitter.ts';
 import { CallError, toCallError } from './errors.ts';
 import { delivered } from './hang-up.ts';
+import { lateParts, loadLateParts } from './late-parts.ts';
 import { Line } from './line.ts';
 import type { MicrophoneState } from './microphone-status.ts';
 import { OutageWatch } from './outage-watch.ts';
 import { Outbox } from './outbox.ts';
-import { unsupported, within } from './session.ts';
-import { type TranscriptEntry, TranscriptList } from './transcript-list.ts';
+import { unsupported } from './session.ts';
+import type { TranscriptEntry, TranscriptList } from './transcript-list.ts';
 import { onWake } from './wake-events.ts';
+import { within } from './within.ts';
 
 /** Longest wait, when hanging up, for the worklet's last samples and for the control stream to take its last message. */
 const SETTLE_MS = 1000;
 /** Lost microphone audio is told each time that it grew by so many ms. */
 const OVERFLOW_STEP_MS = 1000;
+/** One and the same, so that two can be compared by `===`. */
+const NO_WORDS: readonly TranscriptEntry[] = [];
 
 /** One call. `connect` makes it; listen with `on`. */
 export class Call {
@@ -37,13 +41,14 @@ export class Call {
   readonly #events = new Emitter<CallEvents>();
   readonly #figures = new CallFigures();
   readonly #caller: CallerAudio;
-  readonly #answers: Answers;
+  readonly #answers: CallAnswers;
   readonly #outbox: Outbox;
   readonly #outage: OutageWatch;
   readonly #line: Line;
   readonly #abort = new AbortController();
   readonly #stopWaking: () => void;
-  readonly #transcript = new TranscriptList();
+  /** Absent until the first event of the API: what lists its words comes with the session. */
+  #transcript: TranscriptList | undefined;
   #talks = false;
   #state: CallState = 'connecting';
   #progress: (() => void)[] = [];
@@ -54,7 +59,7 @@ export class Call {
   /** Use `connect` or `prepare`. */
   constructor(options: CallOptions, talks: boolean) {
     this.#options = options;
-    this.#answers = new Answers(
+    this.#answers = new CallAnswers(
       {
         send: (message) => this.#sendOwn(message),
         level: (level) => this.#events.emit('answerLevel', level),
@@ -88,15 +93,15 @@ export class Call {
       answers: this.#answers,
       opened: ({ carrier }) => this.#figures.sessionOpened(carrier),
       ready: (message) => this.#becomeReady(message),
-      reconnecting: () => this.#changeLine('reconnecting'),
+      reconnecting: (error) => {
+        this.#changeLine('reconnecting');
+        this.#events.emit('reconnecting', { error });
+      },
       recovered: () => this.#changeLine('ready'),
       resumed: (message, how) => this.#resumed(message, how),
       heard: () => this.#outage.heard(),
       own: (message) => this.#takeOwn(message),
-      event: (message) => {
-        this.#events.emit('event', message);
-        if (this.#transcript.event(message)) this.#events.emit('transcript', this.#transcript.list);
-      },
+      event: (message) => this.#event(message),
       progress: () => this.#progressed(),
       uplink: (uplink) => this.#events.emit('uplink', uplink),
       elapsedMs: (at) => this.#figures.elapsedAt(at),
@@ -140,7 +145,7 @@ export class Call {
 
   /** The words of both sides so far, in the order of the conversation; the event `transcript` gives each new list. */
   get transcript(): readonly TranscriptEntry[] {
-    return this.#transcript.list;
+    return this.#transcript?.list ?? NO_WORDS;
   }
 
   /** How loud answers are played: 1 as they come, 0 not at all. */
@@ -153,7 +158,6 @@ export class Call {
   }
 
   get stats(): CallStats {
-    const { playback } = this.#answers;
     return {
       ...this.#figures.line,
       state: this.#state,
@@ -162,10 +166,7 @@ export class Call {
       audioState: this.#caller.audioState,
       microphone: this.#microphoneFigures,
       playback: {
-        bufferedMs: playback.bufferedMs,
-        underruns: playback.underruns,
-        playing: playback.playing,
-        ...this.#answers.downlink.downlink,
+        ...this.#answers.figures,
         contextRate: this.#caller.playbackRate,
       },
     };
@@ -205,12 +206,12 @@ export class Call {
       throw new CallError(
         'connection_lost',
         `The event ${event.type} was not sent: the call is over.`,
-        'Press Talk to call again.',
+        'Call again.',
       );
     }
     checkEventSize(event);
     this.#outbox.send(event);
-    this.#answers.sent(event);
+    this.#answers.current?.sent(event);
   }
 
   /**
@@ -228,6 +229,11 @@ export class Call {
   talk(): void {
     if (this.#state === 'connecting' || this.#talking)
       this.#openAudio().catch((error) => this.#end(toCallError(error)));
+  }
+
+  /** Dials at once, where the call is reconnecting: for a button. It dials by itself as well, each few seconds. */
+  reconnect(): void {
+    this.#line.wake();
   }
 
   /** Says something in writing, and asks for an answer. Throws as `send` does. */
@@ -264,9 +270,7 @@ export class Call {
    */
   async hangUp(): Promise<CallEnd> {
     if (this.#state === 'connecting') {
-      this.#end(
-        new CallError('hung_up', 'The call was hung up before it was ready.', 'Press Talk to call again.'),
-      );
+      this.#end(new CallError('hung_up', 'The call was hung up before it was ready.', 'Call again.'));
     }
     if (!this.#talking) return this.ended;
     this.#setState('ending');
@@ -302,13 +306,18 @@ export class Call {
   async #start(talks: boolean): Promise<void> {
     const problem = unsupported();
     if (problem !== undefined) throw problem;
-    await Promise.all([talks && this.#openAudio(), this.#line.start(this.#abort.signal)]);
+    void loadLateParts();
+    const line = this.#line.start(this.#abort.signal);
+    // Behind the dial, which begins in a microtask: a browser's first AudioContext holds the page up for 150 ms.
+    await undefined;
+    if (!talks && !this.#talks) this.#caller.prepare(this.#options);
+    await Promise.all([talks && this.#openAudio(), line]);
   }
 
   async #openAudio(): Promise<void> {
     if (this.#talks) return;
     this.#talks = true;
-    await this.#caller.open(this.#options, this.#answers.playback, this.#abort.signal);
+    await this.#caller.open(this.#options, this.#answers, this.#abort.signal);
   }
 
   /** The call runs, with a network or without one. */
@@ -316,11 +325,18 @@ export class Call {
     return this.#state === 'ready' || this.#state === 'reconnecting';
   }
 
+  #event(message: Message): void {
+    this.#events.emit('event', message);
+    const parts = lateParts();
+    this.#transcript ??= parts && new parts.TranscriptList();
+    if (this.#transcript?.event(message)) this.#events.emit('transcript', this.#transcript.list);
+  }
+
   #takeOwn(message: ServerMessage): void {
     this.#figures.take(message);
     switch (message.type) {
       case 'parley.playback.clear':
-        void this.#answers.clear(message.responseIds);
+        void this.#answers.current?.clear(message.responseIds);
         break;
       case 'parley.path_changed':
         this.#events.emit('pathChanged', message);
@@ -413,7 +429,7 @@ export class Call {
     this.#closeLine(error);
     this.#stopWaking();
     this.#abort.abort();
-    this.#answers.playback.close();
+    this.#answers.close();
     this.#outbox.close();
     this.#outage.stop();
     if (error !== undefined) this.#settleReady.reject(error);

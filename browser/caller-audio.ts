@@ -1,5 +1,5 @@
 import type { AudioState } from './audio-contexts.ts';
-import { type AudioEngine, openAudio } from './audio-engine.ts';
+import { AudioAhead, type AudioEngine, type AudioListener, openAudio } from './audio-engine.ts';
 import type { CallOptions } from './call-types.ts';
 import { CallError, type CallErrorCode, toCallError } from './errors.ts';
 import { Microphone } from './microphone.ts';
@@ -11,7 +11,6 @@ import {
   MicrophoneStatus,
 } from './microphone-status.ts';
 import { MutedSpeech } from './muted-speech.ts';
-import type { Playback } from './playback.ts';
 
 /** What a failure says of the microphone. */
 const REASONS: Partial<Record<CallErrorCode, MicrophoneReason>> = {
@@ -48,6 +47,7 @@ export class CallerAudio {
   #audioState: AudioState = 'starting';
   #microphone: Microphone | undefined;
   #engine: AudioEngine | undefined;
+  #ahead: AudioAhead | undefined;
   #volume = 1;
   readonly #mutedSpeech = new MutedSpeech();
 
@@ -83,8 +83,21 @@ export class CallerAudio {
     return this.#engine?.microphoneRate;
   }
 
+  /** Makes ready what needs no click. What fails of it is tried again, and told, by `open`. */
+  prepare({ worklets }: CallOptions): void {
+    try {
+      this.#ahead = new AudioAhead(worklets);
+    } catch {
+      // The browser has no context to give now.
+    }
+  }
+
   /** Asks for the microphone, starts the browser's audio and joins playback to it. Rejects with a `CallError`. */
-  async open(options: CallOptions, playback: Playback, signal: AbortSignal): Promise<void> {
+  async open(
+    options: CallOptions,
+    playback: { attach(port: MessagePort): void },
+    signal: AbortSignal,
+  ): Promise<void> {
     const constraints: MediaTrackConstraints = {
       echoCancellation: true,
       noiseSuppression: true,
@@ -92,7 +105,7 @@ export class CallerAudio {
       channelCount: 1,
       ...options.microphone,
     };
-    const engine = await openAudio(options.worklets, constraints, signal, {
+    const listener: AudioListener = {
       audio: (state) => {
         this.#audioState = state;
         this.#status.update({ audioSuspended: state === 'suspended' });
@@ -105,10 +118,13 @@ export class CallerAudio {
         this.#noteFailure(error);
         this.#host.failed(error);
       },
-    }).catch((error) => {
-      this.#noteFailure(toCallError(error));
-      throw error;
-    });
+    };
+    const engine = await openAudio(options.worklets, constraints, signal, listener, this.#ahead).catch(
+      (error) => {
+        this.#noteFailure(toCallError(error));
+        throw error;
+      },
+    );
     this.#engine = engine;
     if (this.#volume !== 1) engine.setVolume(this.#volume);
     playback.attach(engine.playback.port);
@@ -176,6 +192,8 @@ export class CallerAudio {
   close(): void {
     this.#over = true;
     this.#engine?.close();
+    // Closes it also where the caller never talked; a second close does no harm.
+    this.#ahead?.close();
     this.#status.update({ over: true });
   }
 

@@ -4,7 +4,7 @@ import {
   MAX_MESSAGE_OCTETS,
   MAX_PARLEY_MESSAGE_OCTETS,
   type Message,
-  MessageDecoder,
+  type MessageDecoder,
 } from '../proto/voice/index.ts';
 import { CallError } from './errors.ts';
 
@@ -51,7 +51,7 @@ export class ControlStream {
       throw new CallError(
         'queue_full',
         `The network took no events for too long: ${MAX_WAITING_OCTETS} octets wait.`,
-        'Check the network, then press Talk to call again.',
+        'Check the network, then call again.',
       );
     }
     this.#waitingOctets += octets.length;
@@ -67,9 +67,8 @@ export class ControlStream {
   }
 
   /** Messages as they come; ends with the stream, throws `VoiceProtocolError` on a malformed one. */
-  async *messages(): AsyncGenerator<Message> {
+  async *messages(decoder: MessageDecoder): AsyncGenerator<Message> {
     const reader = this.#readable.getReader();
-    const decoder = new MessageDecoder();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;

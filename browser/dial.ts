@@ -1,35 +1,10 @@
-import { race, rememberUdp, retryWebTransport } from './carriers/run-race.ts';
+import type { CarrierSession, DialOptions } from './carrier-session.ts';
 import { CallError, timeoutError, unreachableError } from './errors.ts';
-import { openSession, within } from './session.ts';
+import { once } from './once.ts';
+import { openSession } from './session.ts';
+import { within } from './within.ts';
 
-/** What carries a session. */
-export type Carrier = 'webtransport' | 'tcp';
-
-/** A session that stands: the part of W3C WebTransport that a call uses, whatever carries it. */
-export interface CarrierSession {
-  readonly carrier: Carrier;
-  /** Fulfils when either side closed the session, rejects when it was lost. */
-  readonly closed: Promise<{ readonly closeCode?: number; readonly reason?: string }>;
-  readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
-  /** Fulfils when a better way is open again (UDP works): the call dials once more and moves to it without a pause. */
-  readonly better?: Promise<unknown>;
-  createBidirectionalStream(options: { readonly sendOrder: number }): Promise<{
-    readonly readable: ReadableStream<Uint8Array>;
-    readonly writable: WritableStream<Uint8Array>;
-  }>;
-  createUnidirectionalStream(options: { readonly sendOrder: number }): Promise<WritableStream<Uint8Array>>;
-  close(info?: { readonly closeCode: number; readonly reason: string }): void;
-}
-
-export interface DialOptions {
-  /** Where calls over TCP are dialled: `https://host:port`. Absent: at the host and port of the URL. */
-  readonly tcpUrl?: string | undefined;
-  readonly certificateHashes: readonly string[] | undefined;
-  /** Longest wait for the session, in ms. */
-  readonly timeoutMs: number;
-  /** Aborted: the session is not wanted, and what was opened is closed. */
-  readonly signal: AbortSignal;
-}
+export type { Carrier, CarrierSession } from './carrier-session.ts';
 
 /** Opens a session. Rejects with a `CallError`. */
 export type Dial = (url: string, options: DialOptions) => Promise<CarrierSession>;
@@ -47,117 +22,46 @@ async function dialWebTransport(url: string, options: DialOptions): Promise<Carr
   };
 }
 
-/** The same with the host and port where TCP is taken. */
-export function overTcp(url: string, tcpUrl: string | undefined): string {
-  if (tcpUrl === undefined) return url;
-  const { host } = new URL(tcpUrl);
-  const there = new URL(url);
-  there.host = host;
-  // An URL without a port leaves the old one standing.
-  if (!host.includes(':') || host.endsWith(']')) there.port = '';
-  return there.href;
-}
+/** What chooses between the carriers; undefined where it cannot be loaded. */
+export const loadCarriers = /* @__PURE__ */ once(() => import('./carriers/index.ts'));
 
-/** A session for which the backend opens no upstream of its own accord, and that is no call before its hello. */
-function spareUrl(url: string): string {
-  const spare = new URL(url);
-  spare.searchParams.set('resume', '1');
-  return spare.href;
-}
-
-async function dialOverTcp(
-  url: string,
-  { timeoutMs }: DialOptions,
-  signal: AbortSignal,
-): Promise<CarrierSession> {
-  const { dialTcp } = await import('./carriers/tcp.ts');
-  const waiting = new AbortController();
-  const stop = () => waiting.abort(signal.reason);
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    const late = () => timeoutError(url, timeoutMs / 1000, 'answer');
-    const session = await within(timeoutMs, dialTcp(url, waiting.signal), late);
-    return {
-      carrier: 'tcp',
-      closed: session.closed,
-      incomingUnidirectionalStreams: session.incomingUnidirectionalStreams,
-      createBidirectionalStream: () => session.createBidirectionalStream(),
-      createUnidirectionalStream: () => session.createUnidirectionalStream(),
-      close: (info) => session.close(info),
-    };
-  } catch (error) {
-    waiting.abort(error);
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-}
-
-function storage(): Storage | undefined {
-  try {
-    return globalThis.localStorage;
-  } catch {
-    // A page in a sandbox has none.
-    return undefined;
-  }
-}
-
-/** What some browsers tell of the network. */
-interface NetworkInformation extends EventTarget {
-  readonly type?: string;
-}
-
-function networkInformation(): NetworkInformation | undefined {
-  return (globalThis.navigator as { connection?: NetworkInformation } | undefined)?.connection;
-}
-
-/** By what it is remembered that UDP fails: the origin, and the kind of network where the browser tells it (`wifi`, `cellular`). */
-function placeOf(url: string): string {
-  const type = networkInformation()?.type;
-  return new URL(url).origin + (type === undefined ? '' : ` ${type}`);
-}
-
-/** Fulfils when WebTransport works again: tried in the background for as long as the session over TCP lasts. */
-function betterThan(session: CarrierSession, url: string, options: DialOptions): Promise<void> {
-  const ended = new AbortController();
-  const end = () => ended.abort();
-  session.closed.then(end, end);
-  return new Promise((resolve) => {
-    const found = (other: CarrierSession) => {
-      other.close();
-      rememberUdp(storage(), placeOf(url), false);
-      resolve();
-    };
-    const attempt = (signal: AbortSignal) => dialWebTransport(spareUrl(url), { ...options, signal });
-    const network = networkInformation();
-    retryWebTransport(attempt, found, ended.signal, [
-      [globalThis, 'online'],
-      ...(network === undefined ? [] : [[network, 'change'] as const]),
-    ]);
-  });
-}
-
-/** The way of every call and of every redial: WebTransport, or TCP where that is not answered. */
+/**
+ * The way of every call and of every redial: WebTransport, or TCP where that is not answered. Choosing between them is loaded while
+ * WebTransport is being dialled.
+ */
 export const dial: Dial = async (url, options) => {
-  const hasWebTransport = typeof WebTransport !== 'undefined';
+  const { signal, timeoutMs } = options;
+  const webTransport =
+    typeof WebTransport === 'undefined'
+      ? undefined
+      : (there: string, until: AbortSignal) => dialWebTransport(there, { ...options, signal: until });
+  const late = () => timeoutError(url, timeoutMs / 1000, 'answer');
+  const ended = new AbortController();
+  let end = () => {};
+  const stopped = new Promise<never>((_resolve, reject) => {
+    end = () => {
+      ended.abort(signal.reason);
+      reject(signal.reason);
+    };
+  });
+  stopped.catch(() => undefined);
+  if (signal.aborted) end();
+  else signal.addEventListener('abort', end, { once: true });
   try {
-    const { session, carrier } = await race<CarrierSession>({
-      webTransport: hasWebTransport ? (signal) => dialWebTransport(url, { ...options, signal }) : undefined,
-      tcp:
-        typeof WebSocket === 'undefined'
-          ? undefined
-          : (signal, spare) => {
-              const there = overTcp(url, options.tcpUrl);
-              return dialOverTcp(spare ? spareUrl(there) : there, options, signal);
-            },
-      place: placeOf(url),
-      store: storage(),
-      signal: options.signal,
-    });
-    return carrier === 'tcp' && hasWebTransport
-      ? { ...session, better: betterThan(session, url, options) }
-      : session;
+    const first = webTransport?.(url, ended.signal);
+    const loading = loadCarriers();
+    const early = await Promise.race([first?.catch(() => undefined), loading.then(() => undefined), stopped]);
+    if (early !== undefined) {
+      void loading.then((carriers) => carriers?.udpWorks(url));
+      return early;
+    }
+    const carriers = await within(timeoutMs, Promise.race([loading, stopped]), late);
+    // A page that is without its server has this way left.
+    if (carriers === undefined) return await (first ?? Promise.reject(new Error('no carrier was loaded')));
+    return await carriers.dialFirst(url, options, { webTransport, first, end: () => ended.abort(), late });
   } catch (error) {
     throw error instanceof CallError ? error : unreachableError(url, error);
+  } finally {
+    signal.removeEventListener('abort', end);
   }
 };

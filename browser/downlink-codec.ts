@@ -8,7 +8,7 @@ import {
 } from '../proto/voice/index.ts';
 import { AnswerChoice } from './answer-choice.ts';
 import type { CodecOption } from './opus-choice.ts';
-import { loadOpusDecoder, type OpusDecoderModule, takesOpus } from './opus-module.ts';
+import { answerOffer, loadOpusDecoder, type OpusDecoderModule, takesOpus } from './opus-module.ts';
 import type { Playback } from './playback.ts';
 
 /** How answers come. */
@@ -52,17 +52,13 @@ export class DownlinkCodec {
 
   /** What the hello says of answers. */
   get hello(): Pick<HelloMessage, 'answerCodecs' | 'answerCodec'> {
-    if (!this.#usable) return {};
-    void loadOpusDecoder();
-    return {
-      answerCodecs: [VOICE_CODEC, OPUS_CODEC],
-      ...(this.#option === 'opus' && { answerCodec: OPUS_CODEC }),
-    };
+    return this.#failed ? {} : answerOffer(this.#option);
   }
 
   /** The backend of a session is ready. */
   ready({ answerCodecs }: ReadyMessage): void {
     this.#sent = this.#usable && answerCodecs?.includes(OPUS_CODEC) === true;
+    if (this.#sent) void loadOpusDecoder();
     if (this.#sent && this.#choice.wanted === OPUS_CODEC) this.#say(OPUS_CODEC);
   }
 

@@ -1,4 +1,5 @@
-import { SessionCloseCode, VoiceProtocolError } from '../proto/voice/index.ts';
+import { isVoiceProtocolError, SessionCloseCode, type VoiceProtocolError } from '../proto/voice/index.ts';
+import { lateParts } from './late-parts.ts';
 
 /** Every way in which a call can fail. The names never change their meaning. */
 export type CallErrorCode =
@@ -76,7 +77,7 @@ export function microphoneError(error: unknown): CallError {
     return new CallError(
       'microphone_denied',
       'This page may not use the microphone.',
-      'Allow the microphone in the address bar (or in the system settings), then press Talk again.',
+      'Allow the microphone in the address bar (or in the system settings), then call again.',
       options,
     );
   }
@@ -84,7 +85,7 @@ export function microphoneError(error: unknown): CallError {
     return new CallError(
       'microphone_missing',
       'No microphone was found.',
-      'Plug one in or switch it on, then press Talk again.',
+      'Plug one in or switch it on, then call again.',
       options,
     );
   }
@@ -92,7 +93,7 @@ export function microphoneError(error: unknown): CallError {
     return new CallError(
       'microphone_lost',
       'The microphone is there, but gives no sound to this page.',
-      'Close other programs that use it, then press Talk again.',
+      'Close other programs that use it, then call again.',
       options,
     );
   }
@@ -141,18 +142,21 @@ export function lostError(error: unknown): CallError {
   return new CallError(
     'connection_lost',
     'The connection to the voice server was lost.',
-    'Check the network, then press Talk to call again.',
+    'Check the network, then call again.',
     { cause: error },
   );
 }
 
 /** The call was interrupted, and dialling again led to nothing for as long as the call is kept. */
-export function notResumedError(outageMs: number): CallError {
+export function notResumedError(outageMs: number, cause?: CallError): CallError {
   const seconds = Math.round(outageMs / 1000);
+  const shutDown = cause?.closeCode === SessionCloseCode.SHUTTING_DOWN;
+  const what = shutDown ? 'The voice server shut down' : 'The connection to the voice server was lost';
   return new CallError(
     'connection_lost',
-    `The connection to the voice server was lost, and did not come back within ${seconds} seconds.`,
-    'Check the network, then press Talk to call again.',
+    `${what}, and did not come back within ${seconds} seconds.`,
+    `${shutDown ? 'Check that it runs' : 'Check the network'}, then call again.`,
+    { cause },
   );
 }
 
@@ -164,59 +168,6 @@ function protocolError(error: VoiceProtocolError): CallError {
     { cause: error, retry: false, closeCode: error.closeCode },
   );
 }
-
-const CALL_AGAIN = 'Press Talk to call again.';
-const RELOAD = 'Reload the page, so that page and server are of the same version.';
-
-/** What a close code means to a person: what happened, what to do, and whether to call again. */
-const CLOSE_SENTENCES: Readonly<Record<SessionCloseCode, readonly [string, string, boolean]>> = {
-  [SessionCloseCode.NORMAL]: ['The voice server ended the call.', CALL_AGAIN, true],
-  [SessionCloseCode.INTERNAL]: ['The voice server had a fault and ended the call.', CALL_AGAIN, true],
-  [SessionCloseCode.MALFORMED]: ['The voice server did not understand this page.', RELOAD, false],
-  [SessionCloseCode.UNSUPPORTED]: ['The voice server speaks another version of the protocol.', RELOAD, false],
-  [SessionCloseCode.MESSAGE_TOO_LARGE]: ['This page sent a message that is too long.', RELOAD, false],
-  [SessionCloseCode.HELLO_TIMEOUT]: ['This page took too long to say hello.', CALL_AGAIN, true],
-  [SessionCloseCode.MICROPHONE_BROKEN]: ['A part of the microphone audio was missing.', CALL_AGAIN, true],
-  [SessionCloseCode.TOO_MANY_STREAMS]: [
-    'This page opened more streams than the server allows.',
-    RELOAD,
-    false,
-  ],
-  [SessionCloseCode.SESSION_TIME_LIMIT]: ["The call reached the server's time limit.", CALL_AGAIN, true],
-  [SessionCloseCode.UPSTREAM_UNREACHABLE]: [
-    'The voice server could not reach the speech model.',
-    'Wait a moment, then press Talk to call again.',
-    true,
-  ],
-  [SessionCloseCode.UPSTREAM_REFUSED]: [
-    'The speech model refused the voice server.',
-    'Its operator must check the API key, the model and the quota.',
-    false,
-  ],
-  [SessionCloseCode.UPSTREAM_CLOSED]: ['The speech model ended the conversation.', CALL_AGAIN, true],
-  [SessionCloseCode.UPSTREAM_TIME_LIMIT]: [
-    'The conversation reached the time limit of the speech model.',
-    CALL_AGAIN,
-    true,
-  ],
-  [SessionCloseCode.QUEUE_FULL]: ['More was waiting than the voice server can hold.', CALL_AGAIN, true],
-  [SessionCloseCode.SHUTTING_DOWN]: ['The voice server is shutting down.', CALL_AGAIN, true],
-  [SessionCloseCode.ATTACHED_ELSEWHERE]: [
-    'This call goes on in another page.',
-    'Go on there, or press Talk to begin a call here.',
-    true,
-  ],
-  [SessionCloseCode.CALL_LOST]: [
-    'The voice server could not take the interrupted call up again.',
-    CALL_AGAIN,
-    true,
-  ],
-  [SessionCloseCode.UNAUTHORIZED]: [
-    'The voice server does not let you call.',
-    'Reload the page or sign in again; if that does not help, ask the operator of this page.',
-    false,
-  ],
-};
 
 /** Close codes after which the call may go on in another session. */
 const RESUMABLE: ReadonlySet<number | undefined> = new Set<SessionCloseCode>([
@@ -233,12 +184,11 @@ export function endsTheCall({ code, closeCode }: CallError): boolean {
 
 /** The backend closed the session: its code as a sentence, with the reason it gave. */
 export function closedByServerError(closeCode: number, reason: string): CallError {
-  const known = CLOSE_SENTENCES[closeCode as SessionCloseCode] as
-    | readonly [string, string, boolean]
-    | undefined;
+  const known: readonly [string, string, boolean] | undefined =
+    lateParts()?.CLOSE_SENTENCES[closeCode as SessionCloseCode];
   const [sentence, advice, retry] = known ?? [
     `The voice server ended the call (code ${closeCode}).`,
-    CALL_AGAIN,
+    'Call again.',
     true,
   ];
   const message = reason === '' ? sentence : `${sentence} It said: ${reason.replace(/\.?$/, '.')}`;
@@ -248,7 +198,7 @@ export function closedByServerError(closeCode: number, reason: string): CallErro
 /** Anything that broke a running call, as a `CallError`. */
 export function toCallError(error: unknown): CallError {
   if (error instanceof CallError) return error;
-  if (error instanceof VoiceProtocolError) return protocolError(error);
+  if (isVoiceProtocolError(error)) return protocolError(error);
   return lostError(error);
 }
 

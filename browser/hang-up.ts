@@ -1,4 +1,4 @@
-import { within } from './session.ts';
+import { within } from './within.ts';
 
 /** How long hanging up waits without any sign that more of the microphone's audio has left or arrived, in ms. */
 const STALLED_MS = 5000;

@@ -2,23 +2,24 @@ import {
   encodeMessage,
   type Message,
   PageCall,
-  parseServerMessage,
   type ReadyMessage,
   type ServerMessage,
   SessionCloseCode,
   VoiceProtocolError,
 } from '../proto/voice/index.ts';
-import type { Answers } from './answers.ts';
 import { Attachment, type AttachmentHost } from './attachment.ts';
-import type { CallOptions, Resumed } from './call-types.ts';
+import type { CallOptions } from './call-types.ts';
 import { type CarrierSession, dial } from './dial.ts';
 import { CallError, endsTheCall, notResumedError, timeoutError, toCallError, tokenError } from './errors.ts';
 import { FirstDial } from './first-dial.ts';
+import type { LineHost } from './line-host.ts';
 import { MicrophoneAudio } from './microphone-audio.ts';
-import { REDIAL_TIMEOUT_MS, Redial, type RedialStep, type RedialTarget } from './redial.ts';
-import { sessionUrl, within } from './session.ts';
+import { REDIAL_TIMEOUT_MS, type RedialStep, type RedialTarget } from './redial.ts';
+import { RedialDriver } from './redial-driver.ts';
+import { sessionUrl } from './session.ts';
 import { SilenceWatch } from './silence-watch.ts';
-import { type Uplink, UplinkCodec } from './uplink-codec.ts';
+import { UplinkCodec } from './uplink-codec.ts';
+import { within } from './within.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How often it is looked whether there is something to report, and whether the backend is silent, in ms. */
@@ -35,32 +36,6 @@ type Why =
   /** A better carrier works again. */
   | 'better';
 
-/** What the line needs of its call. */
-export interface LineHost {
-  readonly answers: Answers;
-  /** A session stands, with what carries it. */
-  opened(session: CarrierSession): void;
-  /** The call began. */
-  ready(message: ReadyMessage): void;
-  /** The call has no session that answers: another is looked for. */
-  reconnecting(): void;
-  /** The silent session answers again. */
-  recovered(): void;
-  /** Another session carries the call. */
-  resumed(message: ReadyMessage, how: Resumed): void;
-  heard(): void;
-  own(message: ServerMessage): void;
-  event(message: Message): void;
-  /** The transport took microphone audio, or the backend has more of it. */
-  progress(): void;
-  /** The network takes the microphone's audio in another way from now on; each second while it is slow. */
-  uplink(uplink: Uplink): void;
-  /** Time since the call began, in ms, at a moment of the page's clock. */
-  elapsedMs(at: number): number;
-  /** The call is over, and not by `close`. */
-  failed(error: CallError): void;
-}
-
 /** What carries the call: one session after another, each going on where the last one stopped. */
 export class Line {
   readonly call = new PageCall();
@@ -69,7 +44,7 @@ export class Line {
   readonly #options: CallOptions;
   readonly #host: LineHost;
   readonly #firstDial = new FirstDial();
-  readonly #redial = new Redial(Math.random);
+  readonly #redial = new RedialDriver((step) => this.#do(step));
   readonly #silence = new SilenceWatch();
   readonly #dials = new Map<number, AbortController>();
   /** Places, among the ordered events of the call, of the events that have one. */
@@ -79,9 +54,10 @@ export class Line {
   #ready: ReadyMessage | undefined;
   #why: Why | undefined;
   #lostAt = 0;
+  /** How the session ended that carried the call, while there is no other. */
+  #lostBy: CallError | undefined;
   #finishing = false;
   #over = false;
-  #redialTimer: ReturnType<typeof setTimeout> | undefined;
   #ticker: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: CallOptions, host: LineHost) {
@@ -133,6 +109,7 @@ export class Line {
     const session = await this.#dial(url, signal);
     this.codec.dialled(dialledAt, performance.now());
     inTime();
+    void this.#redial.load();
     this.#host.opened(session);
     const attachment = new Attachment(session, this.#attachmentHost());
     this.#current = attachment;
@@ -159,7 +136,7 @@ export class Line {
       throw new CallError(
         'queue_full',
         `The event ${message.type} was not sent: the network took no events for too long.`,
-        'Check the network, then press Talk to call again.',
+        'Check the network, then call again.',
       );
     }
     let place: number | undefined;
@@ -173,8 +150,7 @@ export class Line {
   /** The browser says that the network may be back, or the page is seen again. */
   wake(): void {
     this.#firstDial.wake();
-    this.#redial.wake(performance.now());
-    this.#drive();
+    this.#redial.wake();
   }
 
   /** No more microphone audio will come. */
@@ -192,9 +168,8 @@ export class Line {
   close(closeCode: number, reason: string): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#redialTimer);
     clearInterval(this.#ticker);
-    this.#redial.cancel();
+    this.#redial.close();
     for (const abort of this.#dials.values()) abort.abort();
     this.#dials.clear();
     // The newest session speaks for the call: a candidate that was given the call hangs up, and the held one with it.
@@ -234,7 +209,7 @@ export class Line {
       codec: this.codec,
       sent: () => this.#host.progress(),
       heard: () => this.#heard(id),
-      message: (message, from) => this.#message(message, from),
+      message: (message, own, from) => this.#message(message, own, from),
       over: (error, from) => this.#attachmentOver(error, from),
     };
   }
@@ -242,17 +217,23 @@ export class Line {
   #heard(id: number | undefined): void {
     this.#host.heard();
     if (this.#candidate !== undefined && this.#candidate.id !== id) return;
-    this.#silence.heard(performance.now());
-    // The old session came to life before another one was asked: it goes on.
-    if (this.#why !== 'silent' || this.#candidate !== undefined) return;
+    const now = performance.now();
+    this.#silence.heard(now);
+    this.codec.heard(now);
+    this.#recover();
+  }
+
+  /** Goes on with the silent session, if it came to life before another one was asked. */
+  #recover(): void {
+    if (this.#why !== 'silent' || this.#candidate !== undefined || !this.#silence.isOver(this.#flowing))
+      return;
     this.#why = undefined;
     this.#redial.cancel();
-    this.#drive();
     this.#host.recovered();
   }
 
-  #message(message: Message, from: Attachment): void {
-    const own = message.type.startsWith('parley.') ? parseServerMessage(message) : undefined;
+  #message(message: Message, own: ServerMessage | undefined, from: Attachment): void {
+    from.heard(performance.now());
     if (own?.type === 'parley.ready') {
       if (!from.ready) this.#becomeReady(own, from);
       return;
@@ -267,10 +248,12 @@ export class Line {
   }
 
   #takeOwn(message: ServerMessage, from: Attachment): void {
+    this.#silence.take(message, performance.now());
     switch (message.type) {
       case 'parley.received':
         this.call.acknowledged(message);
         this.codec.acknowledged(message.microphoneSamples, performance.now());
+        this.#recover();
         this.#host.progress();
         break;
       case 'parley.checkpoint':
@@ -301,10 +284,10 @@ export class Line {
     this.#ready = message;
     const now = performance.now();
     this.#redial.attached(now);
-    this.#silence.start(now);
+    this.#silence.start(now, this.call.receivedSamples);
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
     const codec = this.codec.ready(message, now);
-    this.#host.answers.downlink.ready(message);
+    this.#host.answers.current?.downlink.ready(message);
     if (first) {
       // Where only Opus will do, the first words wait until it is known whether the backend takes it.
       if (this.codec.mustWait) void codec.then(() => attachment.speakFrom(0));
@@ -321,11 +304,11 @@ export class Line {
     // The backend closes the one that it took the call from; closing it here, with answers being read, crashed Chromium 156.
     if (message.call.how === 'attached') old?.abandon();
     else old?.close(SessionCloseCode.NORMAL, 'another session carries the call');
-    if (message.call.how !== 'attached') this.#host.answers.playback.breakOff();
+    if (message.call.how !== 'attached') this.#host.answers.current?.playback.breakOff();
     this.#forgetItems(from.goneItems);
     attachment.sendFrom(from, this.#placesOf(from.events), 0);
     this.#afterSendFrom(attachment);
-    this.#drive();
+    this.#redial.drive();
     const { session } = attachment;
     this.#watchBetter(session);
     this.#host.opened(session);
@@ -365,20 +348,19 @@ export class Line {
   }
 
   /** Looks for another session. */
-  #look(why: Why, byServer = false): void {
+  #look(why: Why, error?: CallError): void {
     const windowMs = this.#windowMs;
     if (this.#over || windowMs <= 0) return;
     const now = performance.now();
     const wasReconnecting = this.#why === 'lost' || this.#why === 'silent';
     if (why !== 'lost' && this.#why !== undefined) return;
     this.#why = why;
+    if (!wasReconnecting) this.#lostAt = why === 'silent' ? this.#silence.since : now;
+    if (why === 'lost') this.#lostBy = error;
+    if (why === 'lost' || why === 'silent') this.#host.reconnecting(error);
     const hasOwner = this.#ready?.call.host !== undefined;
-    this.#redial.begin(now, windowMs, why === 'move' ? 'original' : 'owner', hasOwner, byServer);
-    if (!wasReconnecting) {
-      this.#lostAt = why === 'silent' ? this.#silence.heardAt : now;
-      if (why === 'lost' || why === 'silent') this.#host.reconnecting();
-    }
-    this.#drive();
+    const byServer = error?.code === 'closed_by_server';
+    this.#redial.begin({ windowMs, target: why === 'move' ? 'original' : 'owner', hasOwner, byServer });
   }
 
   #attachmentOver(error: CallError, from: Attachment): void {
@@ -401,7 +383,7 @@ export class Line {
     else {
       this.#current = undefined;
       this.codec.lost();
-      this.#look('lost', error.code === 'closed_by_server');
+      this.#look('lost', error);
     }
   }
 
@@ -410,21 +392,11 @@ export class Line {
     if (candidate === undefined) return;
     this.#candidate = undefined;
     this.#current?.release();
-    this.#redial.failed(candidate.id, performance.now());
-    this.#drive();
+    this.#current?.rivalFailed(performance.now());
+    this.#redial.failed(candidate.id);
   }
 
-  /** Does what the redial policy says, and sets its timer. */
-  #drive(): void {
-    if (this.#over) return;
-    for (let step = this.#redial.poll(performance.now()); step; step = this.#redial.poll(performance.now()))
-      this.#do(step);
-    clearTimeout(this.#redialTimer);
-    const { deadline } = this.#redial;
-    if (this.#over || deadline === undefined) return;
-    this.#redialTimer = setTimeout(() => this.#drive(), Math.max(0, deadline - performance.now()));
-  }
-
+  /** What the redial policy says. */
   #do(step: RedialStep): void {
     switch (step.type) {
       case 'dial':
@@ -436,7 +408,8 @@ export class Line {
         break;
       case 'give_up':
         // A session that is still there carries the call for as long as it lasts; silence of it is noticed again.
-        if (this.#current === undefined) this.#host.failed(notResumedError(performance.now() - this.#lostAt));
+        if (this.#current === undefined)
+          this.#host.failed(notResumedError(performance.now() - this.#lostAt, this.#lostBy));
         this.#why = undefined;
     }
   }
@@ -451,8 +424,7 @@ export class Line {
       else session.close();
     } catch {
       if (!this.#dials.delete(id)) return;
-      this.#redial.failed(id, performance.now());
-      this.#drive();
+      this.#redial.failed(id);
     }
   }
 
@@ -462,9 +434,9 @@ export class Line {
     this.#current?.hold();
     const attachment = new Attachment(session, this.#attachmentHost(id));
     this.#candidate = { attachment, id };
-    if (this.#current !== undefined) this.#current.rivalled = true;
-    const { unheardResponses } = this.#host.answers.playback;
-    void attachment.open(this.call.resume(this.#why === 'move', unheardResponses));
+    this.#current?.rival();
+    const unheard = this.#host.answers.current?.playback.unheardResponses;
+    void attachment.open(this.call.resume(this.#why === 'move', unheard));
     const timer = setTimeout(() => {
       if (this.#candidate?.attachment !== attachment) return;
       attachment.close(SessionCloseCode.INTERNAL, 'no answer came in time');
@@ -474,18 +446,22 @@ export class Line {
       () => clearTimeout(timer),
       () => clearTimeout(timer),
     );
-    this.#drive();
+    this.#redial.drive();
   }
 
   #tick(): void {
     const now = performance.now();
     if (this.attached && this.#candidate === undefined) {
       this.#report();
-      this.#host.answers.downlink.tick(now);
+      this.#host.answers.current?.downlink.tick(now);
       this.codec.tick(this.microphone.samples, (at) => this.#host.elapsedMs(at), now);
     }
-    const flowing = this.call.receivedSamples < this.microphone.samples;
-    if (this.attached && this.#silence.isSilent(now, flowing)) this.#look('silent');
+    if (this.attached && this.#silence.isSilent(now, this.#flowing)) this.#look('silent');
+  }
+
+  /** Whether microphone audio is under way, or waits to be acknowledged. */
+  get #flowing(): boolean {
+    return this.call.receivedSamples < this.microphone.samples;
   }
 
   #report(): void {

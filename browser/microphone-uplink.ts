@@ -239,6 +239,6 @@ function forgotten(): CallError {
   return new CallError(
     'queue_full',
     'The network took your words too slowly for two minutes, and the oldest of them are gone.',
-    'Check the network, then press Talk to call again.',
+    'Check the network, then call again.',
   );
 }

@@ -10,6 +10,10 @@ const CALM_MS = 200;
 /** How long it must keep up before PCM is tried again, in ms. */
 export const CALM_FOR_MS = 30_000;
 const MAX_CALM_FOR_MS = 600_000;
+/** Nothing at all came from the backend for so long, in ms, though audio is under way, of which it says each 250 ms what arrived: an outage. */
+const UNHEARD_MS = 400;
+/** How long the network must keep up after an outage, in ms: it says nothing of what the network carries when it is there. */
+const OUTAGE_CALM_MS = 3000;
 /** Said as PCM to see what the network makes of it: 4.8 kB, which a link of 64 kbit/s needs 0.6 s for. */
 const TRIAL_SAMPLES = msToSamples(100);
 /** How long after it is looked whether audio waited, in ms, and how much more than it did as Opus: pages and backends take some time themselves. */
@@ -58,6 +62,11 @@ export class OpusChoice {
   #trialFrom = 0;
   #phaseSince = 0;
   #upstreamBehind = false;
+  /** When something came from the backend last, and when after an outage. */
+  #heardAt = 0;
+  #backAt = Number.NEGATIVE_INFINITY;
+  /** Audio is Opus since an outage; whether the network is slow besides is not known. */
+  #outage = false;
 
   /** `calmForMs`: how long the network must keep up before PCM is tried again; doubled each time that it did not carry PCM. */
   constructor(option: CodecOption, calmForMs = CALM_FOR_MS) {
@@ -73,19 +82,14 @@ export class OpusChoice {
     return this.#phase === 'pcm' || this.#phase === 'trial' ? 'pcm16' : 'opus';
   }
 
-  /** Whether the network is what limits the call: it does not carry PCM, or is slower than that. */
+  /** Whether the network is what limits the call: it does not carry PCM, or is slower than that. One that was gone for a while is neither. */
   get limited(): boolean {
-    return this.#phase !== 'pcm';
+    return this.#phase !== 'pcm' && !this.#outage;
   }
 
   /** The network is known to be bad before anything was sent: it begins with Opus. */
   beginOpus(now: number): void {
     if (this.#option === 'auto' && this.#phase === 'pcm') this.#enter('opus', now);
-  }
-
-  /** Samples that the backend has. */
-  get acknowledged(): number {
-    return this.#acknowledged;
   }
 
   /** Samples taken so far, the last of them now. */
@@ -120,6 +124,12 @@ export class OpusChoice {
     this.#roundTripMs = ms;
   }
 
+  /** Something came from the backend. */
+  heard(now: number): void {
+    if (now - this.#heardAt > UNHEARD_MS) this.#backAt = now;
+    this.#heardAt = now;
+  }
+
   /** The backend waits for its upstream: then what waits tells nothing of the network. */
   behind(behind: boolean): void {
     this.#upstreamBehind = behind;
@@ -131,6 +141,7 @@ export class OpusChoice {
     this.#carriedBefore = true;
     this.#acknowledged = received;
     this.#carriedSince = now;
+    this.#heardAt = now;
     this.#calmSince = now;
     this.#lagMs = 0;
   }
@@ -162,10 +173,12 @@ export class OpusChoice {
     switch (this.#phase) {
       case 'pcm':
         if (waitingMs <= WAITS_MS || now < this.#judgedFrom) return false;
-        this.#calmForMs = now - this.#phaseSince < 2 * this.#leastCalmMs ? this.#longer() : this.#leastCalmMs;
+        this.#outage = this.#inOutage(now);
+        this.#calmForMs = this.#calmAfterPcm(now);
         this.#enter('opus', now);
         return true;
       case 'opus':
+        if (this.#outage && waitingMs > WAITS_MS && !this.#inOutage(now)) this.#foundSlow();
         if (now - this.#calmSince < this.#calmForMs) return false;
         this.#trialFrom = this.#said;
         this.#enter('trial', now);
@@ -175,16 +188,34 @@ export class OpusChoice {
         return false;
       case 'judged':
         if (waitingMs > this.#usualMs + TRIAL_WAITS_MS) {
-          this.#calmForMs = this.#longer();
+          if (this.#outage) this.#foundSlow();
+          else this.#calmForMs = this.#longer();
           this.#enter('opus', now);
         } else if (now - this.#phaseSince > JUDGED_FOR_MS) this.#enter('pcm', now);
         return false;
     }
   }
 
+  /** Nothing comes from the backend, or it does only just again and what waited arrives. */
+  #inOutage(now: number): boolean {
+    return now - this.#heardAt > UNHEARD_MS || now - this.#backAt < SETTLES_MS;
+  }
+
+  /** There was an outage, but the network is slow too. */
+  #foundSlow(): void {
+    this.#outage = false;
+    this.#calmForMs = this.#leastCalmMs;
+  }
+
+  #calmAfterPcm(now: number): number {
+    if (this.#outage) return Math.min(OUTAGE_CALM_MS, this.#leastCalmMs);
+    return now - this.#phaseSince < 2 * this.#leastCalmMs ? this.#longer() : this.#leastCalmMs;
+  }
+
   /** The first switch of a call is no sign that a trial misled. */
   #longer(): number {
-    return this.#phaseSince === 0 ? this.#leastCalmMs : Math.min(2 * this.#calmForMs, MAX_CALM_FOR_MS);
+    if (this.#phaseSince === 0) return this.#leastCalmMs;
+    return Math.min(Math.max(2 * this.#calmForMs, this.#leastCalmMs), MAX_CALM_FOR_MS);
   }
 
   #enter(phase: Phase, now: number): void {

@@ -1,4 +1,7 @@
+import { type HelloMessage, OPUS_CODEC, VOICE_CODEC } from '../proto/voice/index.ts';
+import { once } from './once.ts';
 import type * as module from './opus/index.ts';
+import type { CodecOption } from './opus-choice.ts';
 
 /** What encodes and sends Opus. */
 export type OpusModule = Pick<typeof module, 'sendOpus' | 'runInOf' | 'LOOK_AHEAD_SAMPLES'>;
@@ -15,26 +18,25 @@ export function takesOpus(): boolean {
   return typeof AudioDecoder !== 'undefined' && typeof EncodedAudioChunk !== 'undefined';
 }
 
+/** What a hello says of answers: of none but PCM where Opus is not to be, or cannot be, decoded. */
+export function answerOffer(
+  option: CodecOption = 'auto',
+): Pick<HelloMessage, 'answerCodecs' | 'answerCodec'> {
+  if (option === 'pcm' || !takesOpus()) return {};
+  return {
+    answerCodecs: [VOICE_CODEC, OPUS_CODEC],
+    ...(option === 'opus' && { answerCodec: OPUS_CODEC }),
+  };
+}
+
 /** The module that encodes, from a file of its own; undefined where the browser cannot encode. A failed load is tried again. */
-export const loadOpus = once(async (): Promise<OpusModule | undefined> => {
+export const loadOpus = /* @__PURE__ */ once(async (): Promise<OpusModule | undefined> => {
   const { canEncodeOpus, sendOpus, runInOf, LOOK_AHEAD_SAMPLES } = await import('./opus/index.ts');
   return (await canEncodeOpus()) ? { sendOpus, runInOf, LOOK_AHEAD_SAMPLES } : undefined;
 });
 
 /** The same for decoding. */
-export const loadOpusDecoder = once(async (): Promise<OpusDecoderModule | undefined> => {
+export const loadOpusDecoder = /* @__PURE__ */ once(async (): Promise<OpusDecoderModule | undefined> => {
   const { AnswerOpus, canDecodeOpus } = await import('./opus/index.ts');
   return (await canDecodeOpus()) ? { AnswerOpus } : undefined;
 });
-
-/** Loads when it is asked for first; what failed is undefined, and tried again. */
-function once<T>(load: () => Promise<T | undefined>): () => Promise<T | undefined> {
-  let loading: Promise<T | undefined> | undefined;
-  return () => {
-    loading ??= load().catch(() => {
-      loading = undefined;
-      return undefined;
-    });
-    return loading;
-  };
-}

@@ -1,5 +1,6 @@
-import { fromHex } from '../proto/wire/index.ts';
+import { fromHex } from '../proto/wire/octets.ts';
 import { CallError, timeoutError, unreachableError } from './errors.ts';
+import { within } from './within.ts';
 
 /** Octets of a SHA-256 hash. */
 const HASH_OCTETS = 32;
@@ -98,19 +99,6 @@ export async function openSession(
     throw error instanceof CallError ? error : unreachableError(url, error);
   } finally {
     signal.removeEventListener('abort', close);
-  }
-}
-
-/** `promise`, or what `error` makes when it takes longer than `ms`. */
-export async function within<T>(ms: number, promise: Promise<T>, error: () => Error): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(error()), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

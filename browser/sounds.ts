@@ -45,13 +45,13 @@ function callsFunction({ response }: Message): boolean {
   return Array.isArray(output) && output.some((item) => (item as Message | null)?.type === 'function_call');
 }
 
-/**
- * Plays a tone now and then while the call is reconnecting, or while a function runs, so that the caller knows that the call goes on.
- * Begin it from a click, as browsers start audio only then. Returns the way to stop it; it stops with the call.
- */
-export function comfortTone(call: SoundingCall, options: ComfortTone = {}): () => void {
+/** `on-demand.ts` says what it does; `context` was made in the click that asked for it. */
+export function comfortTone(
+  call: SoundingCall,
+  options: ComfortTone = {},
+  context: AudioContext = new AudioContext(),
+): () => void {
   const { during = ['reconnecting', 'tool'], volume = 0.04, hz = 440, everyMs = 2000 } = options;
-  const context = new AudioContext();
   const reasons = new Set<'reconnecting' | 'tool'>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const sound = () => {
@@ -67,11 +67,12 @@ export function comfortTone(call: SoundingCall, options: ComfortTone = {}): () =
       timer = undefined;
     }
   };
+  const look = (state: CallState) => {
+    set('reconnecting', state === 'reconnecting');
+    if (state === 'ended') stop();
+  };
   const off = [
-    call.on('state', (state) => {
-      set('reconnecting', state === 'reconnecting');
-      if (state === 'ended') stop();
-    }),
+    call.on('state', look),
     call.on('event', (event) => {
       if (event.type === 'response.done') set('tool', callsFunction(event));
       else if (event.type === 'response.created' || event.type === 'input_audio_buffer.speech_started')
@@ -83,32 +84,36 @@ export function comfortTone(call: SoundingCall, options: ComfortTone = {}): () =
     clearTimeout(timer);
     if (context.state !== 'closed') void context.close();
   };
+  look(call.state);
   return stop;
 }
 
-/** Two tones each: up when the call is ready, down when it ends; one when it is muted or not any more. */
-export function cueSounds(call: SoundingCall, volume = 0.06): () => void {
-  const context = new AudioContext();
+/** The same; `asked` is the state of the call when it was asked for: what became of it since is heard still. */
+export function cueSounds(
+  call: SoundingCall,
+  volume = 0.06,
+  context: AudioContext = new AudioContext(),
+  asked: CallState = call.state,
+): () => void {
   const pair = (first: number, second: number) => {
     play(context, first, volume);
     play(context, second, volume, context.currentTime + TONE_S);
   };
-  let begun = false;
-  const off = [
-    call.on('state', (state) => {
-      if (state === 'ready' && !begun) pair(523, 659);
-      begun ||= state === 'ready';
-      if (state !== 'ended') return;
-      if (begun) pair(659, 523);
-      stop(2 * TONE_S);
-    }),
-    call.on('muted', (muted) => play(context, muted ? 392 : 523, volume)),
-  ];
+  let begun = asked !== 'connecting';
+  const look = (state: CallState) => {
+    if (state === 'ready' && !begun) pair(523, 659);
+    begun ||= state === 'ready';
+    if (state !== 'ended') return;
+    if (begun) pair(659, 523);
+    stop(2 * TONE_S);
+  };
+  const off = [call.on('state', look), call.on('muted', (muted) => play(context, muted ? 392 : 523, volume))];
   const stop = (afterS = 0) => {
     for (const unlisten of off) unlisten();
     setTimeout(() => {
       if (context.state !== 'closed') void context.close();
     }, afterS * 1000);
   };
+  if (call.state !== asked) look(call.state);
   return () => stop();
 }

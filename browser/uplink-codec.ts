@@ -1,6 +1,7 @@
 import type { MicrophoneCodec, ReadyMessage, ServerMessage, UplinkMessage } from '../proto/voice/index.ts';
 import { msToSamples, OPUS_CODEC, VOICE_CODEC } from '../proto/voice/index.ts';
-import { type CodecOption, OpusChoice } from './opus-choice.ts';
+import { loadLateParts } from './late-parts.ts';
+import type { CodecOption, OpusChoice } from './opus-choice.ts';
 import { loadOpus, type OpusModule, offersOpus } from './opus-module.ts';
 
 /** How often the page tells the backend where its microphone is, and its listener how things stand while they are bad, in ms. */
@@ -9,6 +10,9 @@ const TELL_MS = 1000;
 const SLOW_DIAL_MS = 1000;
 /** PCM that is sent before the backend acknowledged any: 24 kB. */
 const FIRST_PCM_SAMPLES = msToSamples(500);
+
+/** What may happen before the choice is loaded: 20 ms of audio and its acknowledgements, for a minute or more. */
+const MAX_EARLY = 6000;
 
 /** How the network takes the microphone's audio. */
 export interface Uplink {
@@ -33,7 +37,10 @@ export interface UplinkCodecHost {
 
 /** The codec of a call's microphone, over all its sessions. */
 export class UplinkCodec {
-  readonly #choice: OpusChoice;
+  #choice: OpusChoice | undefined;
+  /** What the choice is to know, until it was loaded. */
+  #early: ((choice: OpusChoice) => void)[] = [];
+  readonly #calmMs: number | undefined;
   readonly #host: UplinkCodecHost;
   readonly #option: CodecOption;
   #module: OpusModule | undefined;
@@ -46,6 +53,7 @@ export class UplinkCodec {
   #toldAt = 0;
   #saidAt = 0;
   #savedOctets = 0;
+  #acknowledged = 0;
 
   constructor(
     { codec, codecCalmMs }: { readonly codec: CodecOption; readonly codecCalmMs: number | undefined },
@@ -53,7 +61,7 @@ export class UplinkCodec {
   ) {
     this.#option = codec;
     this.#host = host;
-    this.#choice = new OpusChoice(codec, codecCalmMs);
+    this.#calmMs = codecCalmMs;
   }
 
   /** Codecs for the hello. */
@@ -68,11 +76,27 @@ export class UplinkCodec {
     return (this.#option === 'opus' || this.#beginsOpus) && offersOpus();
   }
 
+  /** Fulfils when the choice was loaded, and knows what happened until then; or could not be loaded. */
+  async #load(): Promise<void> {
+    const parts = await loadLateParts();
+    if (parts === undefined || this.#choice !== undefined) return;
+    const choice = new parts.OpusChoice(this.#option, this.#calmMs);
+    this.#choice = choice;
+    for (const happened of this.#early.splice(0)) happened(choice);
+  }
+
+  /** Tells the choice, now or when it is there. Without it audio is PCM. */
+  #tell(happened: (choice: OpusChoice) => void): void {
+    if (this.#choice !== undefined) happened(this.#choice);
+    else if (this.#early.length < MAX_EARLY) this.#early.push(happened);
+  }
+
   /** The first session stands, and was dialled then. On a network that is known to be bad by then not even the first words are PCM. */
   dialled(at: number, now: number): void {
+    void this.#load();
     if (now - at < SLOW_DIAL_MS || this.#option !== 'auto' || !offersOpus()) return;
     this.#beginsOpus = true;
-    this.#choice.beginOpus(now);
+    this.#tell((choice) => choice.beginOpus(now));
   }
 
   get uplink(): Uplink {
@@ -81,12 +105,12 @@ export class UplinkCodec {
 
   /** What sends the next audio as Opus; undefined for PCM. */
   opus(): OpusModule | undefined {
-    return this.#choice.codec === OPUS_CODEC ? this.#module : undefined;
+    return this.#choice?.codec === OPUS_CODEC ? this.#module : undefined;
   }
 
   opusFailed(): void {
     this.#failed = true;
-    this.#choice.available = false;
+    if (this.#choice !== undefined) this.#choice.available = false;
     this.#module = undefined;
   }
 
@@ -95,17 +119,18 @@ export class UplinkCodec {
    * acknowledged of it. What waits on a thin link is then not PCM that fills its queue before it is known how thin it is.
    */
   pcmBound(from: number): number {
-    const { acknowledged } = this.#choice;
+    const acknowledged = this.#acknowledged;
     return Math.max(from, acknowledged) + FIRST_PCM_SAMPLES + Math.max(0, acknowledged - from);
   }
 
   said(samples: number, now: number): void {
     this.#saidAt = now;
-    this.#choice.said(samples, now);
+    this.#tell((choice) => choice.said(samples, now));
   }
 
   acknowledged(samples: number, now: number): void {
-    this.#choice.acknowledge(samples, now);
+    this.#acknowledged = Math.max(this.#acknowledged, samples);
+    this.#tell((choice) => choice.acknowledge(samples, now));
     this.#drive(now);
     this.#host.wake();
   }
@@ -113,42 +138,56 @@ export class UplinkCodec {
   /** The backend of a session is ready: what is sent from here on may be Opus, when it takes that. */
   async ready(message: ReadyMessage, now: number): Promise<void> {
     this.#taken = message.codecs?.includes(OPUS_CODEC) === true && this.#option !== 'pcm' && !this.#failed;
-    this.#choice.roundTrip(message.handshakeMs ?? 0);
-    this.#choice.carried(message.call.microphoneSamples, now);
+    const { microphoneSamples } = message.call;
+    this.#acknowledged = microphoneSamples;
+    this.#tell((choice) => {
+      choice.roundTrip(message.handshakeMs ?? 0);
+      choice.carried(microphoneSamples, now);
+    });
+    await this.#load();
     if (this.#taken) this.#module ??= await loadOpus();
-    this.#choice.available = this.#taken && this.#module !== undefined;
+    if (this.#choice !== undefined) this.#choice.available = this.#taken && this.#module !== undefined;
     this.#host.wake();
   }
 
+  /** Something came from the backend. */
+  heard(now: number): void {
+    this.#choice?.heard(now);
+  }
+
   lost(): void {
-    this.#choice.lost();
+    this.#tell((choice) => choice.lost());
   }
 
   take(message: ServerMessage): void {
-    if (message.type === 'parley.behind') this.#choice.behind(message.bufferedMs > 0);
+    if (message.type === 'parley.behind') this.#tell((choice) => choice.behind(message.bufferedMs > 0));
     if (message.type !== 'parley.stats') return;
-    this.#choice.roundTrip(message.minRttMs);
+    this.#tell((choice) => choice.roundTrip(message.minRttMs));
     this.#savedOctets = message.microphone?.savedOctets ?? 0;
   }
 
   /** To be called a few times a second. */
   tick(samples: number, elapsedMs: (at: number) => number, now: number): void {
     this.#drive(now);
-    if (!this.#taken || now - this.#told.at < TELL_MS || samples === this.#told.samples) return;
+    const choice = this.#choice;
+    if (!this.#taken || choice === undefined) return;
+    if (now - this.#told.at < TELL_MS || samples === this.#told.samples) return;
     this.#told = { samples, at: now };
     this.#host.tell({
       type: 'parley.uplink',
       microphoneSamples: samples,
       elapsedMs: elapsedMs(this.#saidAt),
-      waitingMs: Math.round(this.#choice.waitingMs(now)),
-      codec: this.#choice.codec,
+      waitingMs: Math.round(choice.waitingMs(now)),
+      codec: choice.codec,
     });
   }
 
   #drive(now: number): void {
-    if (this.#choice.update(now)) this.#host.resend();
-    const { limited, codec } = this.#choice;
-    const waitingMs = Math.round(this.#choice.waitingMs(now));
+    const choice = this.#choice;
+    if (choice === undefined) return;
+    if (choice.update(now)) this.#host.resend();
+    const { limited, codec } = choice;
+    const waitingMs = Math.round(choice.waitingMs(now));
     const last = this.#last;
     this.#last = { limited, codec, waitingMs, savedOctets: this.#savedOctets };
     if (codec !== last.codec) this.#host.wake();

@@ -4,9 +4,6 @@ export interface WorkletUrls {
   readonly playback: string | URL;
 }
 
-/** The worklets' own code, which the build puts here. */
-declare const PARLEY_WORKLETS: { readonly microphone: string; readonly playback: string };
-
 /** Where this module lies. Apart from `new URL`, which bundlers take for an asset of theirs where it stands beside `import.meta.url`. */
 const HERE: string = import.meta.url;
 
@@ -36,11 +33,13 @@ export async function addWorklet(
 ): Promise<void> {
   if (urls !== undefined) return context.audioWorklet.addModule(urls[name]);
   const fromFile = () => context.audioWorklet.addModule(besideThisModule(name));
-  const fromBlob = async () => addBlob(context, PARLEY_WORKLETS[name]);
+  const fromBlob = async () => addBlob(context, (await import('./worklet-code.ts')).WORKLET_CODE[name]);
   const [first, second] = isOwnFile() ? [fromFile, fromBlob] : [fromBlob, fromFile];
   try {
     await first();
   } catch (error) {
+    // The call is over, and its context with it: no other way would help.
+    if (context.state === 'closed') throw error;
     await second().catch(() => {
       throw error;
     });

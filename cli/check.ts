@@ -12,8 +12,11 @@ import { checkBackend } from '../server/check.ts';
 const USAGE = `usage: ${commandLine('parley check', 'node --import tsx cli/main.ts check')} FILE...
 
 Says of each file whether it is good: a cluster file (and in which phase of a key rotation it is), the settings of a backend, those of a
-forwarder. Of a backend the files that it names are looked at too: cluster file, certificate, key. Ends with 1 when one is not good.
+forwarder. What it names is looked at too: cluster file and, of a backend, certificate, key, files and environment variables of secrets. Ends with 1 when
+one is not good.
 `;
+
+const counted = (count: number, one: string, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
 
 /** What a file is, by the keys that only one kind has. */
 function checkFile(path: string): string {
@@ -26,14 +29,15 @@ function checkFile(path: string): string {
   if (keys.includes('quicLb') || keys.includes('backends')) {
     const { backends, forwarders, quicLb } = readClusterFile(path);
     const phase = phaseSentence(rotationPhase(quicLb)).replace(/\.$/, '');
-    return `a cluster of ${backends.length} backends and ${forwarders.length} forwarders\n  ${phase}`;
+    return `a cluster of ${counted(backends.length, 'backend')} and ${counted(forwarders.length, 'forwarder')}\n  ${phase}`;
   }
   if (keys.includes('upstream') || keys.includes('certificate')) {
     const { name, warnings } = checkBackend(path);
     return [`the settings of ${name}`, ...warnings].join('\n  ');
   }
-  const { listen } = readForwarderConfig(path);
-  return `the settings of a forwarder that listens on ${listen.length} ${listen.length === 1 ? 'address' : 'addresses'}`;
+  const { cluster, listen } = readForwarderConfig(path);
+  readClusterFile(cluster);
+  return `the settings of a forwarder that listens on ${counted(listen.length, 'address', 'addresses')}`;
 }
 
 function main(): void {

@@ -6,8 +6,10 @@ import { StartupError } from '../net/startup.ts';
 import { parseClusterFile } from '../proto/quic-lb/index.ts';
 import { freshCluster } from '../server/fresh-cluster.ts';
 
-const USAGE = `usage: ${commandLine('parley keys', 'node --import tsx cli/main.ts keys')} [options]
-       ${commandLine('parley keys', 'npm run keys --')} rotate FILE, or check FILE
+const COMMAND = commandLine('parley keys', 'npm run keys --');
+
+const USAGE = `usage: ${COMMAND} [options]
+       ${COMMAND} rotate FILE, or check FILE
 
 Makes a cluster file with fresh keys, for forwarders and backends on several machines. It holds keys: copy it as you copy those.
 \`rotate\` and \`check\` take such a file through a rotation of the CID key; each has --help.

@@ -24,8 +24,14 @@ async function ask(url: string): Promise<RotationCounts> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
     if (!response.ok) throw new Error(`status ${response.status}`);
-    return rotationCounts(await response.text());
+    const text = await response.text();
+    if (!text.includes(METRIC))
+      throw new StartupError(
+        `${url} is no forwarder's: it has no ${METRIC}. Give the "metrics" of the forwarders.`,
+      );
+    return rotationCounts(text);
   } catch (error) {
+    if (error instanceof StartupError) throw error;
     const { cause, message } = error as Error;
     throw new StartupError(`${url} does not answer: ${(cause as Error | undefined)?.message ?? message}.`);
   }

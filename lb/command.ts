@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { commandLine } from '../net/packaged.ts';
-import { readFlags } from '../net/program.ts';
+import { endWithStarter, readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
 import { fromHex, parseAddress } from '../proto/wire/index.ts';
@@ -106,6 +106,7 @@ export async function runForwarder(): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => forwarder?.reload());
+  endWithStarter(stop);
   const inherited = inheritedDescriptors(process.env, process.pid);
   const own =
     worker === undefined ? settings : { ...settings, metrics: undefined, worker: { index: worker } };

@@ -186,6 +186,9 @@ class RunningForwarder implements Forwarder {
  * cluster file have a fault or an address is in use.
  */
 export async function startForwarder(options: StartOptions): Promise<Forwarder> {
+  // JavaScript callers have no types to tell them.
+  if ((options as StartOptions | null | undefined)?.cluster === undefined)
+    throw new StartupError('startForwarder needs { cluster }: the path of cluster.json, or what it holds.');
   const config = checked(options);
   const logger = options.logger ?? createLog({ name: 'forwarder', level: config.logLevel });
   const source = typeof options.cluster === 'string' ? resolve(options.cluster) : options.cluster;

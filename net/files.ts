@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { StartupError } from './startup.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -24,12 +24,13 @@ export function fileFault(error: unknown): string {
   return (code !== undefined && REASONS[code]) || code || message;
 }
 
-/** Reads a file as text. Throws `StartupError` that says what the file was for. */
+/** Reads a file as text. Throws `StartupError` that says what the file was for, and of a relative path what it was taken for. */
 export function readFileOrStop(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new StartupError(`${what}: ${path} cannot be read: ${fileFault(error)}.`);
+    const where = isAbsolute(path) ? '' : ` It was looked for as ${resolve(path)}.`;
+    throw new StartupError(`${what}: ${path} cannot be read: ${fileFault(error)}.${where}`);
   }
 }
 

@@ -13,10 +13,26 @@ export function readFlags<Options extends NonNullable<ParseArgsConfig['options']
   try {
     return parseArgs({ options, allowPositionals: false }).values;
   } catch (error) {
+    const { message } = error as Error;
     // Node adds a hint about positional arguments, of which there are none here.
-    const [sentence] = (error as Error).message.split(/\. |\n/, 1);
-    throw new StartupError(`${sentence!.replace(/\.$/, '')}.\n\n${usage}`);
+    const [sentence] = message.split(/\. |\n/, 1);
+    const flag = /(--[\w-]+)(?: <value>)?' argument is ambiguous/.exec(message)?.[1];
+    const said = flag && `${flag} lacks its value; one that begins with a dash is written ${flag}=-VALUE`;
+    throw new StartupError(`${said ?? sentence!.replace(/\.$/, '')}.\n\n${usage}`);
   }
+}
+
+/** The environment variable of a process that is a part of the one that started it, and has a channel to it. */
+export const PART_VARIABLE = 'PARLEY_PART';
+
+/**
+ * Ends a part with the process that started it, however that ended: SIGKILL leaves it no time to end its parts, but closes its channels.
+ * For a process that is no part this does nothing.
+ */
+export function endWithStarter(end: () => void): void {
+  if (process.env[PART_VARIABLE] === undefined) return;
+  if (process.connected) process.once('disconnect', end);
+  else end();
 }
 
 /** Runs a program. What stops it is said on standard error: a sentence when it is a `StartupError`, else with its stack. */

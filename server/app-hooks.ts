@@ -1,12 +1,16 @@
 import type { Logger } from 'pino';
-import { StartupError } from '../net/startup.ts';
+import { SessionCloseCode } from '../proto/voice/index.ts';
 import { ANYONE, type AskHook, type Caller, type HookVerdict, tokenOf } from './access/index.ts';
 import {
   type CallControl,
   type CallHooks,
   DEFAULT_VOICE_LIMITS,
   definitionOf,
+  type HookFailure,
+  type HookFault,
   HookGuard,
+  type HookResult,
+  hookFailure,
   type ServerTool,
   type VoiceObserver,
 } from './bridge/index.ts';
@@ -33,7 +37,7 @@ export type OwnHooks =
       readonly hooks: CallHooks;
       readonly openUpstream: ((onOddEvent: OnOddEvent) => Upstream) | undefined;
     }
-  | { readonly refuse: string };
+  | { readonly refuse: HookFailure };
 
 /** The app's hooks, as a backend uses them: for each caller, and guarded. */
 export class AppHooks {
@@ -43,15 +47,12 @@ export class AppHooks {
   /** How long a hook may take to answer, in ms. */
   readonly timeoutMs: number;
 
-  /** Throws `StartupError` when a tool is none that the API takes. */
+  /** @param hooks that `checkHooks` took. */
   constructor(hooks: BackendHooks, log: Logger, observer: VoiceObserver) {
     this.#hooks = hooks;
     this.#log = log;
     this.#observer = observer;
     this.timeoutMs = hooks.timeoutMs ?? DEFAULT_VOICE_LIMITS.hookTimeoutMs;
-    if (typeof hooks.tools === 'function' || hooks.tools === undefined) return;
-    const problem = toolProblem(hooks.tools);
-    if (problem !== undefined) throw new StartupError(`hooks: ${problem}`);
   }
 
   /** How the app is asked whether this page may call; undefined when it has no say. */
@@ -62,13 +63,12 @@ export class AppHooks {
       const guard = this.#guard(this.#log);
       const asked = requestOf(request, tokenCaller);
       const result = await guard.wait('authenticate', this.timeoutMs, () => authenticate(asked));
-      if (!result.ok) return FAILED;
+      if (!result.ok) return failed(result.fault);
       const answer: unknown = result.value;
       const verdict = verdictOf(answer);
       if (verdict !== undefined) return verdict;
       const why = 'it gave neither { subject } nor { refuse: sentence }';
-      guard.fault('authenticate', 'nonsense', undefined, why);
-      return FAILED;
+      return failed(guard.fault('authenticate', 'nonsense', undefined, why).fault);
     };
   }
 
@@ -83,12 +83,9 @@ export class AppHooks {
     const { session, onCall, onEvent, onTranscript, onAudio, onEnd, openUpstream } = this.#hooks;
     const guard = this.#guard(logger);
     const tools = this.#toolsOf(caller as AppCaller, guard);
-    if (tools === undefined)
-      return {
-        refuse: "The call cannot begin: the backend's own code for tools failed. Calling again may help.",
-      };
+    if (!tools.ok) return { refuse: hookFailure(tools.fault, 'cannot begin', 'tools') };
     const hooks: CallHooks = {
-      tools,
+      tools: tools.value,
       ...(session && { session: async () => session(caller as AppCaller) }),
       ...(onCall && { onCall: (control) => onCall(control as CallControl & AppCall) }),
       ...(onEvent && { onEvent: (event, from, call) => onEvent(event, from, call as AppCall) }),
@@ -108,26 +105,22 @@ export class AppHooks {
     return new HookGuard(logger, (hook, fault) => this.#observer.hookFailed?.(hook, fault));
   }
 
-  /** Undefined when the hook failed. */
-  #toolsOf(caller: AppCaller, guard: HookGuard): readonly ServerTool[] | undefined {
+  #toolsOf(caller: AppCaller, guard: HookGuard): HookResult<readonly ServerTool[]> {
     const { tools } = this.#hooks;
-    if (typeof tools !== 'function') return tools ?? [];
+    if (typeof tools !== 'function') return { ok: true, value: tools ?? [] };
     const result = guard.now('tools', () => tools(caller));
-    if (!result.ok) return undefined;
-    const problem = toolProblem(result.value);
-    if (problem === undefined) return result.value;
-    guard.fault('tools', 'nonsense', undefined, problem.replace(/\.$/, ''));
-    return undefined;
+    const problem = result.ok ? toolProblem(result.value) : undefined;
+    if (problem === undefined) return result;
+    return guard.fault('tools', 'nonsense', undefined, problem.replace(/\.$/, ''));
   }
 }
 
-const FAILED: HookVerdict = {
-  ok: false,
-  why: 'hook-failed',
-  sentence: "The call was not let in: the backend's own code for callers failed. Calling again may help.",
-};
+function failed(fault: HookFault): HookVerdict {
+  return { ok: false, why: 'hook-failed', ...hookFailure(fault, 'was not let in', 'callers') };
+}
 
-function toolProblem(tools: unknown): string | undefined {
+/** What is wrong with a list of tools, as a sentence. */
+export function toolProblem(tools: unknown): string | undefined {
   if (!Array.isArray(tools)) return 'tools must be a list.';
   const names = new Set<string>();
   for (const tool of tools as ServerTool[]) {
@@ -162,7 +155,12 @@ function verdictOf(answer: unknown): HookVerdict | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   const { subject, data, maxCalls, minutesPerDay, refuse } = answer as Record<string, unknown>;
   if (typeof refuse === 'string')
-    return { ok: false, why: 'refused-by-hook', sentence: refuse.slice(0, MAX_SENTENCE) };
+    return {
+      ok: false,
+      why: 'refused-by-hook',
+      closeCode: SessionCloseCode.UNAUTHORIZED,
+      sentence: refuse.slice(0, MAX_SENTENCE),
+    };
   if (typeof subject !== 'string' || !isLimit(maxCalls) || !isLimit(minutesPerDay)) return undefined;
   return { ok: true, caller: { subject, data, maxCalls, minutesPerDay } };
 }
@@ -179,12 +177,12 @@ async function open(
   onOddEvent: OnOddEvent,
 ): Promise<Upstream | UpstreamEnd> {
   const result = await guard.wait('openUpstream', timeoutMs, ask);
-  const failed: UpstreamEnd = {
+  const unopened: UpstreamEnd = {
     code: 'upstream_unreachable',
     message: "The backend's own code for upstreams failed.",
     closeCode: undefined,
   };
-  if (!result.ok) return failed;
+  if (!result.ok) return unopened;
   const target = result.value as Partial<RealtimeTarget & WebSocketLike> | null | undefined;
   if (typeof target?.addEventListener === 'function' && typeof target.send === 'function')
     return new SocketUpstream(target as WebSocketLike, oddEvents(onOddEvent));
@@ -198,7 +196,7 @@ async function open(
     undefined,
     'it gave neither a WebSocket nor { baseUrl, apiKey, model }',
   );
-  return failed;
+  return unopened;
 }
 
 /** Says of each event that was left out whether it is the first of its kind. */

@@ -48,6 +48,8 @@ export interface Backend {
   readonly callHost: string | undefined;
   /** Where it takes TCP connections, if anywhere. */
   readonly tcp: string | undefined;
+  /** Where /metrics and /healthz are, if anywhere. */
+  readonly metrics: string | undefined;
   /** Answers what its `metrics` port does, wherever it is asked. */
   readonly operators: OperatorHandler;
   /** Takes no new calls, lets the running ones end for `drainSeconds`, then closes the rest and stops. */
@@ -232,6 +234,10 @@ export class RunningBackend implements Backend {
 
   get tcp(): string | undefined {
     return this.#tcp && formatAddress(this.#tcp.address);
+  }
+
+  get metrics(): string | undefined {
+    return this.#operatorPort && formatAddress(this.#operatorPort.address);
   }
 
   /** Opens the TCP port, whose sessions are decided on as those of QUIC are. */

@@ -12,6 +12,12 @@ const address = z
   .refine((text) => parseAddress(text) !== undefined, 'must be an IP address and a port, like 127.0.0.1:5001')
   .transform((text) => parseAddress(text)!);
 
+/** What leaves from it is to look like an answer of the forwarder. */
+const returnAddress = address.refine(
+  ({ host, port }) => host !== '0.0.0.0' && host !== '::' && port !== 0,
+  'must be the address and the port that callers call, like 203.0.113.7:4433',
+);
+
 /** Browsers send an origin without a path and in lower case: anything else would never match, and the log would not say why. */
 const origin = z
   .string()
@@ -74,6 +80,11 @@ const schema = z.strictObject({
    * handshake, past the forwarder. Absent: calls stay with the forwarder.
    */
   preferredAddress: address.optional(),
+  /**
+   * Addresses that callers call at the forwarders and that this machine has as well, on its loopback interface: callers are answered from
+   * there, past the forwarder. Absent: what goes to a caller goes through the forwarder.
+   */
+  directServerReturn: z.array(returnAddress).min(1).max(16).optional(),
   /**
    * TCP address for callers whose network blocks UDP: TLS with the same certificate, WebTransport over WebSocket or HTTP/2. Absent: the
    * cluster file's `tcp` of this backend, if it has one.

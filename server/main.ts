@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { createLog } from '../net/log.ts';
 import { commandLine } from '../net/packaged.ts';
-import { readFlags, runProgram } from '../net/program.ts';
+import { endWithStarter, readFlags, runProgram } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
 import type { Backend } from './backend.ts';
@@ -11,7 +11,8 @@ import { superviseBackend, workerSettings } from './workers/index.ts';
 
 const USAGE = `usage: ${commandLine('parley-server', 'npm run backend --')} --config backend.json
 
-  --config FILE   the backend's settings, as docs/configuration.md describes them
+  --config FILE   the backend's settings, as JSON: "certificate", "key" and "upstream" at least; docs/configuration.md in Parley's
+                  repository lists all
   --workers N     run N processes, each a backend of its own; auto: one per core
   --help          show this
 
@@ -49,7 +50,8 @@ async function runBackend(config: BackendConfig, worker: number | undefined): Pr
   process.on('SIGHUP', () => started?.reload());
   const backend = await startBackend(config, log);
   started = backend;
-  log.info({ tunnel: backend.tunnel, public: backend.public }, 'ready');
+  const { tunnel, public: open, tcp, metrics } = backend;
+  log.info({ tunnel, public: open, tcp, metrics }, 'ready');
 
   // A defect must not leave a process that half works: say it and end, and the supervisor starts a new one.
   for (const fault of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -60,7 +62,9 @@ async function runBackend(config: BackendConfig, worker: number | undefined): Pr
   }
   const drain = () => void backend.drain().then(() => process.exit(0));
   process.on('SIGTERM', drain);
-  process.on('SIGINT', () => void backend.close().then(() => process.exit(0)));
+  const end = () => void backend.close().then(() => process.exit(0));
+  process.on('SIGINT', end);
+  endWithStarter(end);
   if (worker !== undefined) serveSupervisor(backend.operators, drain);
 }
 

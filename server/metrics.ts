@@ -219,6 +219,11 @@ export class BackendMetrics {
     total('parley_quic_datagrams_received_total', 'UDP payloads received', () => stats().datagramsReceived);
     total('parley_quic_datagrams_sent_total', 'UDP payloads sent', () => stats().datagramsSent);
     total(
+      'parley_datagrams_past_forwarder_total',
+      'UDP payloads sent to clients from the address that they had called at a forwarder, past it (`directServerReturn`)',
+      () => sockets.reduce((sum, { sentPastForwarder = 0 }) => sum + sentPastForwarder, 0),
+    );
+    total(
       'parley_quic_connections_accepted_total',
       'QUIC connections accepted',
       () => stats().connectionsAccepted,

@@ -7,7 +7,8 @@ import type { BackendConfig } from './config.ts';
 import type { BackendMetrics } from './metrics.ts';
 import type { WebTransportSession } from './webtransport/index.ts';
 
-const UNAUTHORIZED = 'This wants the token of operators.\n';
+const UNAUTHORIZED =
+  'This wants the token of operators, which is "operatorToken" of the backend\'s file; `parley calls` reads it from PARLEY_OPERATOR_TOKEN.\n';
 
 /** A token that can be guessed shows who calls. */
 const MIN_TOKEN_CHARACTERS = 16;
@@ -23,6 +24,8 @@ export function readOperatorToken(
       ? [readFileOrStop(place.file, 'operatorToken'), place.file]
       : [env[place.env] ?? '', place.env];
   const token = written.trim();
+  if ('env' in place && token === '')
+    throw new StartupError(`operatorToken: ${where} is not set; set it to the token that operators give.`);
   if (token.length < MIN_TOKEN_CHARACTERS || /\s/.test(token))
     throw new StartupError(
       `operatorToken: ${where} must hold ${MIN_TOKEN_CHARACTERS} characters at least, without a space; make one with "openssl rand -hex 16".`,

@@ -1,11 +1,13 @@
 import { isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
 import { choosePacketCiphers } from '../net/ciphers/index.ts';
 import { StartupError } from '../net/startup.ts';
-import { chooseSockets } from '../net/udp/index.ts';
+import { chooseSockets, toEndpoint } from '../net/udp/index.ts';
 import { type Address, QuicEndpoint } from '../proto/quic/index.ts';
 import { LiveTokens } from './access/index.ts';
 import { type Backend, RunningBackend } from './backend.ts';
+import { checkHooks } from './check-hooks.ts';
 import { bindAddress, LiveCluster, readCluster } from './cluster.ts';
 import type { BackendConfig } from './config.ts';
 import { LiveConnectionIds } from './connection-ids.ts';
@@ -32,6 +34,10 @@ const NEWCOMER_LIMITS = {
   newcomersPerTurn: 32,
 } as const;
 
+interface Closable {
+  close(): void | Promise<void>;
+}
+
 async function openSockets(
   config: BackendConfig,
   tunnel: Address,
@@ -40,9 +46,26 @@ async function openSockets(
 ): Promise<PacketSocket[]> {
   const choice = chooseSockets(config.socket);
   log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
-  const sockets = [await openTunnelSocket(tunnel, cluster, choice)];
-  if (config.public !== undefined) sockets.push(await openPublicSocket(config.public, choice));
-  return sockets;
+  const returns = config.directServerReturn ?? [];
+  for (const { host } of returns) mustBeHere(host);
+  const first = await openTunnelSocket(tunnel, cluster, choice, returns);
+  if (config.public === undefined) return [first];
+  try {
+    return [first, await openPublicSocket(config.public, choice)];
+  } catch (error) {
+    await first.close();
+    throw error;
+  }
+}
+
+/** Throws `StartupError` for an address that this machine does not have: the kernel would send nothing from it. */
+function mustBeHere(host: string): void {
+  const same = (address: string) => toEndpoint(address, 0).host;
+  const all = Object.values(networkInterfaces()).flatMap((list = []) => list);
+  if (all.some(({ address }) => same(address) === same(host))) return;
+  throw new StartupError(
+    `"directServerReturn": ${host} is not an address of this machine; put it on the loopback interface (ip address add ${host}/${isIPv6(host) ? 128 : 32} dev lo).`,
+  );
 }
 
 /** The tokens that callers need; undefined when everybody may call, which is said where no page is refused either. */
@@ -95,12 +118,34 @@ export async function startBackend(
   env = process.env,
   hooks: BackendHooks = {},
 ): Promise<Backend> {
+  checkHooks(hooks);
+  const opened: Closable[] = [];
+  try {
+    return await open(settings, { log, env, hooks, opened });
+  } catch (error) {
+    // An app may try again in this process, with the same ports.
+    for (const one of opened.reverse()) await one.close();
+    throw error;
+  }
+}
+
+interface Opening {
+  readonly log: Logger;
+  readonly env: NodeJS.ProcessEnv;
+  readonly hooks: BackendHooks;
+  /** Takes what is to be closed again when the backend cannot start. */
+  readonly opened: Closable[];
+}
+
+async function open(settings: BackendConfig, { log, env, hooks, opened }: Opening): Promise<Backend> {
   const place = readCluster(settings.cluster, settings.name, env);
   const { tunnel, tcp, callHost, ticketSecret } = place;
   const config = { ...settings, name: place.name };
   const certificate = new LiveCertificate(config.certificate, config.key, log);
+  opened.push(certificate);
   warmUp(certificate.current);
   const tokens = openTokens(config, env, log, hooks);
+  if (tokens !== undefined) opened.push(tokens);
   const preferredAddress = preferredAddressOf(config);
   const random = createRandomSource();
   const { keyLog, qlog, qlogOnDemand } = openInsight(config, env, log);
@@ -109,6 +154,7 @@ export async function startBackend(
   const { ciphers, why } = choosePacketCiphers();
   log.info({ ciphers: ciphers.name }, `packets are protected by ${ciphers.name}: ${why}`);
   const cluster = new LiveCluster(config.cluster, place, log, { env });
+  opened.push(cluster);
   const endpoint = new QuicEndpoint({
     ciphers,
     random,
@@ -148,6 +194,7 @@ export async function startBackend(
   });
   const tracing = config.traces ? await openTracing(config.name) : undefined;
   const sockets = await openSockets(config, config.tunnel ?? bindAddress(tunnel), cluster, log);
+  opened.push(...sockets);
   backend = new RunningBackend(
     config,
     log,
@@ -155,6 +202,7 @@ export async function startBackend(
     env,
     hooks,
   );
+  opened.splice(0, opened.length, backend);
   await backend.listenTcp(config.tcp ?? (tcp && bindAddress(tcp)));
   await backend.listenOperators();
   return backend;

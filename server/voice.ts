@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { readFileOrStop } from '../net/files.ts';
 import { StartupError } from '../net/startup.ts';
-import { SessionCloseCode } from '../proto/voice/index.ts';
+import { formatAddress } from '../proto/wire/index.ts';
 import { AccessGate, type AccessRefusal, subjectName, type Tokens } from './access/index.ts';
 import { AppHooks } from './app-hooks.ts';
 import {
   type Call,
   EarlyUpstreams,
+  MovePace,
   OctetBudget,
   serveVoice,
   UnfinishedMessages,
@@ -117,8 +118,12 @@ function withAccess(
       subject === undefined ? {} : { subject: subjectName(subject, access.subjectKey) },
     );
     if (!entry.ok) {
-      logger.info({ session: sessionId, reason: entry.why }, 'call refused');
-      session.close({ closeCode: SessionCloseCode.UNAUTHORIZED, reason: entry.sentence });
+      const { remoteAddress, origin } = session.request;
+      logger.info(
+        { session: sessionId, caller: formatAddress(remoteAddress), origin, reason: entry.why },
+        'call refused',
+      );
+      session.close({ closeCode: entry.closeCode, reason: entry.sentence });
       return;
     }
     const { caller, calls } = entry;
@@ -183,6 +188,8 @@ export function makeVoiceHandler(
     onWaiting: (waiting) => observer.callsWaiting?.(waiting),
     onBack: details.onBack,
   });
+  const drainMs = config.drainSeconds * 1000;
+  const movePace = new MovePace(() => calls.size, drainMs);
   shutdown.addEventListener('abort', () => calls.close(), { once: true });
   const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
   const serve = (session: WebTransportSession, caller: CallerContext) => {
@@ -193,7 +200,7 @@ export function makeVoiceHandler(
     };
     const own = app.of(caller);
     if ('refuse' in own) {
-      session.close({ closeCode: SessionCloseCode.INTERNAL, reason: own.refuse });
+      session.close({ closeCode: own.refuse.closeCode, reason: own.refuse.sentence });
       return Promise.resolve();
     }
     const subject = access && caller.caller && subjectName(caller.caller.subject, access.subjectKey);
@@ -220,7 +227,8 @@ export function makeVoiceHandler(
       host: details.host,
       allowedEvents,
       draining,
-      drainMs: config.drainSeconds * 1000,
+      drainMs,
+      movePace,
       shutdown,
       observer: listed?.observer ?? told,
       answerBudget,

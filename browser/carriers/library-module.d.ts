@@ -1,9 +1,7 @@
 /** What is used of the library in a page: a session over a WebSocket. */
 declare module '@fails-components/webtransport' {
-  export const WebTransportPonyfill: new (
-    url: string,
-    options: object,
-  ) => {
+  export class WebTransportPonyfill {
+    constructor(url: string, options: object);
     readonly ready: Promise<void>;
     readonly closed: Promise<WebTransportCloseInfo>;
     readonly draining: Promise<void>;
@@ -13,5 +11,7 @@ declare module '@fails-components/webtransport' {
     createBidirectionalStream(options?: object): Promise<WebTransportBidirectionalStream>;
     createUnidirectionalStream(options?: object): Promise<WritableStream<Uint8Array>>;
     close(info?: { closeCode: number; reason: string }): void;
-  };
+    /** Called by the constructor: dials the path and query of `ourl`. */
+    startUpConnection(parts: { readonly ourl: Pick<URL, 'pathname' | 'search'> }): void;
+  }
 }

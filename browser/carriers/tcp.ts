@@ -16,7 +16,13 @@ const BUFFER_POLL_MS = 10;
 const FIRST_WEBSOCKET_CODE = 1000;
 const LAST_WEBSOCKET_CODE = 1015;
 
-type Library = InstanceType<typeof WebTransportPonyfill>;
+/** The library writes a slash before the path, which begins with one: without this `//voice` would be asked for. */
+class Library extends WebTransportPonyfill {
+  override startUpConnection(parts: Parameters<WebTransportPonyfill['startUpConnection']>[0]): void {
+    const { pathname, search } = parts.ourl;
+    super.startUpConnection({ ...parts, ourl: { pathname: pathname.replace(/^\//, ''), search } });
+  }
+}
 
 /** The session that is used of a call, shaped as the W3C's. */
 export interface TcpSession
@@ -164,7 +170,7 @@ function wrap(library: Library): TcpSession {
  */
 export async function dialTcp(url: string, signal: AbortSignal): Promise<TcpSession> {
   signal.throwIfAborted();
-  const library = new WebTransportPonyfill(url, {
+  const library = new Library(url, {
     initialStreamFlowControlWindow: STREAM_WINDOW_OCTETS,
     initialSessionFlowControlWindow: SESSION_WINDOW_OCTETS,
   });

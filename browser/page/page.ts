@@ -41,6 +41,10 @@ const REFRESH_MS = 250;
 /** How long news of the network stands in the status line, in ms. */
 const NEWS_MS = 6000;
 
+/** The close code of a server that ends (`docs/errors.md`). */
+const SHUTTING_DOWN = 14;
+const SHUT_DOWN = 'The server has shut down. Your words are kept, and it is called again.';
+
 /** The page's Content-Security-Policy allows its own files and no blobs. */
 const WORKLETS = { microphone: 'worklets/microphone.js', playback: 'worklets/playback.js' };
 
@@ -62,6 +66,7 @@ const MUTABLE: ReadonlySet<PageState> = new Set(['connecting', 'waiting', 'ready
 
 const talk = element<HTMLButtonElement>('talk');
 const mute = element<HTMLButtonElement>('mute');
+const retry = element<HTMLButtonElement>('retry');
 const microphoneMeter = element<HTMLMeterElement>('level-microphone');
 const answerMeter = element<HTMLMeterElement>('level-answer');
 const ribbon = new Ribbon(element<HTMLCanvasElement>('ribbon'));
@@ -88,6 +93,8 @@ let state: PageState = 'idle';
 let microphone: MicrophoneNews = { state: 'asking', reason: undefined };
 let news: string | undefined;
 let outage: string | undefined;
+/** The server said that it ends, and the call waits for it or for another one. */
+let shutDown = false;
 
 function show(next: PageState): void {
   state = next;
@@ -97,6 +104,7 @@ function show(next: PageState): void {
   setText(element('talk-label'), buttonText(next));
   talk.disabled = next === 'ending' || next === 'unsupported';
   mute.disabled = !MUTABLE.has(next);
+  retry.hidden = next !== 'reconnecting';
 }
 
 /** The line and the microphone in one: only a live microphone is listened to. */
@@ -109,7 +117,8 @@ function showCall(current: Call): void {
 
 /** A line that is gone stands above news, and news above the usual sentence. */
 function showStatus(): void {
-  const gone = state === 'reconnecting' ? reconnectingText(call?.stats.microphone.keptMs ?? 0) : outage;
+  const keptMs = call?.stats.microphone.keptMs ?? 0;
+  const gone = state === 'reconnecting' ? reconnectingText(keptMs, shutDown) : outage;
   setText(element('status'), gone ?? news ?? statusText(state, microphone));
   document.body.toggleAttribute('data-outage', gone !== undefined);
 }
@@ -231,8 +240,20 @@ function listenToNetwork(current: Call): void {
     if (next !== 'reconnecting') return;
     resumptions = current.stats.resumptions;
     outage = undefined;
-    timeline.add('change', 'The connection is gone. Your words are kept.');
     ribbon.mark();
+  });
+  let lost = false;
+  current.on('reconnecting', ({ error }) => {
+    shutDown = error?.closeCode === SHUTTING_DOWN;
+    if (!lost || shutDown)
+      timeline.add('change', shutDown ? SHUT_DOWN : 'The connection is gone. Your words are kept.');
+    lost = true;
+    showStatus();
+  });
+  current.on('state', (next) => {
+    if (next === 'reconnecting') return;
+    lost = false;
+    shutDown = false;
   });
   current.on('resumed', (resumed) => {
     timeline.add('good', resumedText(resumed));
@@ -318,6 +339,7 @@ talk.addEventListener('click', () => {
   if (state === 'idle' || state === 'error') void beginCall();
   else void call?.hangUp();
 });
+retry.addEventListener('click', () => call?.reconnect());
 mute.addEventListener('click', () => {
   if (call?.muted) call.unmute();
   else call?.mute();

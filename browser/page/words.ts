@@ -67,11 +67,16 @@ export function statusText(state: PageState, microphone: MicrophoneNews): string
     : STATUS[state];
 }
 
-/** The sentence while there is no network; the figure changes seldom, as screen readers read each change aloud. */
-export function reconnectingText(keptMs: number): string {
+/**
+ * The sentence while there is no connection; `shutDown`: the server said that it ends. The figure changes seldom, as screen readers read each
+ * change aloud.
+ */
+export function reconnectingText(keptMs: number, shutDown: boolean): string {
   const seconds = Math.floor(keptMs / 5000) * 5;
+  const kept = seconds === 0 ? 'Your words are kept' : `${seconds} s of your words are kept`;
+  if (shutDown) return `The server has shut down. ${kept}, and it is called again every few seconds.`;
   if (seconds === 0) return STATUS.reconnecting;
-  return `The connection is gone. Reconnecting: ${seconds} s of your words are kept.`;
+  return `The connection is gone. Reconnecting: ${kept}.`;
 }
 
 /** What happened when the call goes on: how, over what, and after how long. */

@@ -8,6 +8,12 @@ const token = async () => {
   return response.text();
 };
 
+document.querySelector('#login').onsubmit = async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({ name: document.querySelector('#name').value });
+  log(await (await fetch('/login', { method: 'POST', body })).text());
+};
+
 document.querySelector('#call').onclick = () => {
   const call = connect({ ...options, token });
   call.on('event', (event) => log(JSON.stringify(event)));

@@ -12,7 +12,7 @@ const listOrders = tool({
 });
 
 await startBackend(settings, {
-  // Here the app looks up its own session: a cookie, a header, the token of the URL.
+  // Here the app looks up its own session: by the token of the URL, as browsers send no cookie with WebTransport.
   authenticate: ({ origin }) =>
     origin ? { subject: 'anna', data: { name: 'Anna' } } : { refuse: 'Call from a page.' },
   session: ({ data }) => ({ instructions: `You talk to ${data.name}. Be brief.` }),

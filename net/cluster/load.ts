@@ -21,7 +21,7 @@ export function loadClusterFile(path: string, env: NodeJS.ProcessEnv = process.e
     if ('env' in place) {
       const text = env[place.env];
       return text === undefined || text.trim() === ''
-        ? { ok: false, fault: `the environment has no ${place.env}` }
+        ? { ok: false, fault: `${place.env} is not set` }
         : { ok: true, text };
     }
     const file = resolve(dirname(path), place.file);

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { Gauge, Registry } from 'prom-client';
+import { formatAddress } from '../../proto/wire/index.ts';
 import { readCounter } from '../metrics.ts';
 import {
   type OperatorAnswer,
@@ -130,7 +131,10 @@ export class Supervisor {
         failed ? 'A worker could not start; what it says is above.' : 'A worker was not ready in time.',
       );
     }
-    log.info({ workers: count, metrics: this.#port?.address }, 'all workers are ready');
+    log.info(
+      { workers: count, metrics: this.#port && formatAddress(this.#port.address) },
+      'all workers are ready',
+    );
   }
 
   /** Has every worker read its files again. */

@@ -1,4 +1,4 @@
-import { Reader, Writer } from '../wire/index.ts';
+import { VarintOctets, Writer } from '../wire/index.ts';
 
 export interface Capsule {
   readonly type: number;
@@ -16,8 +16,7 @@ export class CapsuleError extends Error {
 /** Cuts the data of a stream that speaks the capsule protocol into capsules, however its octets arrive. */
 export class CapsuleParser {
   readonly #limit: CapsuleLimit;
-  readonly #held = new Uint8Array(8);
-  #heldLength = 0;
+  readonly #varints = new VarintOctets();
   #step: 'type' | 'length' | 'value' = 'type';
   #type = 0;
   #left = 0;
@@ -30,7 +29,7 @@ export class CapsuleParser {
 
   /** True between capsules: only here may the data end. */
   get atBoundary(): boolean {
-    return this.#step === 'type' && this.#heldLength === 0;
+    return this.#step === 'type' && !this.#varints.begun;
   }
 
   /** Octets of the last `push` behind the last capsule that it gave; all of them, when it gave none. */
@@ -50,15 +49,13 @@ export class CapsuleParser {
         if (capsules.length > given) this.#behind = data.length - at;
         continue;
       }
-      this.#held[this.#heldLength++] = data[at++] as number;
-      const length = 1 << ((this.#held[0] as number) >> 6);
-      if (this.#heldLength === length) this.#header(new Reader(this.#held, 0, length).varint());
+      const varint = this.#varints.push(data[at++]!);
+      if (varint !== undefined) this.#header(varint);
     }
     return capsules;
   }
 
   #header(value: number): void {
-    this.#heldLength = 0;
     if (this.#step === 'type') {
       this.#type = value;
       this.#step = 'length';

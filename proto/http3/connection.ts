@@ -35,7 +35,8 @@ export interface Http3Options {
 export class Http3Connection {
   readonly #quic: QuicTransport;
   readonly #weAreServer: boolean;
-  readonly #settings: Settings;
+  /** Of the user, beside our own; until they were sent. */
+  #settings: Settings | undefined;
   readonly #signals: StreamSignals | undefined;
   readonly #events = new Queue<Http3Event>();
   readonly #messages: MessageTable;
@@ -76,12 +77,7 @@ export class Http3Connection {
           stopCode: undefined,
         }),
     });
-    this.#settings = new Map([
-      [SettingId.QPACK_MAX_TABLE_CAPACITY, 0],
-      [SettingId.QPACK_BLOCKED_STREAMS, 0],
-      [SettingId.MAX_FIELD_SECTION_SIZE, MAX_FIELD_SECTION_OCTETS],
-      ...(options.settings ?? []),
-    ]);
+    this.#settings = options.settings;
   }
 
   get closed(): boolean {
@@ -178,7 +174,8 @@ export class Http3Connection {
       this.#controlStreamId = this.#quic.openStream('unidirectional');
       if (this.#controlStreamId === undefined) return;
       const writer = Writer.growing(128).varint(StreamType.CONTROL);
-      writer.bytes(encodeFrame(FrameType.SETTINGS, encodeSettings(this.#settings)));
+      writer.bytes(encodeFrame(FrameType.SETTINGS, encodeSettings(ourSettings(this.#settings))));
+      this.#settings = undefined;
       // Everything else waits for SETTINGS at the other end.
       this.#quic.setStreamPriority(this.#controlStreamId, CONTROL_PRIORITY);
       this.#quic.writeStream(this.#controlStreamId, writer.finish());
@@ -353,4 +350,13 @@ export class Http3Connection {
     if (this.#closed || !allowsDatagrams(this.#peerSettings)) return 0;
     return Math.max(0, this.#quic.maxDatagramOctets() - varintLength(streamId / 4));
   }
+}
+
+function ourSettings(ofUser: Settings | undefined): Settings {
+  return new Map([
+    [SettingId.QPACK_MAX_TABLE_CAPACITY, 0],
+    [SettingId.QPACK_BLOCKED_STREAMS, 0],
+    [SettingId.MAX_FIELD_SECTION_SIZE, MAX_FIELD_SECTION_OCTETS],
+    ...(ofUser ?? []),
+  ]);
 }

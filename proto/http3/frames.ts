@@ -1,4 +1,4 @@
-import { Reader, Writer } from '../wire/index.ts';
+import { VarintOctets, Writer } from '../wire/index.ts';
 
 /** Frame types (RFC 9114 §7.2). */
 export const FrameType = {
@@ -33,16 +33,14 @@ export interface FramePiece {
 const NOTHING = new Uint8Array(0);
 
 /**
- * Cuts a stream into frames, however its octets arrive. It stores at most one collected payload and eight octets; a
+ * Cuts a stream into frames, however its octets arrive. It stores at most one collected payload and one varint; a
  * streamed or skipped frame may have any length.
  */
 export class FrameParser {
   readonly #policy: FramePolicy;
   #chunk: Uint8Array = NOTHING;
   #at = 0;
-  /** Octets of a varint that is not whole yet. */
-  readonly #held = new Uint8Array(8);
-  #heldLength = 0;
+  readonly #varints = new VarintOctets();
   #step: 'type' | 'length' | 'payload' = 'type';
   #type = 0;
   #left = 0;
@@ -57,7 +55,7 @@ export class FrameParser {
 
   /** True between frames: only here may a stream end (RFC 9114 §7.1). */
   get atBoundary(): boolean {
-    return this.#step === 'type' && this.#heldLength === 0;
+    return this.#step === 'type' && !this.#varints.begun;
   }
 
   /** The next frame's type was read elsewhere. */
@@ -120,11 +118,8 @@ export class FrameParser {
 
   #varint(): number | undefined {
     while (this.#at < this.#chunk.length) {
-      this.#held[this.#heldLength++] = this.#chunk[this.#at++] as number;
-      const length = 1 << ((this.#held[0] as number) >> 6);
-      if (this.#heldLength < length) continue;
-      this.#heldLength = 0;
-      return new Reader(this.#held, 0, length).varint();
+      const value = this.#varints.push(this.#chunk[this.#at++]!);
+      if (value !== undefined) return value;
     }
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { type QuicTransport, UsageError } from '../quic/index.ts';
+import { LazyMap } from '../wire/index.ts';
 
 interface Reserved {
   readonly octets: Uint8Array[];
@@ -14,7 +15,7 @@ interface Reserved {
  */
 export class RequestIds {
   readonly #quic: QuicTransport;
-  readonly #reserved = new Map<number, Reserved>();
+  readonly #reserved = new LazyMap<number, Reserved>();
   #next = 0;
 
   constructor(quic: QuicTransport) {

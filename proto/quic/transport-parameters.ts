@@ -3,7 +3,7 @@ import { TransportError, TransportErrorCode } from './errors.ts';
 import { readClamped, readStreamCount } from './frames/values.ts';
 import type { RandomSource } from './types.ts';
 
-/** Identifiers (RFC 9000 §18.2, RFC 9221 §3, RFC 9287 §3, RESET_STREAM_AT draft §3). */
+/** Identifiers (RFC 9000 §18.2, RFC 9221 §3, RFC 9287 §3, RESET_STREAM_AT draft §3, and that of the ACK frequency extension). */
 export const TransportParameterId = {
   ORIGINAL_DESTINATION_CONNECTION_ID: 0x00,
   MAX_IDLE_TIMEOUT: 0x01,
@@ -25,6 +25,7 @@ export const TransportParameterId = {
   RESET_STREAM_AT: 0x1d,
   MAX_DATAGRAM_FRAME_SIZE: 0x20,
   GREASE_QUIC_BIT: 0x2ab2,
+  MIN_ACK_DELAY: 0xff04de1b,
   /** As revisions -06 and -07 name it, with the same frame: browsers and libraries of 2026 still do. */
   RESET_STREAM_AT_07: 0x17f7586d2cb571,
 } as const;
@@ -68,6 +69,8 @@ export interface TransportParameters {
   readonly greaseQuicBit: boolean;
   /** The sender takes RESET_STREAM_AT frames (RESET_STREAM_AT draft §3). */
   readonly resetStreamAt: boolean;
+  /** The sender takes ACK_FREQUENCY and IMMEDIATE_ACK, and no shorter delay than this, in microseconds; absent: it takes neither. */
+  readonly minAckDelayMicros: number | undefined;
 }
 
 /** What an absent parameter means (RFC 9000 §18.2). */
@@ -92,6 +95,7 @@ export const DEFAULT_TRANSPORT_PARAMETERS: TransportParameters = Object.freeze({
   maxDatagramFrameSize: 0,
   greaseQuicBit: false,
   resetStreamAt: false,
+  minAckDelayMicros: undefined,
 });
 
 const integers = [
@@ -107,6 +111,7 @@ const integers = [
   [Id.MAX_ACK_DELAY, 'maxAckDelayMs'],
   [Id.ACTIVE_CONNECTION_ID_LIMIT, 'activeConnectionIdLimit'],
   [Id.MAX_DATAGRAM_FRAME_SIZE, 'maxDatagramFrameSize'],
+  [Id.MIN_ACK_DELAY, 'minAckDelayMicros'],
 ] as const;
 
 const octetStrings = [
@@ -288,6 +293,8 @@ function checkTogether(values: Values, sender: 'client' | 'server'): void {
   if (values.initialSourceConnectionId === undefined) throw fail('initial_source_connection_id is missing');
   if (sender === 'server' && values.originalDestinationConnectionId === undefined)
     throw fail('original_destination_connection_id is missing');
+  if ((values.minAckDelayMicros ?? 0) > values.maxAckDelayMs * 1000)
+    throw fail('min_ack_delay is above max_ack_delay');
   // RFC 9000 §18.2: a server with empty CIDs has none to give to another address.
   if (values.preferredAddress !== undefined && values.initialSourceConnectionId.length === 0)
     throw fail('preferred_address from a server with empty CIDs');

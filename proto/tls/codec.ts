@@ -96,9 +96,11 @@ export function bodyOf(message: HandshakeMessage): Reader {
   return new Reader(message.raw, MESSAGE_HEADER_LENGTH);
 }
 
+const EMPTY = new Uint8Array(0);
+
 /** Cuts a stream of handshake octets into messages; holds at most one message and what came with it. */
 export class MessageBuffer {
-  #data: Uint8Array = new Uint8Array(0);
+  #data: Uint8Array = EMPTY;
   #start = 0;
   #end = 0;
 
@@ -118,6 +120,13 @@ export class MessageBuffer {
     if (this.#end + data.length > this.#data.length) this.#makeRoom(data.length);
     this.#data.set(data, this.#end);
     this.#end += data.length;
+  }
+
+  /** Nothing is held: what the messages lay in goes with them. */
+  #release(): void {
+    this.#data = EMPTY;
+    this.#start = 0;
+    this.#end = 0;
   }
 
   #makeRoom(needed: number): void {
@@ -141,6 +150,7 @@ export class MessageBuffer {
     if (length === undefined || length > this.length) return undefined;
     const raw = this.#data.subarray(this.#start, this.#start + length);
     this.#start += length;
+    if (this.length === 0) this.#release();
     return { type: new Reader(raw).u8(), raw };
   }
 }

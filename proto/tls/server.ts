@@ -49,7 +49,8 @@ const TICKET_NONCE_LENGTH = 8;
 
 /** The server's half of a TLS 1.3 handshake for QUIC (RFC 8446 §2, RFC 9001 §4). */
 export class TlsServer extends HandshakeSession {
-  readonly #options: TlsServerOptions;
+  /** Until the handshake is complete: with the transport parameters, an idle connection need not keep them. */
+  #options: TlsServerOptions | undefined;
   #state: State = 'clientHello';
   #choice: Choice | undefined;
   readonly #tickets: TicketSealer | undefined;
@@ -59,6 +60,11 @@ export class TlsServer extends HandshakeSession {
     super(options);
     this.#options = options;
     this.#tickets = options.tickets && new TicketSealer(options.tickets);
+  }
+
+  get #handshakeOptions(): TlsServerOptions {
+    if (this.#options === undefined) fail(Alert.INTERNAL_ERROR, 'the handshake is complete');
+    return this.#options;
   }
 
   protected override handle(message: HandshakeMessage): void {
@@ -105,9 +111,13 @@ export class TlsServer extends HandshakeSession {
     const shared = common.find((group) => offer.keyShares.some((entry) => entry.group === group));
     const group = shared ?? common[0];
     if (group === undefined) fail(Alert.HANDSHAKE_FAILURE, 'no key exchange group in common');
-    const alpn = this.#options.alpnProtocols.find((protocol) => offer.alpn.includes(protocol));
+    const alpn = this.#handshakeOptions.alpnProtocols.find((protocol) => offer.alpn.includes(protocol));
     if (alpn === undefined) fail(Alert.NO_APPLICATION_PROTOCOL, 'no application protocol in common');
-    const identity = chooseIdentity(this.#options.certificates, offer.serverName, offer.signatureSchemes);
+    const identity = chooseIdentity(
+      this.#handshakeOptions.certificates,
+      offer.serverName,
+      offer.signatureSchemes,
+    );
     if (identity === undefined) {
       fail(Alert.HANDSHAKE_FAILURE, 'no certificate whose signature the client accepts');
     }
@@ -152,7 +162,7 @@ export class TlsServer extends HandshakeSession {
 
   #answer(choice: Choice, peerShare: KeyShareEntry): void {
     const { offer, cipherSuite, alpn, identity } = choice;
-    const { random, transportParameters } = this.#options;
+    const { random, transportParameters } = this.#handshakeOptions;
     const resumption = this.#resumption;
     const share = generateKeyShare(choice.group, random);
     const sharedSecret = share.sharedSecret(peerShare.key);
@@ -188,7 +198,7 @@ export class TlsServer extends HandshakeSession {
   #sendTicket({ offer, alpn, identity, cipherSuite }: Choice): void {
     const master = this.takeResumptionMaster();
     if (this.#tickets === undefined || !offer.resumes) return;
-    const { random } = this.#options;
+    const { random } = this.#handshakeOptions;
     const nonce = random(TICKET_NONCE_LENGTH);
     const ticket = this.#tickets.seal(
       {
@@ -214,6 +224,7 @@ export class TlsServer extends HandshakeSession {
     // The offer holds on to the whole ClientHello; an idle connection need not.
     this.#choice = undefined;
     this.#sendTicket(choice);
+    this.#options = undefined;
     const resumed = this.#resumption !== undefined;
     this.#resumption = undefined;
     this.emit({ type: 'complete', alpn: choice.alpn, serverName: choice.offer.serverName, resumed });

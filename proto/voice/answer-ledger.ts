@@ -1,3 +1,4 @@
+import { LazyMap } from '../wire/index.ts';
 import type { PlaybackPositionMessage } from './messages.ts';
 import { samplesToMs } from './pcm.ts';
 
@@ -50,8 +51,8 @@ interface ResponseEntry {
  * only the page knows.
  */
 export class AnswerLedger {
-  readonly #parts = new Map<string, PartEntry>();
-  readonly #responses = new Map<string, ResponseEntry>();
+  readonly #parts = new LazyMap<string, PartEntry>();
+  readonly #responses = new LazyMap<string, ResponseEntry>();
 
   /** Audio parts remembered. */
   get size(): number {
@@ -253,7 +254,7 @@ function heardToTheEnd(part: PartEntry): boolean {
   return part.complete && part.playedSamples >= part.arrivedSamples;
 }
 
-function deleteOldest(map: Map<string, unknown>): void {
+function deleteOldest(map: LazyMap<string, unknown>): void {
   const oldest = map.keys().next();
   if (!oldest.done) map.delete(oldest.value);
 }

@@ -7,10 +7,11 @@ import { msToSamples, OCTETS_PER_SAMPLE } from './pcm.ts';
  */
 const MIN_APPEND_OCTETS = msToSamples(40) * OCTETS_PER_SAMPLE;
 const MAX_APPEND_OCTETS = msToSamples(100) * OCTETS_PER_SAMPLE;
+const EMPTY = new Uint8Array(0);
 
-/** Makes runs of 40 to 100 ms out of chunks of any length, all of whole samples. */
+/** Makes runs of 40 to 100 ms out of chunks of any length, all of whole samples. It has memory only while something waits in it. */
 export class AppendRuns {
-  readonly #pending = new Uint8Array(MAX_APPEND_OCTETS);
+  #pending = EMPTY;
   #length = 0;
 
   /** Takes octets and adds the runs that are whole now to `out`; a run is a view of `octets` or memory of its own. */
@@ -22,6 +23,7 @@ export class AppendRuns {
     let at = 0;
     while (at < octets.length) {
       const take = Math.min(octets.length - at, MAX_APPEND_OCTETS - this.#length);
+      this.#makeRoom(this.#length + take);
       this.#pending.set(octets.subarray(at, at + take), this.#length);
       this.#length += take;
       at += take;
@@ -30,16 +32,24 @@ export class AppendRuns {
     if (this.#length >= MIN_APPEND_OCTETS) this.flush(out);
   }
 
+  #makeRoom(octets: number): void {
+    if (octets <= this.#pending.length) return;
+    const grown = new Uint8Array(octets <= MIN_APPEND_OCTETS ? MIN_APPEND_OCTETS : MAX_APPEND_OCTETS);
+    grown.set(this.#pending.subarray(0, this.#length));
+    this.#pending = grown;
+  }
+
   /** Forgets what was gathered. */
   clear(): void {
+    this.#pending = EMPTY;
     this.#length = 0;
   }
 
   /** Adds what was gathered, however short. */
   flush(out: (pcm: Uint8Array) => void): void {
     if (this.#length === 0) return;
-    const run = this.#pending.slice(0, this.#length);
-    this.#length = 0;
+    const run = this.#pending.subarray(0, this.#length);
+    this.clear();
     out(run);
   }
 }

@@ -40,6 +40,8 @@ export const SessionCloseCode = {
   CALL_LOST: 16,
   /** The token is missing, wrong or expired, or its caller may make no further call. */
   UNAUTHORIZED: 17,
+  /** A hook of the app gave an answer that it may not give. A fault of the app's own code in the backend: calling again does not help. */
+  WRONG_HOOK_ANSWER: 18,
 } as const;
 export type SessionCloseCode = (typeof SessionCloseCode)[keyof typeof SessionCloseCode];
 
@@ -103,4 +105,9 @@ export class VoiceProtocolError extends Error {
     super(message);
     this.closeCode = closeCode;
   }
+}
+
+/** Whether it is one, by its name: a page's library is several files, and each has a class of its own. */
+export function isVoiceProtocolError(error: unknown): error is VoiceProtocolError {
+  return error instanceof Error && error.name === 'VoiceProtocolError';
 }

@@ -1,4 +1,6 @@
-import { Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+// From the files themselves: a page that loads them wants no cursors.
+import { concat } from '../wire/octets.ts';
+import { encodeVarint, readVarint, varintLengthFrom } from '../wire/varint.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { Message } from './messages.ts';
 
@@ -20,13 +22,13 @@ const MAX_MESSAGE_VALUES = 131_072;
 
 const INITIAL_BUFFER_OCTETS = 256;
 const EMPTY = new Uint8Array(0);
-const textEncoder = new TextEncoder();
+const textEncoder = /* @__PURE__ */ new TextEncoder();
+const textDecoder = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true });
 
 /** One message as octets: a QUIC varint with the length of the JSON, then the JSON in UTF-8. */
 export function encodeMessage(message: { readonly type: string }): Uint8Array {
   const json = textEncoder.encode(JSON.stringify(message));
-  const out = new Uint8Array(varintLength(json.length) + json.length);
-  return new Writer(out).varint(json.length).bytes(json).finish();
+  return concat([encodeVarint(json.length), json]);
 }
 
 /** A message, and the JSON it came as: what is passed on is that, so nothing is lost or made anew on the way. */
@@ -86,19 +88,22 @@ export class MessageDecoder {
   }
 
   #take(skip: boolean): ReceivedMessage | SkippedMessage | undefined {
-    const reader = new Reader(this.#data, this.#start, this.#end);
-    const octets = this.#readLength(reader, skip);
+    const octets = readVarint(this.#data, this.#start, this.#end);
     if (octets === undefined) return undefined;
+    if (octets > (skip ? MAX_SKIPPED_OCTETS : this.#maxOctets)) throw tooLong(octets, this.#maxOctets);
+    // As long as the sender wrote it, which may be longer than it need be.
+    const from = this.#start + varintLengthFrom(this.#data[this.#start]!);
+    const here = this.#end - from;
     if (octets > this.#maxOctets) {
-      const here = Math.min(octets, reader.remaining);
-      this.#toSkip = octets - here;
-      this.#consume(reader.offset + here);
+      this.#toSkip = Math.max(0, octets - here);
+      this.#consume(from + Math.min(octets, here));
       return { skippedOctets: octets };
     }
-    if (reader.remaining < octets) return undefined;
-    if (octets > MAX_MESSAGE_VALUES) checkValues(this.#data, reader.offset, reader.offset + octets);
-    const json = readText(reader, octets);
-    this.#consume(reader.offset);
+    if (here < octets) return undefined;
+    const to = from + octets;
+    if (octets > MAX_MESSAGE_VALUES) checkValues(this.#data, from, to);
+    const json = readText(this.#data.subarray(from, to));
+    this.#consume(to);
     return { message: parseMessage(json), json, octets };
   }
 
@@ -112,17 +117,6 @@ export class MessageDecoder {
     const rest = this.#data.slice(this.#start, this.#end);
     this.#release();
     return rest;
-  }
-
-  #readLength(reader: Reader, skip: boolean): number | undefined {
-    if (reader.done) return undefined;
-    if (reader.remaining < 1 << (reader.peekU8() >> 6)) return undefined;
-    const length = reader.varint();
-    if (length <= (skip ? MAX_SKIPPED_OCTETS : this.#maxOctets)) return length;
-    throw new VoiceProtocolError(
-      SessionCloseCode.MESSAGE_TOO_LARGE,
-      `a message of ${length} octets was announced; the limit is ${this.#maxOctets}`,
-    );
   }
 
   #makeRoom(octets: number): void {
@@ -172,11 +166,10 @@ function checkValues(json: Uint8Array, from: number, to: number): void {
   );
 }
 
-function readText(reader: Reader, length: number): string {
+function readText(octets: Uint8Array): string {
   try {
-    return reader.utf8(length);
-  } catch (error) {
-    if (!(error instanceof WireError)) throw error;
+    return textDecoder.decode(octets);
+  } catch {
     throw malformed('a message is not valid UTF-8');
   }
 }
@@ -199,6 +192,13 @@ function parseMessage(text: string): Message {
 /** Whether a message may have this `type`. */
 export function isMessageType(type: unknown): type is string {
   return typeof type === 'string' && type.length > 0 && type.length <= 256;
+}
+
+function tooLong(octets: number, limit: number): VoiceProtocolError {
+  return new VoiceProtocolError(
+    SessionCloseCode.MESSAGE_TOO_LARGE,
+    `a message of ${octets} octets was announced; the limit is ${limit}`,
+  );
 }
 
 function malformed(reason: string): VoiceProtocolError {

@@ -1,45 +1,44 @@
-import * as z from 'zod/mini';
-import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import { encodeMessage, MAX_HEADER_OCTETS, MessageDecoder } from './framing.ts';
-import { describeIssues, type Message, SAMPLE_RATE, VOICE_CODEC } from './messages.ts';
+import { type Message, SAMPLE_RATE, VOICE_CODEC } from './messages.ts';
 import { MAX_RUN_IN_SAMPLES, OPUS_CODEC } from './opus-framing.ts';
+import { checked, type Infer, measure, object, oneOf, optional, type Schema, text, whole } from './schema.ts';
 
-const count = z.int().check(z.nonnegative());
-const name = z.string().check(z.minLength(1), z.maxLength(256));
+const count = whole();
+const name = text(1, 256);
 
 /** Header of a microphone stream, client to server: one per unmuted stretch. */
-export const microphoneHeaderSchema = z.object({
-  type: z.literal('parley.microphone'),
+export const microphoneHeaderSchema = object({
+  type: oneOf('parley.microphone'),
   /** 0, 1, 2, … in the order they were spoken. */
   stretch: count,
   /** Samples of the call before this stretch, or before what this session carries of it. */
   firstSample: count,
   /** Rewinds of the call before it was written (`parley.rewind`); a stream of an older one is not read. Absent is 0. */
-  rewind: z.optional(count),
+  rewind: optional(count),
   /**
    * The page gave its streams of this session up and sends again `from` a sample that was acknowledged; what arrived behind it is left
    * out. `number` is 1, 2, 3, … in a session, and stands in every stream from then on; one with a lower number is not read.
    */
-  resend: z.optional(z.object({ number: count.check(z.positive()), from: count })),
-  codec: z.enum([VOICE_CODEC, OPUS_CODEC]),
+  resend: optional(object({ number: whole(1), from: count })),
+  codec: oneOf(VOICE_CODEC, OPUS_CODEC),
   /** Opus: samples by which the decoder's output lags behind what was encoded. Absent is 0. */
-  lookAhead: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
+  lookAhead: optional(whole(0, MAX_RUN_IN_SAMPLES)),
   /**
    * Samples before `firstSample` with which the stream begins, that came in another coding: they are left out, and what follows is
    * joined to the other coding without a click. Absent is 0.
    */
-  runIn: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
-  rate: z.literal(SAMPLE_RATE),
+  runIn: optional(whole(0, MAX_RUN_IN_SAMPLES)),
+  rate: oneOf(SAMPLE_RATE),
   /** When the stretch began, in ms since the call began, as the page counts. */
-  startMs: z.number().check(z.nonnegative()),
+  startMs: measure(),
   /** `parley.ordered` messages sent before the stretch began: its audio waits for them. Absent is 0. */
-  orderedEvents: z.optional(count),
+  orderedEvents: optional(count),
 });
-export type MicrophoneHeader = z.infer<typeof microphoneHeaderSchema>;
+export type MicrophoneHeader = Infer<typeof microphoneHeaderSchema>;
 
 /** Header of an answer stream, server to client: one per audio part of a response item. */
-export const answerHeaderSchema = z.object({
-  type: z.literal('parley.answer'),
+export const answerHeaderSchema = object({
+  type: oneOf('parley.answer'),
   responseId: name,
   itemId: name,
   contentIndex: count,
@@ -52,13 +51,13 @@ export const answerHeaderSchema = z.object({
    * 0, 1, 2, … for each stream that carries the answer: the newest takes over from those before, which are not read any further.
    * Absent is 0.
    */
-  carriage: z.optional(count),
-  codec: z.enum([VOICE_CODEC, OPUS_CODEC]),
+  carriage: optional(count),
+  codec: oneOf(VOICE_CODEC, OPUS_CODEC),
   /** Opus: samples by which the decoder's output lags behind what was encoded. Absent is 0. */
-  lookAhead: z.optional(count.check(z.maximum(MAX_RUN_IN_SAMPLES))),
-  rate: z.literal(SAMPLE_RATE),
+  lookAhead: optional(whole(0, MAX_RUN_IN_SAMPLES)),
+  rate: oneOf(SAMPLE_RATE),
 });
-export type AnswerHeader = z.infer<typeof answerHeaderSchema>;
+export type AnswerHeader = Infer<typeof answerHeaderSchema>;
 
 export type StreamHeader = MicrophoneHeader | AnswerHeader;
 
@@ -110,11 +109,6 @@ export class AnswerHeaderDecoder extends HeaderDecoder<AnswerHeader> {
   }
 }
 
-function check<T>(schema: z.ZodMiniType<T>, message: Message): T {
-  const result = schema.safeParse(message);
-  if (result.success) return result.data;
-  throw new VoiceProtocolError(
-    SessionCloseCode.MALFORMED,
-    `stream header ${message.type} is malformed: ${describeIssues(result.error.issues)}`,
-  );
+function check<T>(schema: Schema<T>, message: Message): T {
+  return checked(schema, message, `stream header ${message.type}`);
 }

@@ -9,6 +9,7 @@ export { AudioHash } from './audio-hash.ts';
 export {
   ERROR_RETRY,
   type ErrorCode,
+  isVoiceProtocolError,
   SessionCloseCode,
   StreamCode,
   VoiceProtocolError,

@@ -1,5 +1,4 @@
-import * as z from 'zod/mini';
-import { ERROR_RETRY, type ErrorCode, SessionCloseCode, VoiceProtocolError } from './codes.ts';
+import { ERROR_RETRY, type ErrorCode } from './codes.ts';
 import type { Message } from './message.ts';
 import { OPUS_CODEC } from './opus-framing.ts';
 import {
@@ -13,6 +12,22 @@ import {
   rewoundSchema,
   serverReceivedSchema,
 } from './resume/messages.ts';
+import {
+  checked,
+  flag,
+  type Infer,
+  integer,
+  keyOf,
+  list,
+  measure,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Schema,
+  text,
+  whole,
+} from './schema.ts';
 
 export type { Message } from './message.ts';
 
@@ -26,170 +41,170 @@ export const SAMPLE_RATE = 24_000;
 /** Responses that one message may name; a longer list goes in several. */
 export const MAX_CLEARED_RESPONSES = 64;
 
-const microphoneCodec = z.enum([VOICE_CODEC, OPUS_CODEC]);
+const microphoneCodec = oneOf(VOICE_CODEC, OPUS_CODEC);
 /** A codec of microphone streams. */
-export type MicrophoneCodec = z.infer<typeof microphoneCodec>;
-const answerCodec = z.enum([VOICE_CODEC, OPUS_CODEC]);
+export type MicrophoneCodec = Infer<typeof microphoneCodec>;
+const answerCodec = oneOf(VOICE_CODEC, OPUS_CODEC);
 /** A codec of answer streams. */
-export type AnswerCodec = z.infer<typeof answerCodec>;
+export type AnswerCodec = Infer<typeof answerCodec>;
 
-const count = z.int().check(z.nonnegative());
-const measure = z.number().check(z.nonnegative());
+const count = whole();
+const duration = measure();
 /** Longest ID of a response, an item or a session, in characters. */
 const MAX_ID_LENGTH = 256;
-const name = z.string().check(z.minLength(1), z.maxLength(MAX_ID_LENGTH));
+const name = text(1, MAX_ID_LENGTH);
 
-const codecs = z.array(z.string().check(z.maxLength(32))).check(z.minLength(1), z.maxLength(16));
+const codecs = list(text(0, 32), 1, 16);
 
 /** First message of the client on the control stream. */
-export const helloSchema = z.object({
-  type: z.literal('parley.hello'),
-  protocol: z.int(),
+export const helloSchema = object({
+  type: oneOf('parley.hello'),
+  protocol: integer(),
   codecs,
   /** Codecs of answer streams that the page takes. Absent: `pcm16` alone. */
-  answerCodecs: z.optional(codecs),
+  answerCodecs: optional(codecs),
   /** All answers are to come in this one. Absent: in what the network carries. */
-  answerCodec: z.optional(answerCodec),
+  answerCodec: optional(answerCodec),
   /** The call goes on that another session carried. Absent: a call begins. */
-  resume: z.optional(resumeSchema),
+  resume: optional(resumeSchema),
 });
-export type HelloMessage = z.infer<typeof helloSchema>;
+export type HelloMessage = Infer<typeof helloSchema>;
 
 /**
  * What the page has played of one answer. Sent every 500 ms while it plays, at the end of an item, and with
  * `cleared: true` for every item that `parley.playback.clear` made it stop or drop (0 when none of it was played).
  */
-export const playbackPositionSchema = z.object({
-  type: z.literal('parley.playback.position'),
+export const playbackPositionSchema = object({
+  type: oneOf('parley.playback.position'),
   itemId: name,
   contentIndex: count,
-  playedMs: measure,
+  playedMs: duration,
   playedSamples: count,
-  cleared: z.boolean(),
+  cleared: flag(),
   /** Times that playback ran dry in the middle of an answer, in the call so far; the backend logs it at the call's end. */
-  underruns: z.optional(count),
+  underruns: optional(count),
 });
-export type PlaybackPositionMessage = z.infer<typeof playbackPositionSchema>;
+export type PlaybackPositionMessage = Infer<typeof playbackPositionSchema>;
 
 /** Playback of these responses was stopped, and every position of theirs was reported: what was not named was not heard. */
-export const playbackClearedSchema = z.object({
-  type: z.literal('parley.playback.cleared'),
-  responseIds: z.array(name).check(z.minLength(1), z.maxLength(MAX_CLEARED_RESPONSES)),
+export const playbackClearedSchema = object({
+  type: oneOf('parley.playback.cleared'),
+  responseIds: list(name, 1, MAX_CLEARED_RESPONSES),
 });
-export type PlaybackClearedMessage = z.infer<typeof playbackClearedSchema>;
+export type PlaybackClearedMessage = Infer<typeof playbackClearedSchema>;
 
 /**
  * The page interrupts the model (`call.interrupt()`): the backend cancels a response that is still being made, cuts every
  * response that the caller has not heard to its end, and truncates at what was heard.
  */
-export const interruptSchema = z.object({ type: z.literal('parley.interrupt') });
-export type InterruptMessage = z.infer<typeof interruptSchema>;
+export const interruptSchema = object({ type: oneOf('parley.interrupt') });
+export type InterruptMessage = Infer<typeof interruptSchema>;
 
 /**
  * An event of the Realtime API that has its place in the audio, such as `input_audio_buffer.commit`. Streams overtake each
  * other, so the server holds the event, and every later one, until it has handed `microphoneSamples` to the upstream.
  */
-export const orderedSchema = z.object({
-  type: z.literal('parley.ordered'),
+export const orderedSchema = object({
+  type: oneOf('parley.ordered'),
   /** Samples of all stretches that belong before the event. */
   microphoneSamples: count,
-  event: z.looseObject({ type: name }),
+  event: object({ type: name }) as Schema<Message>,
 });
-export type OrderedMessage = z.infer<typeof orderedSchema>;
+export type OrderedMessage = Infer<typeof orderedSchema>;
 
 /**
  * Where the page's microphone is, about each second while it is taken: when which sample was said, so that the backend knows how late audio
  * is, and what the page makes of its network. Only to a backend whose `parley.ready` has `codecs`.
  */
-export const uplinkSchema = z.object({
-  type: z.literal('parley.uplink'),
+export const uplinkSchema = object({
+  type: oneOf('parley.uplink'),
   /** Samples of the call that were taken so far, */
   microphoneSamples: count,
   /** and when the last of them came, in ms since the call began. */
-  elapsedMs: measure,
+  elapsedMs: duration,
   /** How long audio waits for the network. */
-  waitingMs: measure,
+  waitingMs: duration,
   codec: microphoneCodec,
 });
-export type UplinkMessage = z.infer<typeof uplinkSchema>;
+export type UplinkMessage = Infer<typeof uplinkSchema>;
 
 /**
  * In which codec the page wants answers from now on: Opus when they come too slowly, PCM when they do not any more, or when it cannot
  * decode. Only to a backend whose `parley.ready` has `answerCodecs`.
  */
-export const downlinkSchema = z.object({
-  type: z.literal('parley.downlink'),
+export const downlinkSchema = object({
+  type: oneOf('parley.downlink'),
   codec: answerCodec,
   /** Of the answer that is heard: what came of it and was not heard, in ms. */
-  bufferedMs: measure,
+  bufferedMs: duration,
 });
-export type DownlinkMessage = z.infer<typeof downlinkSchema>;
+export type DownlinkMessage = Infer<typeof downlinkSchema>;
 
 /** First message of the server on the control stream. */
-export const readySchema = z.object({
-  type: z.literal('parley.ready'),
-  protocol: z.literal(VOICE_PROTOCOL),
+export const readySchema = object({
+  type: oneOf('parley.ready'),
+  protocol: oneOf(VOICE_PROTOCOL),
   sessionId: name,
   /** Server ID in the CIDs of this backend, hex. */
-  serverId: z.string(),
-  backend: z.string(),
-  upstream: z.enum(['openai', 'local', 'custom']),
-  codec: z.literal(VOICE_CODEC),
+  serverId: text(),
+  backend: text(),
+  upstream: oneOf('openai', 'local', 'custom'),
+  codec: oneOf(VOICE_CODEC),
   /** Those of the page's codecs that the backend takes in microphone streams. Absent: `codec` alone. */
-  codecs: z.optional(codecs),
+  codecs: optional(codecs),
   /** Those of the page's codecs in which the backend sends answers. Absent: `codec` alone. */
-  answerCodecs: z.optional(codecs),
-  rate: z.literal(SAMPLE_RATE),
+  answerCodecs: optional(codecs),
+  rate: oneOf(SAMPLE_RATE),
   /** How the session came to carry its call, and where both sides go on. */
   call: attachedSchema,
   /** Time the QUIC handshake took, as the server saw it. */
-  handshakeMs: z.nullable(measure),
+  handshakeMs: nullable(duration),
 });
-export type ReadyMessage = z.infer<typeof readySchema>;
+export type ReadyMessage = Infer<typeof readySchema>;
 
 /**
  * Stop playback of these responses at once, drop what is buffered of them and whatever of them still arrives, in any item.
  * The page answers with its positions, then with `parley.playback.cleared`.
  */
-export const playbackClearSchema = z.object({
-  type: z.literal('parley.playback.clear'),
-  responseIds: z.array(name).check(z.minLength(1), z.maxLength(MAX_CLEARED_RESPONSES)),
+export const playbackClearSchema = object({
+  type: oneOf('parley.playback.clear'),
+  responseIds: list(name, 1, MAX_CLEARED_RESPONSES),
 });
-export type PlaybackClearMessage = z.infer<typeof playbackClearSchema>;
+export type PlaybackClearMessage = Infer<typeof playbackClearSchema>;
 
 /** The client is seen at another address; the session goes on. */
-export const pathChangedSchema = z.object({
-  type: z.literal('parley.path_changed'),
+export const pathChangedSchema = object({
+  type: oneOf('parley.path_changed'),
   /** `host:port` */
-  address: z.string(),
+  address: text(),
   /** Path changes of the session so far. */
   changes: count,
 });
-export type PathChangedMessage = z.infer<typeof pathChangedSchema>;
+export type PathChangedMessage = Infer<typeof pathChangedSchema>;
 
 /** Packets come through another forwarder; the session goes on. */
-export const forwarderChangedSchema = z.object({
-  type: z.literal('parley.forwarder_changed'),
+export const forwarderChangedSchema = object({
+  type: oneOf('parley.forwarder_changed'),
   /** `host:port`, null when there is no forwarder now. */
-  forwarder: z.nullable(z.string()),
+  forwarder: nullable(text()),
   changes: count,
 });
-export type ForwarderChangedMessage = z.infer<typeof forwarderChangedSchema>;
+export type ForwarderChangedMessage = Infer<typeof forwarderChangedSchema>;
 
 /** The backend takes no new sessions and will end: dial again when it suits. */
-export const drainingSchema = z.object({ type: z.literal('parley.draining') });
-export type DrainingMessage = z.infer<typeof drainingSchema>;
+export const drainingSchema = object({ type: oneOf('parley.draining') });
+export type DrainingMessage = Infer<typeof drainingSchema>;
 
 /** The upstream is slow: this much microphone audio waits in the backend. 0 says that it caught up. */
-export const behindSchema = z.object({ type: z.literal('parley.behind'), bufferedMs: measure });
-export type BehindMessage = z.infer<typeof behindSchema>;
+export const behindSchema = object({ type: oneOf('parley.behind'), bufferedMs: duration });
+export type BehindMessage = Infer<typeof behindSchema>;
 
 /** Figures of the session, each second. Octets and packets are those of the QUIC connection. */
-export const statsSchema = z.object({
-  type: z.literal('parley.stats'),
-  rttMs: measure,
-  minRttMs: measure,
-  handshakeMs: z.nullable(measure),
+export const statsSchema = object({
+  type: oneOf('parley.stats'),
+  rttMs: duration,
+  minRttMs: duration,
+  handshakeMs: nullable(duration),
   octetsSent: count,
   octetsReceived: count,
   packetsSent: count,
@@ -201,32 +216,30 @@ export const statsSchema = z.object({
   /** Samples of answers handed to the transport. */
   answerSamples: count,
   /** How microphone audio came: the codec of the last of it, octets that Opus saved in the call, and how late it reached the upstream. */
-  microphone: z.optional(
-    z.object({
+  microphone: optional(
+    object({
       codec: microphoneCodec,
       savedOctets: count,
       /** Of the last second, at most; null while the page has not said when what was said. */
-      delayMs: z.nullable(measure),
+      delayMs: nullable(duration),
     }),
   ),
   /** How answers go: the codec of what comes next, and octets that Opus saved in the call. */
-  answers: z.optional(z.object({ codec: answerCodec, savedOctets: count })),
+  answers: optional(object({ codec: answerCodec, savedOctets: count })),
 });
-export type StatsMessage = z.infer<typeof statsSchema>;
+export type StatsMessage = Infer<typeof statsSchema>;
 
-const errorCodes = Object.keys(ERROR_RETRY) as [ErrorCode, ...ErrorCode[]];
-
-export const errorSchema = z.object({
-  type: z.literal('parley.error'),
-  code: z.enum(errorCodes),
+export const errorSchema = object({
+  type: oneOf('parley.error'),
+  code: keyOf(ERROR_RETRY),
   /** A sentence for people. */
-  message: z.string(),
+  message: text(),
   /** Whether doing the same again may help. */
-  retry: z.boolean(),
+  retry: flag(),
   /** The session ends with it: it is of this session alone, and no number of the call's (`isNumbered`). */
-  last: z.optional(z.literal(true)),
+  last: optional(oneOf(true)),
 });
-export type ErrorMessage = z.infer<typeof errorSchema>;
+export type ErrorMessage = Infer<typeof errorSchema>;
 
 const clientSchemas = {
   'parley.hello': helloSchema,
@@ -265,17 +278,17 @@ export type ClientMessage =
   | OrderedMessage
   | UplinkMessage
   | DownlinkMessage
-  | z.infer<typeof pageReceivedSchema>
-  | z.infer<typeof rewoundSchema>;
+  | Infer<typeof pageReceivedSchema>
+  | Infer<typeof rewoundSchema>;
 /** Parley's own messages, server to client. */
 export type ServerMessage =
   | ReadyMessage
   | PlaybackClearMessage
-  | z.infer<typeof serverReceivedSchema>
-  | z.infer<typeof checkpointSchema>
-  | z.infer<typeof rewindSchema>
-  | z.infer<typeof conversationSchema>
-  | z.infer<typeof moveSchema>
+  | Infer<typeof serverReceivedSchema>
+  | Infer<typeof checkpointSchema>
+  | Infer<typeof rewindSchema>
+  | Infer<typeof conversationSchema>
+  | Infer<typeof moveSchema>
   | PathChangedMessage
   | ForwarderChangedMessage
   | DrainingMessage
@@ -299,26 +312,9 @@ export function isParleyMessage(message: Message): boolean {
   return message.type.startsWith('parley.');
 }
 
-function parse<T>(schemas: Record<string, z.ZodMiniType<T>>, message: Message): T | undefined {
-  if (!Object.hasOwn(schemas, message.type)) return undefined;
-  const schema = schemas[message.type];
-  if (schema === undefined) return undefined;
-  const result = schema.safeParse(message);
-  if (result.success) return result.data;
-  throw new VoiceProtocolError(
-    SessionCloseCode.MALFORMED,
-    `${message.type} is malformed: ${describeIssues(result.error.issues)}`,
-  );
-}
-
-/** The faults a schema found, as one line for people: where, then what. At most three. */
-export function describeIssues(
-  issues: readonly { readonly path: readonly PropertyKey[]; readonly message?: string }[],
-): string {
-  return issues
-    .slice(0, 3)
-    .map((issue) => `${issue.path.map(String).join('.') || 'message'}: ${issue.message ?? 'invalid'}`)
-    .join('; ');
+function parse<T>(schemas: Record<string, Schema<T>>, message: Message): T | undefined {
+  const schema = Object.hasOwn(schemas, message.type) ? schemas[message.type] : undefined;
+  return schema && checked(schema, message, message.type);
 }
 
 /** Checks a client's `parley.*` message; undefined when its type is unknown. Throws `VoiceProtocolError` when malformed. */

@@ -1,3 +1,4 @@
+import { LazyMap } from '../wire/index.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { MicrophoneHeader } from './headers.ts';
 
@@ -9,7 +10,7 @@ export const MAX_WAITING_STRETCHES = 32;
  * each begins at the very sample where the one before it ended. `T` is whatever stands for the stream.
  */
 export class MicrophoneOrder<T> {
-  readonly #waiting = new Map<number, { header: MicrophoneHeader; stream: T }>();
+  readonly #waiting = new LazyMap<number, { header: MicrophoneHeader; stream: T }>();
   #next = 0;
   #running = false;
   #samples = 0;

@@ -1,4 +1,6 @@
-import { Reader, varintLength, Writer } from '../wire/index.ts';
+// From the files themselves: a page that loads them wants no cursors.
+import { concat } from '../wire/octets.ts';
+import { encodeVarint, readVarint, varintLengthFrom } from '../wire/varint.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 
 /** The codec for networks that do not carry PCM: Opus, mono, one frame of 20 ms in each packet. */
@@ -21,16 +23,12 @@ const EMPTY = new Uint8Array(0);
 
 /** Packets as the octets of a stream: each with its length before it, as a QUIC varint. */
 export function encodeOpusPackets(packets: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(packets.reduce((sum, { length }) => sum + varintLength(length) + length, 0));
-  const writer = new Writer(out);
-  for (const packet of packets) writer.varint(packet.length).bytes(packet);
-  return out;
+  return concat(packets.flatMap((packet) => [encodeVarint(packet.length), packet]));
 }
 
 /** Says how many samples the stream has: written once, before the last packet that reaches beyond them, or at the end. */
 export function encodeOpusTotal(samples: number): Uint8Array {
-  const out = new Uint8Array(1 + varintLength(samples));
-  return new Writer(out).varint(0).varint(samples).finish();
+  return concat([encodeVarint(0), encodeVarint(samples)]);
 }
 
 /** What stands in an Opus stream, in order. */
@@ -60,13 +58,13 @@ export class OpusReader {
 
   /** The next entry; undefined while it is not whole. A packet is a view, valid until the next `push`. */
   next(): OpusEntry | undefined {
-    const reader = new Reader(this.#data, this.#at);
-    const length = readVarint(reader);
+    const length = readVarint(this.#data, this.#at);
     if (length === undefined) return undefined;
+    const behind = this.#at + varintLengthFrom(this.#data[this.#at]!);
     if (length === 0) {
-      const totalSamples = readVarint(reader);
+      const totalSamples = readVarint(this.#data, behind);
       if (totalSamples === undefined) return undefined;
-      this.#at = reader.offset;
+      this.#at = behind + varintLengthFrom(this.#data[behind]!);
       return { totalSamples };
     }
     if (length < MIN_OPUS_PACKET_OCTETS || length > MAX_OPUS_PACKET_OCTETS)
@@ -74,16 +72,10 @@ export class OpusReader {
         SessionCloseCode.MALFORMED,
         `an Opus packet of ${length} octets was announced; ${MIN_OPUS_PACKET_OCTETS} to ${MAX_OPUS_PACKET_OCTETS} are taken`,
       );
-    if (reader.remaining < length) return undefined;
-    const packet = reader.bytes(length);
-    this.#at = reader.offset;
-    return { packet };
+    if (this.bufferedOctets - (behind - this.#at) < length) return undefined;
+    this.#at = behind + length;
+    return { packet: this.#data.subarray(behind, this.#at) };
   }
-}
-
-function readVarint(reader: Reader): number | undefined {
-  if (reader.done || reader.remaining < 1 << (reader.peekU8() >> 6)) return undefined;
-  return reader.varint();
 }
 
 /** Duration of one frame in units of 2.5 ms, by the configuration number of the TOC octet (RFC 6716 §3.1, Table 2). */

@@ -70,14 +70,16 @@ export class Seam {
   }
 }
 
-/** The last samples of what was pushed. */
+/** The last samples of what was pushed; without any it has no memory for them. */
 class Tail {
-  readonly #samples = new Int16Array(HISTORY_SAMPLES);
-  readonly #octets = int16ToOctets(this.#samples);
+  #samples: Int16Array | undefined;
+  #octets: Uint8Array | undefined;
   length = 0;
 
   /** Whole samples. */
   push(octets: Uint8Array): void {
+    this.#samples ??= new Int16Array(HISTORY_SAMPLES);
+    this.#octets ??= int16ToOctets(this.#samples);
     const own = this.#octets;
     const from = Math.max(0, octets.length - own.length);
     const length = octets.length - from;
@@ -88,10 +90,12 @@ class Tail {
 
   /** From the end: -1 is the last one. */
   at(index: number): number {
-    return this.#samples.at(index) ?? 0;
+    return this.#samples?.at(index) ?? 0;
   }
 
   clear(): void {
+    this.#samples = undefined;
+    this.#octets = undefined;
     this.length = 0;
   }
 }

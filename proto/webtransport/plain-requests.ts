@@ -1,5 +1,5 @@
 import { type Field, type Http3Connection, Http3ErrorCode, type RequestHead } from '../http3/index.ts';
-import { OctetBuffer } from '../wire/index.ts';
+import { LazyMap, OctetBuffer } from '../wire/index.ts';
 import type { WebTransportEvent } from './events.ts';
 
 /** Octets of a plain request's body that we take: health checks have none. */
@@ -30,9 +30,9 @@ export class PlainRequests {
   readonly #http3: Http3Connection;
   readonly #emit: (event: WebTransportEvent) => void;
   /** Messages being gathered; bounded by QUIC's stream limit. */
-  readonly #exchanges = new Map<number, Exchange>();
+  readonly #exchanges = new LazyMap<number, Exchange>();
   /** Requests handed up and not answered: whether they were HEAD. */
-  readonly #unanswered = new Map<number, boolean>();
+  readonly #unanswered = new LazyMap<number, boolean>();
   /** Octets of request bodies that are being gathered. */
   #heldOctets = 0;
 

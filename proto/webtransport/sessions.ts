@@ -6,6 +6,7 @@ import {
   Http3ErrorCode,
 } from '../http3/index.ts';
 import type { QuicTransport } from '../quic/index.ts';
+import { LazySet } from '../wire/index.ts';
 import { decodeClose, encodeClose } from './close-capsule.ts';
 import { CapsuleType, WebTransportErrorCode } from './codes.ts';
 import type { WebTransportEvent } from './events.ts';
@@ -28,7 +29,7 @@ export class Sessions implements StreamHost {
   readonly #http3: Http3Connection;
   readonly #emit: (event: WebTransportEvent) => void;
   readonly #sessions = new Map<number, Session>();
-  readonly #ended = new Set<number>();
+  readonly #ended = new LazySet<number>();
   readonly #datagrams: { readonly sessionId: number; readonly data: Uint8Array }[] = [];
   #datagramOctets = 0;
 

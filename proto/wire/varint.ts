@@ -28,3 +28,47 @@ export function encodeVarint(value: number): Uint8Array {
   }
   return out;
 }
+
+/** Octets of a varint that begins with this octet, which may be more than it need take. */
+export function varintLengthFrom(first: number): number {
+  return 1 << (first >> 6);
+}
+
+/**
+ * Reads the varint at `at` (RFC 9000 §16), where no cursor is needed; undefined when it is not whole before `end`. A value above 2^53 - 1
+ * comes back as the nearest double.
+ */
+export function readVarint(data: Uint8Array, at: number, end: number = data.length): number | undefined {
+  const first = data[at];
+  if (first === undefined || at + varintLengthFrom(first) > end) return undefined;
+  let high = 0;
+  let low = first & 0x3f;
+  for (let i = 1; i < varintLengthFrom(first); i++) {
+    high = high * 256 + (low >>> 24);
+    low = ((low << 8) | data[at + i]!) >>> 0;
+  }
+  return high * TWO_32 + low;
+}
+
+/** Gathers varints from octets that come one by one. A value above 2^53 - 1 comes as a double near to it. */
+export class VarintOctets {
+  #value = 0;
+  #missing = 0;
+
+  /** A value has begun and is not whole yet. */
+  get begun(): boolean {
+    return this.#missing > 0;
+  }
+
+  /** The value that this octet completes; undefined while it needs more. */
+  push(octet: number): number | undefined {
+    if (this.#missing === 0) {
+      this.#missing = varintLengthFrom(octet) - 1;
+      this.#value = octet & 0x3f;
+    } else {
+      this.#missing -= 1;
+      this.#value = this.#value * 256 + octet;
+    }
+    return this.#missing === 0 ? this.#value : undefined;
+  }
+}

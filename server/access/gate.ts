@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { SessionCloseCode } from '../../proto/voice/index.ts';
 import type { Tokens } from './live-tokens.ts';
 import { type Admission, type LimitReached, SubjectLimits } from './subject-limits.ts';
 import { ANYONE, type Caller, TOKEN_REFUSAL_SENTENCES, type TokenRefusal } from './tokens.ts';
@@ -11,7 +12,12 @@ export type HookRefusal = 'refused-by-hook' | 'hook-failed';
 /** What the app's own code says of a caller. */
 export type HookVerdict =
   | { readonly ok: true; readonly caller: Caller }
-  | { readonly ok: false; readonly why: HookRefusal; readonly sentence: string };
+  | {
+      readonly ok: false;
+      readonly why: HookRefusal;
+      readonly closeCode: SessionCloseCode;
+      readonly sentence: string;
+    };
 /** Asks the app's own code; the token's caller is given to it, if there are tokens. Never rejects. */
 export type AskHook = (tokenCaller: Caller | undefined) => Promise<HookVerdict>;
 
@@ -51,6 +57,8 @@ export type Entry =
   | {
       readonly ok: false;
       readonly why: TokenRefusal | HookRefusal;
+      /** Says whether calling again may help. */
+      readonly closeCode: SessionCloseCode;
       /** For the person at the page. */
       readonly sentence: string;
       /** Of the caller whom the app's own code refused. */
@@ -93,17 +101,22 @@ export class AccessGate {
   /** Never rejects. */
   async admit(request: TokenCarrier, ask?: AskHook): Promise<Entry> {
     const verdict = await this.#tokens?.verify(tokenOf(request));
-    if (verdict?.ok === false)
-      return this.#refuse(verdict.why, TOKEN_REFUSAL_SENTENCES[verdict.why], undefined);
+    if (verdict?.ok === false) {
+      const { why } = verdict;
+      // The token may be good: the keys' server may be back when the page dials again.
+      const heals = why === 'keys-unreachable';
+      const closeCode = heals ? SessionCloseCode.INTERNAL : SessionCloseCode.UNAUTHORIZED;
+      return this.#refuse({ why, closeCode, sentence: TOKEN_REFUSAL_SENTENCES[why], subject: undefined });
+    }
     const asked = await ask?.(verdict?.caller);
-    if (asked?.ok === false) return this.#refuse(asked.why, asked.sentence, verdict?.caller.subject);
+    if (asked?.ok === false) return this.#refuse({ ...asked, subject: verdict?.caller.subject });
     const caller = asked?.caller ?? verdict?.caller ?? ANYONE;
     return { ok: true, caller, calls: this.#callsOf(caller) };
   }
 
-  #refuse(why: TokenRefusal | HookRefusal, sentence: string, subject: string | undefined): Entry {
-    this.#refused(why);
-    return { ok: false, why, sentence, subject };
+  #refuse(refusal: Omit<Extract<Entry, { ok: false }>, 'ok'>): Entry {
+    this.#refused(refusal.why);
+    return { ...refusal, ok: false };
   }
 
   #callsOf(caller: Caller): CallEntry {

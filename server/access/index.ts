@@ -11,6 +11,7 @@ export {
   tokenOf,
 } from './gate.ts';
 export { LiveTokens, type Tokens } from './live-tokens.ts';
+export { type MintOptions, mintToken } from './mint.ts';
 export { parseSecret, readSecret, type SecretSource, TOKEN_SECRET_VARIABLE } from './secret.ts';
 export {
   type Admission,
@@ -23,8 +24,6 @@ export {
   type Caller,
   MAX_TOKEN_LENGTH,
   MIN_SECRET_OCTETS,
-  type MintOptions,
-  mintToken,
   TOKEN_REFUSAL_SENTENCES,
   type TokenPolicy,
   type TokenRefusal,

@@ -5,8 +5,8 @@ import { StartupError } from '../../net/startup.ts';
 import { ticketSecretOf } from '../cluster.ts';
 import { type BackendConfig, readBackendConfig } from '../config.ts';
 import { subjectName } from './gate.ts';
+import { mintToken } from './mint.ts';
 import { readSecret, TOKEN_SECRET_VARIABLE } from './secret.ts';
-import { mintToken } from './tokens.ts';
 
 const USAGE = `usage: ${commandLine('parley token', 'npm run --silent token --')} --subject anna
 
@@ -78,11 +78,11 @@ async function main(): Promise<void> {
     process.stdout.write(`${subjectName(subject, secret)}\n`);
     return;
   }
-  const optional = (name: 'max-calls' | 'minutes-per-day', whole: boolean) =>
-    flags[name] === undefined ? undefined : numberOf(name, flags[name], 0, whole);
+  const optional = (name: 'max-calls' | 'minutes-per-day', least: number, whole: boolean) =>
+    flags[name] === undefined ? undefined : numberOf(name, flags[name], least, whole);
   const ttlSeconds = numberOf('ttl', flags.ttl, 1, true);
-  const maxCalls = optional('max-calls', true);
-  const minutesPerDay = optional('minutes-per-day', false);
+  const maxCalls = optional('max-calls', 1, true);
+  const minutesPerDay = optional('minutes-per-day', 0, false);
   const auth = authOf(config, path);
   const secret = readSecret(auth?.secret ?? { env: TOKEN_SECRET_VARIABLE }, process.env);
   const issuer = flags.issuer ?? auth?.issuer;

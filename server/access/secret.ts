@@ -15,7 +15,8 @@ export interface SecretSource {
 /** Base64 and base64url, padded or not. */
 const BASE64 = /^[\w+/-]+={0,2}$/;
 
-function decode(text: string): Uint8Array | undefined {
+/** What a written secret stands for; undefined when its digits are none. */
+export function decodeSecret(text: string): Uint8Array | undefined {
   if (text.startsWith('hex:')) return fromHex(text.slice(4));
   if (!text.startsWith('base64:')) return new TextEncoder().encode(text);
   const digits = text.slice(7);
@@ -28,7 +29,7 @@ function decode(text: string): Uint8Array | undefined {
  * never repeats the secret; `where` says where it was.
  */
 export function parseSecret(written: string, where: string): Uint8Array {
-  const octets = decode(written.trim());
+  const octets = decodeSecret(written.trim());
   if (octets === undefined)
     throw new StartupError(`${where} begins with "hex:" or "base64:", and what follows is not that.`);
   if (octets.length < MIN_SECRET_OCTETS)

@@ -6,7 +6,6 @@ import {
   type JWTPayload,
   type JWTVerifyGetKey,
   jwtVerify,
-  SignJWT,
 } from 'jose';
 import * as z from 'zod';
 
@@ -155,38 +154,4 @@ function refusalOf(error: unknown): TokenRefusal {
 
 function refuse(why: TokenRefusal): TokenVerdict {
   return { ok: false, why };
-}
-
-/** What a token is to say. */
-export interface MintOptions {
-  readonly subject: string;
-  /** Seconds that it is good for; a page needs it when it dials. */
-  readonly ttlSeconds?: number;
-  readonly issuer?: string | undefined;
-  readonly audience?: string | undefined;
-  readonly maxCalls?: number | undefined;
-  readonly minutesPerDay?: number | undefined;
-}
-
-/** Makes a token for a page: HS256 under a secret of at least 32 octets. Throws `RangeError` for a shorter one. */
-export function mintToken(
-  secret: Uint8Array,
-  options: MintOptions,
-  nowEpochMs = Date.now(),
-): Promise<string> {
-  if (secret.length < MIN_SECRET_OCTETS)
-    throw new RangeError(`a secret of ${secret.length} octets: HS256 needs ${MIN_SECRET_OCTETS} at least`);
-  const { subject, ttlSeconds = 300, issuer, audience, maxCalls, minutesPerDay } = options;
-  const now = Math.floor(nowEpochMs / 1000);
-  const jwt = new SignJWT({
-    ...(maxCalls !== undefined && { parley_max_calls: maxCalls }),
-    ...(minutesPerDay !== undefined && { parley_minutes_per_day: minutesPerDay }),
-  })
-    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
-    .setSubject(subject)
-    .setIssuedAt(now)
-    .setExpirationTime(now + ttlSeconds);
-  if (issuer !== undefined) jwt.setIssuer(issuer);
-  if (audience !== undefined) jwt.setAudience(audience);
-  return jwt.sign(secret);
 }

@@ -66,6 +66,8 @@ export class AnswerCodecChoice {
 
   /** Figures of the connection, each second. */
   network({ packetsSent, packetsLost }: Figures): void {
+    // A page that takes PCM alone has nothing to be chosen for.
+    if (!this.#taken) return;
     this.#figures.push({ packetsSent, packetsLost });
     if (this.#figures.length > WINDOW) this.#figures.shift();
     const first = this.#figures[0]!;

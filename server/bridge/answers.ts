@@ -10,6 +10,8 @@ import {
   StreamCode,
   type Truncation,
 } from '../../proto/voice/index.ts';
+import { LazyMap } from '../../proto/wire/index.ts';
+import { audioOf } from '../realtime/index.ts';
 import type { SendStream } from '../webtransport/types.ts';
 import { AnswerStream, type Part } from './answer-stream.ts';
 
@@ -38,9 +40,9 @@ export class Answers {
   readonly #host: AnswerHost;
   readonly #ledger: AnswerLedger;
   /** By number, oldest first. */
-  readonly #streams = new Map<number, AnswerStream>();
+  readonly #streams = new LazyMap<number, AnswerStream>();
   /** Those that the upstream is still making, by part. */
-  readonly #open = new Map<string, AnswerStream>();
+  readonly #open = new LazyMap<string, AnswerStream>();
   #openStream: (() => Promise<SendStream>) | undefined;
   #nextAnswer = 0;
   #samples = 0;
@@ -115,8 +117,8 @@ export class Answers {
   /** `response.output_audio.delta`. Gives its response; undefined when the event is not what the API says. */
   delta(event: Message): string | undefined {
     const part = readPart(event);
-    if (part === undefined || typeof event.delta !== 'string') return undefined;
-    const octets = Buffer.from(event.delta, 'base64');
+    const octets = audioOf(event);
+    if (part === undefined || octets === undefined) return undefined;
     const { responseId, itemId, contentIndex } = part;
     this.#ledger.begin(part);
     const cut = this.#ledger.isCut(responseId);

@@ -20,11 +20,13 @@ import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './con
 import { Control, refuseStream } from './control.ts';
 import { EarlyUpstream } from './early-upstream.ts';
 import { Ending, type SessionEnd } from './ending.ts';
+import { type Taking, takeBidirectional, takeUnidirectional } from './incoming.ts';
 import { NetworkWatch } from './network-watch.ts';
 import { prepareOpus, VOICE_CODECS } from './opus.ts';
 import { sentenceOf } from './reasons.ts';
 import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
+import { ignore } from './stream-sender.ts';
 import { watchTimeLeft } from './time-left.ts';
 import { upstreamOpened } from './upstream-opened.ts';
 
@@ -88,8 +90,9 @@ export class Attachment implements Carrier {
     if (!this.#ending.begun) {
       this.#watchShutdown();
       this.#startTimers();
-      this.#ending.spawn(this.#acceptControl());
-      this.#ending.spawn(this.#acceptMicrophone());
+      this.#acceptControl();
+      // Streams may overtake the hello: they are taken once it is known which call they belong to.
+      this.#ending.spawn(this.#bound.then(() => this.#acceptMicrophone()));
     }
     await this.#ending.finished();
   }
@@ -222,16 +225,17 @@ export class Attachment implements Carrier {
   }
 
   /** The first bidirectional stream is the control stream; others are refused. */
-  async #acceptControl(): Promise<void> {
-    const reader = this.session.incomingBidirectionalStreams.getReader();
-    this.#ending.cleanUp(() => void reader.cancel().catch(() => {}));
-    reader.closed.catch(() => {});
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      if (this.#ending.begun || this.#control !== undefined) refuseStream(value);
-      else this.#ending.spawn(this.#serveControl(value));
-    }
+  #acceptControl(): void {
+    const taking = takeBidirectional(this.session, (stream) => {
+      if (this.#ending.begun || this.#control !== undefined) refuseStream(stream);
+      else this.#ending.spawn(this.#serveControl(stream));
+    });
+    this.#take(taking);
+  }
+
+  #take({ stop, over }: Taking): void {
+    this.#ending.cleanUp(stop);
+    if (over !== undefined) this.#ending.spawn(over);
   }
 
   async #serveControl(stream: BidirectionalStream): Promise<void> {
@@ -255,19 +259,15 @@ export class Attachment implements Carrier {
     this.#ending.begin(SessionCloseCode.NORMAL, 'The page ended the call.');
   }
 
-  async #acceptMicrophone(): Promise<void> {
-    const reader = this.session.incomingUnidirectionalStreams.getReader();
-    this.#ending.cleanUp(() => void reader.cancel().catch(() => {}));
-    reader.closed.catch(() => {});
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      // Streams may overtake the hello: they are read once it is known which call they belong to.
-      await this.#bound;
+  #acceptMicrophone(): void {
+    if (this.#ending.begun) return;
+    const taking = takeUnidirectional(this.session, (stream) => {
       const call = this.#call;
-      if (call?.carriedBy(this) === true) this.#ending.spawn(call.microphone.accept(value, () => this.#gone));
-      else value.cancel().catch(() => {});
-    }
+      if (call?.carriedBy(this) === true)
+        this.#ending.spawn(call.microphone.accept(stream, () => this.#gone));
+      else stream.cancel().catch(ignore);
+    });
+    this.#take(taking);
   }
 
   #message(received: ReceivedMessage): void {

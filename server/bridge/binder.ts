@@ -11,19 +11,20 @@ import {
   VOICE_PROTOCOL,
   VoiceProtocolError,
 } from '../../proto/voice/index.ts';
+import { formatAddress } from '../../proto/wire/index.ts';
 import type { Admission } from '../access/index.ts';
 import { SealKind, type Ticket } from '../call/index.ts';
 import { formatProblem, type Upstream } from '../realtime/index.ts';
 import { Call } from './call.ts';
 import type { Carrier } from './carrier.ts';
 import { DEFAULT_VOICE_LIMITS, type ResumeRefusal, type VoiceContext } from './context.ts';
-import { HookGuard } from './hook-guard.ts';
+import { type HookFault, HookGuard, hookFailure } from './hook-guard.ts';
 import { openResumption, resumeRefusalSentence } from './resumption.ts';
 
 /** The session that a new call begins with; not `ok` when the hook failed. */
 type SessionAnswer =
   | { readonly ok: true; readonly session: Readonly<Record<string, unknown>> | undefined }
-  | { readonly ok: false };
+  | { readonly ok: false; readonly fault: HookFault };
 
 /** What the binder needs of its session. */
 export interface BinderHost {
@@ -66,15 +67,14 @@ export class Binder {
     const guard = new HookGuard(this.#logger, observer?.hookFailed);
     const timeoutMs = this.#context.limits?.hookTimeoutMs ?? DEFAULT_VOICE_LIMITS.hookTimeoutMs;
     const result = await guard.wait('session', timeoutMs, ask);
-    if (!result.ok) return { ok: false };
+    if (!result.ok) return result;
     const own: unknown = result.value;
     if (own === undefined) return { ok: true, session };
     const isObject = typeof own === 'object' && own !== null && !Array.isArray(own);
     const whole = { ...session, type: 'realtime', ...(isObject && own) };
     const problem = isObject ? formatProblem({ session: whole }) : 'it gave no object';
     if (problem === undefined) return { ok: true, session: whole };
-    guard.fault('session', 'nonsense', undefined, problem.replace(/\.$/, ''));
-    return { ok: false };
+    return guard.fault('session', 'nonsense', undefined, problem.replace(/\.$/, ''));
   }
 
   /** The context of a call with the session that the hook wants for it; undefined when the call cannot be, as the page was told. */
@@ -82,9 +82,9 @@ export class Binder {
     this.prepare();
     const answer = await this.#session!;
     if (answer.ok) return { ...this.#context, session: answer.session };
-    const sentence =
-      "The call cannot begin: the backend's own code for sessions failed. Calling again may help.";
-    this.#host.refuse(SessionCloseCode.INTERNAL, sentence, 'internal');
+    const { closeCode, sentence } = hookFailure(answer.fault, 'cannot begin', 'sessions');
+    // "internal" tells the page that doing the same again may help.
+    this.#host.refuse(closeCode, sentence, answer.fault === 'nonsense' ? undefined : 'internal');
     return undefined;
   }
 
@@ -113,7 +113,11 @@ export class Binder {
   #admit(replacesOne: boolean): Admission | 'refused' | undefined {
     const admission = this.#context.callEntry?.enter(replacesOne);
     if (admission === undefined || !('why' in admission)) return admission;
-    this.#logger.info({ reason: admission.why }, 'call refused');
+    const { remoteAddress, origin } = this.#carrier.session.request;
+    this.#logger.info(
+      { caller: formatAddress(remoteAddress), origin, reason: admission.why },
+      'call refused',
+    );
     this.#host.refuse(SessionCloseCode.UNAUTHORIZED, admission.sentence);
     return 'refused';
   }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { QuicStats } from '../../proto/quic/index.ts';
 import { formatAddress } from '../../proto/quic/types.ts';
 import type { HowAttached, Message } from '../../proto/voice/index.ts';
 import type { WebTransportSession } from '../webtransport/types.ts';
@@ -11,11 +12,18 @@ export interface CallFigures {
   readonly answerSamplesDropped: number;
 }
 
+interface SessionFigures {
+  readonly caller: string;
+  readonly stats: QuicStats;
+}
+
 /** The log of a call: a line when it begins, one at its end that explains it, and one for each change between. */
 export class CallLog {
   readonly #logger: Logger;
   readonly #startedAt = performance.now();
   #session: WebTransportSession | undefined;
+  /** What the last session left to be told: a call that waits for its page must not keep that session's whole connection. */
+  #last: SessionFigures | undefined;
   #upstreamSession: string | undefined;
   #underruns = 0;
   #bargeIns = 0;
@@ -37,6 +45,8 @@ export class CallLog {
   }
 
   detached(reason: string): void {
+    this.#last = this.#figures();
+    this.#session = undefined;
     this.#logger.info({ reason }, 'call lost its session and waits for its page');
   }
 
@@ -63,12 +73,16 @@ export class CallLog {
     this.#underruns = Math.max(this.#underruns, count);
   }
 
+  #figures(): SessionFigures | undefined {
+    if (this.#session === undefined) return this.#last;
+    return { caller: formatAddress(this.#session.request.remoteAddress), stats: this.#session.stats() };
+  }
+
   ended({ closeCode, reason, error }: SessionEnd, figures: CallFigures): void {
-    const stats = this.#session?.stats();
-    const remote = this.#session?.request.remoteAddress;
+    const { caller, stats } = this.#figures() ?? {};
     this.#logger.info(
       {
-        caller: remote && formatAddress(remote),
+        caller,
         durationMs: Math.round(performance.now() - this.#startedAt),
         closeCode,
         error,

@@ -14,6 +14,7 @@ import {
   type ServerMessage,
   SessionCloseCode,
 } from '../../proto/voice/index.ts';
+import { LazySet } from '../../proto/wire/index.ts';
 import { type Admission, ANYONE } from '../access/index.ts';
 import type { TableCall } from '../call/index.ts';
 import type { Upstream } from '../realtime/index.ts';
@@ -56,7 +57,7 @@ export class Call implements TableCall {
   readonly #page: PageMessages;
   readonly #outbox: Outbox;
   readonly #checkpoints: Checkpoints | undefined;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new LazySet<NodeJS.Timeout>();
   readonly #stopDraining: () => void;
   readonly #admission: Admission | undefined;
   #carrier: Carrier | undefined;
@@ -416,8 +417,9 @@ export class Call implements TableCall {
 
   /** The backend will end: in a pause the page is asked to take the call elsewhere. */
   #watchDraining(): () => void {
-    const { draining, drainMs, resume } = this.#context;
+    const { draining, drainMs, movePace, resume } = this.#context;
     const host = {
+      pace: movePace,
       quiet: (now: number) => this.#conversation.quiet(now) && this.answers.openStreams === 0,
       delivering: () => this.answers.openStreams > 0 && !this.#conversation.responding,
       over: () => this.#over,

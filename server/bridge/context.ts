@@ -11,6 +11,7 @@ import type { CallEntry, Caller } from '../access/index.ts';
 import type { CallTable, Sealer, SealRefusal, TableCall } from '../call/index.ts';
 import type { Upstream, UpstreamKind } from '../realtime/index.ts';
 import type { WebTransportSession } from '../webtransport/types.ts';
+import type { MovePace } from './drain-move.ts';
 import type { EarlyUpstreams, NotEarly } from './early-upstream.ts';
 import type { SessionEnd } from './ending.ts';
 import type { HookFault } from './hook-guard.ts';
@@ -171,6 +172,8 @@ export interface VoiceContext<C extends TableCall = TableCall> {
   readonly draining?: AbortSignal | undefined;
   /** How long calls may go on from then, in ms: in the first half of it the call is moved elsewhere in a pause. 10 s by default. */
   readonly drainMs?: number | undefined;
+  /** In which rhythm the calls of the whole process move then. */
+  readonly movePace?: MovePace | undefined;
   /** Aborts when the backend ends: the page is told, and the session closed. */
   readonly shutdown?: AbortSignal | undefined;
   readonly observer?: VoiceObserver | undefined;

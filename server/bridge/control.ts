@@ -42,7 +42,10 @@ export interface ControlLimits {
 export class Control implements MessageHolder {
   readonly #host: ControlHost;
   readonly #limits: ControlLimits;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #stream: BidirectionalStream;
+  /** Made for what cannot be read directly: the end, where the carrier has that. */
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #arrived: (() => void) | undefined;
   readonly #sender: StreamSender;
   #decoder: MessageDecoder;
   #queuedOctets = 0;
@@ -53,10 +56,13 @@ export class Control implements MessageHolder {
     this.#host = host;
     this.#limits = limits;
     this.#decoder = new MessageDecoder(limits.maxMessageOctets);
-    this.#reader = stream.readable.getReader();
-    this.#reader.closed.catch(ignore);
+    this.#stream = stream;
     const gone = (octets: number) => this.#gone(octets + ENTRY_OVERHEAD_OCTETS);
-    this.#sender = new StreamSender(() => Promise.resolve(stream.writable), { taken: gone, dropped: gone });
+    this.#sender = new StreamSender(
+      () => Promise.resolve(stream.writable),
+      { taken: gone, dropped: gone },
+      stream.directWriter,
+    );
   }
 
   /** Octets of messages that wait for the page, with what keeping them costs: few long ones or many short ones. */
@@ -90,9 +96,9 @@ export class Control implements MessageHolder {
    */
   async read(): Promise<void> {
     while (!this.#stopped) {
-      const { done, value } = await this.#reader.read();
-      if (done || this.#stopped) return;
-      this.#decoder.push(value);
+      const octets = await this.#next();
+      if (octets === undefined || this.#stopped) return;
+      this.#decoder.push(octets);
       for (let frame = this.#decoder.read(); frame !== undefined; frame = this.#decoder.read()) {
         if ('message' in frame) this.#host.message(frame);
         else this.#host.skipped(frame.skippedOctets);
@@ -102,6 +108,32 @@ export class Control implements MessageHolder {
       }
       this.#limits.unfinished?.holds(this, this.#decoder.bufferedOctets);
     }
+  }
+
+  /** What comes next; undefined at the end, and once it is stopped. */
+  async #next(): Promise<Uint8Array | undefined> {
+    const { direct } = this.#stream;
+    while (direct !== undefined && !direct.over && !this.#stopped) {
+      const octets = direct.readNow();
+      if (octets !== undefined) return octets;
+      // The end may have come with that look at it, and nothing would tell of it again.
+      if (direct.over) break;
+      await new Promise<void>((resolve) => {
+        this.#arrived = resolve;
+        direct.onReadable(resolve);
+      });
+    }
+    if (this.#stopped) return undefined;
+    const { value } = await this.#streamReader().read();
+    return value;
+  }
+
+  #streamReader(): ReadableStreamDefaultReader<Uint8Array> {
+    if (this.#reader === undefined) {
+      this.#reader = this.#stream.readable.getReader();
+      this.#reader.closed.catch(ignore);
+    }
+    return this.#reader;
   }
 
   giveUp(): void {
@@ -127,7 +159,8 @@ export class Control implements MessageHolder {
   stop(): void {
     this.stopReading();
     this.#sender.abort(StreamCode.SESSION_CLOSED);
-    this.#reader.cancel(new StreamError(StreamCode.SESSION_CLOSED, 'the session is over')).catch(ignore);
+    const error = new StreamError(StreamCode.SESSION_CLOSED, 'the session is over');
+    this.#streamReader().cancel(error).catch(ignore);
   }
 
   /** Stops reading only: what was sent may still leave. */
@@ -136,6 +169,7 @@ export class Control implements MessageHolder {
     this.#decoder = new MessageDecoder(0);
     this.#limits.unfinished?.holds(this, 0);
     this.#wake();
+    this.#arrived?.();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type PlaybackPositionMessage,
   type Truncation,
 } from '../../proto/voice/index.ts';
+import { LazySet } from '../../proto/wire/index.ts';
 import type { Answers } from './answers.ts';
 import { OWN_EVENT_PREFIX } from './own-events.ts';
 
@@ -32,7 +33,7 @@ export class Cuts {
   readonly #host: CutsHost;
   readonly #clearTimeoutMs: number;
   /** One for each clear that the page may still answer. */
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new LazySet<NodeJS.Timeout>();
   #awaitedOutOfBand = 0;
   #lastResponse: string | undefined;
   /** Of an upstream that is gone: played on until the next answer begins. */

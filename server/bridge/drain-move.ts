@@ -16,6 +16,44 @@ export interface DrainMoveHost {
   over(): boolean;
   /** Asks the page, behind a fresh checkpoint. */
   move(): void;
+  /** Absent: the call is the only one. */
+  readonly pace?: MovePace | undefined;
+}
+
+/**
+ * The calls of one backend leave one after the other: each costs the backend that takes it a handshake and an upstream, and a backend
+ * that is asked by hundreds at once keeps them all waiting, and its own calls with them.
+ */
+export class MovePace {
+  readonly #calls: () => number;
+  readonly #drainMs: number;
+  #stepMs = 0;
+  #lastAt: number | undefined;
+  /** Calls that may move now. */
+  #places = 1;
+
+  /** `calls` says how many calls the backend has, when the first of them is to move. */
+  constructor(calls: () => number, drainMs: number) {
+    this.#calls = calls;
+    this.#drainMs = drainMs;
+  }
+
+  /** Whether a call may move now, in ms. Even if none finds a pause, all find a place before the last share of the time. */
+  take(now: number): boolean {
+    if (this.#drainMs <= 0) return true;
+    if (this.#lastAt === undefined) {
+      const forAllMs = (LAST_SHARE - PAUSE_SHARE) * this.#drainMs;
+      this.#stepMs = Math.min(PAUSE_POLL_MS, forAllMs / Math.max(1, this.#calls()));
+    } else {
+      // Calls ask once in a poll's time: what that long a time has room for is kept for them, and no more.
+      const places = this.#places + (now - this.#lastAt) / this.#stepMs;
+      this.#places = Math.min(places, Math.max(1, PAUSE_POLL_MS / this.#stepMs));
+    }
+    this.#lastAt = now;
+    if (this.#places < 1) return false;
+    this.#places -= 1;
+    return true;
+  }
 }
 
 /**
@@ -33,7 +71,7 @@ export function moveWhenDraining(
     if (host.over()) return;
     const share = (now - beganAt) / drainMs;
     const late = share >= (host.delivering() ? LAST_SHARE : PAUSE_SHARE);
-    if (late || host.quiet(now)) host.move();
+    if ((late || host.quiet(now)) && host.pace?.take(now) !== false) host.move();
     else timer = setTimeout(() => look(beganAt), PAUSE_POLL_MS);
   };
   const begin = () => look(performance.now());

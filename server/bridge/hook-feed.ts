@@ -1,4 +1,5 @@
 import { isMessageType, type Message, SAMPLE_RATE } from '../../proto/voice/index.ts';
+import { audioOf } from '../realtime/index.ts';
 import type { SessionEnd } from './ending.ts';
 import { type HookGuard, isPromise } from './hook-guard.ts';
 import type { CallHooks, EventSource, HookedAudio, HookedCall } from './hooks.ts';
@@ -75,12 +76,14 @@ export class HookFeed {
   }
 
   /** `response.output_audio.delta`. */
-  modelAudio({ delta, item_id, content_index, response_id }: Message): void {
-    if (this.#hooks.onAudio === undefined || typeof delta !== 'string' || typeof item_id !== 'string') return;
+  modelAudio(event: Message): void {
+    const { item_id, content_index, response_id } = event;
+    const octets = this.#hooks.onAudio && audioOf(event);
+    if (octets === undefined || typeof item_id !== 'string') return;
     const contentIndex = typeof content_index === 'number' ? content_index : 0;
     const key = `${item_id} ${contentIndex}`;
     if (this.#part.key !== key) this.#part = { key, samples: 0 };
-    const pcm = new Uint8Array(Buffer.from(delta, 'base64'));
+    const pcm = new Uint8Array(octets);
     const startSample = this.#part.samples;
     this.#part.samples += pcm.length / 2;
     const responseId = typeof response_id === 'string' ? response_id : undefined;

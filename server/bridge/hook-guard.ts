@@ -1,4 +1,6 @@
 import type { Logger } from 'pino';
+import { SessionCloseCode } from '../../proto/voice/index.ts';
+import { LazySet } from '../../proto/wire/index.ts';
 import type { HookName } from './hooks.ts';
 
 /** What became of a hook that did not do what it should; each is counted by this name. */
@@ -15,6 +17,24 @@ export type HookResult<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: HookFault };
 
+/** How a session ends because of a hook. */
+export interface HookFailure {
+  readonly closeCode: SessionCloseCode;
+  /** For the person at the page. */
+  readonly sentence: string;
+}
+
+/** What threw or hangs may heal, so that pages dial again; a wrong answer comes again, and ends the call at once. */
+export function hookFailure(fault: HookFault, what: string, whose: string): HookFailure {
+  const start = `The call ${what}: the backend's own code for ${whose}`;
+  return fault === 'nonsense'
+    ? {
+        closeCode: SessionCloseCode.WRONG_HOOK_ANSWER,
+        sentence: `${start} gave a wrong answer. The backend's log says which.`,
+      }
+    : { closeCode: SessionCloseCode.INTERNAL, sentence: `${start} failed. Calling again may help.` };
+}
+
 /** Hears of each fault. */
 export type HookObserver = (hook: HookName, fault: HookFault) => void;
 
@@ -22,7 +42,7 @@ export type HookObserver = (hook: HookName, fault: HookFault) => void;
 export class HookGuard {
   readonly #logger: Logger;
   readonly #observer: HookObserver | undefined;
-  readonly #told = new Set<string>();
+  readonly #told = new LazySet<string>();
 
   constructor(logger: Logger, observer: HookObserver | undefined) {
     this.#logger = logger;

@@ -3,8 +3,15 @@ export {
   DEFAULT_VOICE_LIMITS,
   type VoiceObserver,
 } from './context.ts';
+export { MovePace } from './drain-move.ts';
 export { EarlyUpstreams } from './early-upstream.ts';
-export { HookGuard } from './hook-guard.ts';
+export {
+  type HookFailure,
+  type HookFault,
+  HookGuard,
+  type HookResult,
+  hookFailure,
+} from './hook-guard.ts';
 export type {
   CallControl,
   CallHooks,

@@ -7,6 +7,7 @@ import {
   StreamCode,
   type UplinkMessage,
 } from '../../proto/voice/index.ts';
+import { LazyMap, LazySet } from '../../proto/wire/index.ts';
 import { type DirectReader, type ReceiveStream, StreamError } from '../webtransport/types.ts';
 import { MicrophoneDelay } from './microphone-delay.ts';
 import { createOpusDecoder } from './opus.ts';
@@ -51,15 +52,15 @@ export class Microphone {
   readonly #resumable: boolean;
   readonly #machine = new MicrophoneMachine();
   readonly #delay = new MicrophoneDelay();
-  readonly #readers = new Map<number, Reader>();
-  readonly #wanted = new Map<number, () => void>();
+  readonly #readers = new LazyMap<number, Reader>();
+  readonly #wanted = new LazyMap<number, () => void>();
   /** Streams that are taken as they come, and what has each looked at again. */
-  readonly #direct = new Map<number, () => void>();
+  readonly #direct = new LazyMap<number, () => void>();
   /** Events in the machine, in order: the same that come out of it. */
   #events: PageEvent[] = [];
   #eventsTaken = 0;
   /** Streams from before a rewind, until the page ends them. */
-  readonly #discarded = new Set<Reader>();
+  readonly #discarded = new LazySet<Reader>();
   /** The page was asked to send again in the session that carries the call. */
   #nextStream = 0;
   #stopped = false;

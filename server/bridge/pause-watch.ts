@@ -1,4 +1,5 @@
 import type { Message } from '../../proto/voice/index.ts';
+import { LazySet } from '../../proto/wire/index.ts';
 
 /** How long nothing may have been said before it counts as a pause, in ms. */
 const QUIET_MS = 1000;
@@ -7,7 +8,7 @@ const MAX_RUNNING = 64;
 
 /** Knows when a conversation pauses: no speech, no response under way, and neither a second ago. */
 export class PauseWatch {
-  readonly #running = new Set<string>();
+  readonly #running = new LazySet<string>();
   #speaking = false;
   #lastAt: number;
 

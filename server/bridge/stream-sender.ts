@@ -1,4 +1,4 @@
-import { type SendStream, type SendWriter, StreamError } from '../webtransport/types.ts';
+import { type DirectWriter, type SendStream, type SendWriter, StreamError } from '../webtransport/types.ts';
 
 /** One piece of a stream: octets, and how many samples of audio they are (0 for a header or a message). */
 interface Piece {
@@ -23,6 +23,7 @@ export interface SenderListener {
 export class StreamSender {
   readonly #open: () => Promise<SendStream>;
   readonly #listener: SenderListener;
+  readonly #direct: DirectWriter | undefined;
   /** Fulfils when all of it, the end included, was handed over, or never will be. */
   readonly over: Promise<void>;
   #queue: Piece[] = [];
@@ -30,20 +31,25 @@ export class StreamSender {
   #writer: SendWriter | undefined;
   #running: Promise<void> | undefined;
   #lastWrite: Promise<void> | undefined;
+  /** The first piece reaches the peer even when the stream is reset. */
   #committed = false;
-  /** The first piece is in the transport's hands: what is written at once comes behind it. */
+  /** The writer was given a piece. */
+  #handed = false;
+  /** The writer's first piece is in the transport's hands: what is written at once comes behind it. */
   #begun = false;
   #ending = false;
   #abortCode: number | undefined;
   #over = false;
   #settleOver!: () => void;
 
-  constructor(open: () => Promise<SendStream>, listener: SenderListener) {
+  /** @param direct writes to the stream that `open` gives; while it does, that one is not opened. */
+  constructor(open: () => Promise<SendStream>, listener: SenderListener, direct?: DirectWriter) {
     this.over = new Promise((resolve) => {
       this.#settleOver = resolve;
     });
     this.#open = open;
     this.#listener = listener;
+    this.#direct = direct;
   }
 
   /** Whether it takes nothing more. */
@@ -61,6 +67,10 @@ export class StreamSender {
       this.#listener.dropped(octets.length, samples);
       return;
     }
+    if (this.#running === undefined && this.#writer === undefined && this.#writeDirectly(octets)) {
+      this.#listener.taken(octets.length, samples);
+      return;
+    }
     if (this.#running === undefined && this.#writer !== undefined) {
       // Nothing waits and the transport takes more: no turn of the task queue is spent on waiting for it.
       if (this.#begun && this.#writer.writeNow?.(octets)) {
@@ -76,13 +86,25 @@ export class StreamSender {
     this.#run();
   }
 
+  #writeDirectly(octets: Uint8Array): boolean {
+    const direct = this.#direct;
+    if (direct === undefined || !direct.writeNow(octets)) return false;
+    if (!this.#committed) {
+      this.#committed = true;
+      direct.commit();
+    }
+    return true;
+  }
+
   #hand(writer: SendWriter, { octets, samples }: Piece): void {
     const write = writer.write(octets);
-    if (!this.#committed) {
+    if (!this.#handed) {
       // A stream that is reset later still delivers its first piece, its header. Before the next piece can follow, this has run.
+      const commits = !this.#committed;
+      this.#handed = true;
       this.#committed = true;
       write.then(() => {
-        writer.commit?.();
+        if (commits) writer.commit?.();
         this.#begun = true;
       }, ignore);
     }
@@ -105,6 +127,7 @@ export class StreamSender {
     this.#abortCode = code;
     this.#dropQueue();
     if (this.#writer !== undefined) abortQuietly(this.#writer, code);
+    else if (this.#committed) this.#direct?.reset(notNeeded(code));
   }
 
   /** Fulfils when everything that was pushed so far was handed over, or never will be. */
@@ -177,7 +200,11 @@ export class StreamSender {
 }
 
 function abortQuietly(writer: SendWriter, code: number): void {
-  writer.abort(new StreamError(code, 'the stream is not needed any more')).catch(ignore);
+  writer.abort(notNeeded(code)).catch(ignore);
+}
+
+function notNeeded(code: number): StreamError {
+  return new StreamError(code, 'the stream is not needed any more');
 }
 
 /** For promises whose failure is handled elsewhere. */

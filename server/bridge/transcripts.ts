@@ -1,4 +1,5 @@
 import type { Message } from '../../proto/voice/index.ts';
+import { LazyMap } from '../../proto/wire/index.ts';
 import type { Transcript } from './hooks.ts';
 
 /** Parts whose words are being made, and characters of them, that are remembered. */
@@ -10,7 +11,7 @@ const MODEL = ['response.output_audio_transcript.', 'response.output_text.'];
 
 /** Makes transcripts of an upstream's events: the words so far with each delta, and all of them at the end. */
 export class Transcripts {
-  readonly #parts = new Map<string, string>();
+  readonly #parts = new LazyMap<string, string>();
 
   /** What this event says of someone's words; undefined when it says nothing of them. */
   upstreamEvent(event: Message): Transcript | undefined {

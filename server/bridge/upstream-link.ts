@@ -1,6 +1,6 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
-import type { Upstream, UpstreamEnd } from '../realtime/index.ts';
+import { appendText, sendAudio, type Upstream, type UpstreamEnd } from '../realtime/index.ts';
 
 /** A WebSocket says how much it holds, but not when that falls; this is looked at only while something waits. */
 const POLL_MS = 10;
@@ -87,9 +87,10 @@ export class UpstreamLink {
 
   /** Sends microphone audio: whole samples. */
   append(pcm: Uint8Array): void {
-    // What JSON.stringify would give, without looking at each of 2560 letters for one to escape: base64 has none.
-    const audio = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength).toString('base64');
-    this.sendText(`{"type":"input_audio_buffer.append","audio":"${audio}"}`);
+    const upstream = this.#upstream;
+    const atOnce = !this.#closed && this.#queue.length === 0 && this.#takesMore;
+    if (upstream !== undefined && atOnce && this.bufferedOctets <= this.#maxOctets) sendAudio(upstream, pcm);
+    else this.sendText(appendText(pcm));
   }
 
   /** Sends an event that is JSON already, or queues it while the upstream does not take it. */

@@ -34,7 +34,8 @@ type CarriedBy = Parameters<NonNullable<VoiceObserver['callCarried']>>[1];
 
 /** What is told of one call, with the session that carries it now. */
 class ListedCall {
-  session: WebTransportSession;
+  /** That carries it, or is to; undefined once it is over: a call that waits must not keep that session's connection. */
+  session: WebTransportSession | undefined;
   /** That of the session until it carries a call, then that of the call, which later sessions and other backends have too. */
   id: string;
   how: HowAttached | undefined;
@@ -78,9 +79,9 @@ class ListedCall {
     };
   }
 
-  summary(backend: string): CallSummary {
-    const { request } = this.session;
-    const stats = this.session.stats();
+  summary(session: WebTransportSession, backend: string): CallSummary {
+    const { request } = session;
+    const stats = session.stats();
     const { host, port } = request.remoteAddress;
     return {
       session: this.id,
@@ -132,14 +133,21 @@ export class CallList {
   ): Listed {
     const call = new ListedCall(session, id, subject);
     this.#calls.set(session, call);
-    const end = () => {
-      this.#calls.delete(session);
-    };
-    session.closed.then(end, end);
+    this.#forgetAtEnd(session);
     return {
       observer: call.observer(observer, (how, by) => this.#carried(call, how, by)),
       watch: (upstream) => new WatchedUpstream(upstream, this.#timings),
     };
+  }
+
+  /** Apart from `begin`, whose closures live as long as the call and would keep the session. */
+  #forgetAtEnd(session: WebTransportSession): void {
+    const end = () => {
+      const call = this.#calls.get(session);
+      this.#calls.delete(session);
+      if (call?.session === session) call.session = undefined;
+    };
+    session.closed.then(end, end);
   }
 
   /** A session carries the call: its own entry is the call's from now on. */
@@ -147,7 +155,7 @@ export class CallList {
     const own = this.#calls.get(session);
     if (own !== undefined && own.how === undefined)
       this.#timings.ready((performance.now() - own.startedAt) / 1000);
-    if (call.session !== session) this.#calls.delete(call.session);
+    if (call.session !== undefined && call.session !== session) this.#calls.delete(call.session);
     call.session = session;
     call.id = callId;
     call.how = how;
@@ -162,6 +170,6 @@ export class CallList {
   }
 
   summaries(): CallSummary[] {
-    return [...this.#calls.values()].map((call) => call.summary(this.#backend));
+    return [...this.#calls].map(([session, call]) => call.summary(session, this.#backend));
   }
 }

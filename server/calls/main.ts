@@ -44,6 +44,18 @@ async function ask<Answer>(base: string, path: string, method: string, token: st
   }
 }
 
+/** The calls of each backend. One that gives none is told, and the exit status is 1; when none does, that is all. */
+async function askAll(backends: readonly string[], token: string): Promise<{ calls: CallSummary[] }[]> {
+  const asked = await Promise.allSettled(
+    backends.map((base) => ask<{ calls: CallSummary[] }>(base, '/calls', 'GET', token)),
+  );
+  const faults = asked.flatMap((one) => (one.status === 'rejected' ? [(one.reason as Error).message] : []));
+  if (faults.length === asked.length) throw new StartupError(faults.join('\n'));
+  for (const fault of faults) process.stderr.write(`${fault}\n`);
+  if (faults.length > 0) process.exitCode = 1;
+  return asked.map((one) => (one.status === 'fulfilled' ? one.value : { calls: [] }));
+}
+
 async function main(): Promise<void> {
   const flags = readFlags(FLAGS, USAGE);
   if (flags.help) {
@@ -54,9 +66,7 @@ async function main(): Promise<void> {
   const token = process.env[TOKEN_VARIABLE];
   if (!token)
     throw new StartupError(`${TOKEN_VARIABLE} is not set; set it to the backends' "operatorToken".`);
-  const lists = await Promise.all(
-    flags.backend.map((base) => ask<{ calls: CallSummary[] }>(base, '/calls', 'GET', token)),
-  );
+  const lists = await askAll(flags.backend, token);
   if (flags.qlog) {
     const at = lists.findIndex(({ calls }) => calls.some(({ session }) => session === flags.session));
     if (at < 0) throw new StartupError('--qlog wants --session with the whole ID of a call that runs.');

@@ -51,6 +51,16 @@ export function qlogFrame(frame: Frame, ackDelayExponent: number): QlogFrame {
       return { frame_type: 'retire_connection_id', sequence_number: frame.sequence };
     case 'ping':
       return { frame_type: 'ping' };
+    case 'ackFrequency':
+      return {
+        frame_type: 'ack_frequency',
+        sequence_number: frame.sequence,
+        ack_eliciting_threshold: frame.threshold,
+        requested_max_ack_delay: frame.maxAckDelayMicros / 1000,
+        reordering_threshold: frame.reorderingThreshold,
+      };
+    case 'immediateAck':
+      return { frame_type: 'immediate_ack' };
     case 'handshakeDone':
       return { frame_type: 'handshake_done' };
     case 'pathChallenge':

@@ -36,7 +36,9 @@ export interface PacketSocket {
   /** What came; its memory is used again once the listener has returned. */
   onDatagram(listener: (datagram: Datagram) => void): void;
   /** Datagrams that were dropped here, by reason. */
-  readonly dropped: Record<string, number>;
+  readonly dropped: Readonly<Record<string, number>>;
+  /** Datagrams that went to clients past the forwarder that they had come through. */
+  readonly sentPastForwarder?: number;
   close(): Promise<void>;
 }
 
@@ -54,13 +56,14 @@ abstract class Packets implements PacketSocket {
   readonly #source = new Uint8Array(IP_OCTETS);
   #sourceHost = '';
 
-  async open(address: Address, setting: string, sockets: SocketChoice): Promise<this> {
+  async open(address: Address, setting: string, sockets: SocketChoice, reusePort = false): Promise<this> {
     if (parseIp(address.host) === undefined) {
       throw new StartupError(`${setting}: "${address.host}" is not an IP address.`);
     }
     const socket = await sockets.open({
       address,
       ipv6Only: false,
+      reusePort,
       setting,
       onBatch: (batch) => this.#receive(batch),
       onOversize: () => this.count('oversize'),
@@ -95,7 +98,7 @@ abstract class Packets implements PacketSocket {
     return this.#slots?.isFull ?? false;
   }
 
-  get dropped(): Record<string, number> {
+  get dropped(): Readonly<Record<string, number>> {
     const unread = this.#socket?.kernelDrops() ?? 0;
     return unread === 0 ? this.#dropped : { ...this.#dropped, 'receive-full': unread };
   }
@@ -120,6 +123,19 @@ abstract class Packets implements PacketSocket {
     return this.#slots as SendSlots;
   }
 
+  /** Sends a datagram as it is, from the address `local` of this machine. False when it was dropped. */
+  protected sendPlain({ data, path }: Datagram, local: Address): boolean {
+    if (data.length > MAX_DATAGRAM_OCTETS || this.isFull) {
+      this.count(this.isFull ? 'send-full' : 'send-error');
+      return false;
+    }
+    const memory = this.slots.next(data.length);
+    const at = this.slots.at;
+    memory.set(data, at);
+    this.sendSlot(memory, at, at + data.length, path.remote, local);
+    return true;
+  }
+
   /** Sends `data[from..to)`, which lies in a slot, to an address, from the address `local` of this machine. */
   protected sendSlot(data: Uint8Array, from: number, to: number, remote: Address, local: Address): void {
     if (!parseIpInto(remote.host, this.#host)) {
@@ -142,15 +158,8 @@ abstract class Packets implements PacketSocket {
 }
 
 class PublicPackets extends Packets {
-  send({ data, path }: Datagram): void {
-    if (data.length > MAX_DATAGRAM_OCTETS || this.isFull) {
-      this.count(this.isFull ? 'send-full' : 'send-error');
-      return;
-    }
-    const memory = this.slots.next(data.length);
-    const at = this.slots.at;
-    memory.set(data, at);
-    this.sendSlot(memory, at, at + data.length, path.remote, path.local);
+  send(datagram: Datagram): void {
+    this.sendPlain(datagram, datagram.path.local);
   }
 
   protected take(batch: PacketBatch, index: number, local: Address): void {
@@ -159,16 +168,33 @@ class PublicPackets extends Packets {
   }
 }
 
-/** A forwarder, and the address of its own that a client called there: what is sent back says it again. */
+/** A socket at an address that forwarders have as well: clients are answered from it, and call it there. */
+class ReturnPackets extends Packets {
+  sent = 0;
+
+  send(datagram: Datagram): void {
+    if (this.sendPlain(datagram, this.local)) this.sent++;
+  }
+
+  /** Only forwarders say whose packet it is, and that it came by the cluster's way. */
+  protected take(): void {
+    this.count('past-forwarder');
+  }
+}
+
+/** A forwarder, and the address of its own that a client called there: what is sent back says it again, or leaves from there. */
 class Via implements Address {
   readonly host: string;
   readonly port: number;
   readonly called: Address;
+  /** Where that address is one of this machine too. */
+  readonly back: ReturnPackets | undefined;
 
-  constructor({ host, port }: Address, called: Address) {
+  constructor({ host, port }: Address, called: Address, back: ReturnPackets | undefined) {
     this.host = host;
     this.port = port;
     this.called = called;
+    this.back = back;
   }
 }
 
@@ -181,16 +207,48 @@ export interface TunnelRules {
 
 class TunnelPackets extends Packets {
   readonly #rules: TunnelRules;
+  readonly #returns: readonly ReturnPackets[];
   readonly #forwarders = new AddressReader();
   readonly #called = new AddressReader();
   #via: Via | undefined;
 
-  constructor(rules: TunnelRules) {
+  constructor(rules: TunnelRules, returns: readonly ReturnPackets[]) {
     super();
     this.#rules = rules;
+    this.#returns = returns;
   }
 
-  send({ data, path, via }: Datagram): void {
+  override get isFull(): boolean {
+    for (const back of this.#returns) if (back.isFull) return true;
+    return super.isFull;
+  }
+
+  override flush(): void {
+    super.flush();
+    for (const back of this.#returns) back.flush();
+  }
+
+  override get dropped(): Readonly<Record<string, number>> {
+    const sum: Record<string, number> = { ...super.dropped };
+    for (const { dropped } of this.#returns)
+      for (const [reason, count] of Object.entries(dropped)) sum[reason] = (sum[reason] ?? 0) + count;
+    return sum;
+  }
+
+  get sentPastForwarder(): number {
+    return this.#returns.reduce((sum, { sent }) => sum + sent, 0);
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all([super.close(), ...this.#returns.map((back) => back.close())]);
+  }
+
+  send(datagram: Datagram): void {
+    const { data, path, via } = datagram;
+    if (via instanceof Via && via.back !== undefined) {
+      via.back.send(datagram);
+      return;
+    }
     if (via === undefined || data.length > MAX_DATAGRAM_OCTETS) {
       this.count('no-forwarder');
       return;
@@ -240,7 +298,8 @@ class TunnelPackets extends Packets {
     const last = this.#via;
     const isSame = last !== undefined && last.host === forwarder.host && last.port === forwarder.port;
     if (isSame && last.called === called) return last;
-    this.#via = new Via(forwarder, called);
+    const back = this.#returns.find((one) => one.owns(called));
+    this.#via = new Via(forwarder, called, back);
     return this.#via;
   }
 }
@@ -258,11 +317,26 @@ export function openPublicSocket(
   return new PublicPackets().open(address, '"public"', sockets);
 }
 
-/** Opens the tunnel port: every datagram carries SPP and its tag, and only those from forwarders are taken. */
-export function openTunnelSocket(
+/**
+ * Opens the tunnel port: every datagram carries SPP and its tag, and only those from forwarders are taken. Clients that called one of
+ * `returns`, addresses of this machine that the forwarders have as well, are answered from there and past the forwarder.
+ */
+export async function openTunnelSocket(
   address: Address,
   rules: TunnelRules,
   sockets: SocketChoice = chooseSockets('auto'),
+  returns: readonly Address[] = [],
 ): Promise<PacketSocket> {
-  return new TunnelPackets(rules).open(address, '"tunnel" in the cluster file', sockets);
+  const opened: ReturnPackets[] = [];
+  try {
+    // Workers share the address, where sockets can.
+    for (const one of returns)
+      opened.push(
+        await new ReturnPackets().open(one, '"directServerReturn"', sockets, sockets.kind === 'batched'),
+      );
+    return await new TunnelPackets(rules, opened).open(address, '"tunnel" in the cluster file', sockets);
+  } catch (error) {
+    await Promise.all(opened.map((one) => one.close()));
+    throw error;
+  }
 }

@@ -1,5 +1,6 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
+import { sendAudio } from './append-frames.ts';
 import type { Upstream, UpstreamEnd, UpstreamKind } from './upstream.ts';
 
 /** An upstream that is still being decided on: what is asked of it waits. */
@@ -48,6 +49,10 @@ export class DeferredUpstream implements Upstream {
 
   sendText(json: string): void {
     this.#upstream?.sendText(json);
+  }
+
+  sendAudio(pcm: Uint8Array): void {
+    if (this.#upstream !== undefined) sendAudio(this.#upstream, pcm);
   }
 
   pause(): void {

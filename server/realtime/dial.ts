@@ -2,6 +2,7 @@ import { type ConnectionOptions, createSecureContext, type SecureContext } from 
 import { AzureOpenAI, OpenAI } from 'openai';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import type { ClientOptions } from 'ws';
+import type { DirectSocket } from './direct-socket.ts';
 import { DialConfigurationError } from './ends.ts';
 import { type ProxyRoute, proxyFor } from './proxy.ts';
 import type { UpstreamKind } from './upstream.ts';
@@ -92,8 +93,11 @@ export interface Dialled {
   readonly proxy: ProxyRoute | undefined;
 }
 
-/** Begins to connect, with the official SDK's URL and credentials. Rejects when the configuration allows no dial. */
-export async function dial(config: DialConfig): Promise<Dialled> {
+/**
+ * Begins to connect, with the official SDK's URL and credentials; over `direct`, unless a proxy has to be asked. Rejects when the configuration
+ * allows no dial.
+ */
+export async function dial(config: DialConfig, direct: DirectSocket): Promise<Dialled> {
   const azure = config.azure && azureRoute(config.baseURL, config.azure.apiVersion);
   const baseURL = azure?.baseURL ?? config.baseURL ?? OPENAI_BASE_URL;
   const proxy = config.kind === 'local' ? undefined : proxyFor(baseURL.replace(/^wss?:/, 'https:'));
@@ -105,6 +109,14 @@ export async function dial(config: DialConfig): Promise<Dialled> {
     skipUTF8Validation: true,
     secureContext: secureContext(config.ca),
     ...(proxy !== undefined && { agent: proxy.agent }),
+    ...(proxy === undefined &&
+      /^(https|wss):/.test(baseURL) && { createConnection: direct.createConnection }),
+    finishRequest: (request, websocket) => {
+      // Azure takes a bearer for an Entra token: the SDK's client puts the key there too.
+      if (azure !== undefined && azure.apiVersion === undefined) request.removeHeader('authorization');
+      direct.follow(request, websocket);
+      request.end();
+    },
     ...(config.headers !== undefined && { headers: { ...config.headers } }),
   };
   return { connection: await connect(config, azure, baseURL, options), proxy };
@@ -138,15 +150,7 @@ async function connect(
   return new OpenAIRealtimeWS(
     {
       model,
-      options: {
-        ...options,
-        headers: { ...options.headers, 'api-key': apiKey },
-        // Azure takes a bearer for an Entra token: the SDK's client puts the key there too.
-        finishRequest: (request) => {
-          request.removeHeader('authorization');
-          request.end();
-        },
-      },
+      options: { ...options, headers: { ...options.headers, 'api-key': apiKey } },
     },
     client,
   );

@@ -134,9 +134,9 @@ export function describeProxyRefusal(status: number, proxy: string): UpstreamEnd
     : 'check https_proxy and no_proxy';
   return {
     code: status >= 500 || status === 429 ? 'upstream_unreachable' : 'upstream_refused',
-    message: `The proxy ${proxy} did not connect the backend with the Realtime API (HTTP ${status}): ${because}.`,
+    message: `The proxy did not connect the backend with the Realtime API (HTTP ${status}): ${because}.`,
     closeCode: undefined,
-    details: { status },
+    details: { status, proxy },
   };
 }
 
@@ -146,13 +146,16 @@ const TLS_CONFIGURATION =
 
 /** The connection failed before the server answered, or the dial could not even begin. `proxy` is the one it was to go through. */
 export function describeFault(fault: Error | undefined, redact: Redact, proxy?: string): UpstreamEnd {
-  const through = proxy === undefined ? '' : ` through the proxy ${proxy}`;
+  const start = `The Realtime API could not be reached${proxy === undefined ? '' : ' through the proxy'}`;
   const said = oneLine(redact(fault?.message || 'the connection ended before it was open')).replace(
     /\.+$/,
     '',
   );
   const code = (fault as NodeJS.ErrnoException | undefined)?.code;
-  const details = code === undefined ? undefined : { networkCode: code };
+  // What the system says holds an address of the operator's network, which is none of the caller's business.
+  const network = code === undefined ? undefined : { networkCode: code, networkMessage: said };
+  const details =
+    network || proxy !== undefined ? { ...network, ...(proxy !== undefined && { proxy }) } : undefined;
   if (fault instanceof DialConfigurationError) {
     return { code: 'upstream_refused', message: `${said}.`, closeCode: undefined, details };
   }
@@ -163,14 +166,14 @@ export function describeFault(fault: Error | undefined, redact: Redact, proxy?: 
       : 'its certificate is not trusted; NODE_EXTRA_CA_CERTS names a file of further certificates to trust';
     return {
       code: 'upstream_refused',
-      message: `The Realtime API could not be reached${through} (${oneLine(said, 160)}): ${because}.`,
+      message: `${start} (${code}): ${because}.`,
       closeCode: undefined,
       details,
     };
   }
   return {
     code: 'upstream_unreachable',
-    message: `The Realtime API could not be reached${through}: ${said}.`,
+    message: code === undefined ? `${start}: ${said}.` : `${start} (${code}).`,
     closeCode: undefined,
     details,
   };

@@ -1,3 +1,5 @@
+export { appendText, sendAudio } from './append-frames.ts';
+export { audioOf } from './audio-delta.ts';
 export { DeferredUpstream } from './deferred-upstream.ts';
 export { azureRouteProblem } from './dial.ts';
 export { formatProblem } from './formats.ts';

@@ -1,9 +1,12 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { OpenAIRealtimeWS } from 'openai/realtime/ws';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
-import type { RawData } from 'ws';
 import type { Message } from '../../proto/voice/index.ts';
+import { LazySet } from '../../proto/wire/index.ts';
+import { appendFrame, appendText } from './append-frames.ts';
+import { AudioDeltaScanner } from './audio-delta.ts';
 import { type DialConfig, type Dialled, dial } from './dial.ts';
+import { DirectSocket } from './direct-socket.ts';
 import {
   type ApiError,
   describeClose,
@@ -65,7 +68,9 @@ class SdkUpstream implements Upstream {
   /** Unix time in ms at which the session said it ends. */
   #expiresAtMs: number | undefined;
   #lastError: (ApiError & { at: number; ofClientEvent: boolean; followed: boolean }) | undefined;
-  readonly #oddKinds = new Set<OddEventKind>();
+  readonly #oddKinds = new LazySet<OddEventKind>();
+  readonly #audioDeltas = new AudioDeltaScanner();
+  readonly #direct = new DirectSocket((message) => this.#take(message));
   #early: Message[] = [];
   #earlyOctets = 0;
   #pausedForEarly = false;
@@ -83,7 +88,7 @@ class SdkUpstream implements Upstream {
     this.#redact = makeRedact([apiKey, ...Object.values(headers)]);
     const timeoutMs = config.openTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS;
     this.#openTimer = setTimeout(() => this.#openTimedOut(timeoutMs), timeoutMs);
-    dial(config).then(
+    dial(config, this.#direct).then(
       (dialled) => this.#attach(dialled),
       (error: unknown) => this.#end(describeFault(asError(error), this.#redact)),
     );
@@ -127,6 +132,12 @@ class SdkUpstream implements Upstream {
     if (this.isOpen) this.#connection?.socket.send(Buffer.from(json), { binary: false });
   }
 
+  sendAudio(pcm: Uint8Array): void {
+    const frame = this.isOpen && this.#direct.takesFrames ? appendFrame(pcm) : undefined;
+    if (frame === undefined) this.sendText(appendText(pcm));
+    else this.#direct.write(frame);
+  }
+
   pause(): void {
     this.#connection?.socket.pause();
   }
@@ -158,7 +169,8 @@ class SdkUpstream implements Upstream {
     });
     // The SDK's listener would read each event a second time, and throws for a `type` such as "constructor".
     socket.removeAllListeners('message');
-    socket.on('message', (data) => this.#take(data));
+    // A text or binary message; ws gives both as one Buffer.
+    socket.on('message', (data) => this.#take(data as Buffer));
     if (proxy !== undefined) {
       this.#proxy = proxy.name;
       this.#redact = makeRedact([
@@ -262,11 +274,14 @@ class SdkUpstream implements Upstream {
     }
   }
 
-  #take(data: RawData): void {
+  /** One message, which is not kept. */
+  #take(message: Buffer): void {
     this.#alive = true;
     if (this.#closedByUs || this.#ended !== undefined) return;
-    const octets = (data as Buffer).length;
-    const { event, odd, type } = readServerEventOf(data);
+    const octets = message.length;
+    const delta = this.#audioDeltas.scan(message);
+    const { event, odd, type } =
+      delta === undefined ? readServerEvent(message.toString('utf8')) : { event: delta };
     if (odd !== undefined) {
       const first = !this.#oddKinds.has(odd);
       this.#oddKinds.add(odd);
@@ -328,11 +343,6 @@ class SdkUpstream implements Upstream {
     this.#closeListener = undefined;
     this.#early = [];
   }
-}
-
-/** A text or binary message; ws gives both as one Buffer. */
-function readServerEventOf(data: RawData) {
-  return readServerEvent((data as Buffer).toString('utf8'));
 }
 
 function asError(value: unknown): Error {

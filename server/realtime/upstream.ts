@@ -10,7 +10,7 @@ export interface UpstreamEnd {
     ErrorCode,
     'upstream_unreachable' | 'upstream_refused' | 'upstream_closed' | 'upstream_time_limit'
   >;
-  /** A sentence for people, without secrets: the API's own reason, where it gave one. */
+  /** A sentence for callers, without secrets or addresses: the API's own reason, where it gave one. */
   readonly message: string;
   /** The WebSocket close code, when there was one. */
   readonly closeCode: number | undefined;
@@ -35,6 +35,10 @@ export interface UpstreamEndDetails {
   readonly retryAfter?: string | undefined;
   /** Code of a network or TLS error, such as ECONNREFUSED. */
   readonly networkCode?: string | undefined;
+  /** What the system said of it, with the address. */
+  readonly networkMessage?: string | undefined;
+  /** The proxy that the dial went through, as host:port. */
+  readonly proxy?: string | undefined;
 }
 
 /**
@@ -60,6 +64,8 @@ export interface Upstream {
   send(event: RealtimeClientEvent): void;
   /** As `send`, of an event that is JSON already: it goes out as it is. */
   sendText(json: string): void;
+  /** As `send`, of an `input_audio_buffer.append` of whole samples. Where it is missing, `sendText` serves. */
+  sendAudio?(pcm: Uint8Array): void;
   /** Stops and resumes reading from the socket: the page does not keep up. */
   pause(): void;
   resume(): void;

@@ -1,5 +1,6 @@
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { Message } from '../../proto/voice/index.ts';
+import { sendAudio } from './append-frames.ts';
 import type { Upstream, UpstreamEnd, UpstreamKind } from './upstream.ts';
 
 /** An upstream that passes all on to another; those who look at what passes override what they look at. */
@@ -38,6 +39,10 @@ export class WrappedUpstream implements Upstream {
 
   sendText(json: string): void {
     this.#upstream.sendText(json);
+  }
+
+  sendAudio(pcm: Uint8Array): void {
+    sendAudio(this.#upstream, pcm);
   }
 
   pause(): void {

@@ -10,6 +10,7 @@ import { DemoTokens } from './demo-tokens.ts';
 import { FaultBench } from './faults.ts';
 import { lanAddresses, lanInstructions } from './lan.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
+import { OtherPages } from './other-pages.ts';
 import { pageFiles } from './page-files.ts';
 import { type PageConfig, serveLanPage, servePage, TOKEN_PATH } from './page-server.ts';
 import { paint, say, status } from './part.ts';
@@ -60,6 +61,7 @@ interface Setting {
   readonly tokens: DemoTokens;
   /** Between the page of this machine and the forwarder; without it the page calls the forwarder itself. */
   readonly relay: FaultRelay | undefined;
+  readonly otherPages: OtherPages;
 }
 
 /** The page of this machine can break things, unless it is told to call another host, or to take the certificate as it is by its port. */
@@ -84,7 +86,7 @@ function pageConfig(
 
 /** Serves the pages and keeps the certificate good, now and while all runs: a machine may sleep for days between two looks. */
 async function servePages(setting: Setting, root: string, parts: () => Parts | undefined): Promise<void> {
-  const { options, local, served, tokens, relay } = setting;
+  const { options, local, served, tokens, relay, otherPages } = setting;
   const { ports } = options;
   const mint = () => tokens.mint();
   const readPair = () => ({ cert: readFileSync(served.certificate), key: readFileSync(served.key) });
@@ -103,7 +105,7 @@ async function servePages(setting: Setting, root: string, parts: () => Parts | u
     return { ...pageConfig(setting, options.host, relay?.port), ...(faults && { faults: faults.available }) };
   };
   const pair = options.https ? readPair() : undefined;
-  const pages = [await servePage(root, ports.page, config, { mint, faults }, pair)];
+  const pages = [await servePage(root, ports.page, config, { mint, faults, otherPages }, pair)];
   if (options.lan) {
     const lanConfig = (address: string) => {
       keepGood();
@@ -151,6 +153,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
     served: own ?? local,
     tokens: new DemoTokens(),
     relay: await openRelay(options),
+    otherPages: new OtherPages(options.origins, (sentence) => status('page', 'yellow', sentence)),
   };
   status('certificate', 'gray', setting.served.description);
   let parts: Parts | undefined;
@@ -165,8 +168,9 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
         pageUrl(options),
         `${scheme}://localhost:${ports.page}`,
         `${scheme}://127.0.0.1:${ports.page}`,
+        ...urls,
+        ...options.origins,
       ]),
-      ...urls,
     ],
     backends: options.backends,
     firstTunnelPort: ports.firstTunnel,
@@ -179,7 +183,7 @@ async function start(options: Options, planned: (parts: Parts) => void): Promise
       : { kind: 'local', baseUrl: `https://localhost:${ports.realtime}/v1`, ca: local.certificate },
   });
   if (useOpenAi) status('upstream', 'cyan', `OpenAI Realtime API, ${options.model}`);
-  parts = planParts(ports, useOpenAi, local, files);
+  parts = planParts(ports, useOpenAi, local, files, setting.otherPages);
   planned(parts);
   await startParts(parts);
   if (options.lan) say(lanInstructions(urls, own !== undefined));

@@ -18,6 +18,7 @@ export const USAGE = `usage: ${commandLine('parley start', 'npm start --')} [opt
   --lan-address ADDRESS   the IPv4 address of this machine that they reach, if the guess is wrong (implies --lan)
   --model gpt-realtime    model, when ${API_KEY_VARIABLE} is set
   --cert FILE --key FILE  a certificate that browsers trust, in place of the development certificate
+  --origin ORIGIN         pages of this origin may call too, such as http://localhost:5173; may come several times
   --host 127.0.0.1        host that the page is told to call
   --direct                the page calls the forwarder itself; without this a small relay stands between them, by which the
                           page's buttons lose packets, cut the network or change its address
@@ -53,6 +54,8 @@ export interface Options {
   readonly certificate: string | undefined;
   readonly key: string | undefined;
   readonly host: string;
+  /** Origins of other pages that may call. */
+  readonly origins: readonly string[];
   readonly qlog: string | undefined;
   readonly directory: string;
 }
@@ -74,6 +77,7 @@ function readValues() {
       cert: { type: 'string' },
       key: { type: 'string' },
       host: { type: 'string', default: '127.0.0.1' },
+      origin: { type: 'string', multiple: true, default: [] },
       qlog: { type: 'string' },
       directory: { type: 'string', default: '.parley' },
       help: { type: 'boolean', short: 'h', default: false },
@@ -110,6 +114,11 @@ export function readOptions(): Options {
     faults.push('--cert and --key belong together: give both or none.');
   if (lanAddress !== undefined && !isIPv4(lanAddress))
     faults.push(`--lan-address must be an IPv4 address such as 192.168.1.20, not "${lanAddress}".`);
+  for (const origin of values.origin)
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+      faults.push(
+        `--origin must be an origin without a path, such as http://localhost:5173, not "${origin}".`,
+      );
   if (faults.length > 0) throw new StartupError(faults.join('\n'));
   const { help, https, direct, lan, model, host, qlog, directory } = values;
   return {
@@ -124,6 +133,7 @@ export function readOptions(): Options {
     certificate: cert,
     key,
     host,
+    origins: values.origin,
     qlog,
     directory,
   };

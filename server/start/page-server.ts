@@ -13,6 +13,7 @@ import { pipeline } from 'node:stream';
 import { listenFault } from '../../net/listen-fault.ts';
 import { StartupError } from '../../net/startup.ts';
 import { FAULTS_PATH, type Fault, type FaultBench } from './faults.ts';
+import type { OtherPages } from './other-pages.ts';
 
 /** Where the page gets a token before each dial. */
 export const TOKEN_PATH = '/token';
@@ -46,6 +47,8 @@ export interface PageServices {
   readonly mint?: MintForPage | undefined;
   /** What the page may break; without it there is no such route. */
   readonly faults?: FaultBench | undefined;
+  /** Pages of other origins, some of which may call. */
+  readonly otherPages?: OtherPages | undefined;
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -114,23 +117,51 @@ async function listen(server: HttpServer | HttpsServer, port: number, host: stri
   return typeof address === 'object' && address !== null ? address.port : port;
 }
 
-/**
- * Whether a request is the page's own. Other sites' pages cannot read the answer anyway; one whose name was made to lead here (DNS
- * rebinding) could, and is known by its name.
- */
-function fromOwnPage({ headers }: IncomingMessage, callHost: string): boolean {
-  const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false;
+/** Whether this machine was asked for by a name of its own, and not by one that was made to lead here (DNS rebinding). */
+function byOwnName({ headers }: IncomingMessage, callHost: string): boolean {
   const url = `http://${headers.host ?? ''}`;
   if (!URL.canParse(url)) return false;
   const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
   return isIP(host) > 0 || host === 'localhost' || host.endsWith('.localhost') || host === callHost;
 }
 
+/** Whether a request is the page's own. Pages of other origins cannot read the answer anyway. */
+function fromOwnPage(request: IncomingMessage, callHost: string): boolean {
+  const site = request.headers['sec-fetch-site'];
+  return (site === undefined || site === 'same-origin' || site === 'none') && byOwnName(request, callHost);
+}
+
+function ownOrigin(request: IncomingMessage): string {
+  return `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host}`;
+}
+
 /** Browsers name the origin of the page that posts; only that of this page will do. */
 function postedByOwnPage(request: IncomingMessage, callHost: string): boolean {
-  const scheme = 'encrypted' in request.socket ? 'https' : 'http';
-  return request.headers.origin === `${scheme}://${request.headers.host}` && fromOwnPage(request, callHost);
+  return request.headers.origin === ownOrigin(request) && fromOwnPage(request, callHost);
+}
+
+/** Lets pages of the origins that may call read the answer; true for one of them. Of others it is said that they wanted to. */
+function admitOtherPage(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pages: OtherPages | undefined,
+  callHost: string,
+): boolean {
+  const { origin } = request.headers;
+  if (pages === undefined || origin === undefined || !byOwnName(request, callHost)) return false;
+  response.setHeader('vary', 'origin');
+  if (!pages.admit(origin)) {
+    if (origin !== ownOrigin(request)) pages.refused(origin);
+    return false;
+  }
+  response.setHeader('access-control-allow-origin', origin);
+  return true;
+}
+
+/** The settings for a page of another origin: with addresses that hold there, and without what is for the demo page alone. */
+function forOtherPage(config: PageConfig, request: IncomingMessage): PageConfig {
+  const { faults: _own, tokenUrl, ...settings } = config;
+  return { ...settings, ...(tokenUrl && { tokenUrl: new URL(tokenUrl, ownOrigin(request)).href }) };
 }
 
 function causeFault(
@@ -154,15 +185,10 @@ function causeFault(
   });
 }
 
-function sendToken(
-  mint: MintForPage,
-  request: IncomingMessage,
-  response: ServerResponse,
-  callHost: string,
-): void {
+function sendToken(mint: MintForPage, response: ServerResponse, allowed: boolean): void {
   response.setHeader('content-type', 'text/plain; charset=utf-8');
-  if (!fromOwnPage(request, callHost)) {
-    response.writeHead(403).end('Only the page that is served here gets a token.\n');
+  if (!allowed) {
+    response.writeHead(403).end('Only the page that is served here, and pages of --origin, get a token.\n');
     return;
   }
   mint().then(
@@ -175,7 +201,7 @@ function sendToken(
 function answer(
   root: string,
   config: (address: string) => PageConfig,
-  { mint, faults }: PageServices,
+  { mint, faults, otherPages }: PageServices,
 ): RequestListener {
   return (request, response) => {
     const path = pathOf(request.url);
@@ -184,10 +210,14 @@ function answer(
     for (const [name, value] of Object.entries(securityHeaders(current))) response.setHeader(name, value);
     if (path === FAULTS_PATH && faults !== undefined) causeFault(faults, request, response, hostname);
     else if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405).end();
-    else if (path === '/config.json')
-      response.setHeader('content-type', 'application/json').end(JSON.stringify(current));
-    else if (path === TOKEN_PATH && mint !== undefined) sendToken(mint, request, response, hostname);
-    else sendFile(root, path ?? '/404', response);
+    else if (path === '/config.json') {
+      const other = admitOtherPage(request, response, otherPages, hostname);
+      const settings = other ? forOtherPage(current, request) : current;
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(settings));
+    } else if (path === TOKEN_PATH && mint !== undefined) {
+      const other = admitOtherPage(request, response, otherPages, hostname);
+      sendToken(mint, response, other || fromOwnPage(request, hostname));
+    } else sendFile(root, path ?? '/404', response);
   };
 }
 

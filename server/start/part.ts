@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { styleText } from 'node:util';
 import { standardOutputLines } from '../../net/log.ts';
 import { PACKAGED } from '../../net/packaged.ts';
+import { PART_VARIABLE } from '../../net/program.ts';
 import { StartupError } from '../../net/startup.ts';
 
 export type Colour = 'cyan' | 'green' | 'magenta' | 'yellow' | 'blue' | 'red' | 'gray';
@@ -35,6 +36,8 @@ export interface PartOptions {
   readonly commands?: boolean;
   /** What to print once it is up. */
   readonly describe: string;
+  /** Is given each line of its log that is not printed by itself. */
+  readonly notice?: (line: LogLine) => void;
 }
 
 /** How long a part may take to come up. */
@@ -44,9 +47,12 @@ const RESTART_DELAY_MS = 300;
 const MAX_RESTARTS_PER_MINUTE = 5;
 const NOTABLE_LEVEL = 40; // pino's "warn"
 
-interface LogLine {
+/** A line of a part's log, as far as it is looked at. */
+export interface LogLine {
   readonly level?: number;
   readonly msg?: string;
+  readonly outcome?: string;
+  readonly origin?: string;
 }
 
 function parseLog(line: string): LogLine | undefined {
@@ -130,11 +136,12 @@ export class Part {
   #spawn(): Promise<void> {
     if (this.#stopping) return Promise.reject(new StartupError(`${this.#options.name} was stopped.`));
     const { name, script, args, without = [], descriptors = [], commands = false } = this.#options;
-    const env: NodeJS.ProcessEnv = { ...process.env };
+    const env: NodeJS.ProcessEnv = { ...process.env, [PART_VARIABLE]: name };
     for (const variable of [...without, 'LISTEN_FDS', 'LISTEN_PID']) delete env[variable];
     if (descriptors.length > 0) env.LISTEN_FDS = String(descriptors.length);
     const child = spawn(process.execPath, [...(PACKAGED ? [] : ['--import', 'tsx']), script, ...args], {
-      stdio: [commands ? 'pipe' : 'ignore', 'pipe', 'pipe', ...descriptors],
+      // The channel closes when this process is killed, and the part ends by that.
+      stdio: [commands ? 'pipe' : 'ignore', 'pipe', 'pipe', ...descriptors, 'ipc'],
       env,
       // Ctrl-C in a terminal goes to the whole group: the forwarder would end before backends could close their calls.
       detached: process.platform !== 'win32',
@@ -163,6 +170,7 @@ export class Part {
           resolve();
         } else if (log === undefined) complaint = `${complaint}${line}\n`.slice(-4000);
         else if ((log.level ?? 0) >= NOTABLE_LEVEL) status(name, 'yellow', log.msg ?? line);
+        else this.#options.notice?.(log);
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {

@@ -5,6 +5,7 @@ import { API_KEY_VARIABLE } from '../voice.ts';
 import type { LocalFiles } from './cluster.ts';
 import { holdUdpSocket } from './held-socket.ts';
 import type { Ports } from './options.ts';
+import type { OtherPages } from './other-pages.ts';
 import { type Colour, Part } from './part.ts';
 
 /** How long parts get to end after Ctrl-C, in ms. */
@@ -33,6 +34,7 @@ export function planParts(
   useOpenAi: boolean,
   local: { readonly certificate: string; readonly key: string },
   files: LocalFiles,
+  pages: OtherPages,
 ): Parts {
   const realtime = new Part({
     name: 'realtime',
@@ -51,6 +53,9 @@ export function planParts(
         script: script('server/main'),
         args: ['--config', config],
         describe: `server ID ${serverId}, tunnel on udp/${ports.firstTunnel + i}`,
+        notice: ({ outcome, origin }) => {
+          if (outcome === 'origin-refused' && typeof origin === 'string') pages.refused(origin);
+        },
       }),
   );
   // Browsers resolve names below localhost to ::1 first.

@@ -20,6 +20,8 @@ export interface LibraryRequest {
   /** The upgraded socket, or the HTTP/2 stream. */
   readonly session: Duplex;
   readonly protocol: string;
+  /** Octets that came with the request of a WebSocket over HTTP/1.1. */
+  readonly head?: Buffer;
 }
 
 /** Windows, in octets, and consumption of one direction of a stream or session. */
@@ -125,6 +127,8 @@ export interface LibraryWindows {
   readonly streams: number;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 let loaded: Promise<typeof import('@fails-components/webtransport')> | undefined;
 
 /** Loads the library once, without the lines that it writes to the console when its HTTP/3 transport is not installed. */
@@ -183,6 +187,10 @@ export async function createLibraryServer(
   inside.onHttpWTSessionVisitor = (visit) => handlers.onSession(visit.session, visit);
   return {
     serverInt: transportInt.serverInt,
-    finish: (request, answer) => transportInt.finishSessionRequest({ ...request, ...answer }),
+    finish: (request, answer) => {
+      // What came with the request is parsed by the library before its session has a listener, which throws past everything: it is to come behind.
+      if (request.head !== undefined && request.head.length > 0) request.session.unshift(request.head);
+      transportInt.finishSessionRequest({ ...request, ...answer, head: NOTHING });
+    },
   };
 }

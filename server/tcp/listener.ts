@@ -15,6 +15,7 @@ import {
   type LibraryRequest,
   type LibraryServer,
   type LibrarySession,
+  type LibrarySessionListener,
 } from './library.ts';
 import { SESSION_FAULTS, type SessionFault, TcpSession } from './session.ts';
 
@@ -329,6 +330,8 @@ export class TcpListener {
   #begin(native: LibrarySession): void {
     const accepted = this.#accepted.get(native.stream);
     if (accepted === undefined || native.stream.destroyed) {
+      // The library calls it ready a tick later, and throws past everything where no listener is.
+      native.jsobj = DEAF;
       native.stream.destroy();
       return;
     }
@@ -350,6 +353,16 @@ export class TcpListener {
     decision.accept(session);
   }
 }
+
+/** For a session whose connection ended before it began: it is told nothing. */
+const DEAF: LibrarySessionListener = {
+  state: 'closed',
+  onReady() {},
+  onClose() {},
+  onStream() {},
+  onDatagramReceived() {},
+  onGoAwayReceived() {},
+};
 
 function toRequest({ header }: LibraryRequest, remoteAddress: Address): SessionRequest {
   const text = (name: string): string | undefined => {

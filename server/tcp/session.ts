@@ -139,6 +139,14 @@ export class TcpSession implements WebTransportSession, LibrarySessionListener {
     this.objint.stream.destroy();
   }
 
+  onBidirectionalStream(listener: (stream: BidirectionalStream) => void): () => void {
+    return this.#bidirectional.listen(listener);
+  }
+
+  onUnidirectionalStream(listener: (stream: ReadableStream<Uint8Array>) => void): () => void {
+    return this.#unidirectional.listen(listener);
+  }
+
   get incomingBidirectionalStreams(): ReadableStream<BidirectionalStream> {
     return this.#bidirectional.readable;
   }

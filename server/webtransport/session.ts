@@ -7,6 +7,7 @@ import {
   type BidirectionalStream,
   type CloseInfo,
   type NetworkChange,
+  type SendStream,
   type SessionRequest,
   StreamError,
   type WebTransportSession,
@@ -28,6 +29,25 @@ interface Waiting {
   readonly direction: StreamDirection;
   readonly resolve: (streamId: number) => void;
   readonly reject: (error: Error) => void;
+}
+
+/** A bidirectional stream of the client. Its halves cost some KiB each as streams: not for what reads and writes directly. */
+class IncomingBidirectional implements BidirectionalStream {
+  readonly direct: StreamReader;
+  readonly directWriter: StreamWriter;
+
+  constructor(reader: StreamReader, writer: StreamWriter) {
+    this.direct = reader;
+    this.directWriter = writer;
+  }
+
+  get readable(): ReadableStream<Uint8Array> {
+    return this.direct.readable;
+  }
+
+  get writable(): SendStream {
+    return this.directWriter.writable;
+  }
 }
 
 /** The session over the machine of one connection. `WebTransportHost` feeds it; users see `WebTransportSession`. */
@@ -79,6 +99,14 @@ export class Session implements WebTransportSession {
       this.#settleClosed = { resolve, reject };
     });
     this.closed.catch(() => {}); // not to look at `closed` is no unhandled rejection
+  }
+
+  onBidirectionalStream(listener: (stream: BidirectionalStream) => void): () => void {
+    return this.#incomingBidi.listen(listener);
+  }
+
+  onUnidirectionalStream(listener: (stream: ReadableStream<Uint8Array>) => void): () => void {
+    return this.#incomingUni.listen(listener);
   }
 
   get incomingBidirectionalStreams(): ReadableStream<BidirectionalStream> {
@@ -157,9 +185,9 @@ export class Session implements WebTransportSession {
 
   streamOpened(streamId: number, direction: StreamDirection): void {
     if (this.#ended) return;
-    const { readable } = this.#addReader(streamId);
-    if (direction === 'unidirectional') this.#incomingUni.add(readable);
-    else this.#incomingBidi.add({ readable, writable: this.#addWriter(streamId).writable });
+    const reader = this.#addReader(streamId);
+    if (direction === 'unidirectional') this.#incomingUni.add(reader.readable);
+    else this.#incomingBidi.add(new IncomingBidirectional(reader, this.#addWriter(streamId)));
   }
 
   streamReadable(streamId: number): void {

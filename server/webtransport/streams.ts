@@ -6,7 +6,13 @@ import {
   type WritableStreamDefaultController,
 } from 'node:stream/web';
 import type { WebTransportConnection } from '../../proto/webtransport/index.ts';
-import { type DirectReader, type SendStream, type SendWriter, StreamError } from './types.ts';
+import {
+  type DirectReader,
+  type DirectWriter,
+  type SendStream,
+  type SendWriter,
+  StreamError,
+} from './types.ts';
 
 /** Most octets handed to a reader at a time. */
 const READ_CHUNK_OCTETS = 64 * 1024;
@@ -43,11 +49,11 @@ class DirectStream extends ReadableStream<Uint8Array> {
  * The receiving half of a stream as a `ReadableStream`. It takes octets out of QUIC only when somebody reads, so an idle
  * reader stops the peer by flow control.
  */
-export class StreamReader {
-  readonly readable: DirectStream;
+export class StreamReader implements DirectReader {
   readonly #owner: StreamOwner;
   readonly #streamId: number;
-  #controller!: ReadableStreamDefaultController;
+  #readable: DirectStream | undefined;
+  #controller: ReadableStreamDefaultController | undefined;
   #listener: (() => void) | undefined;
   /** A read is pending, and nothing has arrived for it yet. */
   #wanted = false;
@@ -59,8 +65,24 @@ export class StreamReader {
   constructor(owner: StreamOwner, streamId: number) {
     this.#owner = owner;
     this.#streamId = streamId;
-    const isOver = () => this.#done || this.#keptEnd !== undefined || this.#kept.length > 0;
-    this.readable = new DirectStream(
+  }
+
+  get over(): boolean {
+    return this.#done || this.#keptEnd !== undefined || this.#kept.length > 0;
+  }
+
+  onReadable(listener: (() => void) | undefined): void {
+    this.#listener = listener;
+  }
+
+  /** Made when first asked for: what reads directly alone needs none, until the end. */
+  get readable(): DirectStream {
+    this.#readable ??= this.#makeReadable();
+    return this.#readable;
+  }
+
+  #makeReadable(): DirectStream {
+    return new DirectStream(
       {
         start: (controller) => {
           this.#controller = controller;
@@ -74,19 +96,11 @@ export class StreamReader {
           this.#kept = [];
           if (this.#done) return;
           this.#finish();
-          owner.machine.stopSending(streamId, codeOf(reason));
-          owner.wake();
+          this.#owner.machine.stopSending(this.#streamId, codeOf(reason));
+          this.#owner.wake();
         },
       },
-      {
-        readNow: () => (isOver() ? undefined : this.#readNow()),
-        get over() {
-          return isOver();
-        },
-        onReadable: (listener) => {
-          this.#listener = listener;
-        },
-      },
+      this,
     );
   }
 
@@ -97,8 +111,8 @@ export class StreamReader {
   }
 
   /** Nothing before a read that waits. */
-  #readNow(): Uint8Array | undefined {
-    if (this.#wanted) return undefined;
+  readNow(): Uint8Array | undefined {
+    if (this.over || this.#wanted) return undefined;
     const chunk = this.#owner.machine.readStream(this.#streamId, READ_CHUNK_OCTETS);
     if (chunk === undefined) return undefined;
     this.#owner.wake(); // what was read becomes flow control credit
@@ -127,13 +141,16 @@ export class StreamReader {
 
   /** Gives one kept chunk, or the end behind the last. */
   #giveKept(): void {
+    const controller = this.#controller;
+    // It is asked for when the stream is made, and read.
+    if (controller === undefined) return;
     this.#wanted = false;
     const data = this.#kept.shift();
-    if (data !== undefined) this.#controller.enqueue(data);
+    if (data !== undefined) controller.enqueue(data);
     if (this.#kept.length > 0) return;
-    if (this.#keptEnd === null) this.#controller.close();
+    if (this.#keptEnd === null) controller.close();
     // An error would throw away the chunk that was just given: it comes with the next read.
-    else if (data === undefined) this.#controller.error(this.#keptEnd);
+    else if (data === undefined) controller.error(this.#keptEnd);
   }
 
   /** Gives one chunk to a pending read, if there is one. Not a promise for each: this runs for every packet of audio. */
@@ -144,11 +161,11 @@ export class StreamReader {
     this.#owner.wake(); // what was read becomes flow control credit
     if (chunk.data.length > 0) {
       this.#wanted = false;
-      this.#controller.enqueue(chunk.data);
+      this.#controller?.enqueue(chunk.data);
     }
     if (!chunk.fin) return;
     this.#finish();
-    this.#controller.close();
+    this.#controller?.close();
   }
 
   #finish(): void {
@@ -159,24 +176,27 @@ export class StreamReader {
 
 /** A `WritableStream` whose writers can commit, and write at once. */
 class CommittingStream extends WritableStream<Uint8Array> implements SendStream {
-  readonly #extras: Required<Pick<SendWriter, 'commit' | 'writeNow'>>;
+  readonly #direct: DirectWriter;
 
-  constructor(sink: UnderlyingSink<Uint8Array>, extras: Required<Pick<SendWriter, 'commit' | 'writeNow'>>) {
+  constructor(sink: UnderlyingSink<Uint8Array>, direct: DirectWriter) {
     super(sink);
-    this.#extras = extras;
+    this.#direct = direct;
   }
 
   override getWriter(): SendWriter {
-    return Object.assign(super.getWriter(), this.#extras);
+    return Object.assign(super.getWriter(), {
+      commit: () => this.#direct.commit(),
+      writeNow: (chunk: Uint8Array) => this.#direct.writeNow(chunk),
+    });
   }
 }
 
 /** The sending half of a stream as a `WritableStream`. Chunks are not copied: do not change them after writing. */
-export class StreamWriter {
-  readonly writable: SendStream;
+export class StreamWriter implements DirectWriter {
   readonly #owner: StreamOwner;
   readonly #streamId: number;
-  #controller!: WritableStreamDefaultController;
+  #writable: CommittingStream | undefined;
+  #controller: WritableStreamDefaultController | undefined;
   #drained: (() => void) | undefined;
   #finished: (() => void) | undefined;
   #failure: Error | undefined;
@@ -186,21 +206,35 @@ export class StreamWriter {
   constructor(owner: StreamOwner, streamId: number) {
     this.#owner = owner;
     this.#streamId = streamId;
-    const sink: UnderlyingSink<Uint8Array> = {
-      start: (controller) => {
-        this.#controller = controller;
-        // `abort` below waits for a write or close that is under way; a reset must not.
-        const { signal } = controller as AbortableController;
-        signal.addEventListener('abort', () => this.#reset(signal.reason), { once: true });
+  }
+
+  /** Made when first asked for: what writes directly alone needs none, until the end. */
+  get writable(): SendStream {
+    this.#writable ??= this.#makeWritable();
+    return this.#writable;
+  }
+
+  #makeWritable(): CommittingStream {
+    return new CommittingStream(
+      {
+        start: (controller) => {
+          this.#controller = controller;
+          // It failed before it was asked for.
+          if (this.#failure) controller.error(this.#failure);
+          // `abort` below waits for a write or close that is under way; a reset must not.
+          const { signal } = controller as AbortableController;
+          signal.addEventListener('abort', () => this.#reset(signal.reason), { once: true });
+        },
+        write: (chunk) => this.#write(chunk),
+        close: () => this.#close(),
+        abort: (reason) => this.#reset(reason),
       },
-      write: (chunk) => this.#write(chunk),
-      close: () => this.#close(),
-      abort: (reason) => this.#reset(reason),
-    };
-    this.writable = new CommittingStream(sink, {
-      commit: () => owner.machine.commitStream(streamId),
-      writeNow: (chunk) => this.#writeNow(chunk),
-    });
+      this,
+    );
+  }
+
+  commit(): void {
+    this.#owner.machine.commitStream(this.#streamId);
   }
 
   /** Enough was sent for the next write. */
@@ -221,7 +255,7 @@ export class StreamWriter {
     this.#failure = error;
     this.#finish();
     this.#finished?.();
-    this.#controller.error(error);
+    this.#controller?.error(error);
   }
 
   #write(chunk: Uint8Array): Promise<void> | undefined {
@@ -232,11 +266,18 @@ export class StreamWriter {
   }
 
   /** Not before a write or the close that is under way, which would come out of order. */
-  #writeNow(chunk: Uint8Array): boolean {
+  writeNow(chunk: Uint8Array): boolean {
     if (this.#done || this.#closing || this.#drained !== undefined || this.#full) return false;
     this.#owner.machine.writeStream(this.#streamId, chunk);
     this.#owner.wake();
     return true;
+  }
+
+  reset(error: StreamError): void {
+    if (this.#done) return;
+    this.#failure = error;
+    this.#reset(error);
+    this.#controller?.error(error);
   }
 
   get #full(): boolean {

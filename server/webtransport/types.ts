@@ -25,6 +25,16 @@ export interface DirectReader {
   onReadable(listener: (() => void) | undefined): void;
 }
 
+/** Writes without a promise for each chunk. Parley's own, beside the writer of a stream that has it. */
+export interface DirectWriter {
+  /** Writes at once. False when the stream takes no more for now, or is over: use its writer then, and from then on. */
+  writeNow(chunk: Uint8Array): boolean;
+  /** As `commit` of `SendWriter`, for all that was written. */
+  commit(): void;
+  /** Resets the stream with the error's code, as `abort` does. */
+  reset(error: StreamError): void;
+}
+
 /** The receiving half of a stream, with what reads it directly where the carrier has that. */
 export interface ReceiveStream extends ReadableStream<Uint8Array> {
   readonly direct?: DirectReader;
@@ -39,6 +49,10 @@ export interface SendStream extends WritableStream<Uint8Array> {
 export interface BidirectionalStream {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: SendStream;
+  /** Reads what `readable` would, as long as nothing reads that; absent where the carrier has nothing like it. */
+  readonly direct?: DirectReader;
+  /** Writes what `writable` would, as long as nothing writes to that; absent where the carrier has nothing like it. */
+  readonly directWriter?: DirectWriter;
 }
 
 /** How a session ended, shaped as the W3C's `WebTransportCloseInfo`. */
@@ -82,6 +96,13 @@ export interface WebTransportSession {
   readonly protocol: string;
   readonly incomingBidirectionalStreams: ReadableStream<BidirectionalStream>;
   readonly incomingUnidirectionalStreams: ReadableStream<ReadableStream<Uint8Array>>;
+  /**
+   * Gives each stream that the client opens to a listener, in place of `incomingBidirectionalStreams`; returns the way to take no more of
+   * them. Parley's own, as a stream of streams costs some KiB in every session; absent where the carrier has nothing like it.
+   */
+  onBidirectionalStream?(listener: (stream: BidirectionalStream) => void): () => void;
+  /** The same, in place of `incomingUnidirectionalStreams`. */
+  onUnidirectionalStream?(listener: (stream: ReadableStream<Uint8Array>) => void): () => void;
   /** Waits while the peer's stream limit allows none. Higher `sendOrder` is sent first. */
   createBidirectionalStream(options?: { sendOrder?: number }): Promise<BidirectionalStream>;
   createUnidirectionalStream(options?: { sendOrder?: number }): Promise<SendStream>;

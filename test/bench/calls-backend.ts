@@ -1,10 +1,11 @@
+import { writeHeapSnapshot } from 'node:v8';
 import pino from 'pino';
 import type { Backend } from '../../server/backend.ts';
 import { parseBackendConfig } from '../../server/config.ts';
 import { startBackend } from '../../server/start-backend.ts';
 import { answerParent, Meter } from './child.ts';
 
-/** A backend in a process of its own, with its CPU time and memory measured from inside. */
+/** A backend in a process of its own, with its CPU time, memory and heap looked at from inside. */
 
 let backend: Backend | undefined;
 let meter: Meter | undefined;
@@ -33,6 +34,8 @@ answerParent(async (request) => {
       return meter!.stop();
     case 'memory':
       return settledMemory();
+    case 'snapshot':
+      return writeHeapSnapshot(String(request.path));
     default:
       throw new Error(`unknown request ${request.op}`);
   }

@@ -1,102 +1,93 @@
 import { randomBytes } from 'node:crypto';
 import { choosePacketCiphers } from '../../net/ciphers/index.ts';
-import { type Address, type Datagram, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
-import { deriveTunnelKeys } from '../../proto/quic-lb/index.ts';
-import { TunnelEnd } from '../../proto/spp/index.ts';
+import { type Address, type QuicConnection, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
 import {
-  AnswerHeaderDecoder,
-  encodeHeader,
-  encodeMessage,
   encodeOpusPackets,
-  isNumbered,
-  MessageDecoder,
   type MicrophoneCodec,
   OPUS_CODEC,
   OPUS_PACKET_SAMPLES,
-  OpusReader,
   SAMPLE_RATE,
   VOICE_CODEC,
-  VOICE_PROTOCOL,
 } from '../../proto/voice/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
 import { createOpusEncoder } from '../../server/bridge/opus.ts';
-import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
+import { EndpointDriver } from '../../server/net/index.ts';
+import { FRAME_MS, FRAME_OCTETS, FrameTimes, reportOf, speakInTurn } from './callers.ts';
 import { answerParent } from './child.ts';
-import { ROUTING_KEY } from './tunnel.ts';
+import { openForwarderSocket } from './forwarder-socket.ts';
+import { encodeHello, encodeMicrophoneHeader, REPORT_MS, Received } from './voice-caller.ts';
+import { voiceWave } from './voice-wave.ts';
 
 /**
  * Many callers in one process. It speaks to the backend's tunnel port, so it is their forwarder too: every caller has an
  * address of its own.
  */
 
-/** 20 ms of PCM16 at 24 kHz. */
-const FRAME_OCTETS = 960;
-const FRAME_MS = 20;
-/** A page acknowledges what it received that often, in ms. */
-const REPORT_MS = 250;
-/** Frames whose sending times are kept, for the time until they are heard back. */
-const KEPT_TIMES = 1024;
 /** Calls that shake hands at the same time. */
 const OPENING = 16;
+/** Frames that a short call says and hears back, how long it waits for them, and for its session to close, in ms. */
+const SHORT_FRAMES = 2;
+const SHORT_MS = 20_000;
+const CLOSING_MS = 2000;
+const H3_NO_ERROR = 0x100;
+const H3_INTERNAL_ERROR = 0x102;
 const frame = new Uint8Array(randomBytes(FRAME_OCTETS));
 /** Packets that callers say again and again: two seconds of a voice-like wave. */
 const OPUS_PACKETS = 100;
-const LOOK_AHEAD_SAMPLES = 60;
 
 /** Each as it stands in a stream. */
 async function opusPackets(): Promise<Uint8Array[]> {
   const encoder = await createOpusEncoder();
-  const samples = new Int16Array(OPUS_PACKET_SAMPLES);
+  const samples = voiceWave(OPUS_PACKETS * OPUS_PACKET_SAMPLES, SAMPLE_RATE);
   return Array.from({ length: OPUS_PACKETS }, (_, n) => {
-    for (let i = 0; i < samples.length; i++) {
-      const t = (n * samples.length + i) / SAMPLE_RATE;
-      const wave = Math.sin(2 * Math.PI * (170 * t + 8 * Math.sin(2 * t)));
-      samples[i] = 9000 * wave * (0.7 + 0.3 * Math.sin(11 * t));
-    }
-    return encodeOpusPackets([encoder.encode(samples)]);
+    const packet = samples.subarray(n * OPUS_PACKET_SAMPLES, (n + 1) * OPUS_PACKET_SAMPLES);
+    return encodeOpusPackets([encoder.encode(packet)]);
   });
 }
 
 const random = (length: number) => new Uint8Array(randomBytes(length));
 
+/** Looks once a frame. Throws when it does not come to be so in time. */
+async function until(what: string, is: () => boolean, timeoutMs: number): Promise<void> {
+  for (const endMs = performance.now() + timeoutMs; !is(); ) {
+    if (performance.now() > endMs) throw new Error(`a call waited in vain ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, FRAME_MS));
+  }
+}
+
 class Caller {
+  readonly connection: QuicConnection;
   readonly #machine: WebTransportConnection;
   readonly #wake: () => void;
   readonly #ready: () => void;
   readonly #isVoice: boolean;
-  readonly #sentAt = new Float64Array(KEPT_TIMES);
   #session = -1;
   #control = -1;
   #microphone = -1;
   #answer = -1;
-  readonly #messages = new MessageDecoder();
-  readonly #answerHeader = new AnswerHeaderDecoder();
-  readonly #answerPackets = new OpusReader();
+  readonly #received = new Received();
   /** What it says in Opus; undefined for PCM. */
   readonly #packets: readonly Uint8Array[] | undefined;
-  #numbered = 0;
-  #answerOctets = 0;
-  #framesSent = 0;
-  #framesHeard = 0;
   #timer: NodeJS.Timeout | undefined;
   #reporting: NodeJS.Timeout | undefined;
-  readonly latencies: number[] = [];
+  readonly times = new FrameTimes();
   #hushing = false;
   closed = false;
 
   constructor(
-    machine: WebTransportConnection,
+    connection: QuicConnection,
     path: string,
     packets: readonly Uint8Array[] | undefined,
     wake: () => void,
     ready: () => void,
   ) {
     this.#packets = packets;
-    this.#machine = machine;
+    this.connection = connection;
+    this.#machine = new WebTransportConnection(connection);
     this.#wake = wake;
     this.#ready = ready;
     this.#isVoice = path === '/voice';
-    machine.connectSession({ authority: 'localhost', path });
+    this.#machine.connectSession({ authority: 'localhost', path });
   }
 
   handle(event: QuicEvent): void {
@@ -112,10 +103,7 @@ class Caller {
         return;
       }
       this.#control = this.#machine.openStream(event.sessionId, 'bidirectional')!;
-      const codecs = this.#packets === undefined ? [VOICE_CODEC] : [VOICE_CODEC, OPUS_CODEC];
-      const answers = this.#packets && { answerCodecs: codecs, answerCodec: OPUS_CODEC };
-      const hello = { type: 'parley.hello', protocol: VOICE_PROTOCOL, codecs, ...answers };
-      this.#machine.writeStream(this.#control, encodeMessage(hello));
+      this.#machine.writeStream(this.#control, encodeHello(this.#codec));
     } else if (event.type === 'streamReadable') this.#read(event.streamId);
     else if (event.type === 'streamOpened') this.#answer = event.streamId;
     else if (event.type === 'closed' || event.type === 'sessionClosed' || event.type === 'sessionRejected') {
@@ -129,49 +117,26 @@ class Caller {
     for (;;) {
       const read = this.#machine.readStream(streamId);
       if (read === undefined || read.data.length === 0) return;
-      if (streamId === this.#answer) this.#heard(read.data);
+      if (streamId === this.#answer) this.times.hear(this.#received.takeAnswer(read.data));
       else if (streamId === this.#control) this.#told(read.data);
     }
   }
 
+  get #codec(): MicrophoneCodec {
+    return this.#packets === undefined ? VOICE_CODEC : OPUS_CODEC;
+  }
+
   #told(data: Uint8Array): void {
-    this.#messages.push(data);
-    for (let next = this.#messages.next(); next !== undefined; next = this.#messages.next()) {
-      if (isNumbered(next)) this.#numbered += 1;
-      if (next.type !== 'parley.ready') continue;
-      this.#reporting = setInterval(() => this.#report(), REPORT_MS);
-      this.#ready();
-    }
+    if (!this.#received.takeControl(data)) return;
+    this.#reporting = setInterval(() => this.#report(), REPORT_MS);
+    this.#ready();
   }
 
-  /** As a page does, so that the backend forgets what it keeps for a page that comes back. */
   #report(): void {
-    const { header } = this.#answerHeader;
-    const samples = Math.floor(this.#answerOctets / 2);
-    const answers = header === undefined ? [] : [{ answer: header.answer, samples, ended: false }];
-    const message = { type: 'parley.received', messages: this.#numbered, answers };
-    this.#machine.writeStream(this.#control, encodeMessage(message));
+    const message = this.#received.acknowledge();
+    if (message === undefined) return;
+    this.#machine.writeStream(this.#control, message);
     this.#wake();
-  }
-
-  #heard(data: Uint8Array): void {
-    const octets = this.#pcmOctets(this.#answerHeader.push(data));
-    this.#answerOctets += octets;
-    const whole = Math.floor(this.#answerOctets / FRAME_OCTETS);
-    const now = performance.now();
-    while (this.#framesHeard < whole) {
-      this.latencies.push(now - this.#sentAt[this.#framesHeard % KEPT_TIMES]!);
-      this.#framesHeard += 1;
-    }
-  }
-
-  /** What audio of its answer is as PCM. */
-  #pcmOctets(audio: Uint8Array): number {
-    if (this.#answerHeader.header?.codec !== OPUS_CODEC) return audio.length;
-    this.#answerPackets.push(audio);
-    let octets = 0;
-    while (this.#answerPackets.next() !== undefined) octets += FRAME_OCTETS;
-    return octets;
   }
 
   /** Speaks from now on: one frame each 20 ms. */
@@ -179,10 +144,9 @@ class Caller {
     if (this.#microphone < 0) this.#openMicrophone();
     this.#hushing = false;
     this.#timer = setInterval(() => {
-      if (this.#hushing && this.#framesSent % 2 === 0) return clearInterval(this.#timer);
-      this.#sentAt[this.#framesSent % KEPT_TIMES] = performance.now();
-      this.#framesSent += 1;
-      const said = this.#packets?.[this.#framesSent % OPUS_PACKETS] ?? frame;
+      if (this.#hushing && this.times.sent % 2 === 0) return clearInterval(this.#timer);
+      this.times.say();
+      const said = this.#packets?.[this.times.sent % OPUS_PACKETS] ?? frame;
       this.#machine.writeStream(this.#microphone, said);
       this.#wake();
     }, FRAME_MS);
@@ -193,50 +157,19 @@ class Caller {
     this.#hushing = true;
   }
 
+  /** Ends what it says, and its session, as a page does. */
+  hangUp(): void {
+    clearInterval(this.#timer);
+    clearInterval(this.#reporting);
+    if (this.#microphone >= 0) this.#machine.writeStream(this.#microphone, new Uint8Array(0), true);
+    this.#machine.closeSession(this.#session);
+    this.#wake();
+  }
+
   #openMicrophone(): void {
     this.#microphone = this.#machine.openStream(this.#session, 'unidirectional')!;
-    const header = { type: 'parley.microphone', stretch: 0, firstSample: 0, startMs: 0 } as const;
-    const opus = this.#packets !== undefined;
-    const codec = opus ? OPUS_CODEC : VOICE_CODEC;
-    const lookAhead = opus ? LOOK_AHEAD_SAMPLES : 0;
-    const octets = encodeHeader({ ...header, codec, lookAhead, rate: SAMPLE_RATE });
-    this.#machine.writeStream(this.#microphone, octets);
+    this.#machine.writeStream(this.#microphone, encodeMicrophoneHeader(this.#codec));
   }
-}
-
-const end = new TunnelEnd('forwarder', 'require', deriveTunnelKeys(ROUTING_KEY));
-
-/** A socket that puts SPP around what it sends, with the local address of the path as the client's. */
-async function openForwarderSocket(): Promise<PacketSocket> {
-  const plain = await openPublicSocket({ host: '127.0.0.1', port: 0 });
-  const send = ({ data, path }: Datagram) => {
-    const header = {
-      clientHost: path.local.host,
-      clientPort: path.local.port,
-      proxyHost: plain.local.host,
-      proxyPort: plain.local.port,
-    };
-    plain.send({ data: end.seal(header, data), path: { local: plain.local, remote: path.remote } });
-  };
-  const onDatagram = (listener: (datagram: Datagram) => void) =>
-    plain.onDatagram(({ data, path }) => {
-      const decoded = end.open(data);
-      if (decoded === undefined) return;
-      const { clientHost: host, clientPort: port } = decoded.header;
-      listener({ data: decoded.payload, path: { local: { host, port }, remote: path.remote } });
-    });
-  return {
-    local: plain.local,
-    dropped: plain.dropped,
-    owns: () => true,
-    send,
-    flush: () => plain.flush(),
-    get isFull() {
-      return plain.isFull;
-    },
-    onDatagram,
-    close: () => plain.close(),
-  };
 }
 
 class Load {
@@ -253,6 +186,8 @@ class Load {
   });
   #driver!: EndpointDriver;
   #before = { sent: 0, received: 0 };
+  /** Of all calls, those included that are over. */
+  #opened = 0;
 
   /** Calls are dealt to the tunnels in turn. */
   constructor(tunnels: readonly Address[], path: string, codec: MicrophoneCodec) {
@@ -271,15 +206,35 @@ class Load {
 
   async open(count: number): Promise<void> {
     for (let left = count; left > 0; left -= OPENING)
-      await Promise.all(Array.from({ length: Math.min(left, OPENING) }, () => this.#open()));
+      await Promise.all(
+        Array.from({ length: Math.min(left, OPENING) }, async () => this.#callers.push(await this.#open())),
+      );
   }
 
-  #open(): Promise<void> {
+  /** Calls that say and hear a little and hang up, one after the other in each of a few rows. */
+  async openShort(count: number): Promise<void> {
+    let left = count;
+    const row = async () => {
+      while (left-- > 0) {
+        const caller = await this.#open();
+        caller.speak();
+        await until('for its echo', () => caller.times.latencies.length >= SHORT_FRAMES, SHORT_MS);
+        caller.hangUp();
+        await until('for its end', () => caller.closed, CLOSING_MS);
+        caller.connection.close(H3_NO_ERROR, '');
+        this.#driver.wake();
+      }
+    };
+    await Promise.all(Array.from({ length: OPENING }, row));
+  }
+
+  #open(): Promise<Caller> {
     return new Promise((resolve) => {
+      const number = this.#opened++;
       const connection = this.#endpoint.connect(
         {
-          remote: this.#tunnels[this.#callers.length % this.#tunnels.length]!,
-          local: { host: '127.0.0.1', port: 20_000 + this.#callers.length },
+          remote: this.#tunnels[number % this.#tunnels.length]!,
+          local: { host: '127.0.0.1', port: 20_000 + (number % 40_000) },
           serverName: 'localhost',
           alpnProtocols: ['h3'],
           trust: { kind: 'any' },
@@ -288,44 +243,41 @@ class Load {
         },
         this.#driver.now(),
       );
-      const machine = new WebTransportConnection(connection);
-      const caller = new Caller(machine, this.#path, this.#packets, () => this.#driver.wake(), resolve);
+      const wake = () => this.#driver.wake();
+      const caller: Caller = new Caller(connection, this.#path, this.#packets, wake, () => resolve(caller));
       connection.context = caller;
-      this.#callers.push(caller);
       this.#driver.wake();
     });
   }
 
-  speak(): void {
-    this.#callers.forEach((caller, index) => {
-      // Spread over the 20 ms, as callers are.
-      setTimeout(() => caller.speak(), (index * FRAME_MS) / this.#callers.length);
-    });
+  /** All of them speak, or those that were opened behind the first `from`. */
+  speak(from: number): void {
+    speakInTurn(this.#callers.slice(from));
   }
 
   hush(): void {
     for (const caller of this.#callers) caller.hush();
   }
 
+  /** Those that were opened behind the first `from` lose their connections, as if they would come back. */
+  lose(from: number): void {
+    for (const { connection } of this.#callers.splice(from)) connection.close(H3_INTERNAL_ERROR, '');
+    this.#driver.wake();
+  }
+
   /** Forgets the times so far, so that only what comes now is measured. */
   reset(): void {
-    for (const caller of this.#callers) caller.latencies.length = 0;
+    for (const { times } of this.#callers) times.latencies.length = 0;
     const { datagramsSent: sent, datagramsReceived: received } = this.#endpoint.stats();
     this.#before = { sent, received };
   }
 
   report() {
-    const latencies = this.#callers.flatMap((caller) => caller.latencies).sort((a, b) => a - b);
-    const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
     const { datagramsSent, datagramsReceived } = this.#endpoint.stats();
     return {
+      ...reportOf(this.#callers),
       datagramsIn: datagramsSent - this.#before.sent,
       datagramsOut: datagramsReceived - this.#before.received,
-      frames: latencies.length,
-      lost: this.#callers.filter((caller) => caller.closed).length,
-      medianMs: at(0.5),
-      p95Ms: at(0.95),
-      p99Ms: at(0.99),
     };
   }
 }
@@ -339,10 +291,14 @@ answerParent(async (request) => {
       return load.start();
     case 'open':
       return load.open(Number(request.count));
+    case 'openShort':
+      return load.openShort(Number(request.count));
     case 'speak':
-      return load.speak();
+      return load.speak(Number(request.from ?? 0));
     case 'hush':
       return load.hush();
+    case 'lose':
+      return load.lose(Number(request.from));
     case 'reset':
       return load.reset();
     case 'report':

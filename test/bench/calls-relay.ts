@@ -24,24 +24,33 @@ function relay(page: WebSocket, client: OpenAI, ca: Buffer, parse: boolean): voi
   page.on('error', () => socket.close());
   page.on('close', () => socket.close());
   socket.on('close', () => page.close());
+  const send = parse
+    ? (text: string) => upstream.send(JSON.parse(text))
+    : (text: string) => socket.send(text);
+  const early: string[] = [];
+  socket.once('open', () => {
+    for (const text of early.splice(0)) send(text);
+  });
+  page.on('message', (data) => {
+    if (socket.readyState === socket.CONNECTING) early.push(toText(data));
+    else send(toText(data));
+  });
   if (parse) {
     upstream.on('event', (event) => page.send(JSON.stringify(event)));
-    page.on('message', (data) => upstream.send(JSON.parse(toText(data))));
     return;
   }
   socket.removeAllListeners('message');
   socket.on('message', (data) => page.send(toText(data)));
-  page.on('message', (data) => socket.send(toText(data)));
 }
 
-function start({ certificate, key, port, parse }: Request): Promise<number> {
+function start({ certificate, key, port, parse, host = '127.0.0.1' }: Request): Promise<number> {
   const cert = readFileSync(String(certificate));
   const server = createServer({ cert, key: readFileSync(String(key)) });
   const client = new OpenAI({ apiKey: 'bench', baseURL: `https://localhost:${port}/v1` });
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   sockets.on('connection', (page) => relay(page, client, cert, parse === true));
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    server.listen(0, String(host), () => resolve((server.address() as AddressInfo).port));
   });
 }
 

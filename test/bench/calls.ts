@@ -1,18 +1,37 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Carrier, ECHO_PATH, type Stage, setStage, VOICE_PATH } from './call-stages.ts';
+import { FRAME_MS, FRAME_OCTETS } from './callers.ts';
+import { plotCosts } from './calls-plot.ts';
 import type { Measured } from './child.ts';
+import { median } from './figures.ts';
 import { costTable, print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:calls -- [--calls 10,100] [--seconds 4] [--rounds 3] [--beside relay,raw] [--codec opus] [--idle 200]
+                              [--other DIR] [--profile] [--plot DIR]
+
+CPU time of calls: one backend process of Parley, and what people run instead, each with so many callers who say 20 ms of PCM each
+20 ms. Both ways (the upstream says it back) and while the upstream only listens. All are warm, and speak in turn.
+
+  --calls 10,100      numbers of calls, one table for all; 0 for none
+  --seconds 4         of each round
+  --rounds 3          of every carrier; the one in the middle is shown
+  --beside NAMES      any of relay (ws over TLS, JSON parsed both ways), raw (the same without parsing), http2 (this backend,
+                      callers over TCP) and webrtc (libwebrtc for Node), with commas; or none
+  --codec opus        also calls of Parley in Opus; pcm leaves them out
+  --idle 200          sessions and calls whose memory is measured while they are idle; 0 for none
+  --other DIR         also the backend of another working tree of Parley
+  --profile           also the dearest functions
+  --plot DIR          draws CPU per frame by number of calls there: calls.svg, calls-microphone.svg`;
 
 /**
  * Voice-shaped calls against one backend process: 20 ms of PCM from each caller, the same audio back from the upstream (or
- * nothing, while it listens), and the whole bridge in between. Beside it a relay of WebSockets, as people run it instead: both are
- * warm, and speak in turn. Callers and upstream are processes of their own; only the backend's, or the relay's, CPU counts.
+ * nothing, while it listens), and the whole bridge in between. Beside it what people run instead, all of them warm, in turn. Callers and
+ * upstream are processes of their own; only the backend's, or the relay's, CPU counts, that of all its threads.
  */
 
 const KIBIBYTE = 1024;
-const FRAME_MS = 20;
-/** 20 ms of PCM16 at 24 kHz. */
-const FRAME_OCTETS = 960;
 /**
  * Frames heard before it counts, or so many seconds: a backend runs for days, and V8 goes on compiling what is hot for
  * tens of thousands of frames. After 3 s of 100 calls a quarter of the CPU time was still the compiler's.
@@ -20,6 +39,13 @@ const FRAME_OCTETS = 960;
 const WARM_UP_FRAMES = 60_000;
 const WARM_UP_SECONDS = 30;
 const WARM_UP_CALLS = 50;
+/** Carriers that may stand beside Parley. */
+const BESIDE: Readonly<Record<string, Carrier>> = {
+  http2: 'Parley, HTTP/2',
+  relay: 'ws relay',
+  raw: 'ws relay, no parsing',
+  webrtc: 'WebRTC',
+};
 /** What is under way when callers fall silent is over after that many ms. */
 const SETTLE_MS = 400;
 
@@ -36,9 +62,10 @@ interface Report {
   /** As the backend sees them. */
   readonly datagramsIn: number;
   readonly datagramsOut: number;
-  readonly medianMs: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
+  /** Null where it cannot be told. */
+  readonly medianMs: number | null;
+  readonly p95Ms: number | null;
+  readonly p99Ms: number | null;
 }
 
 interface CallRun {
@@ -54,14 +81,14 @@ const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const framesHeard = async ({ upstream }: Stage) =>
   (await upstream.ask<number>({ op: 'heard' })) / FRAME_OCTETS;
 
-async function hush({ load }: Stage): Promise<void> {
-  await load.ask({ op: 'hush' });
+async function hush(stage: Stage): Promise<void> {
+  await stage.hush();
   await wait(SETTLE_MS);
 }
 
 async function warmUp(stage: Stage): Promise<void> {
   await stage.upstream.ask({ op: 'echo', echo: true });
-  await stage.load.ask({ op: 'speak' });
+  await stage.speak();
   let frames = 0;
   for (let seconds = 0; seconds < WARM_UP_SECONDS && frames < WARM_UP_FRAMES; seconds++) {
     await wait(1000);
@@ -73,26 +100,24 @@ async function warmUp(stage: Stage): Promise<void> {
 async function measure(stage: Stage, echo: boolean, seconds: number, profile: boolean): Promise<CallRun> {
   const { upstream, carrier, load } = stage;
   await upstream.ask({ op: 'echo', echo });
-  await load.ask({ op: 'speak' });
+  await stage.speak();
   await wait(SETTLE_MS);
+  await stage.madeUp();
   await load.ask({ op: 'reset' });
   await framesHeard(stage);
   await carrier.ask({ op: 'meter', profile });
   await wait(seconds * 1000);
   const measured = await carrier.ask<Measured>({ op: 'measured' });
-  const heard = await framesHeard(stage);
+  const given = await framesHeard(stage);
   const report = await load.ask<Report>({ op: 'report' });
+  const heard = given - (await stage.madeUp());
   await hush(stage);
   if (report.lost > 0) throw new Error(`${report.lost} calls were lost`);
-  return { measured, report, frames: echo ? report.frames : heard };
+  // What callers of WebRTC hear comes by libwebrtc's clock: it cannot be more than the upstream was given.
+  return { measured, report, frames: echo ? Math.min(report.frames, heard) : heard };
 }
 
 const microsPerFrame = ({ measured, frames }: CallRun) => measured.cpuMicros / frames;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
-}
 
 /** The run that is in the middle by its cost. */
 function middle(runs: readonly CallRun[]): CallRun {
@@ -103,8 +128,11 @@ interface Cell {
   readonly carrier: Carrier;
   readonly calls: number;
   readonly echo: boolean;
-  readonly runs: readonly CallRun[];
+  readonly runs: CallRun[];
 }
+
+/** With the echo, and while the upstream only listens. */
+const BOTH = [true, false] as const;
 
 /** One row: the run in the middle, and how it compares with Parley's of the same rounds. */
 function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
@@ -112,7 +140,7 @@ function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
   const { measured, report, frames } = run;
   const costs = runs.map(microsPerFrame);
   const ratios = runs.map((other, round) => microsPerFrame(other) / microsPerFrame(parley.runs[round]!));
-  const isQuic = carrier.startsWith('Parley');
+  const isQuic = carrier.startsWith('Parley') && carrier !== 'Parley, HTTP/2';
   return [
     carrier,
     String(calls),
@@ -125,7 +153,7 @@ function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
     (frames / (measured.elapsedMs / FRAME_MS) / calls).toFixed(2),
     isQuic ? (report.datagramsIn / frames).toFixed(2) : '-',
     isQuic ? (report.datagramsOut / frames).toFixed(2) : '-',
-    ...[report.medianMs, report.p95Ms, report.p99Ms].map((ms) => (echo ? ms.toFixed(1) : '-')),
+    ...[report.medianMs, report.p95Ms, report.p99Ms].map((ms) => (echo && ms !== null ? ms.toFixed(1) : '-')),
   ];
 }
 
@@ -137,31 +165,62 @@ interface Options {
   readonly other: string | undefined;
 }
 
-async function compare(carriers: readonly Carrier[], calls: number, options: Options): Promise<string[][]> {
-  const stages: Stage[] = [];
+/** Calls by one carrier, and what they cost in each direction. */
+interface Show {
+  readonly carrier: Carrier;
+  readonly stage: Stage;
+  readonly cells: readonly Cell[];
+}
+
+/** Does it, or says that the carrier cannot: one that this machine is too small for must not take the figures of others with it. */
+async function attempt(carrier: Carrier, calls: number, what: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await what();
+    return true;
+  } catch (error) {
+    if (carrier === 'Parley') throw error;
+    const [why] = (error as Error).message.split('\n');
+    print(`${carrier} is left out at ${calls} calls, which it did not carry here: ${why}`);
+    return false;
+  }
+}
+
+async function compare(carriers: readonly Carrier[], calls: number, options: Options): Promise<Cell[]> {
+  let shows: Show[] = [];
+  const leaveOut = async (show: Show) => {
+    shows = shows.filter((other) => other !== show);
+    await show.stage.close();
+  };
   try {
     for (const carrier of carriers) {
       const stage = await setStage(carrier, VOICE_PATH, options.other);
-      stages.push(stage);
-      await stage.open(calls);
-      await warmUp(stage);
+      const show = { carrier, stage, cells: BOTH.map((echo) => ({ carrier, calls, echo, runs: [] })) };
+      shows.push(show);
+      const prepare = async () => {
+        await stage.open(calls);
+        await warmUp(stage);
+      };
+      if (!(await attempt(carrier, calls, prepare))) await leaveOut(show);
     }
-    const rows: string[][] = [];
-    for (const echo of [true, false]) {
-      const cells = carriers.map((carrier) => ({ carrier, calls, echo, runs: [] as CallRun[] }));
+    for (const [direction, echo] of BOTH.entries()) {
       for (let round = 0; round < options.rounds; round++)
-        for (const [index, { runs }] of cells.entries())
-          runs.push(await measure(stages[index]!, echo, options.seconds, options.profile));
-      rows.push(...cells.map((cell) => row(cell, cells[0]!)));
-      if (!options.profile) continue;
-      for (const { carrier, runs } of cells)
-        print(
-          `${costTable(`${carrier}, ${calls} calls, ${echo ? 'both ways' : 'microphone'}`, middle(runs).measured.costs, 60)}\n`,
-        );
+        for (const show of shows) {
+          const { runs } = show.cells[direction]!;
+          const run = async () =>
+            runs.push(await measure(show.stage, echo, options.seconds, options.profile));
+          if (!(await attempt(show.carrier, calls, run))) await leaveOut(show);
+        }
     }
-    return rows;
+    return BOTH.flatMap((_, direction) => shows.map(({ cells }) => cells[direction]!));
   } finally {
-    await Promise.all(stages.map((stage) => stage.close()));
+    await Promise.all(shows.map(({ stage }) => stage.close()));
+  }
+}
+
+function printProfiles(cells: readonly Cell[]): void {
+  for (const { carrier, calls, echo, runs } of cells) {
+    const title = `${carrier}, ${calls} calls, ${echo ? 'both ways' : 'microphone'}`;
+    print(`${costTable(title, middle(runs).measured.costs, 60)}\n`);
   }
 }
 
@@ -185,6 +244,52 @@ async function measureMemory(name: string, path: string, calls: number) {
   }
 }
 
+/** What `--beside` asks for, in the order of the table. */
+function besideOf(names: readonly string[]): Carrier[] {
+  const known = Object.keys(BESIDE);
+  const unknown = names.find((name) => name !== 'none' && !known.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`--beside knows ${known.join(', ')} and none, not ${JSON.stringify(unknown)}`);
+  return known.filter((name) => names.includes(name)).map((name) => BESIDE[name]!);
+}
+
+function report(cells: readonly Cell[], { seconds, rounds }: Options): void {
+  print(
+    `calls of 20 ms, both ways and while the upstream listens, the middle of ${rounds} rounds of ${seconds} s, in turn, warmed up`,
+  );
+  const parleyOf = ({ calls, echo }: Cell) =>
+    cells.find((cell) => cell.carrier === 'Parley' && cell.calls === calls && cell.echo === echo)!;
+  const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
+  const more = ['frames of due', 'in/frame', 'out/frame', 'echo ms p50', 'p95', 'p99'];
+  const rows = cells.map((cell) => row(cell, parleyOf(cell)));
+  print(table([...head, ...more], rows));
+  if (cells.some(({ carrier }) => carrier === 'WebRTC'))
+    print(
+      'WebRTC: CPU is that of all threads; frames that libwebrtc made up do not count; its echo’s delay cannot be told behind a lossy codec',
+    );
+}
+
+function draw(cells: readonly Cell[], directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  for (const echo of BOTH) {
+    const costs = cells
+      .filter((cell) => cell.echo === echo)
+      .map(({ carrier, calls, runs }) => ({ carrier, calls, micros: microsPerFrame(middle(runs)) }));
+    const name = echo ? 'calls.svg' : 'calls-microphone.svg';
+    const title = `A call’s CPU on the server${echo ? '' : ', while it only listens'}`;
+    writeFileSync(join(directory, name), plotCosts(title, costs));
+  }
+}
+
+async function measureIdle(count: number): Promise<void> {
+  const kinds = [
+    await measureMemory('QUIC, HTTP/3 and a WebTransport session', ECHO_PATH, count),
+    await measureMemory('a voice call: that, its bridge and its WebSocket upstream', VOICE_PATH, count),
+  ];
+  print('\nmemory of what is idle, each, after collection');
+  print(table(['', 'open', 'heap', 'external', 'heap + external', 'resident set'], kinds));
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -196,37 +301,29 @@ async function main(): Promise<void> {
       beside: { type: 'string', default: 'relay,raw' },
       other: { type: 'string' },
       codec: { type: 'string', default: 'opus' },
+      plot: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return print(USAGE);
   const { profile, other } = values;
   const options = { seconds: Number(values.seconds), rounds: Number(values.rounds), profile, other };
-  const beside = values.beside.split(',');
   const carriers: Carrier[] = ['Parley'];
   if (other !== undefined) carriers.push('Parley, other');
   if (values.codec === 'opus') carriers.push('Parley, Opus');
-  if (beside.includes('relay')) carriers.push('ws relay');
-  if (beside.includes('raw')) carriers.push('ws relay, no parsing');
-  const rows: string[][] = [];
+  carriers.push(...besideOf(values.beside.split(',')));
+  const cells: Cell[] = [];
   for (const calls of values.calls.split(',').map(Number)) {
-    if (calls > 0) rows.push(...(await compare(carriers, calls, options)));
+    if (calls <= 0) continue;
+    const compared = await compare(carriers, calls, options);
+    if (profile) printProfiles(compared);
+    cells.push(...compared);
   }
-  if (rows.length > 0) {
-    print(
-      `calls of 20 ms, both ways and while the upstream listens, the middle of ${values.rounds} rounds of ${values.seconds} s, in turn, warmed up`,
-    );
-    const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
-    const more = ['frames of due', 'in/frame', 'out/frame', 'echo ms p50', 'p95', 'p99'];
-    print(table([...head, ...more], rows));
+  if (cells.length > 0) {
+    report(cells, options);
+    if (values.plot !== undefined) draw(cells, values.plot);
   }
-  if (Number(values.idle) > 0) {
-    print('\nmemory of what is idle, each, after collection');
-    const idle = Number(values.idle);
-    const kinds = [
-      await measureMemory('QUIC, HTTP/3 and a WebTransport session', ECHO_PATH, idle),
-      await measureMemory('a voice call: that, its bridge and its WebSocket upstream', VOICE_PATH, idle),
-    ];
-    print(table(['', 'open', 'heap', 'external', 'heap + external', 'resident set'], kinds));
-  }
+  if (Number(values.idle) > 0) await measureIdle(Number(values.idle));
 }
 
 await main();

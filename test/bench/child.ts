@@ -51,14 +51,18 @@ export class Child {
     });
   }
 
-  /** Asks and waits for the answer; one question at a time. Rejects when the child fails or ends. */
-  ask<Value>(request: Request): Promise<Value> {
-    const answer = this.#waiting.then(() => this.#ask(request));
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  /** Asks and waits for the answer, for two minutes unless told; one question at a time. Rejects when the child fails or ends. */
+  ask<Value>(request: Request, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Value> {
+    const answer = this.#waiting.then(() => this.#ask(request, timeoutMs));
     this.#waiting = answer.catch(() => {});
     return answer as Promise<Value>;
   }
 
-  #ask(request: Request): Promise<unknown> {
+  #ask(request: Request, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const child = this.#process;
       const onMessage = (message: unknown) => {
@@ -73,8 +77,8 @@ export class Child {
       };
       const timer = setTimeout(() => {
         settle();
-        reject(new Error(`no answer to "${request.op}" within ${ANSWER_TIMEOUT_MS / 1000} s`));
-      }, ANSWER_TIMEOUT_MS);
+        reject(new Error(`no answer to "${request.op}" within ${timeoutMs / 1000} s`));
+      }, timeoutMs);
       const settle = () => {
         clearTimeout(timer);
         child.off('message', onMessage);

@@ -24,7 +24,7 @@ const WINDOW = 1024;
 /** How long the load sleeps when the window is full: less than the forwarder needs to empty it. */
 const PAUSE_MS = 0.05;
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 90_000;
 /** Without an arrival for so long, what is under way is lost. */
 const LOST_AFTER_MS = 2000;
 const HOST = parseIp('127.0.0.1')!;

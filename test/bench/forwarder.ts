@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Child } from './child.ts';
@@ -10,6 +10,7 @@ import {
   cpuSecondsOf,
   type Forwarder,
   hasTaskset,
+  loops,
   nginxes,
   ours,
 } from './forwarders.ts';
@@ -17,8 +18,9 @@ import { readCosts } from './profile.ts';
 import { costTable, print, table } from './table.ts';
 
 /**
- * Packets that one forwarder process moves, on a core of its own, beside nginx's stream proxy on the same core. The
- * forwarders take turns, so that each meets the same machine; figures are medians over the rounds. Linux only.
+ * Packets that a forwarder moves, on a core of its own, beside nginx's stream proxy and a loop in C on the same core; with more
+ * workers on the others too, where what counts is the CPU time of a packet. The forwarders take turns, so that each meets the same
+ * machine; figures are medians over the rounds. Linux only.
  */
 
 /** A forwarder that is too slow for its packets is stopped at this. */
@@ -67,12 +69,18 @@ async function measure(load: Child, pid: number, one: Case, limit: Limit): Promi
   return { ...result, cpuSeconds: cpuSecondsOf(pid) - cpu };
 }
 
+/** Which cores are whose: the load's, and those of the forwarder as `taskset` takes them. */
+interface Cores {
+  readonly load: number;
+  readonly forwarder: string;
+}
+
 /** All cases with one forwarder, started for them. */
-async function round(forwarder: Forwarder, limit: Limit, cores: readonly [number, number] | undefined) {
+async function round(forwarder: Forwarder, limit: Limit, cores: Cores | undefined) {
   const load = new Child('./forwarder-load.ts');
   try {
-    const backendPort = await load.ask<number>({ op: 'open', core: cores?.[0] });
-    const running = await forwarder.start(backendPort, cores?.[1]);
+    const backendPort = await load.ask<number>({ op: 'open', core: cores?.load });
+    const running = await forwarder.start(backendPort, cores?.forwarder);
     try {
       await load.ask({ op: 'meet', port: running.port, ...CONFIGS.single });
       const figures = new Map<Case, Figures>();
@@ -118,54 +126,58 @@ function rows(one: Case, rounds: Rounds, peers: readonly (readonly Round[])[]): 
     });
 }
 
-function explain(rounds: string, packets: string, cores: readonly [number, number] | undefined): string {
+interface Options {
+  readonly packets: number;
+  readonly rounds: number;
+  readonly profile: boolean;
+}
+
+function explain({ rounds, packets }: Options, workers: number, cores: Cores | undefined): string {
   const where = cores
-    ? `the forwarder on core ${cores[1]}, both its ends on core ${cores[0]}`
+    ? `the forwarder on core ${cores.forwarder}, both its ends on core ${cores.load}`
     : 'cores not pinned';
+  const many = workers === 1 ? '' : `${workers} workers each; `;
   return [
-    `UDP over loopback, 16 clients, short headers; ${where}; at most 1024 packets under way; what arrives is not read.`,
-    `Medians of ${rounds} rounds of ${packets} packets. Ratios are of packets per second of CPU, to nginx in the same round (least–most).`,
-    'Neighbours of one size to one address leave as one message (UDP_SEGMENT): the rows of 200 and 1200 octets show that, those of 60 to 1200 do without.',
+    `UDP over loopback, 16 clients, short headers; ${many}${where}; at most 1024 packets under way; what arrives is not read; load ${loadavg()[0]!.toFixed(1)}.`,
+    `Medians of ${rounds} rounds of ${packets} packets. Ratios are of packets per second of CPU, to each other one in the same round (least–most).`,
+    'Neighbours of one size to one address leave as one message (UDP_SEGMENT) here, and of the C loop with segments: the rows of 200 and 1200 octets show that, those of 60 to 1200 do without.',
   ].join('\n');
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      packets: { type: 'string', default: '200000' },
-      rounds: { type: 'string', default: '3' },
-      profile: { type: 'boolean', default: false },
-    },
-  });
-  if (process.platform !== 'linux') throw new Error('This benchmark reads /proc: it runs on Linux only.');
+function coresFor(workers: number): Cores | undefined {
+  const cores = availableParallelism();
+  if (!hasTaskset() || cores < 2) return undefined;
+  // One worker has a core that is not the load's; more have all of them.
+  return { load: 0, forwarder: workers === 1 ? '1' : `0-${cores - 1}` };
+}
+
+async function compare(workers: number, options: Options): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
-  const forwarders = [ours('batched', directory, values.profile), ours('dgram', directory, false)];
-  const peers = nginxes(directory);
-  if (peers.length === 0) print('nginx with its stream module is not installed: no peer to compare with');
+  const { packets, rounds: count, profile } = options;
+  const forwarders = [ours('batched', directory, profile, workers)];
+  // Such sockets cannot share a port.
+  if (workers === 1) forwarders.push(ours('dgram', directory, false, workers));
+  const nginx = nginxes(directory, workers);
+  if (nginx.length === 0) print('nginx with its stream module is not installed: no peer to compare with');
+  const loop = loops(directory, workers);
+  if (loop.length === 0) print('cc is not installed, or does not build the C loop: no loop to compare with');
+  const peers = [...nginx, ...loop];
   const rounds: Rounds = new Map([...forwarders, ...peers].map((forwarder) => [forwarder, []]));
-  const cores = hasTaskset() && availableParallelism() > 1 ? ([0, 1] as const) : undefined;
-  const limit = { packets: Number(values.packets), ms: MAX_RUN_MS };
+  const cores = coresFor(workers);
+  const limit = { packets, ms: MAX_RUN_MS };
   try {
-    for (let i = 0; i < Number(values.rounds); i++) {
+    for (let i = 0; i < count; i++) {
       for (const [forwarder, results] of rounds) {
         results.push(await round(forwarder, limit, cores));
-        if (values.profile && forwarder === forwarders[0])
-          print(costTable('forwarder', readCosts(directory)));
+        if (profile && forwarder === forwarders[0]) print(costTable('forwarder', readCosts(directory)));
       }
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-  print(explain(values.rounds, values.packets, cores));
-  const head = [
-    '',
-    'packets/s',
-    'CPU',
-    'µs/packet',
-    'per core',
-    ...peers.map(({ name }) => `to ${name}`),
-    'lost',
-  ];
+  print(explain(options, workers, cores));
+  const toPeers = peers.map(({ name }) => `to ${name}`);
+  const head = ['', 'packets/s', 'CPU', 'µs/packet', 'per core', ...toPeers, 'lost'];
   const results = peers.map((peer) => rounds.get(peer)!);
   print(
     table(
@@ -173,6 +185,21 @@ async function main(): Promise<void> {
       [...CASES, ...ALGORITHM_CASES].flatMap((one) => rows(one, rounds, results)),
     ),
   );
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      packets: { type: 'string', default: '200000' },
+      rounds: { type: 'string', default: '3' },
+      workers: { type: 'string', default: '1' },
+      profile: { type: 'boolean', default: false },
+    },
+  });
+  if (process.platform !== 'linux') throw new Error('This benchmark reads /proc: it runs on Linux only.');
+  const { profile } = values;
+  const options = { packets: Number(values.packets), rounds: Number(values.rounds), profile };
+  for (const workers of values.workers.split(',').map(Number)) await compare(workers, options);
 }
 
 await main();

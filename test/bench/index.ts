@@ -2,13 +2,27 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { print } from './table.ts';
 
-/** Runs every benchmark, one after the other: they must not share the machine's cores. */
-for (const name of ['forwarder', 'bulk', 'calls']) {
-  const path = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
-  const { status } = spawnSync(process.execPath, ['--import', 'tsx', path], { stdio: 'inherit' });
+/**
+ * Runs the benchmarks, one after the other, for they must not share the machine's cores; each in a short form, so that all of them take less than
+ * ten minutes. By itself each takes the time that its figures want.
+ */
+const PARTS: readonly (readonly [script: string, ...args: string[]])[] = [
+  ['forwarder', '--rounds', '1'],
+  ['bulk', '--runs', '2'],
+  ['calls', '--calls', '40', '--seconds', '2', '--rounds', '2', '--idle', '0'],
+  ['sides/time-to-talk', '--quick', '--runs', '1'],
+  ['sides/words', '--quick', '--runs', '1'],
+  ['sides/move', '--quick', '--runs', '1'],
+  ['barge-in', '--quick'],
+];
+
+for (const [script, ...args] of PARTS) {
+  const startedMs = performance.now();
+  const path = fileURLToPath(new URL(`./${script}.ts`, import.meta.url));
+  const { status } = spawnSync(process.execPath, ['--import', 'tsx', path, ...args], { stdio: 'inherit' });
   if (status !== 0) {
-    print(`bench ${name} failed`);
+    print(`bench ${script} failed`);
     process.exitCode = 1;
   }
-  print('');
+  print(`(${script} took ${Math.round((performance.now() - startedMs) / 1000)} s)\n`);
 }

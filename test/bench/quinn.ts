@@ -8,7 +8,8 @@ import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import { endProcess } from './child.ts';
 
 const DENO = fileURLToPath(new URL('../../node_modules/.bin/deno', import.meta.url));
-const SCRIPT = fileURLToPath(new URL('./quinn-bulk.js', import.meta.url));
+const BULK = fileURLToPath(new URL('./quinn-bulk.js', import.meta.url));
+const ACCEPT = fileURLToPath(new URL('./quinn-accept.js', import.meta.url));
 
 /** What one download between two Deno processes took. */
 export interface QuinnRun {
@@ -21,10 +22,16 @@ class Deno {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(args: readonly string[]) {
+  constructor(script: string, args: readonly string[]) {
     const flags = ['run', '-A', '--unstable-net', '--unsafely-ignore-certificate-errors'];
-    this.#process = spawn(DENO, [...flags, SCRIPT, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.#process = spawn(DENO, [...flags, script, ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]();
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
   }
 
   async figures(): Promise<Record<string, number>> {
@@ -38,17 +45,45 @@ class Deno {
   }
 }
 
+const hasQuinn = () => existsSync(DENO) && existsSync('/proc/self/stat');
+
+/** A server of Deno that shakes hands and no more. */
+export interface QuinnServer {
+  readonly pid: number;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** `undefined` where Deno or /proc is missing. */
+export async function startQuinn(): Promise<QuinnServer | undefined> {
+  if (!hasQuinn()) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
+  const { certificatePath, keyPath } = ensureDevelopmentCertificate(directory);
+  const server = new Deno(ACCEPT, [certificatePath, keyPath]);
+  const stop = async () => {
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const { port } = await server.figures();
+    return { pid: server.pid, port: port!, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
 /** Downloads one stream from Deno with Deno, both quinn; `undefined` where Deno or /proc is missing. */
 export async function runQuinn(octets: number): Promise<QuinnRun | undefined> {
-  if (!existsSync(DENO) || !existsSync('/proc/self/stat')) return undefined;
+  if (!hasQuinn()) return undefined;
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const { certificatePath, keyPath } = ensureDevelopmentCertificate(directory);
   const parts: Deno[] = [];
   try {
-    const server = new Deno(['serve', certificatePath, keyPath]);
+    const server = new Deno(BULK, ['serve', certificatePath, keyPath]);
     parts.push(server);
     const { port } = await server.figures();
-    const client = new Deno(['get', String(port), String(octets)]);
+    const client = new Deno(BULK, ['get', String(port), String(octets)]);
     parts.push(client);
     const got = await client.figures();
     if (got.received !== octets) throw new Error(`quinn brought ${got.received} octets instead of ${octets}`);

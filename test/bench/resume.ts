@@ -1,20 +1,23 @@
 import { parseArgs } from 'node:util';
+import { REDIAL_STEPS_MS } from '../../browser/redial.ts';
 import { cutInSentenceAndAnswer } from '../support/cut-upstreams.ts';
 import { type BackendEnd, endBackendInSentence } from '../support/end-backend.ts';
 import { openLogged, RecordedCall } from '../support/recorded-call.ts';
 import { print, table } from './table.ts';
 
 /**
- * What it costs a caller in the real page, in Chromium, when a backend or an upstream ends in mid-sentence: forwarder, three backends
- * and the local realtime service on this machine, a round trip of 20 ms between browser and forwarder. Every run checks that no
- * sample was lost or doubled.
+ * What it costs a caller in the real page, in Chromium, when a backend or an upstream ends in mid-sentence, or the network is gone
+ * for a while: forwarder, one to three backends and the local realtime service on this machine, a round trip of 20 ms between browser and
+ * forwarder. Every run checks that no sample was lost or doubled.
  */
 
-const USAGE = `usage: npm run bench:resume -- [--runs 20] [--cuts 20] [--only death|drain|upstream]
+const USAGE = `usage: npm run bench:resume -- [--runs 20] [--cuts 20] [--outages 5] [--gone 40]... [--only death|drain|upstream|outage]
 
   --runs 20   calls whose backend is ended by SIGKILL, and as many by SIGTERM
   --cuts 20   times that the upstream of one call ends: half of them in mid-sentence, half in mid-answer
-  --only …    one of the three`;
+  --outages 5 times that the network is gone, in mid-sentence; it fails when audio takes longer than three round trips and one step
+  --gone 40   for how many seconds; may be said more than once. Default 5, 15, 40
+  --only …    one of the four`;
 const RELAY = { delayMs: 10 };
 /** Sentences are said this far apart in the call whose upstream is cut, in ms: 20 cuts make five minutes. */
 const ROUND_MS = 30_000;
@@ -65,6 +68,43 @@ async function cutUpstreams(cuts: number): Promise<number[]> {
   return tookMs;
 }
 
+/** Three round trips, and the longest step of dialling again, in ms. */
+const RETURN_MS = 3 * 2 * RELAY.delayMs + Math.max(...REDIAL_STEPS_MS);
+/** How far into a sentence it goes, in ms. */
+const INTO_SENTENCE_MS = 1500;
+
+/** Times from the network's return until the upstream, the same as before, has the next of the caller's audio, in ms. */
+async function loseNetwork(ms: number, times: number): Promise<number[]> {
+  const { scene, log } = await openLogged({ backends: 1, answerSpeed: 4, relay: RELAY });
+  const tookMs: number[] = [];
+  try {
+    while (tookMs.length < times) {
+      log.clear();
+      // A page of its own each time: Chromium holds sessions of a page back whose dials failed in the last five minutes.
+      const call = await RecordedCall.begin(scene, log);
+      await call.say();
+      await new Promise((resolve) => setTimeout(resolve, INTO_SENTENCE_MS));
+      scene.relay.setLoss(1);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const upstream = log.last!;
+      const before = upstream.appends.length;
+      const returnedAt = performance.now();
+      scene.relay.setLoss(0);
+      await call.answered();
+      await call.endWhole();
+      await call.page.close();
+      if (log.sessions.length !== 1) throw new Error(`there were ${log.sessions.length} upstreams`);
+      tookMs.push(upstream.appends[before]!.at - returnedAt);
+      process.stderr.write(
+        `${ms} ms without network, ${tookMs.length}/${times}: ${Math.round(tookMs.at(-1)!)}\n`,
+      );
+    }
+  } finally {
+    await scene.close();
+  }
+  return tookMs;
+}
+
 function row(what: string, values: readonly (number | undefined)[]): string[] {
   const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
   const at = (share: number) => {
@@ -100,6 +140,8 @@ const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '20' },
     cuts: { type: 'string', default: '20' },
+    outages: { type: 'string', default: '5' },
+    gone: { type: 'string', multiple: true, default: ['5', '15', '40'] },
     only: { type: 'string' },
     help: { type: 'boolean' },
   },
@@ -118,6 +160,17 @@ else {
     const took = row('audio at the next one', await cutUpstreams(Number(values.cuts)));
     print(
       `An upstream ended in mid-sentence and in mid-answer, in one call\n${table(['from then until', 'times', 'p50', 'p95', 'max'], [took])}\n`,
+    );
+  }
+  if (wanted('outage')) {
+    const rows: string[][] = [];
+    for (const seconds of values.gone) {
+      const took = await loseNetwork(Number(seconds) * 1000, Number(values.outages));
+      rows.push(row(`${seconds} s`, took));
+      if (Math.max(...took) > RETURN_MS) process.exitCode = 1;
+    }
+    print(
+      `From the network's return until audio flows again, the same upstream, no sample lost; at most ${RETURN_MS} ms\n${table(['gone for', 'times', 'p50', 'p95', 'max'], rows)}\n`,
     );
   }
 }

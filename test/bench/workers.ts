@@ -7,7 +7,8 @@ import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import { parseAddress, toHex } from '../../proto/wire/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { freeUdpPort, Process } from '../support/cluster.ts';
+import { Process } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { Child } from './child.ts';
 import { print, table } from './table.ts';
 import { ROUTING_KEY } from './tunnel.ts';
@@ -69,7 +70,7 @@ async function setStage(workers: number): Promise<Stage> {
       ],
       routingKey: toHex(ROUTING_KEY),
       statelessResetKey: hex(32),
-      backends: [{ name: 'bench', serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}`, workers }],
+      backends: [{ name: 'bench', serverId: hex(8), tunnel: `127.0.0.1:${await freePort()}`, workers }],
       forwarders: ['127.0.0.1'],
     });
     const config = write('backend.json', {

@@ -12,6 +12,10 @@ const PER_MS = 24;
 const ANSWER_TAGS = 500;
 /** Pauses that let the upstream hear the end of a turn, and that let an answer come, in ms. */
 const PAUSE_MS = [400, 2500] as const;
+/** Silence behind what was said before a caller mutes, in ms: the upstream hears the end of a turn by it. */
+const TAIL_MS = 400;
+/** Silence behind the last that a caller says, in ms. */
+const LAST_SILENCE_MS = 1000;
 /** Most audio that is said at one moment by a process that was late, in ms: as a sound card's buffer would give it. */
 const MOST_AT_ONCE_MS = 5000;
 
@@ -25,11 +29,15 @@ export interface CallerOptions {
   readonly tag: number;
   readonly seed: number;
   readonly frameMs: number;
+  /** The microphone is muted in pauses. */
+  readonly mutes?: boolean;
+  /** Pauses in which an answer is heard last so many times as long. */
+  readonly pauses?: number;
   readonly url: string;
   readonly certificateHashes: readonly string[];
 }
 
-/** A caller with the page that ships: speaks in turns, hears, speaks over answers. Its microphone is open all the time. */
+/** A caller with the page that ships: speaks in turns, hears, speaks over answers. */
 export class ChaosCaller implements PageWitness, UpstreamOwner {
   readonly microphone: MicrophoneAccount;
   readonly answers = new AnswerAccount();
@@ -49,7 +57,10 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   #becomeReady!: () => void;
   #current: ModelUpstream | undefined;
   #heardAt: number | undefined;
-  #begunAt = 0;
+  /** When which sample was said, at the begin of each stretch. */
+  readonly #stretches: { readonly sample: number; readonly at: number }[] = [];
+  #open = false;
+  #quietSince = 0;
   #answers = 0;
   #timer: NodeJS.Timeout | undefined;
   #speaking = false;
@@ -72,43 +83,73 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
     );
   }
 
+  get mutes(): boolean {
+    return this.#options.mutes === true;
+  }
+
   /** Fulfils when the call runs, or cannot. */
   async start(): Promise<void> {
     void this.page.start();
     await this.#ready;
-    this.#begunAt = performance.now();
-    this.#turnAt = this.#begunAt + this.#random.between(0, 2000);
+    const now = performance.now();
+    this.#turnAt = now + this.#random.between(0, 2000);
     if (this.failure !== undefined) return;
-    this.page.beginStretch();
+    this.#unmute(now);
     this.#timer = setInterval(() => this.#frame(), this.#options.frameMs);
   }
 
   // What the caller does.
 
+  #unmute(now: number): void {
+    if (this.#open) return;
+    this.#open = true;
+    // While it is muted, nothing but the figures of each second comes.
+    this.#heardAt = now;
+    this.#quietSince = now;
+    this.#stretches.push({ sample: this.page.samples, at: now });
+    this.page.beginStretch();
+  }
+
+  #mute(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.page.endStretch();
+  }
+
   /** Says all that is due by now. */
   #frame(): void {
     const now = performance.now();
-    const due = Math.floor((now - this.#begunAt) * PER_MS);
+    if (now >= this.#turnAt) this.#unmute(now);
+    if (!this.#open) return;
+    const { sample, at } = this.#stretches.at(-1)!;
     const from = this.page.samples;
+    const due = sample + Math.floor((now - at) * PER_MS);
     const count = Math.min(due - from, MOST_AT_ONCE_MS * PER_MS) & ~1;
     if (count <= 0) return;
     if (now >= this.#turnAt) this.#turn(now, from);
     this.page.speak(samplesFrom(from, count, this.tag, this.#speaking));
     if (this.#speaking) this.microphone.words.at(-1)!.to = this.page.samples;
     if (this.#heardAt !== undefined && this.#listening) this.#notice(now);
+    const isPause = !this.#speaking && now - this.#quietSince > TAIL_MS && this.#turnAt - now > TAIL_MS;
+    if (this.#options.mutes && isPause && !this.#last) this.#mute();
   }
 
   /** Begins to speak, or ends. */
   #turn(now: number, from: number): void {
     if (this.#last && !this.#speaking) return;
+    // A process that was late has said nothing of it yet.
+    if (this.#last && from === this.microphone.words.at(-1)?.from) return;
     this.#speaking = !this.#speaking;
+    this.#quietSince = now;
     if (this.#speaking) this.microphone.words.push({ from, to: from });
     const [short, long] = PAUSE_MS;
     // A short pause lets no answer be heard to its end: the caller speaks over it.
     const interrupts = this.#random.chance(0.3);
     const lasts = this.#speaking
       ? this.#random.between(300, 1800)
-      : this.#random.between(interrupts ? short : long, interrupts ? long : 2 * long);
+      : interrupts
+        ? this.#random.between(short, long)
+        : this.#random.between(long, 2 * long) * (this.#options.pauses ?? 1);
     this.#turnAt = now + lasts;
   }
 
@@ -118,7 +159,7 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
 
   /** The longest silence since this was asked last, in ms. */
   takeSilence(): number {
-    this.#notice(performance.now());
+    if (this.#open) this.#notice(performance.now());
     const silenceMs = this.#silenceMs;
     this.#silenceBefore = Math.max(this.#silenceBefore, silenceMs);
     this.#silenceMs = 0;
@@ -134,14 +175,16 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   async finish(): Promise<void> {
     if (this.failure !== undefined) return;
     const now = performance.now();
-    this.#notice(now);
+    if (this.#open) this.#notice(now);
     this.#listening = false;
+    this.#unmute(now);
     if (!this.#speaking) this.#turn(now, this.page.samples);
     this.#turnAt = now + 400;
     this.#last = true;
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const said = () => !this.#speaking && performance.now() - this.#quietSince >= LAST_SILENCE_MS;
+    while (this.failure === undefined && !said()) await new Promise((resolve) => setTimeout(resolve, 50));
     clearInterval(this.#timer);
-    this.page.endStretch();
+    this.#mute();
   }
 
   hangUp(): void {
@@ -193,7 +236,7 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
 
   #heard(): void {
     const now = performance.now();
-    if (this.#listening) this.#notice(now);
+    if (this.#listening && this.#open) this.#notice(now);
     this.#heardAt = now;
   }
 
@@ -249,11 +292,13 @@ export class ChaosCaller implements PageWitness, UpstreamOwner {
   audio(upstream: ModelUpstream, values: Uint16Array, at: number | undefined): void {
     const { microphone } = this;
     this.#upstreams.set(upstream.number, upstream);
-    this.#current ??= upstream;
+    // One that hears only silence says nothing to the page.
+    if (this.#current === undefined || upstream.number > this.#current.number) this.#current = upstream;
     const before = microphone.heardUpTo;
     microphone.audio(upstream.number, values, at);
     if (microphone.heardUpTo === before || !this.#listening) return;
-    const saidAt = this.#begunAt + before / PER_MS;
+    const begun = this.#stretches.findLast(({ sample }) => sample <= before);
+    const saidAt = begun === undefined ? performance.now() : begun.at + (before - begun.sample) / PER_MS;
     const waitedMs = performance.now() - saidAt;
     if (waitedMs > this.lateMs + 1000) this.#touch(`a sample waited ${(waitedMs / 1000).toFixed(1)} s`);
     this.lateMs = Math.max(this.lateMs, waitedMs);

@@ -2,13 +2,16 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { answerParent } from '../bench/child.ts';
 import { loadPages } from '../simulation/calls/page-face.ts';
 import { ChaosCaller, type Touch } from './caller.ts';
+import { Network, type NetworkOptions } from './networks.ts';
 import { Upstreams } from './upstreams.ts';
 import { NodeWebTransport } from './web-transport.ts';
 
-/** All callers and the upstreams of their calls, in one process, so that what is said and what is heard can be compared. */
+/** All callers, their networks and the upstreams of their calls, in one process, so that what is said and what is heard can be compared. */
 
 /** Calls that begin at the same time. */
 const OPENING = 8;
+/** Port of the first network in URLs: it says which network a call has. */
+const FIRST_PORT = 4433;
 /** How often it is looked whether all is quiet, in ms. */
 const LOOK_MS = 100;
 /** Sentences that are kept of what went wrong with one call. */
@@ -18,6 +21,8 @@ const FAULTS_OF_ONE = 6;
 export interface CallReport {
   readonly tag: number;
   readonly sessions: readonly string[];
+  /** Its microphone was muted in pauses, in which nothing but the figures of each second is heard. */
+  readonly mutes: boolean;
   readonly silenceMs: number;
   readonly lateMs: number;
   readonly saidSamples: number;
@@ -42,6 +47,7 @@ export interface CallersReport {
 }
 
 const callers = new Map<number, ChaosCaller>();
+const networks: Network[] = [];
 const lag = monitorEventLoopDelay({ resolution: 10 });
 let upstreams: Upstreams;
 let cpu = process.cpuUsage();
@@ -49,12 +55,20 @@ let since = performance.now();
 
 async function open(request: OpenRequest): Promise<void> {
   Object.assign(globalThis, { WebTransport: NodeWebTransport, WebSocket: undefined });
-  const pages = await loadPages();
-  const { count, ports, hashes, seed, frameMs } = request;
+  const { count, hashes, seed, frameMs, mutedShare, pauses, page, forwarders } = request;
+  networks.push(...request.networks.map((options) => new Network(options)));
+  announce(forwarders);
+  NodeWebTransport.openSocket = async (port) => ({
+    socket: await networks[port - FIRST_PORT]!.open(),
+    remote: { host: '127.0.0.1', port },
+  });
+  const pages = await loadPages(page);
   const all = Array.from({ length: count }, (_, i) => {
-    const url = `https://localhost:${ports[i % ports.length]}/voice`;
+    const url = `https://localhost:${FIRST_PORT + (i % networks.length)}/voice`;
     const tag = i + 1;
-    const caller = new ChaosCaller(pages, { tag, seed, frameMs, url, certificateHashes: hashes });
+    const mutes = tag <= count * mutedShare;
+    const how = { tag, seed, frameMs, mutes, pauses, url, certificateHashes: hashes };
+    const caller = new ChaosCaller(pages, how);
     callers.set(tag, caller);
     return caller;
   });
@@ -67,15 +81,32 @@ async function open(request: OpenRequest): Promise<void> {
 
 interface OpenRequest {
   readonly count: number;
-  /** Ports of the network: calls are dealt to them in turn. */
-  readonly ports: readonly number[];
+  /** Calls are dealt to them in turn. */
+  readonly networks: readonly NetworkOptions[];
+  /** Ports of the forwarders that are announced. */
+  readonly forwarders: readonly number[];
   readonly hashes: readonly string[];
   readonly seed: number;
   readonly frameMs: number;
+  readonly mutedShare: number;
+  readonly pauses: number;
+  /** Where the page's module lies, compiled. */
+  readonly page: string;
 }
 
-/** Nothing goes wrong from now on: everyone says one more thing, and all is waited for. */
-async function comeToRest(withinMs: number): Promise<CallersReport> {
+function announce(forwarders: readonly number[]): void {
+  for (const network of networks) network.forwarders = forwarders;
+}
+
+/** What of all calls has arrived, either way, in samples. */
+function arrived(): number {
+  let samples = 0;
+  for (const { page, answers } of callers.values()) samples += page.receivedSamples + answers.heardSamples;
+  return samples;
+}
+
+/** Nothing goes wrong from now on: everyone says one more thing, and all is waited for, as long as something arrives. */
+async function comeToRest(stillMs: number, withinMs: number): Promise<CallersReport> {
   const { user, system } = process.cpuUsage(cpu);
   const coreShare = (user + system) / 1000 / (performance.now() - since);
   lag.disable();
@@ -83,8 +114,12 @@ async function comeToRest(withinMs: number): Promise<CallersReport> {
   await Promise.all(all.map((caller) => caller.finish()));
   const end = performance.now() + withinMs;
   const isQuiet = (caller: ChaosCaller) => caller.quiet || caller.failure !== undefined;
-  for (let quietLooks = 0; quietLooks < 5 && performance.now() < end; ) {
+  let [samples, movedAt] = [0, performance.now()];
+  const now = () => performance.now();
+  for (let quietLooks = 0; quietLooks < 5 && now() < end && now() - movedAt < stillMs; ) {
     quietLooks = all.every(isQuiet) ? quietLooks + 1 : 0;
+    if (arrived() !== samples) movedAt = now();
+    samples = arrived();
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
   const calls = all.map((caller) => reportOf(caller, isQuiet(caller)));
@@ -105,6 +140,7 @@ function reportOf(caller: ChaosCaller, quiet: boolean): CallReport {
   return {
     tag: caller.tag,
     sessions: caller.sessions,
+    mutes: caller.mutes,
     silenceMs: caller.longestSilenceMs,
     lateMs: caller.lateMs,
     saidSamples: caller.page.samples,
@@ -126,6 +162,13 @@ answerParent(async (request) => {
       return upstreams.port;
     case 'open':
       return open(request as unknown as OpenRequest);
+    case 'announce':
+      return announce(request.forwarders as readonly number[]);
+    case 'network':
+      networks[Number(request.network)]!.lossRate = Number(request.lossRate);
+      return undefined;
+    case 'rebind':
+      return networks[Number(request.network)]!.rebind();
     case 'end upstreams':
       return upstreams.end(Number(request.share));
     case 'lose sessions': {
@@ -137,7 +180,7 @@ answerParent(async (request) => {
     case 'silences':
       return [...callers.values()].map((caller) => caller.takeSilence());
     case 'rest':
-      return comeToRest(Number(request.withinMs));
+      return comeToRest(Number(request.stillMs), Number(request.withinMs));
     case 'hang up':
       for (const caller of callers.values()) caller.hangUp();
       return undefined;

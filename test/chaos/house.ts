@@ -6,13 +6,13 @@ import { createDevelopmentCertificate, ensureDevelopmentCertificate } from '../.
 import type { ForwarderConfigInput } from '../../lb/config.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
-import { freeTcpPort, freeUdpPort, Process } from '../support/cluster.ts';
+import { Process } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
+import { ageOf } from './machine.ts';
 
 /** Longest time for a worker that was killed, or a process that was started, to be ready, in ms. */
 const READY_MS = 60_000;
 const LOOK_MS = 20;
-/** Seconds that calls of a backend that drains get to move. */
-const DRAIN_SECONDS = 4;
 /** Certificates that are made before the run, as pages have to know their hashes: the first, and its renewals. */
 const CERTIFICATES = 12;
 const PROBE_MS = 200;
@@ -25,6 +25,14 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
     if (performance.now() > end) throw new Error(`waited in vain for ${what}`);
     await wait(LOOK_MS);
   }
+}
+
+/** What one process uses. */
+export interface Use {
+  readonly pid: number;
+  readonly residentMiB: number;
+  readonly cpuMs: number;
+  readonly upMs: number;
 }
 
 /** A supervised program: the supervisor as it was started, and its one worker. */
@@ -91,10 +99,14 @@ export class Program {
     return (await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`)).text();
   }
 
-  /** Resident memory of the worker, in MiB. */
-  get residentMiB(): number {
+  get #residentMiB(): number {
     const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.worker}/status`, 'utf8')) ?? [];
     return Number(kib) / 1024;
+  }
+
+  /** What the worker uses of this machine: memory in MiB, and CPU time since it was started so many ms ago. */
+  get uses(): Use {
+    return { pid: this.worker, residentMiB: this.#residentMiB, ...ageOf(this.worker) };
   }
 }
 
@@ -117,7 +129,11 @@ export class House {
   #presented = 0;
   #files = 0;
 
-  constructor() {
+  readonly #drainSeconds: number;
+
+  /** `drainSeconds`: how long calls of a backend that drains get to move. */
+  constructor(drainSeconds: number) {
+    this.#drainSeconds = drainSeconds;
     const other = join(this.directory, 'upstream');
     mkdirSync(other);
     this.upstreamCertificate = ensureDevelopmentCertificate(other);
@@ -146,7 +162,7 @@ export class House {
       entries.push({
         name: `backend-${i + 1}`,
         serverId: hex(8),
-        tunnel: `127.0.0.1:${await freeUdpPort()}`,
+        tunnel: `127.0.0.1:${await freePort()}`,
         workers: 1,
       });
     const cluster: ClusterFile = {
@@ -172,7 +188,7 @@ export class House {
   }
 
   async #backend(name: string, upstreamPort: number): Promise<Program> {
-    const metricsPort = await freeTcpPort();
+    const metricsPort = await freePort();
     const config: BackendConfigInput = {
       name,
       cluster: this.clusterPath,
@@ -185,7 +201,7 @@ export class House {
       },
       origins: ['*'],
       metrics: `127.0.0.1:${metricsPort}`,
-      drainSeconds: DRAIN_SECONDS,
+      drainSeconds: this.#drainSeconds,
       // All callers have one address here.
       sessionsPerAddress: 5000,
       maxSessions: 5000,
@@ -198,8 +214,8 @@ export class House {
   /** One more forwarder, not started yet. */
   async newForwarder(): Promise<Program> {
     const name = `forwarder-${this.#files++}`;
-    const port = await freeUdpPort();
-    const metricsPort = await freeTcpPort();
+    const port = await freePort();
+    const metricsPort = await freePort();
     const config: ForwarderConfigInput = {
       cluster: this.clusterPath,
       listen: [`127.0.0.1:${port}`],

@@ -1,11 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { advanceRotation } from '../../proto/quic-lb/index.ts';
 import { Child } from '../bench/child.ts';
-import { metric } from '../support/metrics.ts';
-import { createRelay, type Relay } from '../support/relay.ts';
+import { PAGE_MODULE } from '../simulation/calls/page-face.ts';
+import { compile, compilePrograms } from '../support/compiled.ts';
+import { BROWSER_LIBRARY } from '../support/node-call.ts';
 import type { CallersReport } from './callers.ts';
-import { House, type Program, until, wait } from './house.ts';
+import { House, type Program, type Use, wait } from './house.ts';
+import { type MachineReport, MachineWatch } from './machine.ts';
+import type { NetworkOptions } from './networks.ts';
 import { type ChaosEvent, type ChaosKind, drawSchedule } from './plan.ts';
+import { type RotationReport, RotationWatch } from './rotation.ts';
 
 /** Calls share so many networks, each of which is cut, and changes its addresses, alone. */
 const NETWORKS = 4;
@@ -16,11 +23,13 @@ const CUT_MS = [3000, 20_000] as const;
 /** Time between withdrawing a forwarder and ending it, in ms: nothing is sent to it then. */
 const WITHDRAWN_MS = 500;
 const ADDED_MS = 3000;
-/** Most time that what all say at the end takes to arrive, in ms. */
-const REST_MS = 60_000;
-/** An old configuration whose counters stand still for so long is used no more, in ms. */
-const STILL_MS = 1500;
-const MOVED_MS = 60_000;
+/** What all say at the end is waited for until nothing has arrived for so long, in ms, and for so long at most. */
+const STILL_MS = 30_000;
+const REST_MS = 300_000;
+/** Time for all calls to begin, in ms. */
+const OPENING_MS = 600_000;
+/** Calls run for so long before and after what an operator does, in ms. */
+const AROUND_MS = 5000;
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -33,6 +42,14 @@ export interface ChaosOptions {
   readonly loss: number;
   /** Audio is given to the page in pieces of so many ms. */
   readonly frameMs: number;
+  /** Share of callers that mute their microphones in pauses, 0 to 1: they cost less. Default 0. */
+  readonly mutedShare?: number;
+  /** Pauses in which an answer is heard last so many times as long. Default 1. */
+  readonly pauses?: number;
+  /** Where the logs of all programs are written in the end. */
+  readonly logs?: string | undefined;
+  /** How long calls of a backend that drains get to move. Default 4. */
+  readonly drainSeconds?: number;
   /** Told what happens as it happens. */
   readonly note?: (text: string) => void;
 }
@@ -44,51 +61,73 @@ export interface Happened {
   readonly tookMs: number;
 }
 
+/** The worker of a program: its memory in MiB, and the share of a core that it used. */
+export interface ProcessReport {
+  readonly name: string;
+  readonly before: number;
+  readonly after: number;
+  readonly coreShare: number;
+}
+
 export interface ChaosReport extends CallersReport {
   readonly happened: readonly Happened[];
-  /** MiB of each program's worker before and after. */
-  readonly memory: readonly { readonly name: string; readonly before: number; readonly after: number }[];
-  /** From the moment that backends issue CIDs of a new configuration until no packet has one of the old: ms, each. */
-  readonly movedMs: readonly number[];
+  readonly processes: readonly ProcessReport[];
+  readonly rotations: readonly RotationReport[];
+  /** The longest silence of each call while `watch` did what an operator does, in ms; empty without it. */
+  readonly silences: readonly number[];
+  readonly machine: MachineReport;
 }
 
 /** A cluster of processes under calls, and what is done to it. */
 export class Chaos {
-  readonly #house = new House();
+  readonly #house: House;
   readonly #options: ChaosOptions;
-  readonly #callers = new Child('../chaos/callers.ts', [], { sources: true });
-  readonly #networks: Relay[] = [];
+  readonly #callers = new Child('../chaos/callers.ts');
   /** Forwarders that the network knows of. */
   readonly #announced: Program[] = [];
   readonly #happened: Happened[] = [];
-  readonly #movedMs: number[] = [];
-  #memory: { readonly name: string; readonly before: number }[] = [];
+  readonly #rotations: RotationWatch[] = [];
+  #before: { readonly name: string; readonly use: Use }[] = [];
+  #silences: readonly number[] = [];
+  #machine = new MachineWatch();
 
   constructor(options: ChaosOptions) {
     this.#options = options;
+    this.#house = new House(options.drainSeconds ?? 4);
   }
 
   async open(): Promise<void> {
-    const { backends, forwarders, calls, seed, frameMs, loss } = this.#options;
+    const { backends, forwarders, calls, seed, frameMs, loss, mutedShare = 0, pauses = 1 } = this.#options;
+    // Compiled code costs a fraction of what the sources do as a loader runs them: the machine is for calls.
+    compilePrograms();
+    // Its carrier over TCP, which no call here uses, knows the library as browsers have it.
+    const page = compile(fileURLToPath(PAGE_MODULE), 'chaos-page.mjs', {
+      '@fails-components/webtransport': BROWSER_LIBRARY,
+    });
     const { certificatePath: certificate, keyPath: key } = this.#house.upstreamCertificate;
     const port = await this.#callers.ask<number>({ op: 'start', certificate, key });
     await this.#house.start({ backends, forwarders }, port);
     this.#announced.push(...this.#house.forwarders);
-    for (let i = 0; i < Math.min(NETWORKS, calls); i++) {
-      const targets = () => this.#announced;
-      const target = this.#house.forwarders[0]!;
-      const options = { target, targets, delayMs: DELAY_MS, lossRate: loss, seed: seed + i };
-      this.#networks.push(await createRelay(options));
-    }
-    await this.#callers.ask({
+    const networks: NetworkOptions[] = Array.from({ length: NETWORKS }, (_, i) => ({
+      delayMs: DELAY_MS,
+      lossRate: loss,
+      seed: seed + i,
+    }));
+    const request = {
       op: 'open',
       count: calls,
-      ports: this.#networks.map((network) => network.port),
+      networks,
+      forwarders: this.#announced.map(({ port }) => port),
       hashes: this.#house.certificateHashes,
       seed,
       frameMs,
-    });
-    this.#memory = this.#programs.map(({ name, residentMiB }) => ({ name, before: residentMiB }));
+      mutedShare,
+      pauses,
+      page,
+    };
+    await this.#callers.ask(request, OPENING_MS);
+    this.#machine = new MachineWatch();
+    this.#before = this.#programs.map(({ name, uses }) => ({ name, use: uses }));
     this.#note(`${calls} calls run`);
   }
 
@@ -130,6 +169,7 @@ export class Chaos {
   async #act({ kind, which, amount }: ChaosEvent): Promise<void> {
     const pick = <T>(all: readonly T[]): T => all[Math.floor(which * all.length)]!;
     const { backends } = this.#house;
+    const network = Math.floor(which * NETWORKS);
     switch (kind) {
       case 'forwarder killed':
         return pick(this.#announced).killWorker();
@@ -153,9 +193,10 @@ export class Chaos {
         await this.#callers.ask({ op: 'end upstreams', share: 0.1 + amount / 2 });
         return;
       case 'network cut':
-        return this.#cut(pick(this.#networks), CUT_MS[0] + amount * (CUT_MS[1] - CUT_MS[0]));
+        return this.#cut(network, CUT_MS[0] + amount * (CUT_MS[1] - CUT_MS[0]));
       case 'addresses change':
-        return pick(this.#networks).rebind();
+        await this.#callers.ask({ op: 'rebind', network });
+        return;
       case 'interfaces gone':
         await this.#callers.ask({ op: 'lose sessions', share: 0.1 + amount / 2 });
         return;
@@ -164,17 +205,28 @@ export class Chaos {
     }
   }
 
-  async #cut(network: Relay, ms: number): Promise<void> {
-    network.setLoss(1);
+  async #cut(network: number, ms: number): Promise<void> {
+    await this.#setLoss(network, 1);
     await wait(ms);
-    network.setLoss(this.#options.loss);
+    await this.#setLoss(network, this.#options.loss);
+  }
+
+  async #setLoss(network: number, lossRate: number): Promise<void> {
+    await this.#callers.ask({ op: 'network', network, lossRate });
+  }
+
+  /** Packets go to this forwarder too from now on, or not any more. */
+  async #announce(forwarder: Program, isThere: boolean): Promise<void> {
+    if (isThere) this.#announced.push(forwarder);
+    else this.#announced.splice(this.#announced.indexOf(forwarder), 1);
+    await this.#callers.ask({ op: 'announce', forwarders: this.#announced.map(({ port }) => port) });
   }
 
   async #addForwarder(): Promise<void> {
     const forwarder = await this.#house.newForwarder();
     this.#house.forwarders.push(forwarder);
     await forwarder.start();
-    this.#announced.push(forwarder);
+    await this.#announce(forwarder, true);
     await wait(ADDED_MS);
     await this.#withdraw(forwarder);
     await forwarder.end('SIGTERM');
@@ -182,7 +234,7 @@ export class Chaos {
   }
 
   async #withdraw(forwarder: Program): Promise<void> {
-    this.#announced.splice(this.#announced.indexOf(forwarder), 1);
+    await this.#announce(forwarder, false);
     await wait(WITHDRAWN_MS);
   }
 
@@ -192,12 +244,18 @@ export class Chaos {
     if (isForwarder) await this.#withdraw(program);
     await program.end('SIGTERM');
     await program.start();
-    if (isForwarder) this.#announced.push(program);
+    if (isForwarder) await this.#announce(program, true);
   }
 
-  /** The longest silence of each call since this was asked last, in ms. */
-  silences(): Promise<number[]> {
-    return this.#callers.ask<number[]>({ op: 'silences' });
+  /** Does what an operator does, with some time before and after it. Gives the longest silence of each call in all that, in ms. */
+  async watch(action: () => Promise<void>): Promise<readonly number[]> {
+    const takeSilences = () => this.#callers.ask<number[]>({ op: 'silences' });
+    await wait(AROUND_MS);
+    await takeSilences();
+    await action();
+    await wait(AROUND_MS);
+    this.#silences = await takeSilences();
+    return this.#silences;
   }
 
   /** One process of the cluster after the other: what an operator does to bring a new version out. */
@@ -210,11 +268,15 @@ export class Chaos {
 
   /** A whole rotation, a file for each of its three steps. */
   async rotate(): Promise<void> {
-    const old = (this.#house.cluster.quicLb as { configRotation: number }[])[0]!.configRotation;
     await this.#nextFile();
+    const [old, next] = (this.#house.cluster.quicLb as { configRotation: number }[]).map(
+      ({ configRotation }) => configRotation,
+    );
+    const watch = new RotationWatch(old!, next!, () => this.#house);
+    await watch.begin();
     await this.#nextFile();
-    const from = performance.now();
-    this.#movedMs.push((await this.#stillOf(old)) - from);
+    await watch.untilMoved();
+    this.#rotations.push(watch);
     await this.#nextFile();
   }
 
@@ -224,41 +286,49 @@ export class Chaos {
     await this.#house.giveCluster(step.file);
   }
 
-  /** When forwarders counted the last packet of a rotation. */
-  async #stillOf(rotation: number): Promise<number> {
-    let count = -1;
-    let changedAt = performance.now();
-    const look = async () => {
-      const texts = await Promise.all(this.#house.forwarders.map((one) => one.metrics().catch(() => '')));
-      const labels = { rotation: String(rotation) };
-      const now = texts.reduce(
-        (sum, text) => sum + metric(text, 'parley_forwarder_rotation_packets_total', labels),
-        0,
-      );
-      if (now !== count) changedAt = performance.now();
-      count = now;
-      return performance.now() - changedAt > STILL_MS;
-    };
-    await until(look, `packets of rotation ${rotation} to end`, MOVED_MS + STILL_MS);
-    return changedAt;
+  /** What the machine and its processes did while calls ran. */
+  #took(): Pick<ChaosReport, 'machine' | 'processes'> {
+    const processes = this.#before.map(({ name, use }) => {
+      const { uses } = this.#programs.find((one) => one.name === name)!;
+      // One that was started again in the meantime has its start in it, too.
+      const { cpuMs, upMs } = uses.pid === use.pid ? use : { cpuMs: 0, upMs: 0 };
+      const coreShare = (uses.cpuMs - cpuMs) / Math.max(1, uses.upMs - upMs);
+      return { name, before: use.residentMiB, after: uses.residentMiB, coreShare };
+    });
+    return { machine: this.#machine.report(), processes };
   }
 
   /** All is well from now on; gives what became of every call. */
   async finish(): Promise<ChaosReport> {
-    for (const network of this.#networks) network.setLoss(this.#options.loss);
+    for (let network = 0; network < NETWORKS; network++) await this.#setLoss(network, this.#options.loss);
     this.#note('all is well; what is under way arrives');
-    const report = await this.#callers.ask<CallersReport>({ op: 'rest', withinMs: REST_MS });
-    const memory = this.#memory.map(({ name, before }) => {
-      const program = this.#programs.find((one) => one.name === name)!;
-      return { name, before, after: program.residentMiB };
-    });
+    const took = this.#took();
+    const report = await this.#callers.ask<CallersReport>(
+      { op: 'rest', stillMs: STILL_MS, withinMs: REST_MS },
+      REST_MS + STILL_MS,
+    );
+    if (this.#options.logs !== undefined) await this.#writeLogs(this.#options.logs);
     await this.#callers.ask({ op: 'hang up' });
-    return { ...report, happened: this.#happened, memory, movedMs: this.#movedMs };
+    return {
+      ...report,
+      ...took,
+      happened: this.#happened,
+      rotations: await Promise.all(this.#rotations.map((watch) => watch.report())),
+      silences: this.#silences,
+    };
+  }
+
+  /** What the programs said, and what they count now: a file each. */
+  async #writeLogs(directory: string): Promise<void> {
+    mkdirSync(directory, { recursive: true });
+    for (const program of this.#programs) {
+      writeFileSync(join(directory, `${program.name}.log`), program.log.join('\n'));
+      writeFileSync(join(directory, `${program.name}.metrics`), await program.metrics());
+    }
   }
 
   async close(): Promise<void> {
     await this.#callers.stop();
-    for (const network of this.#networks) await network.close();
     await this.#house.close();
   }
 }

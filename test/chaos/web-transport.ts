@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { choosePacketCiphers } from '../../net/ciphers/index.ts';
-import { type QuicConnection, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
+import { type Address, type QuicConnection, QuicEndpoint, type QuicEvent } from '../../proto/quic/index.ts';
 import { WebTransportConnection, type WebTransportEvent } from '../../proto/webtransport/index.ts';
-import { EndpointDriver, openPublicSocket } from '../../server/net/index.ts';
+import { EndpointDriver, openPublicSocket, type PacketSocket } from '../../server/net/index.ts';
 import { Session } from '../../server/webtransport/session.ts';
 import { passToSession } from '../../server/webtransport/session-events.ts';
 
@@ -26,9 +26,14 @@ interface Options {
 
 /**
  * `WebTransport` as a page knows it, over our own client: one connection with a UDP socket of its own for each session, as browsers
- * have it. Every host name is this machine.
+ * have it. Every host name is this machine, or what `openSocket` says.
  */
 export class NodeWebTransport {
+  /** A socket for a session to this port, and the address that is dialled. */
+  static openSocket = async (port: number): Promise<{ socket: PacketSocket; remote: Address }> => ({
+    socket: await openPublicSocket({ host: LOOPBACK, port: 0 }),
+    remote: { host: LOOPBACK, port },
+  });
   /** All whose session stands. */
   static readonly standing = new Set<NodeWebTransport>();
   readonly ready: Promise<void>;
@@ -84,7 +89,7 @@ export class NodeWebTransport {
   }
 
   async #dial(url: URL, sha256: Uint8Array[]): Promise<void> {
-    const socket = await openPublicSocket({ host: LOOPBACK, port: 0 });
+    const { socket, remote } = await NodeWebTransport.openSocket(Number(url.port));
     const endpoint = new QuicEndpoint({
       ciphers,
       random,
@@ -98,7 +103,7 @@ export class NodeWebTransport {
     if (this.#over) return this.#end();
     const connection = endpoint.connect(
       {
-        remote: { host: LOOPBACK, port: Number(url.port) },
+        remote,
         local: socket.local,
         serverName: url.hostname,
         alpnProtocols: ['h3'],

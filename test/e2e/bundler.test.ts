@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
+import { build as esbuild } from 'esbuild';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stats, webpack } from 'webpack';
@@ -58,6 +59,22 @@ const withWebpack: Bundle = async (root, outDir) => {
   writeFileSync(
     join(outDir, 'index.html'),
     '<!doctype html><link rel="icon" href="data:,"><script src="./main.js"></script>',
+  );
+};
+
+/** Into one file: what the library loads on demand lies in it as well. */
+const withEsbuild: Bundle = async (root, outDir) => {
+  const { warnings } = await esbuild({
+    entryPoints: [join(root, 'main.js')],
+    bundle: true,
+    format: 'esm',
+    minify: true,
+    outdir: outDir,
+  });
+  expect(warnings).toEqual([]);
+  writeFileSync(
+    join(outDir, 'index.html'),
+    '<!doctype html><link rel="icon" href="data:,"><script type="module" src="./main.js"></script>',
   );
 };
 
@@ -123,6 +140,15 @@ describe('a page that was built with Vite for production', () => {
 describe('a page that was built with webpack 5 for production', () => {
   it('calls with no word about worklets, without a warning of either webpack or the browser', async () => {
     const url = await serveBundle(APP, withWebpack);
+    const { console, ...result } = await callFrom(url);
+    expect(result).toEqual({ state: 'ready, live' });
+    expect(console).toEqual([]);
+  });
+});
+
+describe('a page that was built with esbuild into one file', () => {
+  it('calls, and asks for no file beside it', async () => {
+    const url = await serveBundle(APP, withEsbuild);
     const { console, ...result } = await callFrom(url);
     expect(result).toEqual({ state: 'ready, live' });
     expect(console).toEqual([]);

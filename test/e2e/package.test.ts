@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -20,7 +21,7 @@ import type { Browser } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchChromium, openPage } from '../support/chromium.ts';
-import { freeTcpPort, freeUdpPort } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { INSTALL_TIMEOUT_MS, type InstalledPackage, installPackage } from '../support/installed-package.ts';
 import { speakToWav } from '../support/speech.ts';
 
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await installed.run(PARLEY, [
     'keys',
     '--backend',
-    `127.0.0.1:${await freeUdpPort()}`,
+    `127.0.0.1:${await freePort()}`,
     '--out',
     'cluster.json',
   ]);
@@ -113,6 +114,10 @@ async function serveBundle(root: string, forward?: number): Promise<string> {
       return;
     }
     const path = join(outDir, pathname === '/' ? 'index.html' : pathname);
+    if (!existsSync(path)) {
+      response.writeHead(404).end();
+      return;
+    }
     response.setHeader('content-type', TYPES[extname(path)] ?? 'text/plain');
     response.end(readFileSync(path));
   });
@@ -205,10 +210,10 @@ describe('the package', () => {
 
   it('runs everything with `parley start`, and a call from the page that it brings', async () => {
     const ports = {
-      '--page-port': await freeTcpPort(),
-      '--port': await freeUdpPort(),
-      '--tunnel-port': await freeUdpPort(),
-      '--realtime-port': await freeTcpPort(),
+      '--page-port': await freePort(),
+      '--port': await freePort(),
+      '--tunnel-port': await freePort(),
+      '--realtime-port': await freePort(),
     };
     const flags = Object.entries(ports).flatMap(([flag, port]) => [flag, String(port)]);
     await startUntil(PARLEY, ['start', '--backends', '1', ...flags], 'Parley is ready');
@@ -217,32 +222,80 @@ describe('the package', () => {
     // The page's policy forbids what `waitForFunction` needs.
     const heard = 'window.parley.answers.some((answer) => answer.finished && answer.playedSamples > 0)';
     await until(() => page.evaluate(heard), 'the answer was heard');
+    // Ctrl-C: the page says what happened, and has a button.
+    await endChildren();
+    await page.locator('#status', { hasText: 'The server has shut down.' }).waitFor();
+    await page.locator('#retry').click();
     await page.close();
   });
 
-  it("runs the README's ten lines in Chromium, against a server of ten lines in plain Node", async () => {
-    const forwarder = await freeUdpPort();
-    writeFileSync(join(installed.app, 'server.js'), SERVER({ forwarder }));
-    await startUntil(process.execPath, ['server.js'], 'all is up');
+  /** What the README's lines say of where the settings and the token are. */
+  const README_SETTINGS = "await (await fetch('http://localhost:8080/config.json')).json()";
+  const README_OPTIONS = '{ ...settings, token }';
 
-    const [, lines] = /```js\n(import \{ connect \} from 'parley-voice\/browser';\n[\s\S]*?)```/.exec(
+  /** The README's lines as an app, with these in the place of others, built and served. */
+  async function readmePage(name: string, replaced: Readonly<Record<string, string>>): Promise<string> {
+    let [, lines = ''] = /```js\n(import \{ connect \} from 'parley-voice\/browser';\n[\s\S]*?)```/.exec(
       readFileSync(join(ROOT, 'README.md'), 'utf8'),
     )!;
-    const settings = { url: `https://127.0.0.1:${forwarder}/voice`, certificateHashes: [hash] };
-    const written = "{ url: 'https://voice.example:4433/voice' }";
-    expect(lines).toContain(written);
-    const root = join(installed.app, 'page');
+    for (const [written, other] of Object.entries(replaced)) {
+      expect(lines).toContain(written);
+      lines = lines.replace(written, other);
+    }
+    const root = join(installed.app, name);
     mkdirSync(root);
-    writeFileSync(join(root, 'main.js'), lines!.replace(written, JSON.stringify(settings)));
+    writeFileSync(join(root, 'main.js'), lines);
     writeFileSync(
       join(root, 'index.html'),
       '<!doctype html><link rel="icon" href="data:,"><button id="call">Call</button><script type="module" src="./main.js"></script>',
     );
-    const { page, console } = await openPage(browser, await serveBundle(root));
+    return serveBundle(root);
+  }
+
+  async function callAndHangUp(url: string): Promise<void> {
+    const { page, console } = await openPage(browser, url);
     await page.click('#call');
     await until(() => console.includes('log: response.done'), 'an answer');
     await page.click('#call');
     await until(() => console.at(-1) === 'log: The call is over.', 'the end of the call');
+    await page.close();
+  }
+
+  it("runs the README's ten lines in Chromium, on a page of another origin that `parley start` was told of", async () => {
+    const ports = {
+      '--page-port': await freePort(),
+      '--port': await freePort(),
+      '--tunnel-port': await freePort(),
+      '--realtime-port': await freePort(),
+    };
+    const settings = README_SETTINGS.replace('8080', String(ports['--page-port']));
+    const url = await readmePage('page-of-start', { [README_SETTINGS]: settings });
+    const { origin } = new URL(url);
+    const flags = Object.entries(ports).flatMap(([flag, port]) => [flag, String(port)]);
+    const started = ['start', '--backends', '1', '--directory', '.parley-origin', ...flags];
+    await startUntil(PARLEY, [...started, '--origin', origin], 'Parley is ready');
+    await callAndHangUp(url);
+    // A page that it was not told of hears why not from who started it.
+    await endChildren();
+    const refused = startUntil(PARLEY, started, `To let it, start with --origin ${origin}`);
+    await until(async () => {
+      const { page } = await openPage(browser, url);
+      await page.click('#call');
+      await page.waitForTimeout(200);
+      await page.close();
+      return Promise.race([refused, new Promise((resolve) => setTimeout(resolve, 1000, undefined))]);
+    }, 'the sentence in the output');
+    await refused;
+    await endChildren();
+  });
+
+  it("runs the README's ten lines in Chromium, against a server of ten lines in plain Node", async () => {
+    const forwarder = await freePort();
+    writeFileSync(join(installed.app, 'server.js'), SERVER({ forwarder }));
+    await startUntil(process.execPath, ['server.js'], 'all is up');
+    const settings = { url: `https://127.0.0.1:${forwarder}/voice`, certificateHashes: [hash] };
+    const replaced = { [README_SETTINGS]: JSON.stringify(settings), [README_OPTIONS]: 'settings' };
+    await callAndHangUp(await readmePage('page', replaced));
   });
 });
 
@@ -258,7 +311,7 @@ describe('the examples', () => {
 
   /** Starts an example's server, and opens a page that calls it. */
   async function example(server: string, page: string, env: Readonly<Record<string, string>> = {}) {
-    const port = String(await freeUdpPort());
+    const port = String(await freePort());
     // One backend at a time has the tunnel port that the cluster file names.
     await endChildren();
     await startUntil(process.execPath, [`examples/${server}/server.js`], 'Ready on', { PORT: port, ...env });
@@ -317,11 +370,13 @@ describe('the examples', () => {
   });
 
   it('embed-in-hono: who is signed in may call, others hear why not', async () => {
-    const APP_PORT = String(await freeTcpPort());
+    const APP_PORT = String(await freePort());
     const { page, logged } = await example('embed-in-hono', 'embed-in-hono', { APP_PORT });
     await page.click('#call');
     await logged('Sign in first.');
-    await page.evaluate("fetch('/login', { method: 'POST', body: JSON.stringify({ name: 'anna' }) })");
+    await page.fill('#name', 'anna');
+    await page.click('#login button');
+    await logged('Hello.');
     await page.click('#call');
     await logged('"type":"response.done"');
     await page.close();

@@ -1,88 +1,34 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ensureDevelopmentCertificate } from '../../certs/index.ts';
-import type { ForwarderConfigInput } from '../../lb/config.ts';
-import type { ClusterFile } from '../../proto/quic-lb/index.ts';
-import type { BackendConfigInput } from '../../server/config.ts';
-import { Process } from '../support/cluster.ts';
 import { metric } from '../support/metrics.ts';
 import { CLIENT_ADDRESS, SHARED_ADDRESS, Sprayed } from '../support/netpath/spray.ts';
 import { NodeClient } from '../support/node-client.ts';
+import { SHARED_PORT, SprayedCluster } from '../support/sprayed-cluster.ts';
 
-const PORT = 4433;
 const METRICS_PORT = 9100;
 const CALLS = 6;
 const RULE = new URL('../../deploy/nftables/parley.nft', import.meta.url).pathname;
 
 let net: Sprayed;
-const directory = mkdtempSync(join(tmpdir(), 'parley-sprayed-'));
-const backends: Process[] = [];
-const forwarders: Process[] = [];
+let cluster: SprayedCluster;
 const calls: { readonly client: NodeClient; readonly sessionId: number }[] = [];
-let hash = '';
-
-const write = (name: string, content: object) => {
-  const path = join(directory, name);
-  writeFileSync(path, JSON.stringify(content));
-  return path;
-};
 
 beforeAll(async () => {
   net = await Sprayed.open();
-  const certificate = ensureDevelopmentCertificate(directory);
-  hash = certificate.sha256Hex;
-  const hex = (octets: number) => randomBytes(octets).toString('hex');
-  const cluster: ClusterFile = {
-    quicLb: [
-      { configRotation: 0, serverIdLength: 8, nonceLength: 8, key: hex(16), firstOctetEncodesLength: true },
-    ],
-    routingKey: hex(32),
-    statelessResetKey: hex(32),
-    backends: [5001, 5002].map((port) => ({
-      name: `backend-${port}`,
-      serverId: hex(8),
-      tunnel: `${net.backendAddress}:${port}`,
-    })),
-    forwarders: net.forwarders.map(({ tunnelAddress }) => tunnelAddress),
+  cluster = new SprayedCluster(net);
+  const upstream = {
+    kind: 'local' as const,
+    baseUrl: 'https://localhost:1/v1',
+    ca: cluster.certificate.certificatePath,
   };
-  const path = write('cluster.json', cluster);
-  for (const { name } of cluster.backends) {
-    const config: BackendConfigInput = {
-      name,
-      cluster: path,
-      certificate: certificate.certificatePath,
-      key: certificate.keyPath,
-      upstream: { kind: 'local', baseUrl: 'https://localhost:1/v1', ca: certificate.certificatePath },
-      origins: ['*'],
-      echoPath: '/echo',
-    };
-    backends.push(new Process('server/main.ts', ['--config', write(`${name}.json`, config)]));
-  }
-  for (const { tunnelAddress } of net.forwarders) {
-    const config: ForwarderConfigInput = {
-      cluster: path,
-      listen: `${SHARED_ADDRESS}:${PORT}`,
-      tunnel: `${tunnelAddress}:0`,
-      metrics: `0.0.0.0:${METRICS_PORT}`,
-      probe: { intervalMs: 100 },
-    };
-    forwarders.push(new Process('lb/main.ts', ['--config', write(`${tunnelAddress}.json`, config)]));
-  }
-  await net.backends.within(() => Promise.all(backends.map((backend) => backend.start())));
-  for (const i of [0, 1]) await startForwarder(i);
+  await cluster.start(() => ({ upstream, echoPath: '/echo' }), `0.0.0.0:${METRICS_PORT}`);
 }, 120_000);
 
 afterAll(async () => {
   await net?.clients.within(() => Promise.all(calls.map(({ client }) => client.close())));
-  await Promise.all([...backends, ...forwarders].map((one) => one.kill()));
+  await cluster?.close();
   await net?.close();
-  rmSync(directory, { recursive: true, force: true });
 });
-
-const startForwarder = (i: number) => net.forwarders[i]!.end.within(() => forwarders[i]!.start());
 
 /** Packets that this forwarder took from clients since it was started. */
 const taken = (i: number) =>
@@ -128,7 +74,10 @@ describe('two forwarders, each packet sent to either at random', () => {
   it('lose nothing, and no call changes its path', async () => {
     for (let i = 0; i < CALLS; i++) {
       const client = await net.clients.within(() =>
-        NodeClient.dial(PORT, hash, { host: CLIENT_ADDRESS, remoteHost: SHARED_ADDRESS }),
+        NodeClient.dial(SHARED_PORT, cluster.certificate.sha256Hex, {
+          host: CLIENT_ADDRESS,
+          remoteHost: SHARED_ADDRESS,
+        }),
       );
       const sessionId = client.webTransport.connectSession({ authority: 'localhost', path: '/echo' });
       client.wake();
@@ -154,13 +103,13 @@ describe('two forwarders, each packet sent to either at random', () => {
     const wrong = await talk(150, async () => {
       await net.announce([0]);
       await new Promise((resolve) => setTimeout(resolve, 300));
-      await forwarders[1]!.kill('SIGTERM');
+      await cluster.forwarders[1]!.kill('SIGTERM');
     });
     expect(wrong).toBe(0);
     // Not even a packet, but for those that the network has on a busy machine.
     for (const [i, { client }] of calls.entries())
       expect(client.connection.stats().packetsLost - lost[i]!).toBeLessThan(10);
-    await startForwarder(1);
+    await cluster.startForwarder(1);
     await net.announce([0, 1]);
     expect(await talk(50)).toBe(0);
     expect(await taken(1)).toBeGreaterThan(CALLS * 10);
@@ -171,7 +120,7 @@ describe('two forwarders, each packet sent to either at random', () => {
     const { end } = net.forwarders[1]!;
     await net.loadRules(end, RULE);
     const wrong = await talk(150, async () => {
-      await forwarders[1]!.kill('SIGKILL');
+      await cluster.forwarders[1]!.kill('SIGKILL');
       await new Promise((resolve) => setTimeout(resolve, 700));
       await net.announce([0]);
     });

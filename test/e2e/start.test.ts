@@ -59,6 +59,15 @@ async function connect({ url, certificateHashes }: Settings): Promise<void> {
   await client.close();
 }
 
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function isFree(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
   try {
@@ -128,6 +137,20 @@ describe('npm start', () => {
     for (const port of [forwarder, tunnel, tunnel + 1]) {
       while (!(await isFree(port))) await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  });
+
+  it('killed, leaves no process behind: each part ends by itself', async () => {
+    const started = await start();
+    await until(started, 'Parley is ready');
+    const { pid } = started.child;
+    const parts = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    // Two backends, the forwarder, the realtime service.
+    expect(parts.length).toBeGreaterThanOrEqual(4);
+    const ended = once(started.child, 'exit');
+    started.child.kill('SIGKILL');
+    await ended;
+    for (const part of parts) while (isAlive(part)) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await isFree(started.ports.forwarder)).toBe(true);
   });
 
   it('says in one sentence which port is in use', async () => {

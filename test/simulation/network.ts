@@ -113,10 +113,14 @@ export class Network {
     return this.#access.keys();
   }
 
-  setAccess(client: NetworkHost, change: Partial<Conditions>): void {
-    const { up, down } = this.access(client);
-    up.conditions = { ...up.conditions, ...change };
-    down.conditions = { ...down.conditions, ...change };
+  /** `ways`: both, when it is not said. */
+  setAccess(
+    client: NetworkHost,
+    change: Partial<Conditions>,
+    ways: readonly (keyof Access)[] = ['up', 'down'],
+  ): void {
+    const access = this.access(client);
+    for (const way of ways) access[way].conditions = { ...access[way].conditions, ...change };
   }
 
   /** `from`: only what hosts send whose names begin so. */

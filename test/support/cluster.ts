@@ -1,8 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -19,33 +17,10 @@ import {
 } from '../../server/realtime/local/index.ts';
 import { holdUdpSocket } from '../../server/start/held-socket.ts';
 import { compiledProgram } from './compiled.ts';
+import { freePort } from './free-port.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const READY_TIMEOUT_MS = 50_000;
-
-/** A UDP port that was free a moment ago. */
-export function freeUdpPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket('udp4');
-    socket.once('error', reject);
-    socket.bind(0, '127.0.0.1', () => {
-      const { port } = socket.address();
-      socket.close(() => resolve(port));
-    });
-  });
-}
-
-/** A TCP port that was free a moment ago. */
-export function freeTcpPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-}
 
 /** A process of the system under test, as an operator would start it. */
 export class Process {
@@ -191,11 +166,11 @@ async function writeFiles(
     backends.push({
       name: `backend-${i + 1}`,
       serverId: hex(8),
-      tunnel: `127.0.0.1:${await freeUdpPort()}`,
-      tcp: `127.0.0.1:${await freeTcpPort()}`,
+      tunnel: `127.0.0.1:${await freePort()}`,
+      tcp: `127.0.0.1:${await freePort()}`,
       ...(options.workers !== undefined && { workers: options.workers }),
     });
-    backendMetricsPorts.push(await freeTcpPort());
+    backendMetricsPorts.push(await freePort());
   }
   const cluster: ClusterFile = {
     quicLb: [
@@ -209,7 +184,7 @@ async function writeFiles(
   };
   const clusterPath = join(directory, 'cluster.json');
   writeFileSync(clusterPath, JSON.stringify(cluster));
-  const publicPorts = await Promise.all(backends.map(() => freeUdpPort()));
+  const publicPorts = await Promise.all(backends.map(() => freePort()));
   const backendPaths = backends.map(({ name }, i) => {
     const own = `127.0.0.1:${publicPorts[i]}`;
     const config: BackendConfigInput = {
@@ -254,8 +229,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     ...(options.answerSpeed !== undefined && { speed: options.answerSpeed }),
   });
   const files = await writeFiles(directory, certificate, realtime.port, options);
-  const forwarderPort = await freeUdpPort();
-  const metricsPort = await freeTcpPort();
+  const forwarderPort = await freePort();
+  const metricsPort = await freePort();
   const workers = options.workers === undefined ? [] : ['--workers', String(options.workers)];
   const backends = files.backendPaths.map(
     (path) => new Process('server/main.ts', ['--config', path, ...workers], [], options.backendFlags),

@@ -48,6 +48,18 @@ export const SAMPLES: readonly {
     frame: { type: 'resetStreamAt', streamId: 0, code: 1, finalSize: 0, reliableSize: 0 },
     levels: ['oneRtt'],
   },
+  {
+    name: 'ACK_FREQUENCY',
+    frame: {
+      type: 'ackFrequency',
+      sequence: 0,
+      threshold: 1,
+      maxAckDelayMicros: 25_000,
+      reorderingThreshold: 1,
+    },
+    levels: ['oneRtt'],
+  },
+  { name: 'IMMEDIATE_ACK', frame: { type: 'immediateAck' }, levels: ['oneRtt'] },
   { name: 'STOP_SENDING', frame: { type: 'stopSending', streamId: 0, code: 1 }, levels: ['oneRtt'] },
   { name: 'NEW_TOKEN', frame: { type: 'newToken', token: octets(8) }, levels: ['oneRtt'], from: 'server' },
   {

@@ -6,12 +6,16 @@ import { createServer } from 'node:net';
 const FIRST = 10_240;
 const COUNT = 22_000;
 const ATTEMPTS = 50;
+/** Those that this process gave out: they are free until their process binds them. */
+const given = new Set<number>();
 
 /** A port of 127.0.0.1 that is free for UDP and TCP alike. */
 export async function freePort(): Promise<number> {
   for (let i = 0; i < ATTEMPTS; i++) {
     const port = FIRST + Math.floor(Math.random() * COUNT);
-    if (await isFree(port)) return port;
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
   }
   throw new Error(`None of ${ATTEMPTS} ports of 127.0.0.1 was free for UDP and TCP.`);
 }

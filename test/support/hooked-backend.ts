@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { isNumbered, type Message } from '../../proto/voice/index.ts';
+import { checkHooks } from '../../server/check-hooks.ts';
 import { parseBackendConfig } from '../../server/config.ts';
 import type { BackendHooks, WebSocketLike } from '../../server/index.ts';
 import { makeVoiceHandler } from '../../server/voice.ts';
@@ -67,6 +68,7 @@ export class HookedBackend {
     config: Readonly<Record<string, unknown>> = {},
     details: Pick<Parameters<typeof makeVoiceHandler>[2], 'tracing' | 'calls'> = {},
   ) {
+    checkHooks(hooks);
     const checked = parseBackendConfig(
       {
         name: 'backend-1',

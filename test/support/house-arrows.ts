@@ -21,7 +21,7 @@ export const HOUSE_ARROWS: Arrows = {
   'proto/quic': ['proto/client-hello', 'proto/tls', 'proto/invariants', 'proto/wire', 'node:crypto'],
   'proto/http3': ['proto/quic', 'proto/wire'],
   'proto/webtransport': ['proto/http3', 'proto/quic', 'proto/wire'],
-  'proto/voice': ['proto/wire', 'zod'],
+  'proto/voice': ['proto/wire'],
   net: ['proto/wire', 'node:*', 'koffi', 'pino', 'prom-client'],
   // What proto/quic is given by an interface: its types, and node:crypto's ciphers to fall back on.
   'net/ciphers': ['proto/quic', 'proto/wire', 'node:*', 'koffi'],
@@ -42,7 +42,7 @@ export const HOUSE_ARROWS: Arrows = {
     'prom-client',
     'zod',
   ],
-  browser: ['proto/voice', 'proto/wire', '@fails-components/webtransport', 'zod'],
+  browser: ['proto/voice', 'proto/wire', '@fails-components/webtransport'],
   'browser/agents': ['browser', 'proto/voice', '@openai/agents-realtime'],
   'browser/react': ['browser', 'react'],
   'browser/build.ts': ['node:*', 'esbuild'],

@@ -44,7 +44,16 @@ export async function runOnNetwork(run: NetworkRun): Promise<NetworkFigures> {
   const path = await openNetpath({ delayMs, seed, lossRate, rateKbit: rateKbps });
   try {
     const text = SENTENCE.repeat(Math.max(1, Math.round(seconds / SENTENCE_SECONDS)));
-    const scene = await Scene.open({ text, codec, path, observer: words.observer });
+    // A name for each backend, so that a session that the network breaks is dialled where its call is.
+    const flags = [`--host-resolver-rules=MAP *.localhost ${path.right.address}`];
+    const scene = await Scene.open({
+      text,
+      codec,
+      path,
+      observer: words.observer,
+      callHost: 'localhost',
+      flags,
+    });
     try {
       const page = await scene.openPage();
       await words.watch(page);

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openPage } from './chromium.ts';
-import { freeTcpPort } from './cluster.ts';
+import { freePort } from './free-port.ts';
 import { installPackage } from './installed-package.ts';
 import { Scene } from './scene.ts';
 
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
 
 /** Serves what was built, opens it and calls; throws when the call does not stand or the page complains. */
 async function callFrom(scene: Scene, next: string, app: string, env: NodeJS.ProcessEnv): Promise<void> {
-  const port = await freeTcpPort();
+  const port = await freePort();
   const server = spawn(next, ['start', '--port', String(port)], {
     cwd: app,
     env,

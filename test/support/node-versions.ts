@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
 import { launchChromium } from './chromium.ts';
-import { freeTcpPort, freeUdpPort } from './cluster.ts';
+import { freePort } from './free-port.ts';
 import { installPackage } from './installed-package.ts';
 import { speakToWav } from './speech.ts';
 
@@ -111,12 +111,12 @@ async function tryVersion(node: string, app: string, folder: string, wav: string
     ['certs', '--help'],
   ])
     await run(node, [parley, ...args], { cwd: files });
-  const [page, realtime] = [await freeTcpPort(), await freeTcpPort()];
+  const [page, realtime] = [await freePort(), await freePort()];
   const ports = {
     '--page-port': page,
     '--realtime-port': realtime,
-    '--port': await freeUdpPort(),
-    '--tunnel-port': await freeUdpPort(),
+    '--port': await freePort(),
+    '--tunnel-port': await freePort(),
   };
   const flags = Object.entries({ ...ports, '--directory': files, '--backends': 1 }).flatMap(
     ([flag, value]) => [flag, String(value)],

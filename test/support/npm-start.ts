@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freeTcpPort, freeUdpPort } from './cluster.ts';
+import { freePort } from './free-port.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const TIMEOUT_MS = 80_000;
@@ -30,14 +30,14 @@ export interface StartSetting {
 export async function npmStart(directory: string, setting: StartSetting = {}): Promise<Start> {
   const { options = [], env = {}, by = 'node' } = setting;
   const ports = {
-    page: await freeTcpPort(),
-    lan: await freeTcpPort(),
-    forwarder: await freeUdpPort(),
-    tunnel: await freeUdpPort(),
+    page: await freePort(),
+    lan: await freePort(),
+    forwarder: await freePort(),
+    tunnel: await freePort(),
   };
   const flags = Object.entries({
     '--directory': directory,
-    '--realtime-port': await freeTcpPort(),
+    '--realtime-port': await freePort(),
     '--lan-port': ports.lan,
     '--page-port': ports.page,
     '--port': ports.forwarder,

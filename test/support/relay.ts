@@ -5,8 +5,6 @@ import { connect, createServer, type Server, type Socket as TcpSocket } from 'no
 export interface RelayOptions {
   /** Where clients' packets go; on loopback unless a host is given. */
   readonly target: { readonly host?: string; readonly port: number };
-  /** Where they go instead, asked for each packet: one of these at random, as routers spray that have several equal ways. */
-  readonly targets?: () => readonly { readonly host?: string; readonly port: number }[];
   /** One-way delay in milliseconds: the round trip grows by twice this. */
   readonly delayMs?: number;
   /** Share of packets lost, 0 to 1, in each direction. */
@@ -108,7 +106,6 @@ class UdpRelay implements Relay {
   readonly #options: RelayOptions;
   readonly #socket: Socket;
   readonly #random: () => number;
-  readonly #spray: () => number;
   readonly #clients = new Map<string, Client>();
   readonly #pending = new Set<NodeJS.Timeout>();
   #lossRate: number;
@@ -123,7 +120,6 @@ class UdpRelay implements Relay {
     this.#options = options;
     this.#socket = socket;
     this.#random = seeded(options.seed ?? 1);
-    this.#spray = seeded((options.seed ?? 1) ^ 0x5eed);
     this.#lossRate = options.lossRate ?? 0;
     this.#delayMs = options.delayMs ?? 0;
     this.#rateKbps = options.rateKbps;
@@ -195,14 +191,9 @@ class UdpRelay implements Relay {
     this.#options.tap?.('toTarget', data);
     const owner = client;
     this.#pass(this.stats.toTarget, data, () => {
-      const target = this.#target();
+      const { target } = this.#options;
       owner.upstream.send(data, target.port, target.host ?? LOOPBACK, () => {});
     });
-  }
-
-  #target(): RelayOptions['target'] {
-    const all = this.#options.targets?.();
-    return all?.[Math.floor(this.#spray() * all.length)] ?? this.#options.target;
   }
 
   #listen(client: Client): void {

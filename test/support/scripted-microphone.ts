@@ -14,6 +14,10 @@ const MICROPHONE = `(() => {
   navigator.mediaDevices.getUserMedia = async () => {
     context = new AudioContext();
     out = context.createMediaStreamDestination();
+    // Without a source there would be no frames of silence either, for those who take the track itself.
+    const silence = new ConstantSourceNode(context, { offset: 0 });
+    silence.connect(out);
+    silence.start();
     await context.resume();
     return out.stream;
   };

@@ -25,6 +25,7 @@ const TOKEN = /RFC (\d{4})|\bdraft\b|§(\d+(?:\.\d+)*)|Appendix ([A-Z](?:\.\d+)*
 /** The document that `draft` means in a file. */
 function draftOf(path: string): string {
   if (/bbr/.test(path)) return 'BBR draft';
+  if (/ack-frequency/.test(path)) return 'ACK frequency draft';
   if (/proto\/quic\/|reset-stream-at/.test(path)) return 'RESET_STREAM_AT draft';
   return /quic-lb|(^|\/)lb\/|spp|forwarder|routing/.test(path) ? 'QUIC-LB draft' : 'WebTransport draft';
 }

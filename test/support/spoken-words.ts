@@ -3,6 +3,10 @@ import type { ServiceObserver } from '../../server/realtime/local/index.ts';
 
 /** 20 ms. */
 const WINDOW_SAMPLES = 480;
+/** A jump below it is no click. */
+const CLICK_DB = -40;
+/** 20 ms. */
+const NOISE_SAMPLES = 480;
 /** So many samples that are the same are no chance: silence may be the same in Opus. */
 const EXACT_SAMPLES = 4800;
 /** Where the two are compared, in samples either way: as far as a codec could be mistaken about its delay. */
@@ -26,11 +30,26 @@ const CAPTURE = `(() => {
   };
 })()`;
 
+/** So many samples, in all, by this moment, in ms since 1970. */
+export interface SamplesBy {
+  readonly samples: number;
+  readonly at: number;
+}
+
+/** Audio at both ends of a call, PCM16 at 24 kHz, and when it was there. */
+export interface WordsRecord {
+  readonly said: Int16Array;
+  /** When it left the microphone's worklet. */
+  readonly taken: readonly SamplesBy[];
+  readonly heard: Int16Array;
+  /** When it came to the upstream. */
+  readonly arrivals: readonly SamplesBy[];
+}
+
 /** What was said in a page and what of it came to the upstream, sample by sample, with times. */
 export class SpokenWords {
   readonly #heard: Uint8Array[] = [];
-  /** Samples that had come, and when, in ms since 1970. */
-  readonly #arrivals: { readonly samples: number; readonly at: number }[] = [];
+  readonly #arrivals: SamplesBy[] = [];
   #heardSamples = 0;
 
   /** For the local realtime service. */
@@ -52,8 +71,8 @@ export class SpokenWords {
     await page.reload();
   }
 
-  /** Compares both, once the call is over. */
-  async compare(page: Page): Promise<Comparison> {
+  /** Both ends' audio and times, as they are now. */
+  async record(page: Page): Promise<WordsRecord> {
     const { base64, at, lengths } = JSON.parse(
       (await page.evaluate(`(async () => {
         const { chunks, at } = window.captured;
@@ -66,27 +85,34 @@ export class SpokenWords {
         return JSON.stringify({ base64: url.slice(url.indexOf(',') + 1), at, lengths: chunks.map(({ length }) => length) });
       })()`)) as string,
     ) as { base64: string; at: number[]; lengths: number[] };
-    const said = toSamples(Buffer.from(base64, 'base64'));
-    const heard = toSamples(Buffer.concat(this.#heard));
-    return new Comparison(said, heard, delays(at, lengths, this.#arrivals));
+    let end = 0;
+    return {
+      said: toSamples(Buffer.from(base64, 'base64')),
+      taken: lengths.map((length, i) => {
+        end += length;
+        return { samples: end, at: at[i]! };
+      }),
+      heard: toSamples(Buffer.concat(this.#heard)),
+      arrivals: [...this.#arrivals],
+    };
+  }
+
+  /** Compares both, once the call is over. */
+  async compare(page: Page): Promise<Comparison> {
+    const { said, heard, taken, arrivals } = await this.record(page);
+    return new Comparison(said, heard, delays(taken, arrivals));
   }
 }
 
 /** How late each 20 ms came, in ms, in the order in which they were said. */
-function delays(
-  at: readonly number[],
-  lengths: readonly number[],
-  arrivals: readonly { readonly samples: number; readonly at: number }[],
-): number[] {
-  let end = 0;
+function delays(taken: readonly SamplesBy[], arrivals: readonly SamplesBy[]): number[] {
   let next = 0;
   const found: number[] = [];
-  for (const [i, length] of lengths.entries()) {
-    end += length;
-    while (next < arrivals.length && arrivals[next]!.samples < end) next += 1;
+  for (const { samples, at } of taken) {
+    while (next < arrivals.length && arrivals[next]!.samples < samples) next += 1;
     const arrival = arrivals[next];
     if (arrival === undefined) break;
-    found.push(arrival.at - at[i]!);
+    found.push(arrival.at - at);
   }
   return found;
 }
@@ -182,6 +208,23 @@ export class Comparison {
   clickDb(seam: number): number {
     const error = (sample: number) => (this.heard[sample] ?? 0) - (this.said[sample] ?? 0);
     return 20 * Math.log10(Math.abs(error(seam) - error(seam - 1)) / 32_768 + 1e-9);
+  }
+
+  /**
+   * Whether a click is heard there: a jump above -40 dB that also stands out of what Opus is wrong by in the 20 ms around it. Where speech
+   * hisses loudly, that noise alone jumps by -27 dB from each sample to the next, and no seam can be smoother than what it joins.
+   */
+  clicksAt(seam: number): boolean {
+    const before = this.#meanJumpDb(seam - NOISE_SAMPLES, seam);
+    const behind = this.#meanJumpDb(seam + 1, seam + 1 + NOISE_SAMPLES);
+    return this.clickDb(seam) > Math.max(CLICK_DB, before, behind);
+  }
+
+  /** The mean power of what `clickDb` measures, over a range of samples. */
+  #meanJumpDb(from: number, to: number): number {
+    let sum = 0;
+    for (let at = from; at < to; at++) sum += 10 ** (this.clickDb(at) / 10);
+    return 10 * Math.log10(sum / (to - from));
   }
 
   #likeness(at: number): number {

@@ -2,11 +2,13 @@ import {
   type Frame,
   FrameType,
   writeAck,
+  writeAckFrequency,
   writeConnectionClose,
   writeCrypto,
   writeDataBlocked,
   writeDatagram,
   writeHandshakeDone,
+  writeImmediateAck,
   writeMaxData,
   writeMaxStreamData,
   writeMaxStreams,
@@ -86,6 +88,12 @@ export function writeFrame(writer: Writer, frame: Frame): void {
       return;
     case 'connectionClose':
       writeConnectionClose(writer, frame, Number.MAX_SAFE_INTEGER);
+      return;
+    case 'ackFrequency':
+      writeAckFrequency(writer, frame);
+      return;
+    case 'immediateAck':
+      writeImmediateAck(writer);
       return;
     case 'handshakeDone':
       writeHandshakeDone(writer);

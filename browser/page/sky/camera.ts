@@ -39,10 +39,16 @@ export function viewOf(sight: string, seconds: number): View {
   };
 }
 
+/** How far the camera draws back and rises in the middle of its way, for each unit between what it leaves and what it goes to. */
+const DRAWS_BACK = 0.55;
+const RISES = 0.3;
+
 /** What lies between two views: `share` 0 is the first, 1 the second. The camera turns the shorter way, and draws back on its way. */
 export function between(from: View, to: View, share: number): View {
   const eased = share * share * (3 - 2 * share);
   const mix = (one: number, other: number) => one + (other - one) * eased;
+  const way = Math.hypot(to.target[0] - from.target[0], to.target[2] - from.target[2]);
+  const middle = 4 * eased * (1 - eased);
   const turned = ((((to.azimuth - from.azimuth) % TURN) + 3 * Math.PI) % TURN) - Math.PI;
   return {
     target: [
@@ -51,9 +57,34 @@ export function between(from: View, to: View, share: number): View {
       mix(from.target[2], to.target[2]),
     ],
     azimuth: from.azimuth + turned * eased,
-    elevation: mix(from.elevation, to.elevation),
-    distance: Math.exp(mix(Math.log(from.distance), Math.log(to.distance))),
+    elevation: mix(from.elevation, to.elevation) + middle * RISES * Math.min(1, way / 10),
+    distance: Math.exp(mix(Math.log(from.distance), Math.log(to.distance))) + middle * DRAWS_BACK * way,
   };
+}
+
+/** Half of the height is seen under this angle's tangent. */
+const FIELD = 0.42;
+/** What is nearer to the camera than this is not drawn. */
+export const NEAR = 0.05;
+
+/** How large one unit is at this distance from the camera, in heights of the picture. */
+export function unitAt(depth: number): number {
+  return 1 / (2 * FIELD * Math.max(NEAR, depth));
+}
+
+/** Apparent radius, in heights of the picture, up to which a body is drawn whole, and from which on not at all. */
+const WHOLE_UNTIL = { sight: 0.26, other: 0.1 };
+const GONE_FROM = { sight: 0.4, other: 0.17 };
+
+/**
+ * How much of a body is drawn, 0 to 1: one that comes too close to the camera would hide all others, and fades. `isSight`: it is what the
+ * camera looks at, or leaves.
+ */
+export function presence(radius: number, depth: number, isSight: boolean): number {
+  if (depth < NEAR) return 0;
+  const kind = isSight ? 'sight' : 'other';
+  const share = (GONE_FROM[kind] - radius * unitAt(depth)) / (GONE_FROM[kind] - WHOLE_UNTIL[kind]);
+  return Math.min(1, Math.max(0, share));
 }
 
 /** The camera's eye for a view: gives where a point is seen. `offset` false: only the direction counts, as for stars. */

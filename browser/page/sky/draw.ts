@@ -1,12 +1,8 @@
 import { BODIES, type Body } from './bodies.ts';
-import { eye, type Point, place, type Seen, type View } from './camera.ts';
+import { eye, NEAR, type Point, place, presence, type Seen, unitAt, type View } from './camera.ts';
 
 const STARS = 420;
 const ORBIT_STEPS = 96;
-/** Half of the height is seen under this angle's tangent. */
-const FIELD = 0.42;
-/** What is nearer to the camera than this is not drawn. */
-const NEAR = 0.05;
 const ORBIT_COLOUR = 'rgb(148 180 210 / 26%)';
 
 interface Star {
@@ -33,6 +29,8 @@ export class Painter {
   readonly #context: CanvasRenderingContext2D;
   #width = 0;
   #height = 0;
+  /** How much of the body under way is drawn. */
+  #present = 1;
 
   constructor(context: CanvasRenderingContext2D) {
     this.#context = context;
@@ -45,7 +43,8 @@ export class Painter {
     this.#context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
-  draw(view: View, seconds: number): void {
+  /** `sights` are the bodies that the camera looks at: the one that it comes from, and the one that it goes to. */
+  draw(view: View, seconds: number, sights: readonly string[]): void {
     const context = this.#context;
     const see = eye(view);
     context.fillStyle = '#070b16';
@@ -56,11 +55,14 @@ export class Painter {
       .sort((one, other) => other.seen[2] - one.seen[2]);
     const sun = this.#onScreen(see([0, 0, 0]));
     for (const { body } of bodies) this.#orbit(body, see);
-    for (const { body, seen } of bodies) this.#body(body, seen, sun, view.elevation);
+    for (const { body, seen } of bodies) {
+      const present = presence(body.radius, seen[2], sights.includes(body.name));
+      if (present > 0) this.#body(body, seen, sun, view.elevation, present);
+    }
   }
 
   #scale(depth: number): number {
-    return this.#height / (2 * FIELD * Math.max(NEAR, depth));
+    return this.#height * unitAt(depth);
   }
 
   #onScreen([right, up, depth]: Seen): readonly [x: number, y: number] {
@@ -103,18 +105,20 @@ export class Painter {
     context.stroke();
   }
 
-  #body(body: Body, seen: Seen, sun: readonly [number, number], elevation: number): void {
-    if (seen[2] < NEAR) return;
+  #body(body: Body, seen: Seen, sun: readonly [number, number], elevation: number, present: number): void {
+    this.#present = present;
     const [x, y] = this.#onScreen(seen);
     const radius = Math.max(1.2, body.radius * this.#scale(seen[2]));
     const far = radius * 4 + 40;
     if (x < -far || y < -far || x > this.#width + far || y > this.#height + far) return;
+    this.#context.globalAlpha = present;
     if (body.orbit === 0) this.#sun(x, y, radius, body);
     else {
       if (body.ring !== undefined) this.#ring(body.ring, x, y, radius, elevation, 'behind');
       this.#planet(body, x, y, radius, sun);
       if (body.ring !== undefined) this.#ring(body.ring, x, y, radius, elevation, 'before');
     }
+    this.#context.globalAlpha = 1;
   }
 
   #sun(x: number, y: number, radius: number, { lit, shade }: Body): void {
@@ -166,7 +170,7 @@ export class Painter {
   #stripes(stripes: readonly string[], x: number, y: number, radius: number): void {
     const context = this.#context;
     const height = (2 * radius) / stripes.length;
-    context.globalAlpha = 0.75;
+    context.globalAlpha = 0.75 * this.#present;
     for (const [i, colour] of stripes.entries()) {
       const top = y - radius + i * height;
       context.fillStyle = colour;
@@ -182,7 +186,7 @@ export class Painter {
       );
       context.fill();
     }
-    context.globalAlpha = 1;
+    context.globalAlpha = this.#present;
   }
 
   #ring(
@@ -200,13 +204,13 @@ export class Painter {
     const rings = 5;
     for (let i = 0; i < rings; i++) {
       const at = inner + ((outer - inner) * (i + 0.5)) / rings;
-      context.globalAlpha = [0.35, 0.8, 0.9, 0.3, 0.65][i]!;
+      context.globalAlpha = [0.35, 0.8, 0.9, 0.3, 0.65][i]! * this.#present;
       context.lineWidth = (radius * (outer - inner) * 0.85) / rings;
       context.beginPath();
       context.ellipse(x, y, radius * at, radius * at * flat, -0.18, from, to);
       context.stroke();
     }
-    context.globalAlpha = 1;
+    context.globalAlpha = this.#present;
   }
 
   #disc(x: number, y: number, radius: number, fill: CanvasGradient): void {

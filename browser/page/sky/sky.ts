@@ -16,6 +16,8 @@ export class Sky {
   readonly #painter: Painter;
   readonly #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #sight = OVERVIEW;
+  /** What the camera comes from, while it is on its way. */
+  #left = OVERVIEW;
   #journey: { readonly from: View; readonly startedAt: number } | undefined;
   #drifts = false;
   #inSight = true;
@@ -50,9 +52,11 @@ export class Sky {
     const now = performance.now();
     if (wanted !== this.#sight) {
       const from = this.#view(now);
-      this.#sight = wanted;
       // With less motion wished for, the picture changes at once.
-      this.#journey = this.#calm.matches ? undefined : { from, startedAt: now };
+      const calm = this.#calm.matches;
+      this.#left = calm ? wanted : this.#sight;
+      this.#sight = wanted;
+      this.#journey = calm ? undefined : { from, startedAt: now };
       this.#tell();
       this.#draw(now);
       this.#wake();
@@ -98,7 +102,10 @@ export class Sky {
     if (this.#journey === undefined) return to;
     const share = Math.min(1, Math.max(0, (now - this.#journey.startedAt) / JOURNEY_MS));
     const view = between(this.#journey.from, to, share);
-    if (share === 1) this.#journey = undefined;
+    if (share === 1) {
+      this.#journey = undefined;
+      this.#left = this.#sight;
+    }
     return view;
   }
 
@@ -112,6 +119,6 @@ export class Sky {
   }
 
   #draw(now: number): void {
-    this.#painter.draw(this.#view(now), this.#seconds);
+    this.#painter.draw(this.#view(now), this.#seconds, [this.#left, this.#sight]);
   }
 }

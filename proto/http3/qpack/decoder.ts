@@ -15,6 +15,7 @@ export type DecodeResult =
   /** It refers to entries that have not come yet (RFC 9204 §2.1.2): decode again once `insertCount` reaches it. */
   | { readonly kind: 'blocked'; readonly requiredInsertCount: number };
 
+const NOTHING = new Uint8Array(0);
 /** A string of a section is bounded by the section, which is here as a whole. */
 const MAX_STRING_OCTETS = Number.MAX_SAFE_INTEGER;
 
@@ -29,7 +30,7 @@ export class QpackDecoder {
   readonly #table: DynamicTable;
   #acknowledged = 0;
   /** Start of an encoder instruction whose rest has not come; never longer than the largest entry that fits. */
-  #pending: Uint8Array = new Uint8Array(0);
+  #pending: Uint8Array = NOTHING;
 
   /** @param maxCapacity our SETTINGS_QPACK_MAX_TABLE_CAPACITY in octets; 0 allows no dynamic entry. */
   constructor(maxCapacity = 0) {
@@ -59,7 +60,7 @@ export class QpackDecoder {
         start = reader.offset;
         this.#instruction(reader);
       }
-      this.#pending = new Uint8Array(0);
+      this.#pending = NOTHING;
     } catch (error) {
       if (error instanceof WireError) {
         this.#pending = all.slice(start);
@@ -214,7 +215,7 @@ function instruction(prefixBits: number, pattern: number, value: number): Uint8A
  * can be right.
  */
 export class DecoderStreamReader {
-  #pending: Uint8Array = new Uint8Array(0);
+  #pending: Uint8Array = NOTHING;
 
   octets(data: Uint8Array): void {
     const all = this.#pending.length === 0 ? data : concat([this.#pending, data]);
@@ -227,7 +228,7 @@ export class DecoderStreamReader {
           throw new QpackSyntaxError('an acknowledgement of dynamic entries that were never sent');
         readInteger(reader, 6);
       }
-      this.#pending = new Uint8Array(0);
+      this.#pending = NOTHING;
     } catch (error) {
       if (error instanceof WireError) this.#pending = all.slice(start);
       else if (error instanceof QpackSyntaxError)

@@ -5,8 +5,12 @@ import { RangeSet } from './range-set.ts';
 const MAX_ACK_RANGES = 32;
 /** Ranges kept to know duplicates; a packet below what is kept counts as one (RFC 9000 §12.3). */
 const MAX_SEEN_RANGES = 256;
-/** Ack-eliciting packets that one ACK may wait for (RFC 9000 §13.2.2). */
-const PACKET_TOLERANCE = 2;
+/** Ack-eliciting packets that may wait for their ACK, unless the peer asks otherwise (RFC 9000 §13.2.2). */
+const DEFAULT_THRESHOLD = 1;
+/** Packets this far apart, in ms, are no flow whose sender waits for ACKs to go on: one of voice comes each 20 ms. */
+const SPARSE_MS = 10;
+/** How long the ACK for a sparse packet may wait for a packet of ours to go with, in ms, beyond what the threshold says. */
+const COMPANY_MS = 5;
 const ACK_FRAME = 0x02;
 
 export interface AckTrackerOptions {
@@ -16,10 +20,25 @@ export interface AckTrackerOptions {
   readonly maxAckDelayMs?: number;
 }
 
+/** How the peer wants to be acknowledged (an ACK_FREQUENCY frame). */
+export interface AckPolicy {
+  /** Of the frame: one that is not newer than the newest changes nothing. */
+  readonly sequence: number;
+  /** Ack-eliciting packets that may wait. */
+  readonly threshold: number;
+  readonly maxAckDelayMs: number;
+  /** By how many numbers a packet may be missing before an ACK says so at once; 0: none does. */
+  readonly reorderingThreshold: number;
+}
+
 /** What was received in one packet number space: duplicates, and when and what to acknowledge (RFC 9000 §13.2). */
 export class AckTracker {
   readonly #immediate: boolean;
-  readonly #maxAckDelayMs: number;
+  #maxAckDelayMs: number;
+  #threshold = DEFAULT_THRESHOLD;
+  #reorderingThreshold = 1;
+  /** Of the newest policy that the peer asked for, -1 before the first. */
+  #policySequence = -1;
   /** All that was received, for duplicates. */
   readonly #seen = new RangeSet();
   /** Below this nothing is known any more. */
@@ -29,9 +48,14 @@ export class AckTracker {
   #largest = -1;
   #largestAtMs = 0;
   #largestEliciting = -1;
+  #elicitingAtMs = Number.NEGATIVE_INFINITY;
+  /** Largest Acknowledged of the last ACK that was written. */
+  #largestWritten = -1;
   #waiting = 0;
   #ackNow = false;
   #deadlineMs: number | undefined;
+  /** The last packet that was sent asked for an acknowledgement itself: another one, with room for an ACK, may soon follow. */
+  hasCompany = false;
 
   constructor(options: AckTrackerOptions) {
     this.#immediate = options.immediate;
@@ -41,6 +65,20 @@ export class AckTracker {
   /** Largest packet number received, -1 before the first. */
   get largestReceived(): number {
     return this.#largest;
+  }
+
+  /** The peer asks to be acknowledged in this way from now on. */
+  setPolicy({ sequence, threshold, maxAckDelayMs, reorderingThreshold }: AckPolicy): void {
+    if (sequence <= this.#policySequence) return;
+    this.#policySequence = sequence;
+    this.#threshold = threshold;
+    this.#maxAckDelayMs = maxAckDelayMs;
+    this.#reorderingThreshold = reorderingThreshold;
+  }
+
+  /** The peer asks for an ACK at once, in the packet that is being handled. */
+  requestNow(): void {
+    this.#ackNow = true;
   }
 
   /** An ack-eliciting packet is not acknowledged yet: an ACK may ride along with whatever is sent. */
@@ -80,15 +118,42 @@ export class AckTracker {
 
   #onAckEliciting(packetNumber: number, now: number, ecnCe: boolean): void {
     this.#waiting++;
-    // RFC 9000 §13.2.1: at once when it comes out of order, when a gap opens before it, or with ECN-CE; §13.2.2: every second one.
-    const outOfOrder = packetNumber < this.#largestEliciting;
-    const gap = packetNumber > this.#largestEliciting && this.#isGapBefore(packetNumber);
-    if (this.#immediate || this.#waiting >= PACKET_TOLERANCE || outOfOrder || gap || ecnCe) {
-      this.#ackNow = true;
-    }
+    const sinceLastMs = now - this.#elicitingAtMs;
+    this.#elicitingAtMs = now;
+    if (this.#immediate || ecnCe || this.#isReordered(packetNumber)) this.#ackNow = true;
     this.#largestEliciting = Math.max(this.#largestEliciting, packetNumber);
-    if (this.#ackNow) this.#deadlineMs = Math.min(this.#deadlineMs ?? now, now);
-    else this.#deadlineMs ??= now + this.#maxAckDelayMs;
+    this.#deadlineMs ??= now + this.#maxAckDelayMs;
+    if (sinceLastMs < SPARSE_MS) this.#ackNow ||= this.#waiting > this.#threshold;
+    else this.#onSparse(now, sinceLastMs);
+    if (this.#ackNow) this.#deadlineMs = Math.min(this.#deadlineMs, now);
+  }
+
+  /**
+   * A packet of voice rather than of a bulk flow: its sender waits for nothing. RFC 9000 §13.2.2 would have every second one acknowledged
+   * at once; the ACK waits a little longer, and never beyond max_ack_delay, while packets of ours go the other way that can carry it.
+   */
+  #onSparse(now: number, sinceLastMs: number): void {
+    const isOver = this.#waiting > this.#threshold;
+    if (this.hasCompany && !isOver) return;
+    if (this.hasCompany && this.#policySequence < 0 && this.#waiting === this.#threshold + 1) {
+      this.#deadlineMs = Math.min(this.#deadlineMs!, now + COMPANY_MS);
+      return;
+    }
+    // Where the next one will not come in time either, to wait for the deadline would only cost a wake-up.
+    this.#ackNow ||= isOver || (this.#waiting > 1 && now + sinceLastMs > this.#deadlineMs!);
+  }
+
+  /**
+   * Whether the packet says of another that it is late or missing: RFC 9000 §13.2.1 has that acknowledged at once, unless the peer
+   * asks to be told only of those that it will call lost.
+   */
+  #isReordered(packetNumber: number): boolean {
+    const threshold = this.#reorderingThreshold;
+    if (threshold === 0) return false;
+    if (threshold === 1) return packetNumber < this.#largestEliciting || this.#isGapBefore(packetNumber);
+    const largest = Math.max(this.#largestEliciting, packetNumber);
+    const missing = this.#seen.firstMissing(Math.max(this.#floor, this.#largestWritten - threshold + 1));
+    return missing < largest && largest - missing >= threshold;
   }
 
   /** Whether a packet between the largest ack-eliciting one and this one is missing. */
@@ -143,6 +208,7 @@ export class AckTracker {
       writer.varint(ranges.startAt(i) - ranges.endAt(i - 1) - 1);
       writer.varint(ranges.endAt(i - 1) - ranges.startAt(i - 1) - 1);
     }
+    this.#largestWritten = largest;
     this.#waiting = 0;
     this.#ackNow = false;
     this.#deadlineMs = undefined;

@@ -1,2 +1,2 @@
-export { AckTracker } from './ack-tracker.ts';
+export { type AckPolicy, AckTracker } from './ack-tracker.ts';
 export { RangeSet } from './range-set.ts';

@@ -35,6 +35,12 @@ export class RangeSet {
     return at < this.#edges.length && this.#edges[at]! <= value;
   }
 
+  /** The smallest value from `from` on that is in no range. */
+  firstMissing(from: number): number {
+    const at = this.#firstEndingAfter(from);
+    return at < this.#edges.length && this.#edges[at]! <= from ? this.#edges[at + 1]! : from;
+  }
+
   /** Adds [start, end); does nothing when it is empty. Returns whether any value was new. */
   add(start: number, end: number): boolean {
     if (start >= end) return false;

@@ -38,6 +38,8 @@ export interface TransportConfig {
   readonly greaseQuicBit: boolean;
   /** Takes RESET_STREAM_AT frames and says so (RESET_STREAM_AT draft §3). */
   readonly resetStreamAt: boolean;
+  /** Takes ACK_FREQUENCY frames and says so, and sends one to a peer that says so (draft-ietf-quic-ack-frequency). */
+  readonly ackFrequency: boolean;
   /** How much is sent when (RFC 9002 §7): CUBIC, NewReno, or BBR (draft-ietf-ccwg-bbr). */
   readonly congestionControl: CongestionControl;
   /** Client: moves to the server's preferred address once it answered there (RFC 9000 §9.6). */
@@ -63,6 +65,7 @@ export const DEFAULT_TRANSPORT_CONFIG: TransportConfig = Object.freeze({
   disableActiveMigration: false,
   greaseQuicBit: true,
   resetStreamAt: true,
+  ackFrequency: true,
   congestionControl: 'cubic',
   usePreferredAddress: true,
 });

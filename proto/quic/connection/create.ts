@@ -10,6 +10,7 @@ import { type ConnectionIdRegistry, LocalConnectionIds } from './ids/local-conne
 import { RemoteConnectionIds, type ResetTokenWatch } from './ids/remote-connection-ids.ts';
 import { observing, type QuicObserver } from './observer.ts';
 import { encodePreferredAddress, type PreferredAddresses } from './path/preferred-address.ts';
+import { MIN_ACK_DELAY_MICROS } from './send/ack-frequency.ts';
 import type { DatagramSlab } from './send/datagram-slab.ts';
 import { ConnectionState } from './state.ts';
 
@@ -79,6 +80,10 @@ function localParameters(config: TransportConfig, sourceId: Uint8Array): Partial
     disableActiveMigration: config.disableActiveMigration,
     greaseQuicBit: config.greaseQuicBit,
     resetStreamAt: config.resetStreamAt,
+    minAckDelayMicros:
+      config.ackFrequency && config.maxAckDelayMs * 1000 >= MIN_ACK_DELAY_MICROS
+        ? MIN_ACK_DELAY_MICROS
+        : undefined,
     initialSourceConnectionId: sourceId,
   };
 }

@@ -33,10 +33,7 @@ export function memoryOf(state: ConnectionState): QuicMemory {
     peerStreams: streams.peerStreams,
     sendingOctets: sending,
     receivingOctets: receiving,
-    handshakeOctets: spaces.reduce(
-      (sum, { cryptoIn, cryptoOut }) => sum + cryptoIn.heldOctets + cryptoOut.heldOctets,
-      0,
-    ),
+    handshakeOctets: spaces.reduce((sum, { handshakeOctets }) => sum + handshakeOctets, 0),
     undecryptedOctets: state.undecrypted.octets,
     datagramOctets: events.datagramOctets + state.datagramsOut.octets,
     events: events.length,

@@ -11,8 +11,8 @@ export class SpaceState {
   readonly id: PacketSpace;
   readonly name: SpaceName;
   readonly ack: AckTracker;
-  readonly cryptoIn = new CryptoReceiver();
-  readonly cryptoOut = new CryptoSender();
+  #cryptoIn: CryptoReceiver | undefined;
+  #cryptoOut: CryptoSender | undefined;
   nextPacketNumber = 0;
   #largestAcked = -1;
   #probes = 0;
@@ -24,6 +24,22 @@ export class SpaceState {
     this.id = id;
     this.name = name;
     this.ack = new AckTracker({ immediate: id !== PacketSpace.APPLICATION, maxAckDelayMs });
+  }
+
+  /** Made when first asked for, as is the other: of the three spaces two have no use for them once their keys are gone. */
+  get cryptoIn(): CryptoReceiver {
+    this.#cryptoIn ??= new CryptoReceiver();
+    return this.#cryptoIn;
+  }
+
+  get cryptoOut(): CryptoSender {
+    this.#cryptoOut ??= new CryptoSender();
+    return this.#cryptoOut;
+  }
+
+  /** Handshake data that is held, in octets. */
+  get handshakeOctets(): number {
+    return (this.#cryptoIn?.heldOctets ?? 0) + (this.#cryptoOut?.heldOctets ?? 0);
   }
 
   /** Largest packet number of ours that the peer acknowledged, -1 before; says how long a packet number must be. */
@@ -65,6 +81,7 @@ export class SpaceState {
 
   /** A packet of the space was sent. */
   onSent(ackEliciting: boolean): void {
+    this.ack.hasCompany = ackEliciting;
     if (!ackEliciting) {
       this.#ackOnlySent += 1;
       return;
@@ -76,7 +93,7 @@ export class SpaceState {
   /** The keys are gone: nothing of the space is acknowledged or sent again (RFC 9001 §4.9). */
   discard(): void {
     this.#probes = 0;
-    this.cryptoOut.discard();
-    this.cryptoIn.discard();
+    this.#cryptoIn = undefined;
+    this.#cryptoOut = undefined;
   }
 }

@@ -17,6 +17,7 @@ import { combineObservers, type DropReason, type QuicObserver } from './observer
 import { PathMtu } from './path/path-mtu.ts';
 import { PathState, PathTable } from './path/paths.ts';
 import { UndecryptedBuffer } from './receive/undecrypted.ts';
+import { AckRequest } from './send/ack-frequency.ts';
 import type { DatagramSlab } from './send/datagram-slab.ts';
 import { DatagramQueue } from './send/datagrams.ts';
 import { RandomBits } from './send/random-bits.ts';
@@ -26,6 +27,7 @@ import { SpaceState } from './space-state.ts';
 
 /** Less than this is not worth a packet: a short header with the longest CID, a tag and a small frame. */
 const MIN_SEND_OCTETS = 64;
+const NO_TOKEN = new Uint8Array(0);
 
 export interface ConnectionCounters {
   packetsSent: number;
@@ -80,6 +82,7 @@ export class ConnectionState {
   readonly mtu: PathMtu;
   /** 1-RTT packet numbers left out to catch a peer that acknowledges blindly. */
   readonly skipped: SkippedNumbers;
+  readonly ackRequest = new AckRequest();
   readonly counters: ConnectionCounters = {
     packetsSent: 0,
     packetsReceived: 0,
@@ -99,7 +102,7 @@ export class ConnectionState {
   /** Client: the Source CID of the Retry that was followed. Server: the one that this client's token names. */
   retrySourceId: Uint8Array | undefined;
   /** Client: the token to put in Initial packets. */
-  retryToken: Uint8Array = new Uint8Array(0);
+  retryToken: Uint8Array = NO_TOKEN;
   peerParameters: TransportParameters | undefined;
 
   /** Client: the server's address is not the one of the handshake any more, but the one that it prefers. */

@@ -156,9 +156,10 @@ function onRecoveryTimer(state: ConnectionState, now: number): void {
   probe(state, outcome.space, 2);
   // RFC 9002 §6.2.4: the other spaces go along. Else an Initial that the window keeps back would wait for Handshake
   // packets that the peer cannot read without it, and a request for a probe timer that only the end of the handshake sets.
-  for (const { id, cryptoOut } of state.spaces) {
+  for (const space of state.spaces) {
+    const { id } = space;
     if (id === outcome.space || !hasKeys(state, id)) continue;
-    if (cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id)) probe(state, id, 1);
+    if (space.cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id)) probe(state, id, 1);
   }
 }
 

@@ -48,6 +48,23 @@ export interface ResetStreamAtFrame {
   /** Never more than `finalSize`. */
   readonly reliableSize: number;
 }
+/**
+ * ACK_FREQUENCY of draft-ietf-quic-ack-frequency (wire values since -07): how the receiver of the frame is to acknowledge from now on.
+ */
+export interface AckFrequencyFrame {
+  readonly type: 'ackFrequency';
+  /** A frame with a lower number than one that came before means nothing. */
+  readonly sequence: number;
+  /** Ack-eliciting packets that may wait for their acknowledgement; one more and it is sent. */
+  readonly threshold: number;
+  /** How long one may wait, in microseconds. */
+  readonly maxAckDelayMicros: number;
+  /** By how many packet numbers one may be missing before an ACK says so at once; 0 never says so. */
+  readonly reorderingThreshold: number;
+}
+export interface ImmediateAckFrame {
+  readonly type: 'immediateAck';
+}
 export interface StopSendingFrame {
   readonly type: 'stopSending';
   readonly streamId: number;
@@ -164,6 +181,8 @@ export type Frame =
   | PathResponseFrame
   | ConnectionCloseFrame
   | HandshakeDoneFrame
+  | AckFrequencyFrame
+  | ImmediateAckFrame
   | DatagramFrame;
 
 /** Frame types on the wire (RFC 9000 §19, RFC 9221 §4). STREAM is 0x08 to 0x0f: OFF 0x04, LEN 0x02, FIN 0x01. */
@@ -192,8 +211,11 @@ export const FrameType = {
   CONNECTION_CLOSE: 0x1c,
   CONNECTION_CLOSE_APPLICATION: 0x1d,
   HANDSHAKE_DONE: 0x1e,
+  IMMEDIATE_ACK: 0x1f,
   /** RESET_STREAM_AT draft §4. */
   RESET_STREAM_AT: 0x24,
   DATAGRAM: 0x30,
   DATAGRAM_LENGTH: 0x31,
+  /** Of two octets on the wire, as it is above 63. */
+  ACK_FREQUENCY: 0xaf,
 } as const;

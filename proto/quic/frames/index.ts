@@ -1,4 +1,5 @@
 export { writeAck } from './ack.ts';
+export { writeAckFrequency, writeImmediateAck } from './ack-frequency.ts';
 export { writeConnectionClose } from './close.ts';
 export { writeNewConnectionId, writeRetireConnectionId } from './connection-id.ts';
 export { cryptoOverhead, writeCrypto } from './crypto.ts';
@@ -6,6 +7,7 @@ export { datagramOverhead, writeDatagram } from './datagram.ts';
 export { decodeFrames } from './decode.ts';
 export {
   type AckFrame,
+  type AckFrequencyFrame,
   type AckRange,
   type ConnectionCloseFrame,
   type DatagramFrame,
@@ -13,6 +15,7 @@ export {
   type Frame,
   type FramePacketType,
   FrameType,
+  type ImmediateAckFrame,
   type ResetStreamAtFrame,
 } from './frame.ts';
 export {

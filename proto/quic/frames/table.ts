@@ -1,5 +1,6 @@
 import type { Reader } from '../../wire/index.ts';
 import { readAck } from './ack.ts';
+import { readAckFrequency, readImmediateAck } from './ack-frequency.ts';
 import { readConnectionClose } from './close.ts';
 import { readNewConnectionId, readRetireConnectionId } from './connection-id.ts';
 import { readCrypto, readNewToken } from './crypto.ts';
@@ -71,7 +72,7 @@ const HANDSHAKE_DONE: Frame = { type: 'handshakeDone' };
 const stream = rule('STREAM', '__01', readStream);
 
 /**
- * RFC 9000 Table 3, RFC 9221 §4 and RESET_STREAM_AT draft §4, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as RFC 9000 §12.5 allows: it cannot
+ * RFC 9000 Table 3, RFC 9221 §4, RESET_STREAM_AT draft §4 and the frames of the ACK frequency extension, by frame type. RETIRE_CONNECTION_ID is refused in 0-RTT as RFC 9000 §12.5 allows: it cannot
  * be sent there.
  */
 const rules: readonly (readonly [number, FrameRule])[] = [
@@ -99,13 +100,15 @@ const rules: readonly (readonly [number, FrameRule])[] = [
   [FrameType.CONNECTION_CLOSE, rule('CONNECTION_CLOSE', 'IH01', readConnectionClose, 'N')],
   [FrameType.CONNECTION_CLOSE_APPLICATION, rule('CONNECTION_CLOSE', '__01', readConnectionClose, 'N')],
   [FrameType.HANDSHAKE_DONE, rule('HANDSHAKE_DONE', '___1', () => HANDSHAKE_DONE, 'S')],
+  [FrameType.IMMEDIATE_ACK, rule('IMMEDIATE_ACK', '___1', readImmediateAck)],
+  [FrameType.ACK_FREQUENCY, rule('ACK_FREQUENCY', '___1', readAckFrequency)],
   [FrameType.RESET_STREAM_AT, rule('RESET_STREAM_AT', '__01', readResetStreamAt)],
   [FrameType.DATAGRAM, rule('DATAGRAM', '__01', readDatagram)],
   [FrameType.DATAGRAM_LENGTH, rule('DATAGRAM', '__01', readDatagram)],
 ];
 
 const byType: readonly (FrameRule | undefined)[] = (() => {
-  const table = new Array<FrameRule | undefined>(0x40).fill(undefined);
+  const table = new Array<FrameRule | undefined>(FrameType.ACK_FREQUENCY + 1).fill(undefined);
   for (const [type, entry] of rules) table[type] = entry;
   return table;
 })();

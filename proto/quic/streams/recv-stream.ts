@@ -174,8 +174,9 @@ export class RecvStream {
     const available = Math.min(maxOctets, this.#readableEnd() - this.#readOffset);
     if (available <= 0 && !this.#atFin) return undefined;
     const data = available > 0 ? this.#take(available) : EMPTY;
-    // A stream of a few messages falls idle with its first block nearly empty: it gets a new one if more comes.
-    if (this.#readOffset < BLOCK_OCTETS && this.#readOffset === this.#received.end) this.#blocks.clear();
+    // A stream of messages falls idle with a block that nothing is read from any more: it gets a new one if more comes.
+    const small = data.length < MIN_VIEW_OCTETS || this.#readOffset < BLOCK_OCTETS;
+    if (small && this.#readOffset === this.#received.end) this.#blocks.clear();
     const fin = this.#atFin;
     if (fin || this.#readOffset >= this.#reliableSize) this.#end();
     return { data, fin };

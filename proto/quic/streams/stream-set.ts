@@ -1,4 +1,4 @@
-import { Queue, type Writer } from '../../wire/index.ts';
+import { LazySet, Queue, type Writer } from '../../wire/index.ts';
 import type { QuicEvent } from '../events.ts';
 import { FrameType } from '../frames/index.ts';
 import type { StreamDirection } from '../types.ts';
@@ -46,9 +46,9 @@ export class StreamSet {
   readonly #controls: ControlWriter;
   readonly #scheduler = new Scheduler();
   /** Streams that only the connection's limit holds back. */
-  readonly #starved = new Set<Stream>();
+  readonly #starved = new LazySet<Stream>();
   /** Streams that their own limit holds back. */
-  readonly #limited = new Set<Stream>();
+  readonly #limited = new LazySet<Stream>();
   readonly #events = new Queue<StreamEvent>();
   readonly #lowWaterOctets: number;
 

@@ -1,3 +1,4 @@
+import { LazyMap, LazySet } from '../../wire/index.ts';
 import type { Message } from '../messages.ts';
 import { msToSamples } from '../pcm.ts';
 import { ItemRecord, itemOf, OWN_ITEM_PREFIX, type RestorableItem } from './conversation-items.ts';
@@ -45,7 +46,7 @@ interface AudioTurn {
  * and the fresh upstream hears it and answers, as the first one would have.
  */
 export class ConversationRecord {
-  readonly #items = new Map<string, ItemRecord>();
+  readonly #items = new LazyMap<string, ItemRecord>();
   readonly #coverage = new PageEventCoverage();
   #order: string[] = [];
   #turns: AudioTurn[] = [];
@@ -59,7 +60,7 @@ export class ConversationRecord {
   #speechEndSample: number | undefined;
   /** The upstream found the end of a turn and answers it of its own accord: the next response is no page's doing. */
   #answersTurn = false;
-  readonly #runningResponses = new Set<string>();
+  readonly #runningResponses = new LazySet<string>();
 
   /** Items known, those of responses that are being made included. */
   get size(): number {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import { type ConversationSnapshot, type Message, OWN_ITEM_PREFIX } from '../../../proto/voice/index.ts';
+import { LazyMap } from '../../../proto/wire/index.ts';
 import type { HookGuard } from '../hook-guard.ts';
 import type { HookedCall } from '../hooks.ts';
 import { OWN_EVENT_PREFIX } from '../own-events.ts';
@@ -32,15 +33,15 @@ interface Run {
  * was cancelled, as by the caller speaking over it, asked for nothing: its calls are not answered.
  */
 export class ToolRunner {
-  readonly #tools = new Map<string, ServerTool>();
+  readonly #tools = new LazyMap<string, ServerTool>();
   readonly #definitions: readonly ToolDefinition[];
   readonly #call: HookedCall;
   readonly #guard: HookGuard;
   readonly #host: ToolHost;
   readonly #turns: Turns;
-  readonly #runs = new Map<string, Run>();
+  readonly #runs = new LazyMap<string, Run>();
   /** Results that the upstream has not yet shown as items, by call. */
-  readonly #given = new Map<string, string>();
+  readonly #given = new LazyMap<string, string>();
   #stopped = false;
 
   /** Throws a `TypeError` with a sentence when a tool is none that the API takes, or two have one name. */

@@ -1,3 +1,5 @@
+import { LazyMap, LazySet } from '../../../proto/wire/index.ts';
+
 /** Responses with calls of functions that are remembered: those whose end has not been heard are the oldest. */
 const MAX_RESPONSES = 64;
 
@@ -20,9 +22,9 @@ type Response = Readonly<Record<string, unknown>> | null | undefined;
  */
 export class Turns {
   readonly #ask: () => void;
-  readonly #called = new Map<string, Called>();
+  readonly #called = new LazyMap<string, Called>();
   /** Responses of the conversation that are under way. */
-  readonly #active = new Set<string>();
+  readonly #active = new LazySet<string>();
   /** Calls whose results no response has taken up. */
   #owed = new Set<string>();
   /** Calls that this response takes up. */

@@ -1,4 +1,5 @@
 import type { Message } from '../../../proto/voice/index.ts';
+import { LazyMap, LazySet } from '../../../proto/wire/index.ts';
 
 /** Items and calls that are remembered as hidden; a call has two items, and old ones are named no more. */
 const MAX_REMEMBERED = 2048;
@@ -9,8 +10,8 @@ type Fields = Readonly<Record<string, unknown>>;
 export class ToolVisibility {
   readonly #names: ReadonlySet<string>;
   /** By hidden item: the item before it that the page knows. */
-  readonly #items = new Map<string, string | null>();
-  readonly #calls = new Set<string>();
+  readonly #items = new LazyMap<string, string | null>();
+  readonly #calls = new LazySet<string>();
 
   /** `names`: the tools that are hidden. */
   constructor(names: Iterable<string>) {
@@ -71,7 +72,7 @@ export class ToolVisibility {
     const known = this.#items.get(String(id));
     if (known === undefined) this.#items.set(String(id), this.#visibleBefore(previousItemId));
     if (this.#items.size > MAX_REMEMBERED) this.#items.delete(this.#items.keys().next().value!);
-    if (this.#calls.size > MAX_REMEMBERED) this.#calls.delete(this.#calls.keys().next().value!);
+    if (this.#calls.size > MAX_REMEMBERED) this.#calls.delete(this.#calls.values().next().value!);
     return true;
   }
 

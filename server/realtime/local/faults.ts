@@ -95,6 +95,8 @@ export class FaultySession {
   readonly #timers = new Set<NodeJS.Timeout>();
   #deltas = 0;
   #stalled = false;
+  /** What comes behind the last delta is not sent. */
+  #cut = false;
 
   /** `fail` sends an `error` event with a code and a sentence. */
   constructor(faults: Faults, socket: FaultySocket, fail: (code: string, message: string) => void) {
@@ -114,7 +116,7 @@ export class FaultySession {
   }
 
   send(type: string, json: string): void {
-    if (this.#stalled) return;
+    if (this.#stalled || this.#cut) return;
     const { slowMs, cutAfterDeltas } = this.#faults;
     if (slowMs === undefined) this.#socket.send(json);
     else {
@@ -124,8 +126,10 @@ export class FaultySession {
     }
     if (type !== 'response.output_audio.delta') return;
     this.#deltas += 1;
-    if (cutAfterDeltas !== undefined && this.#deltas >= cutAfterDeltas)
+    if (cutAfterDeltas !== undefined && this.#deltas >= cutAfterDeltas) {
+      this.#cut = true;
       this.#after(slowMs ?? 0, () => this.#socket.terminate());
+    }
   }
 
   /** The session is over. */

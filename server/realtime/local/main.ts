@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { FileWatch } from '../../../net/file-watch.ts';
 import { fileFault } from '../../../net/files.ts';
 import { createLog } from '../../../net/log.ts';
-import { readFlags, runProgram } from '../../../net/program.ts';
+import { endWithStarter, readFlags, runProgram } from '../../../net/program.ts';
 import { StartupError } from '../../../net/startup.ts';
 import { FAULTS_HELP, type Faults, parseFaults } from './faults.ts';
 import { type RealtimeService, startRealtimeService } from './service.ts';
@@ -117,6 +117,7 @@ async function main(): Promise<void> {
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
+  endWithStarter(stop);
 }
 
 runProgram(main);

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { StartupError } from '../../../net/startup.ts';
 import { Audit, type SessionAudit } from './audit.ts';
 import type { ServerEvent } from './events.ts';
 import { type Faults, FaultySession, TIME_LIMIT_TEXT } from './faults.ts';
@@ -67,9 +68,11 @@ export interface RealtimeService {
 
 /**
  * Starts the local realtime service: the Realtime API's own events over `wss`, answers made of the caller's own words.
- * Rejects when the port cannot be listened on.
+ * Rejects when the port cannot be listened on, and with `StartupError` when certificate or key is no PEM.
  */
 export async function startRealtimeService(options: ServiceOptions): Promise<RealtimeService> {
+  wantPem('certificate', options.certificate);
+  wantPem('key', options.key);
   const audit = new Audit();
   const server = createServer({ cert: options.certificate, key: options.key }, (request, response) =>
     answerRequest(request, response, audit),
@@ -118,6 +121,12 @@ export async function startRealtimeService(options: ServiceOptions): Promise<Rea
     renew: (cert, key) => server.setSecureContext({ cert, key }),
     close: () => closeService(server, sockets),
   };
+}
+
+/** OpenSSL says of a path, or of nothing, what no one understands. */
+function wantPem(name: string, value: string | Buffer | undefined): void {
+  if (!value?.toString('latin1').includes('-----BEGIN '))
+    throw new StartupError(`${name}: this is no PEM; give what the file holds, not its path.`);
 }
 
 /** Serves a session; gives its ID. */

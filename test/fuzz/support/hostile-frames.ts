@@ -43,6 +43,8 @@ const makers: readonly Maker[] = [
   (tape) => ({ type: 'pathChallenge', data: tape.bytes(8) }),
   (tape) => ({ type: 'pathResponse', data: tape.bytes(8) }),
   () => ({ type: 'handshakeDone' }),
+  () => ({ type: 'immediateAck' }),
+  (tape) => ackFrequency(tape),
   (tape) => ({ type: 'datagram', data: tape.bytes(tape.below(CHUNK_OCTETS)), frameOctets: 0 }),
 ];
 
@@ -70,6 +72,17 @@ function resetAt(tape: Tape): Frame {
     code: tape.chance(70) ? 1 : tape.integer(),
     finalSize: tape.chance(80) ? reliableSize + tape.below(CHUNK_OCTETS) : tape.integer(),
     reliableSize,
+  };
+}
+
+/** Mostly delays that may be asked for. */
+function ackFrequency(tape: Tape): Frame {
+  return {
+    type: 'ackFrequency',
+    sequence: tape.chance(80) ? tape.below(12) : tape.integer(),
+    threshold: tape.chance(80) ? tape.below(12) : tape.integer(),
+    maxAckDelayMicros: tape.chance(90) ? 1000 + tape.below(60_000) : tape.integer(),
+    reorderingThreshold: tape.chance(80) ? tape.below(6) : tape.integer(),
   };
 }
 

@@ -37,6 +37,8 @@ export interface CallNetwork {
   /** Each session breaks; each side hears of it when it does, if at all. */
   cutAll(pageMs: number | undefined, serverMs: number | undefined): void;
   silence(forMs: number): void;
+  /** What the page sends does not come through, and what backends send does. */
+  silencePage(forMs: number): void;
   /** Sessions are silent, and dials are refused, or not answered. */
   outage(forMs: number, refuses: boolean): void;
   /** The process is gone, with its sessions; each page hears of it after what `pageMs` says. */
@@ -84,11 +86,24 @@ export class LinkNetwork implements CallNetwork {
   }
 
   silence(forMs: number): void {
+    this.#hush(forMs, (link) => link.silence());
+  }
+
+  /** Of sessions that stand; new ones are heard. */
+  silencePage(forMs: number): void {
+    const silent = this.#hush(forMs, (link) => link.silencePage());
+    this.#host.time.later(forMs, () => {
+      if (silent.some((link) => link.page.over || link.server.over)) this.#host.meet('unheard session left');
+    });
+  }
+
+  #hush(forMs: number, hush: (link: Link) => void): readonly Link[] {
     const silent = this.#links.filter(({ up }) => up);
-    for (const link of silent) link.silence();
+    for (const link of silent) hush(link);
     this.#host.time.later(forMs, () => {
       for (const link of silent) link.recover();
     });
+    return silent;
   }
 
   outage(forMs: number, refuses: boolean): void {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../run.ts';
 import { CALL_INVARIANTS } from '../violation.ts';
 import { CALL_INJECTIONS } from './injections.ts';
-import { runCallsSeed } from './run.ts';
+import { drawCallsPlan } from './plan.ts';
+import { runCallsPlan, runCallsSeed } from './run.ts';
 
 const SEEDS = 40;
 /** Seeds that found faults once: each of them meets what is rare in others. */
@@ -35,6 +36,8 @@ describe('calls over sessions that end at any instant', () => {
     const wanted = [
       'session cut',
       'silence',
+      'page unheard',
+      'unheard session left',
       'no network',
       'upstream ends',
       'upstream stalls',
@@ -61,6 +64,23 @@ describe('calls over sessions that end at any instant', () => {
       expect(again.trace?.length).toBeGreaterThan(50);
     }
     expect(new Set(outcomes.map(({ hash }) => hash)).size).toBe(SEEDS);
+  });
+});
+
+describe('a page that hears and is not heard', () => {
+  it('goes on in another session, though the first one speaks to it and comes back later', async () => {
+    const plan = {
+      ...drawCallsPlan(1),
+      backends: 1,
+      actions: [{ atMs: 0, what: { kind: 'speaks', forMs: 12_000, ends: 'commit' } }] as const,
+      faults: [{ atMs: 2000, what: { kind: 'page unheard', forMs: 8000 } }] as const,
+      hangUpAtMs: undefined,
+      secondTab: false,
+      calmAtMs: 13_000,
+    };
+    const { met, failure } = await runCallsPlan(plan);
+    expect(failure).toBeUndefined();
+    expect(met).toMatchObject({ 'page: attached': 1, 'unheard session left': 1 });
   });
 });
 

@@ -30,6 +30,9 @@ const STATS: QuicStats = Object.freeze({
   congestionWindowOctets: 14_720,
 });
 
+/** Who sends. */
+type Side = 'page' | 'server';
+
 /** What the streams of a link share. */
 export interface LinkSetting {
   readonly time: VirtualTime;
@@ -40,12 +43,15 @@ export interface LinkSetting {
   readonly jitterMs: number;
 }
 
+const otherSide = (side: Side): Side => (side === 'page' ? 'server' : 'page');
+
 /** One direction of one stream: ordered and lossless until the link is cut, at any octet. */
 class Way {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   readonly #link: Link;
   readonly #name: string;
+  readonly #from: Side;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #sink: { error(reason: unknown): void } | undefined;
   #ready: Uint8Array[] = [];
@@ -56,9 +62,10 @@ class Way {
   #room: (() => void)[] = [];
   #pulled: (() => void) | undefined;
 
-  constructor(link: Link, name: string) {
+  constructor(link: Link, name: string, from: Side) {
     this.#link = link;
     this.#name = name;
+    this.#from = from;
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -117,10 +124,11 @@ class Way {
     const { time } = this.#link.setting;
     this.#underWay += octets?.length ?? 0;
     this.#lastAt = Math.max(this.#lastAt, time.now + this.#link.delay());
-    this.#link.deliver(this.#lastAt, () => this.#arrive(octets));
+    this.#link.deliver(this.#from, this.#lastAt, () => this.#arrive(octets));
   }
 
   #arrive(octets: Uint8Array | undefined): void {
+    this.#link.arrived[this.#from] += octets?.length ?? 0;
     if (this.#readerOver) return;
     const { trace, time } = this.#link.setting;
     if (octets === undefined) trace.event(time.now, `${this.#name} ends`);
@@ -155,7 +163,7 @@ class Way {
   #reset(reason: unknown): void {
     const code = reason instanceof StreamError ? reason.streamErrorCode : 0;
     // A reset overtakes what was sent before it, now and then.
-    this.#link.deliver(this.#link.setting.time.now + this.#link.delay(), () => {
+    this.#link.deliver(this.#from, this.#link.setting.time.now + this.#link.delay(), () => {
       if (this.#readerOver) return;
       this.#readerOver = true;
       this.#ready = [];
@@ -168,7 +176,8 @@ class Way {
     this.#readerOver = true;
     this.#ready = [];
     const { time } = this.#link.setting;
-    this.#link.deliver(time.now + this.#link.delay(), () => this.failWriter(streamError(0)));
+    const reader = otherSide(this.#from);
+    this.#link.deliver(reader, time.now + this.#link.delay(), () => this.failWriter(streamError(0)));
   }
 }
 
@@ -192,7 +201,7 @@ export class LinkEnd implements WebTransportSession {
   peer!: LinkEnd;
   over = false;
   readonly #link: Link;
-  readonly #side: string;
+  readonly #side: Side;
   readonly #bidirectional = new Incoming<BidirectionalStream>();
   readonly #unidirectional = new Incoming<ReadableStream<Uint8Array>>();
   readonly #reading = new Set<Way>();
@@ -200,7 +209,7 @@ export class LinkEnd implements WebTransportSession {
   #settle!: { resolve(info: CloseInfo): void; reject(error: Error): void };
   #streams = 0;
 
-  constructor(link: Link, side: string, request: SessionRequest) {
+  constructor(link: Link, side: Side, request: SessionRequest) {
     this.#link = link;
     this.#side = side;
     this.request = request;
@@ -220,7 +229,7 @@ export class LinkEnd implements WebTransportSession {
 
   async createBidirectionalStream(): Promise<BidirectionalStream> {
     const { out, name } = this.#open();
-    const back = new Way(this.#link, `${name} back`);
+    const back = new Way(this.#link, `${name} back`, otherSide(this.#side));
     this.#reading.add(back);
     this.peer.#announce(() => {
       this.peer.#reading.add(out);
@@ -246,13 +255,14 @@ export class LinkEnd implements WebTransportSession {
     trace.event(time.now, `${this.#link.name}: ${this.#side} closes with ${closeCode}: ${reason}`);
     this.end({ closeCode, reason });
     // Behind what was sent before it, as far as one delay goes.
-    this.#link.deliver(time.now + this.#link.delay(), () => this.peer.end({ closeCode, reason }));
+    const end = () => this.peer.end({ closeCode, reason });
+    this.#link.deliver(this.#side, time.now + this.#link.delay(), end);
   }
 
   drain(): void {}
 
   stats(): QuicStats {
-    return STATS;
+    return { ...STATS, octetsReceived: this.#link.arrived[otherSide(this.#side)] };
   }
 
   onNetworkChange(): () => void {
@@ -278,14 +288,14 @@ export class LinkEnd implements WebTransportSession {
   #open(): { readonly out: Way; readonly name: string } {
     if (this.over) throw new StreamError(null, 'the session is closed');
     const name = `${this.#link.name} ${this.#side} ${this.#streams++}`;
-    const out = new Way(this.#link, name);
+    const out = new Way(this.#link, name, this.#side);
     this.#writing.add(out);
     return { out, name };
   }
 
   #announce(arrive: () => void): void {
     const { time } = this.#link.setting;
-    this.#link.deliver(time.now + this.#link.delay(), () => {
+    this.#link.deliver(this.#side, time.now + this.#link.delay(), () => {
       if (!this.over) arrive();
     });
   }
@@ -297,7 +307,11 @@ export class Link {
   readonly setting: LinkSetting;
   readonly page: LinkEnd;
   readonly server: LinkEnd;
+  /** Octets of streams that arrived, by who sent them. */
+  readonly arrived = { page: 0, server: 0 };
   #state: 'up' | 'silent' | 'dead' = 'up';
+  /** Nothing that the page sends comes through. */
+  #pageUnheard = false;
   #held: (() => void)[] = [];
 
   constructor(name: string, setting: LinkSetting, request: SessionRequest) {
@@ -318,10 +332,11 @@ export class Link {
     return delayMs + (jitterMs > 0 ? random.between(0, jitterMs) : 0);
   }
 
-  deliver(at: number, action: () => void): void {
+  deliver(from: Side, at: number, action: () => void): void {
     this.setting.time.schedule.at(at, () => {
-      if (this.#state === 'up') action();
-      else if (this.#state === 'silent') this.#held.push(action);
+      if (this.#state === 'dead') return;
+      if (this.#state === 'silent' || (this.#pageUnheard && from === 'page')) this.#held.push(action);
+      else action();
     });
   }
 
@@ -330,10 +345,16 @@ export class Link {
     if (this.#state === 'up') this.#state = 'silent';
   }
 
+  /** Nothing that the page sends comes through, and what the server sends does. */
+  silencePage(): void {
+    if (this.#state === 'up') this.#pageUnheard = true;
+  }
+
   /** What was held up comes, late, if the link still stands. */
   recover(): void {
-    if (this.#state !== 'silent') return;
+    if (this.#state === 'dead') return;
     this.#state = 'up';
+    this.#pageUnheard = false;
     for (const action of this.#held.splice(0)) action();
   }
 

@@ -56,11 +56,18 @@ export interface PageOptions {
 /** The module `page/page.ts`, which is compiled for browsers and so loaded by its name. */
 export interface PageModule {
   openPage(options: PageOptions, witness: PageWitness): Page;
+  /** Loads what a page loads on demand: that takes real time, of which a simulated page has none. */
+  loadOnDemand(): Promise<void>;
 }
 
-export async function loadPages(): Promise<PageModule> {
-  const place = new URL('./page/page.ts', import.meta.url).href;
-  return (await import(place)) as PageModule;
+/** Where that module is. */
+export const PAGE_MODULE = new URL('./page/page.ts', import.meta.url);
+
+/** From its source, or from where it lies compiled. */
+export async function loadPages(place = PAGE_MODULE.href): Promise<PageModule> {
+  const pages = (await import(place)) as PageModule;
+  await pages.loadOnDemand();
+  return pages;
 }
 
 /** Where a caller's page and its upstream stand, for the report of a failure. */

@@ -22,6 +22,8 @@ export type CallFault =
       readonly serverMs: number | undefined;
     }
   | { readonly kind: 'silence'; readonly forMs: number }
+  /** The page is not heard, and hears. */
+  | { readonly kind: 'page unheard'; readonly forMs: number }
   /** Dials are refused, or not answered, and the session is silent. */
   | { readonly kind: 'no network'; readonly forMs: number; readonly refuses: boolean }
   | { readonly kind: 'upstream ends'; readonly refusals: number; readonly timeLimit: boolean }
@@ -145,6 +147,13 @@ export function drawCallsPlan(seed: number): CallsPlan {
     for (let i = random.integer(2, 3); i > 0; i--)
       faults.push({ atMs: atMs + random.pick([0, 0, 1, 60, 300]), what: drawFault(random, backends) });
   }
+  // Numbers of their own: what else a seed plays stays as it is.
+  const unheard = new SeededRandom(seed, 'page unheard');
+  if (unheard.chance(0.15))
+    faults.push({
+      atMs: unheard.between(0, lastMs),
+      what: { kind: 'page unheard', forMs: unheard.pick([1500, 4000, 8000]) },
+    });
   return {
     seed,
     backends,

@@ -2,7 +2,7 @@ import type { Outcome } from '../run.ts';
 import { Violation } from '../violation.ts';
 import { type CallNetworkHost, LinkNetwork } from './call-network.ts';
 import { loadPages, type PageModule } from './page-face.ts';
-import { drawCallsPlan } from './plan.ts';
+import { type CallsPlan, drawCallsPlan } from './plan.ts';
 import { QuicNetwork } from './quic/net.ts';
 import { CallsWorld } from './world.ts';
 
@@ -12,12 +12,15 @@ let pages: PageModule | undefined;
 export type CallCarrier = 'sessions' | 'quic';
 
 /** Plays one seed from beginning to end. */
-export async function runCallsSeed(
-  seed: number,
+export function runCallsSeed(seed: number, readable = false, carrier?: CallCarrier): Promise<Outcome> {
+  return runCallsPlan(drawCallsPlan(seed), readable, carrier);
+}
+
+export async function runCallsPlan(
+  plan: CallsPlan,
   readable = false,
   carrier: CallCarrier = 'sessions',
 ): Promise<Outcome> {
-  const plan = drawCallsPlan(seed);
   pages ??= await loadPages();
   const makeNetwork = (host: CallNetworkHost) =>
     carrier === 'quic' ? new QuicNetwork(host) : new LinkNetwork(host);

@@ -176,6 +176,9 @@ export class CallsWorld implements CallNetworkHost {
       case 'silence':
         this.#network.silence(fault.forMs);
         break;
+      case 'page unheard':
+        this.#network.silencePage(fault.forMs);
+        break;
       case 'no network':
         this.#network.outage(fault.forMs, fault.refuses);
         break;

@@ -76,6 +76,27 @@ export class Sprayed {
     await this.announce([0, 1]);
   }
 
+  /**
+   * The backends' host gets the shared address too, and a link of its own to the clients: what it sends from there reaches them without a
+   * forwarder. What clients send goes to forwarders as before.
+   */
+  async returnDirectly(): Promise<void> {
+    const { clients, backends } = this;
+    const { right } = await this.#link(backends.namespace, clients.namespace, 40);
+    await this.#ip(backends.namespace, 'addr', 'add', `${SHARED_ADDRESS}/32`, 'dev', 'lo');
+    await this.#ip(backends.namespace, 'route', 'add', CLIENT_ADDRESS, 'via', right);
+    // Answers come by another interface than questions leave by.
+    for (const one of ['all', 'r40'])
+      await run('ip', [
+        'netns',
+        'exec',
+        clients.namespace,
+        'sysctl',
+        '-qw',
+        `net.ipv4.conf.${one}.rp_filter=0`,
+      ]);
+  }
+
   /** A link between two namespaces: the address of either end. */
   async #link(left: string, right: string, number: number): Promise<{ left: string; right: string }> {
     const names = [`l${number}`, `r${number}`] as const;

@@ -1,5 +1,7 @@
 import { createHmac, randomBytes, randomInt } from 'node:crypto';
+import { generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import {
   AccessGate,
   type AccessRefusal,
@@ -72,6 +74,23 @@ describe('the gate', () => {
       expect(entry.ok ? '' : entry.sentence).toMatch(/^[A-Z].*\.$/);
     }
     expect([...counts]).toEqual(cases.map(([why]) => [why, 1]));
+  });
+
+  it('tells a server of keys that does not answer from a token that is refused: the page dials again', async () => {
+    const jwksUrl = new URL('http://127.0.0.1:1/jwks.json');
+    const unreachable = new AccessGate(new TokenVerifier({ keys: { jwksUrl }, leewaySeconds: 0 }), () => {});
+    const { privateKey } = await generateKeyPair('ES256');
+    const token = await new SignJWT({})
+      .setProtectedHeader({ alg: 'ES256' })
+      .setSubject('anna')
+      .sign(privateKey);
+    expect(await unreachable.admit(byQuery(token))).toMatchObject({
+      why: 'keys-unreachable',
+      closeCode: SessionCloseCode.INTERNAL,
+    });
+    const { gate } = openGate();
+    const forged = byQuery(await mint({}, randomBytes(32)));
+    expect(await gate.admit(forged)).toMatchObject({ closeCode: SessionCloseCode.UNAUTHORIZED });
   });
 
   it('holds a subject to its calls and minutes, whichever token it brings', async () => {

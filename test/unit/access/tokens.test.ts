@@ -89,6 +89,12 @@ describe('TokenVerifier', () => {
     expect(() => mintToken(randomBytes(16), MINT)).toThrow('16 octets');
   });
 
+  it.each([0, -1, 1.5])('does not mint one that allows %d calls at once', (maxCalls) => {
+    expect(() => mintToken(SECRET, { ...MINT, maxCalls })).toThrow(
+      `maxCalls must be a whole number from 1 on, not ${maxCalls}.`,
+    );
+  });
+
   it('takes none of 2 000 altered tokens, and never throws', async () => {
     const token = await mintToken(SECRET, MINT);
     const verifier = new TokenVerifier(POLICY);
@@ -98,5 +104,27 @@ describe('TokenVerifier', () => {
       const altered = token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1);
       expect((await verifier.verify(altered)).ok).toBe(false);
     }
+  });
+});
+
+describe('the secret that mints', () => {
+  it('may be a text, as in PARLEY_TOKEN_SECRET', async () => {
+    const text = 'a secret of at least thirty-two octets';
+    const policy = { ...POLICY, keys: { secret: new TextEncoder().encode(text) } };
+    expect(await why(await mintToken(text, MINT), policy)).toBe('ok');
+  });
+
+  it.each([
+    [undefined, 'The secret must be a Uint8Array, or a text'],
+    ['hex:zz', 'The secret must be a Uint8Array, or a text'],
+    ['short', 'a secret of 5 octets: HS256 needs 32 at least'],
+  ])('is refused in a sentence where it is %s', (secret, sentence) => {
+    expect(() => mintToken(secret as string, MINT)).toThrow(sentence);
+  });
+
+  it('wants a time that is one', () => {
+    expect(() => mintToken(randomBytes(32), { ...MINT, ttlSeconds: '60' as never })).toThrow(
+      'ttlSeconds must be a number above 0, not 60.',
+    );
   });
 });

@@ -33,6 +33,18 @@ const FAULTS = [
   ['nonsense', () => 42 as never],
 ] as const;
 
+/** How a page is told: what threw or hangs may heal, a wrong answer comes again. */
+const failure = (fault: string, what: string, whose: string) =>
+  fault === 'nonsense'
+    ? {
+        closeCode: SessionCloseCode.WRONG_HOOK_ANSWER,
+        reason: `The call ${what}: the backend's own code for ${whose} gave a wrong answer. The backend's log says which.`,
+      }
+    : {
+        closeCode: SessionCloseCode.INTERNAL,
+        reason: `The call ${what}: the backend's own code for ${whose} failed. Calling again may help.`,
+      };
+
 const tick = (ms = 20) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('authenticate', () => {
@@ -80,15 +92,12 @@ describe('authenticate', () => {
   });
 
   test.each(FAULTS)(
-    'that %s lets no one in, with a sentence, and is counted',
+    'that %s lets no one in, as a fault of the backend and no refusal, and is counted',
     async (fault, authenticate) => {
       const backend = backendWith({ authenticate });
       const { page } = await backend.open();
       await until(() => page.closeInfo !== undefined, 'the refusal');
-      expect(page.closeInfo).toEqual({
-        closeCode: SessionCloseCode.UNAUTHORIZED,
-        reason: "The call was not let in: the backend's own code for callers failed. Calling again may help.",
-      });
+      expect(page.closeInfo).toEqual(failure(fault, 'was not let in', 'callers'));
       expect(backend.failures).toEqual([`authenticate ${fault}`]);
     },
   );
@@ -133,13 +142,30 @@ describe('session', () => {
     fails = true;
     const { page: other } = await backend.open();
     await until(() => other.closeInfo !== undefined, 'the refusal');
-    const reason =
-      "The call cannot begin: the backend's own code for sessions failed. Calling again may help.";
-    expect(other.closeInfo).toEqual({ closeCode: SessionCloseCode.INTERNAL, reason });
-    expect(other.find('parley.error')).toMatchObject({ code: 'internal', message: reason });
+    const end = failure(fault, 'cannot begin', 'sessions');
+    expect(other.closeInfo).toEqual(end);
+    // "internal" says that doing the same again may help.
+    const told = other.find('parley.error');
+    if (fault === 'nonsense') expect(told).toBeUndefined();
+    else expect(told).toMatchObject({ code: 'internal', message: end.reason, retry: true });
     expect(backend.failures).toEqual([`session ${fault}`]);
     await page.send({ type: 'response.create' });
     await until(() => backend.sockets[0]!.events.length === 1, 'the first call goes on');
+  });
+});
+
+describe('tools, as a function of the caller,', () => {
+  test.each([
+    FAULTS[0],
+    ['nonsense', () => 42 as never],
+    ['nonsense', () => [{ name: 'no tool' }] as never],
+  ] as const)('that %s ends its own call in words', async (fault, tools) => {
+    const backend = backendWith({ tools, authenticate: () => ({ subject: 'anna' }) });
+    const { page } = await backend.open();
+    await until(() => page.closeInfo !== undefined, 'the end');
+    expect(page.closeInfo).toEqual(failure(fault, 'cannot begin', 'tools'));
+    expect(backend.failures).toEqual([`tools ${fault}`]);
+    expect(backend.sockets).toEqual([]);
   });
 });
 

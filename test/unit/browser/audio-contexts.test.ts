@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AudioContexts, START_MS } from '../../../browser/audio-contexts.ts';
+import { AudioContexts, newAudioContext, START_MS } from '../../../browser/audio-contexts.ts';
 import { arrive, FakeAudioContext, FakeBrowserAudio } from './fake-audio.ts';
 
 let audio: FakeBrowserAudio;
@@ -17,7 +17,7 @@ afterEach(() => {
 
 async function running(): Promise<{ contexts: AudioContexts; context: FakeAudioContext }> {
   const contexts = new AudioContexts((state) => states.push(state));
-  contexts.open(24_000);
+  contexts.open(newAudioContext(24_000));
   await arrive();
   return { contexts, context: audio.contexts[0]! };
 }

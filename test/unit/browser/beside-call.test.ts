@@ -4,6 +4,7 @@ import type { CallState } from '../../../browser/call-types.ts';
 import { Emitter } from '../../../browser/emitter.ts';
 import { keepAwake } from '../../../browser/keep-awake.ts';
 import { MutedSpeech } from '../../../browser/muted-speech.ts';
+import * as onDemand from '../../../browser/on-demand.ts';
 import { comfortTone, cueSounds, type SoundingCall } from '../../../browser/sounds.ts';
 import type { Message } from '../../../proto/voice/index.ts';
 import { arrive, FakeBrowserAudio } from './fake-audio.ts';
@@ -112,6 +113,7 @@ describe('the comfort tone', () => {
 describe('cue sounds', () => {
   it('are heard when the call is ready, muted, unmuted and over; not again when it was interrupted', () => {
     const call = new FakeCall();
+    call.state = 'connecting';
     cueSounds(call);
     call.become('ready');
     expect(tones).toEqual([523, 659]);
@@ -123,6 +125,19 @@ describe('cue sounds', () => {
     expect(tones).toEqual([523, 659, 392, 523, 659, 523]);
     vi.advanceTimersByTime(1000);
     expect(contexts.map(({ state }) => state)).toEqual(['closed']);
+  });
+});
+
+describe('helpers that are loaded on demand', () => {
+  it('sound for what happened while they were loaded, and stop at once when they were stopped meanwhile', async () => {
+    vi.useRealTimers();
+    const call = new FakeCall();
+    call.state = 'connecting';
+    onDemand.cueSounds(call);
+    onDemand.comfortTone(call)();
+    call.become('ready');
+    await vi.waitFor(() => expect(tones).toEqual([523, 659]));
+    await vi.waitFor(() => expect(contexts.map(({ state }) => state)).toEqual(['running', 'closed']));
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Call, connect, prepare } from '../../../browser/call.ts';
 import { pushToTalk } from '../../../browser/push-to-talk.ts';
-import { arrive, FakeBrowserAudio } from './fake-audio.ts';
+import { arrive, FakeAudioContext, FakeBrowserAudio } from './fake-audio.ts';
 import { FakeBackend } from './fake-backend.ts';
 
 const OPTIONS = { url: 'https://voice.example/voice', worklets: { microphone: 'm.js', playback: 'p.js' } };
@@ -38,12 +38,17 @@ describe('a call that is prepared', () => {
     const call = prepare(OPTIONS);
     await ready(call);
     expect(audio.asked).toEqual([]);
-    expect(audio.contexts).toEqual([]);
+    // Its worklets are there, and it rests: no device is held.
+    expect(audio.contexts).toMatchObject([{ state: 'suspended', modules: { length: 2 } }]);
+    audio.window.dispatchEvent(new Event('pointerdown'));
+    await arrive();
+    expect(audio.contexts[0]!.state).toBe('suspended');
     expect(call.microphoneState).toBe('asking');
     call.talk();
     call.talk();
     await arrive();
     expect(audio.asked).toHaveLength(1);
+    expect(audio.contexts).toMatchObject([{ state: 'running', modules: { length: 2 } }]);
     audio.worklet('parley-microphone').run(4, 0.1);
     await arrive();
     expect(call.microphoneState).toBe('live');
@@ -53,9 +58,30 @@ describe('a call that is prepared', () => {
     const call = prepare(OPTIONS);
     await ready(call);
     expect(await call.hangUp()).toEqual({ error: undefined, undeliveredMs: 0 });
+    expect(audio.contexts).toMatchObject([{ closed: true }]);
     call.talk();
     await arrive();
     expect(audio.asked).toEqual([]);
+  });
+
+  it('asks once more for worklets that were not to be had before the click', async () => {
+    FakeAudioContext.refusedModules = /./;
+    const call = prepare(OPTIONS);
+    await ready(call);
+    FakeAudioContext.refusedModules = undefined;
+    call.talk();
+    await arrive();
+    audio.worklet('parley-microphone').run(4, 0.1);
+    await arrive();
+    expect(call.microphoneState).toBe('live');
+  });
+
+  it('may be talked in at once, with one engine', async () => {
+    const call = prepare(OPTIONS);
+    call.talk();
+    await ready(call);
+    expect(audio.contexts).toHaveLength(1);
+    await call.hangUp();
   });
 });
 

@@ -1,4 +1,6 @@
 import { vi } from 'vitest';
+import { loadCarriers } from '../../../browser/dial.ts';
+import { loadLateParts } from '../../../browser/late-parts.ts';
 
 type Listener = (event: { data: never }) => void;
 
@@ -93,6 +95,10 @@ export class FakeAudioContext extends EventTarget {
   async resume(): Promise<void> {
     if (!FakeAudioContext.allowed) return new Promise(() => {});
     this.become('running');
+  }
+
+  async suspend(): Promise<void> {
+    this.become('suspended');
   }
 
   async close(): Promise<void> {
@@ -199,6 +205,8 @@ export class FakeBrowserAudio {
     // The worklets register when they are loaded, which happens once.
     await import('../../../browser/worklets/microphone.ts');
     await import('../../../browser/worklets/playback.ts');
+    // So is what a call loads on demand: with the clock of these tests no file would come.
+    await Promise.all([loadCarriers(), loadLateParts()]);
     return audio;
   }
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { CallError } from '../../../browser/errors.ts';
 import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import { arrive } from './fake-audio.ts';
@@ -101,18 +101,20 @@ describe('the first dial of a call that fails', () => {
     expect(call.stats.resumptions).toBe(0);
   });
 
-  it.each([SessionCloseCode.UNAUTHORIZED, SessionCloseCode.UPSTREAM_REFUSED, SessionCloseCode.UNSUPPORTED])(
-    'is not tried again when the backend refuses the call with close code %i',
-    async (closeCode) => {
-      begin();
-      await arrive();
-      backend(0).session.close({ closeCode, reason: 'no' });
-      await arrive();
-      expect(ended()).toMatchObject([{ error: { code: 'closed_by_server', closeCode } }]);
-      await pass(10_000);
-      expect(network.urls).toHaveLength(1);
-    },
-  );
+  it.each([
+    SessionCloseCode.UNAUTHORIZED,
+    SessionCloseCode.UPSTREAM_REFUSED,
+    SessionCloseCode.UNSUPPORTED,
+    SessionCloseCode.WRONG_HOOK_ANSWER,
+  ])('is not tried again when the backend refuses the call with close code %i', async (closeCode) => {
+    begin();
+    await arrive();
+    backend(0).session.close({ closeCode, reason: 'no' });
+    await arrive();
+    expect(ended()).toMatchObject([{ error: { code: 'closed_by_server', closeCode, retry: false } }]);
+    await pass(10_000);
+    expect(network.urls).toHaveLength(1);
+  });
 
   it('is not tried again when the options are wrong, nor once the call was hung up', async () => {
     begin({ url: 'http://voice.example/' });
@@ -125,4 +127,18 @@ describe('the first dial of a call that fails', () => {
     await pass(10_000);
     expect(network.urls).toHaveLength(1);
   });
+});
+
+it('begins before the audio engine, of which the first of a browser holds the page up', async () => {
+  const order: string[] = [];
+  for (const name of ['WebTransport', 'AudioContext'] as const) {
+    const Real = globalThis[name] as new (...given: unknown[]) => object;
+    vi.stubGlobal(name, function Noted(...given: unknown[]) {
+      order.push(name);
+      return new Real(...given);
+    });
+  }
+  begin();
+  await arrive();
+  expect(order).toEqual(['WebTransport', 'AudioContext']);
 });

@@ -12,6 +12,9 @@ class Talk {
   kbps = 10_000;
   roundTripMs = 100;
   resends = 0;
+  /** Nothing passes, either way. */
+  gone = false;
+  wasLimited = false;
   readonly codecs: string[] = [];
   #said = 0;
   /** Octets that wait for the link, and the sample at its end. */
@@ -37,7 +40,7 @@ class Talk {
     this.choice.said(this.#said, this.now);
     this.codecs.push(this.choice.codec);
     this.#queue.push({ samples: this.#said, octets: this.choice.codec === 'opus' ? 110 : 1000 });
-    let room = (this.kbps / 8) * STEP_MS;
+    let room = this.gone ? 0 : (this.kbps / 8) * STEP_MS;
     for (let first = this.#queue[0]; first !== undefined && room > 0; first = this.#queue[0]) {
       const taken = Math.min(room, first.octets);
       first.octets -= taken;
@@ -47,8 +50,10 @@ class Talk {
       this.#queue.shift();
     }
     this.#arrivals.push({ at: this.now + this.roundTripMs / 2, samples: this.#passed });
-    if (this.now - this.#toldAt >= 200) this.#tell();
-    if (!this.choice.update(this.now)) return;
+    if (this.now - this.#toldAt >= 200 && !this.gone) this.#tell();
+    const resend = this.choice.update(this.now);
+    this.wasLimited ||= this.choice.limited;
+    if (!resend) return;
     this.resends += 1;
     for (const waiting of this.#queue) waiting.octets = 110;
   }
@@ -59,6 +64,7 @@ class Talk {
     let known = 0;
     while (this.#arrivals[0] !== undefined && this.#arrivals[0].at <= this.now - this.roundTripMs / 2)
       known = this.#arrivals.shift()!.samples;
+    this.choice.heard(this.now);
     if (known > 0) this.choice.acknowledge(known, this.now);
   }
 }
@@ -104,6 +110,54 @@ describe('the choice of the codec', () => {
     talk.kbps = 0;
     talk.run(900);
     expect(talk.resends).toBe(1);
+  });
+
+  test.each([480, 700, 1500, 4000])(
+    'a network that is gone for %i ms is not slow: PCM is tried after a few seconds, and no one is told',
+    (goneMs) => {
+      const talk = new Talk();
+      talk.run(5000);
+      for (let times = 0; times < 3; times++) {
+        talk.gone = true;
+        talk.run(goneMs);
+        talk.gone = false;
+        talk.run(8000);
+        expect(talk.choice.codec).toBe('pcm16');
+      }
+      expect(talk.wasLimited).toBe(false);
+    },
+  );
+
+  test('one that is slow after it was gone is told to be, and is given its 30 s', () => {
+    const talk = new Talk();
+    talk.run(5000);
+    talk.gone = true;
+    talk.run(1500);
+    talk.gone = false;
+    talk.kbps = 30;
+    talk.run(5000);
+    expect([talk.choice.codec, talk.choice.limited]).toEqual(['opus', true]);
+    talk.kbps = 10_000;
+    const from = talk.codecs.length;
+    talk.run(25_000);
+    expect(new Set(talk.codecs.slice(from))).toEqual(new Set(['opus']));
+    talk.run(15_000);
+    expect([talk.choice.codec, talk.choice.limited]).toEqual(['pcm16', false]);
+  });
+
+  test('one that carries Opus alone after it was gone costs one trial more', () => {
+    const talk = new Talk();
+    talk.run(5000);
+    talk.gone = true;
+    talk.run(1500);
+    talk.gone = false;
+    talk.kbps = 100;
+    talk.run(25_000);
+    expect([talk.choice.codec, talk.choice.limited]).toEqual(['opus', true]);
+    const trials = talk.codecs
+      .slice(250)
+      .filter((codec, i, all) => codec === 'pcm16' && all[i - 1] === 'opus');
+    expect(trials.length).toBe(1);
   });
 
   test('back to PCM after 30 s of calm, by way of 100 ms of it', () => {

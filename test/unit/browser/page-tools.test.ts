@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SilenceMeter } from '../../../browser/page/silence.ts';
 import { BODIES, OVERVIEW, SIGHTS, sightFact } from '../../../browser/page/sky/bodies.ts';
-import { between, eye, place, viewOf } from '../../../browser/page/sky/camera.ts';
+import { between, eye, place, presence, unitAt, viewOf } from '../../../browser/page/sky/camera.ts';
 
 describe('the camera', () => {
   it.each(SIGHTS)('has %s in the middle of the picture', (sight) => {
@@ -26,6 +26,35 @@ describe('the camera', () => {
       const view = between(from, to, share);
       expect(Math.abs(view.azimuth - last.azimuth)).toBeLessThan(0.06);
       last = view;
+    }
+  });
+
+  /** Bodies of which something is drawn, with their diameter in heights of the picture. */
+  const drawn = (view: ReturnType<typeof viewOf>, seconds: number, sights: readonly string[]) =>
+    BODIES.flatMap((body) => {
+      const [, , depth] = eye(view)(place(body, seconds));
+      const present = presence(body.radius, depth, sights.includes(body.name));
+      return present > 0 ? [{ name: body.name, present, size: 2 * body.radius * unitAt(depth) }] : [];
+    });
+
+  const times = Array.from({ length: 37 }, (_, i) => i * 97);
+
+  it.each(SIGHTS)('sees %s whole, and nothing before it fills the picture', (sight) => {
+    for (const seconds of times) {
+      const resting = drawn(viewOf(sight, seconds), seconds, [sight]);
+      if (sight !== OVERVIEW) expect(resting.find(({ name }) => name === sight)?.present).toBe(1);
+      for (const { name, size } of resting) expect(size, name).toBeLessThan(name === sight ? 0.53 : 0.35);
+    }
+  });
+
+  it.each(SIGHTS)('goes to %s from any other, and nothing fills the picture on the way', (to) => {
+    for (const seconds of times) {
+      const from = SIGHTS[(SIGHTS.indexOf(to) + seconds) % SIGHTS.length]!;
+      for (let share = 0; share <= 1; share += 0.05) {
+        const view = between(viewOf(from, seconds), viewOf(to, seconds), share);
+        for (const { name, size } of drawn(view, seconds, [from, to]))
+          expect(size, `${name}, from ${from}`).toBeLessThan(name === from || name === to ? 0.81 : 0.35);
+      }
     }
   });
 

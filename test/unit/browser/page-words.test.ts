@@ -68,10 +68,13 @@ describe('what the page says of the microphone', () => {
 
 describe('what the page says of an interrupted call', () => {
   it('what is kept, by steps of 5 s', () => {
-    expect([0, 4900].map(reconnectingText)).toEqual(
+    expect([0, 4900].map((keptMs) => reconnectingText(keptMs, false))).toEqual(
       Array(2).fill(expect.stringMatching(/^The connection is gone\. .*are kept\.$/)),
     );
-    expect(reconnectingText(12_000)).toMatch(/10 s of your words are kept/);
+    expect(reconnectingText(12_000, false)).toMatch(/10 s of your words are kept/);
+    expect(reconnectingText(12_000, true)).toBe(
+      'The server has shut down. 10 s of your words are kept, and it is called again every few seconds.',
+    );
   });
 
   it('how it goes on: after how long, over what, and what is missing', () => {

@@ -82,3 +82,84 @@ describe('more than can be kept', () => {
     expect(overflows.at(-1)!.lostMs).toBeGreaterThan(2000);
   });
 });
+
+describe('a server that shuts down', () => {
+  const goodbye = { closeCode: SessionCloseCode.SHUTTING_DOWN, reason: 'the backend ends' };
+
+  it('is named to the page, which dials again by itself, at once when it is asked to, and in the end says so', async () => {
+    await dialUp();
+    network.mode = 'refused';
+    backend(0).session.close(goodbye);
+    await arrive();
+    expect(call.state).toBe('reconnecting');
+    expect(told('reconnecting')).toMatchObject([
+      {
+        error: {
+          code: 'closed_by_server',
+          closeCode: 14,
+          message: expect.stringContaining('is shutting down'),
+        },
+      },
+    ]);
+    await pass(20_000);
+    const before = network.urls.length;
+    expect(before).toBeGreaterThan(4);
+    expect(before).toBeLessThan(12);
+    call.reconnect();
+    await arrive();
+    expect(network.urls.length).toBe(before + 1);
+    await pass(45_000);
+    expect(told('ended')).toMatchObject([
+      {
+        error: {
+          message: expect.stringMatching(
+            /^The voice server shut down, and did not come back within 6\d seconds\.$/,
+          ),
+          advice: 'Check that it runs, then call again.',
+        },
+      },
+    ]);
+  });
+
+  it('a network that is lost is not called a server that ended', async () => {
+    await dialUp();
+    network.mode = 'refused';
+    backend(0).session.lose();
+    await arrive();
+    expect(told('reconnecting')).toMatchObject([
+      { error: { code: 'connection_lost', closeCode: undefined } },
+    ]);
+    await pass(65_000);
+    expect(told('ended')).toMatchObject([
+      { error: { message: expect.stringMatching(/^The connection to the voice server was lost/) } },
+    ]);
+  });
+});
+
+describe('a session that the backend gives up for a newer one', () => {
+  it("an old session that gave way to the page's own new one is no other page", async () => {
+    await dialUp();
+    await speak(50);
+    await pass(2300);
+    backend(0).session.close({ closeCode: SessionCloseCode.ATTACHED_ELSEWHERE, reason: '' });
+    await arrive();
+    backend(1).ready(attached());
+    await arrive();
+    expect(call.state).toBe('ready');
+  });
+
+  it('one that went on after the new one had failed does give way to another page', async () => {
+    await dialUp();
+    await speak(50);
+    await pass(2300);
+    backend(1).session.lose();
+    for (let second = 0; second < 7; second++) {
+      backend(0).received(call.stats.microphone.samples);
+      await pass(1000);
+    }
+    expect(call.state).toBe('ready');
+    backend(0).session.close({ closeCode: SessionCloseCode.ATTACHED_ELSEWHERE, reason: '' });
+    await pass(300);
+    expect(told('ended')).toMatchObject([{ error: { closeCode: SessionCloseCode.ATTACHED_ELSEWHERE } }]);
+  });
+});

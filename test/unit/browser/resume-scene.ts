@@ -17,8 +17,16 @@ export const backend = (index: number) => network.backends[index]!;
 /** Begins a call whose backend has not answered yet. */
 export function begin(options: Partial<CallOptions> = {}): void {
   call = connect({ url: URL, worklets: WORKLETS, ...options });
-  for (const name of ['state', 'ended', 'resumed', 'cleared', 'event', 'microphoneOverflow'] as const)
-    call.on(name, (value) => events.push({ name, value }));
+  const names = [
+    'state',
+    'ended',
+    'reconnecting',
+    'resumed',
+    'cleared',
+    'event',
+    'microphoneOverflow',
+  ] as const;
+  for (const name of names) call.on(name, (value) => events.push({ name, value }));
 }
 
 /** Begins a call that its backend keeps for 60 s. */

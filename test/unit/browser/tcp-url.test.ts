@@ -1,5 +1,19 @@
-import { expect, it } from 'vitest';
-import { overTcp } from '../../../browser/dial.ts';
+import { afterEach, expect, it, vi } from 'vitest';
+import { overTcp } from '../../../browser/carriers/index.ts';
+import { dialTcp } from '../../../browser/carriers/tcp.ts';
+
+// As browsers get it: Node gets another face of it.
+vi.mock(
+  '@fails-components/webtransport',
+  () =>
+    import(
+      /* @vite-ignore */ new URL(
+        '../../../node_modules/@fails-components/webtransport/lib/index.browser.js',
+        import.meta.url,
+      ).href
+    ),
+);
+afterEach(() => vi.unstubAllGlobals());
 
 const URL_OF_CALL = 'https://01.voice.example:4433/voice?resume=1&token=t';
 
@@ -15,3 +29,22 @@ it.each([
     expect(overTcp(URL_OF_CALL, tcpUrl)).toBe(expected);
   },
 );
+
+it.each([
+  ['https://voice.example:4433/voice?token=t', 'wss://voice.example:4433/voice?token=t'],
+  ['https://voice.example/', 'wss://voice.example:443'],
+  ['https://voice.example/?token=t', 'wss://voice.example:443/?token=t'],
+])('%s is dialled as %s', async (url, expected) => {
+  const dialled: string[] = [];
+  class RefusedSocket {
+    constructor(address: string) {
+      dialled.push(address);
+    }
+    addEventListener(type: string, listener: (event: Event) => void): void {
+      if (type === 'error') setTimeout(listener, 0, new Event('error'));
+    }
+  }
+  vi.stubGlobal('WebSocket', RefusedSocket);
+  await expect(dialTcp(url, new AbortController().signal)).rejects.toThrow();
+  expect(dialled).toEqual([expected]);
+});

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openOperatorPort } from '../../../net/operator-port.ts';
@@ -13,6 +16,24 @@ import { metric } from '../../support/metrics.ts';
 
 const TOKEN = 'a token of operators'.replaceAll(' ', '-');
 afterEach(() => vi.useRealTimers());
+
+const SUMMARY = {
+  session: 'call-1',
+  backend: 'b',
+  remote: '127.0.0.1:4000',
+  origin: undefined,
+  carrier: 'quic',
+  how: 'new',
+  seconds: 0,
+  rttMs: 1,
+  packetsLost: 0,
+  packetsSent: 1,
+  pathChanges: 0,
+  microphoneSeconds: 0,
+  answerSeconds: 0,
+  bargeIns: 0,
+  upstreamsReplaced: 0,
+} as const;
 
 function fakeSession() {
   let end = () => {};
@@ -145,6 +166,10 @@ describe('the list of calls', () => {
     expect(() => readOperatorToken({ env: 'T' }, { T: 'secret' })).toThrow(
       'operatorToken: T must hold 16 characters at least, without a space; make one with "openssl rand -hex 16".',
     );
+    for (const env of [{}, { T: ' \n' }])
+      expect(() => readOperatorToken({ env: 'T' }, env)).toThrow(
+        'operatorToken: T is not set; set it to the token that operators give.',
+      );
     expect(hasBearer(`bearer  ${TOKEN}`, TOKEN)).toBe(true);
     expect(hasBearer(`Basic ${TOKEN}`, TOKEN)).toBe(false);
   });
@@ -222,5 +247,33 @@ describe('what callers wait for', () => {
     const text = await registry.metrics();
     expect(metric(text, 'parley_quic_handshake_seconds_count')).toBe(1);
     expect(metric(text, 'parley_quic_packet_loss_ratio_sum')).toBe(0.005);
+  });
+});
+
+describe('parley calls', () => {
+  it('prints the calls of those that answer, and says who does not', async () => {
+    const answer = { calls: [{ ...SUMMARY, session: 'call-7' }] };
+    const server = createServer((_, response) => void response.end(JSON.stringify(answer)));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const up = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const down = 'http://127.0.0.1:1';
+    const run = (...backends: string[]) =>
+      new Promise<{ code: unknown; out: string; error: string }>((resolve) => {
+        const flags = backends.flatMap((backend) => ['--backend', backend]);
+        const args = ['--import', 'tsx', 'server/calls/main.ts', ...flags];
+        const env = { ...process.env, PARLEY_OPERATOR_TOKEN: TOKEN };
+        execFile(process.execPath, args, { env }, (failure, out, error) =>
+          resolve({ code: failure?.code ?? 0, out, error }),
+        );
+      });
+    try {
+      expect(await run(up)).toMatchObject({ code: 0, error: '' });
+      const both = await run(up, down);
+      expect(both).toMatchObject({ code: 1, out: expect.stringContaining('call-7') });
+      expect(both.error).toMatch(/^http:\/\/127\.0\.0\.1:1\/calls does not answer: .*\n$/);
+      expect(await run(down)).toMatchObject({ code: 1, out: '' });
+    } finally {
+      server.close();
+    }
   });
 });

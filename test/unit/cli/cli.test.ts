@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,11 +23,13 @@ interface Outcome {
   readonly said: string;
 }
 
-function parley(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+const parley = (args: readonly string[], env?: NodeJS.ProcessEnv) => run('cli/main.ts', args, env);
+
+function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      ['--import', 'tsx', 'cli/main.ts', ...args],
+      ['--import', 'tsx', program, ...args],
       { cwd: ROOT, env: { ...process.env, ...env } },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : 1, said: stdout + stderr }),
     );
@@ -46,7 +48,7 @@ describe('the program parley', () => {
       expect(code, said).toBe(0);
     }
     phases.push((await parley(['check', cluster])).said);
-    const good = `${cluster} is good: a cluster of 1 backends and 1 forwarders\n  `;
+    const good = `${cluster} is good: a cluster of 1 backend and 1 forwarder\n  `;
     expect(phases).toEqual([
       `${good}settled: config rotation 0 is the only one.\n`,
       `${good}announced: config rotation 0 is issued, and 1 is known.\n`,
@@ -58,6 +60,32 @@ describe('the program parley', () => {
       code: 0,
       said: 'settled: config rotation 1 is the only one.\n',
     });
+  }, 60_000);
+
+  it('calls no forwarder good whose cluster file is not there', async () => {
+    const settings = join(directory, 'forwarder.json');
+    writeFileSync(
+      settings,
+      JSON.stringify({ cluster: join(directory, 'missing.json'), listen: '127.0.0.1:4733' }),
+    );
+    const { code, said } = await parley(['check', settings]);
+    expect(code).toBe(1);
+    expect(said).toContain('missing.json');
+    expect(said).not.toContain('is good');
+  }, 60_000);
+
+  it('makes and rotates keys by the npm script as by the command', async () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: { keys: string };
+    };
+    const [program = ''] = /\S+\.ts$/.exec(scripts.keys) ?? [];
+    const made = await run(program, ['--backend', '192.0.2.11:5001', '--out', cluster]);
+    expect(made).toEqual({ code: 0, said: '' });
+    expect(readFileSync(cluster, 'utf8')).toContain('"192.0.2.11:5001"');
+    const rotated = await run(program, ['rotate', cluster]);
+    expect(rotated.code, rotated.said).toBe(0);
+    expect(entries()).toBe(2);
+    expect((await run(program, ['--help'])).said).toMatch(/^usage: npm run keys -- /);
   }, 60_000);
 
   it('lists the calls of backends to operators, and says what is missing', async () => {

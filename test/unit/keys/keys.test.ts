@@ -63,7 +63,7 @@ describe('keys rotate', () => {
     write({ env: 'CID_KEY' });
     const before = readFileSync(path, 'utf8');
     expect(() => rotateKeys(path, { CID_KEY: KEY })).toThrow(/stands in the environment \(CID_KEY\)/);
-    expect(() => rotateKeys(path, {})).toThrow('quicLb[0].key: the environment has no CID_KEY.');
+    expect(() => rotateKeys(path, {})).toThrow('quicLb[0].key: CID_KEY is not set.');
     expect(readFileSync(path, 'utf8')).toBe(before);
   });
 });
@@ -97,6 +97,14 @@ describe('keys check', () => {
     expect((await checkRotation(path, [url], 0.05)).at(-1)).toBe(
       'No connection has CIDs of 0 that sends: it may be taken out.',
     );
+    // The metrics of a backend count no packets of rotations, which would look like a rotation that is not used any more.
+    const backend = createServer((_, response) => void response.end('parley_sessions 1\n'));
+    await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
+    const other = `http://127.0.0.1:${(backend.address() as AddressInfo).port}/metrics`;
+    await expect(checkRotation(path, [url, other], 0.05)).rejects.toThrow(
+      `${other} is no forwarder's: it has no`,
+    );
+    backend.close();
     server.close();
     await expect(checkRotation(path, ['http://127.0.0.1:1/metrics'], 0.05)).rejects.toThrow(
       /does not answer/,

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseForwarderConfig, readClusterFile, readSettings } from '../../../lb/config.ts';
 import { explainPacket } from '../../../lb/dry-run.ts';
@@ -70,6 +71,12 @@ describe('a forwarder’s settings', () => {
     );
     expect(() => readSettings('/nowhere/lb.json', {})).toThrow(
       'configuration: /nowhere/lb.json cannot be read: there is no such file.',
+    );
+  });
+
+  test('of a relative path it says where that leads to', () => {
+    expect(() => readClusterFile('nowhere/cluster.json')).toThrow(
+      `cluster file: nowhere/cluster.json cannot be read: there is no such file. It was looked for as ${resolve('nowhere/cluster.json')}.`,
     );
   });
 });

@@ -41,8 +41,11 @@ test('the largest acknowledged number never falls', () => {
 test('without keys nothing waits to be sent (RFC 9001 §4.9)', () => {
   const space = fresh();
   space.cryptoOut.write(new Uint8Array(10));
+  space.cryptoIn.receive(10, new Uint8Array(50));
   space.queueProbes(2);
+  expect(space.handshakeOctets).toBe(60);
   space.discard();
+  expect(space.handshakeOctets).toBe(0);
   expect(space.cryptoOut.hasPending).toBe(false);
   expect(space.probes).toBe(0);
 });

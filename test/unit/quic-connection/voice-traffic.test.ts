@@ -46,6 +46,37 @@ describe('acknowledgements of voice (RFC 9000 §13.2)', () => {
       expect(smoothedRttMs).toBeLessThan(26 + 5);
   });
 
+  /** A frame each 20 ms to the server, and the answer to two of them, in two packets, 3 ms after the second. Packets for each frame. */
+  function converse(pair: QuicPair): { toServer: number; toClient: number } {
+    const { client, server } = pair.establish();
+    pair.run(undefined, 1000);
+    const [microphone, answer] = [client, server].map((end) => end.openStream('unidirectional')!);
+    const before = { ...pair.counts };
+    for (let frame = 0; frame < FRAMES; frame++) {
+      client.writeStream(microphone!, new Uint8Array(FRAME_OCTETS));
+      pair.run(undefined, 13);
+      if (frame % 2 === 1) server.writeStream(answer!, new Uint8Array(2 * FRAME_OCTETS));
+      pair.run(undefined, FRAME_MS - 13);
+    }
+    pair.run(undefined, 200);
+    const each = (direction: 'toServer' | 'toClient') =>
+      (pair.counts[direction] - before[direction]) / FRAMES;
+    return { toServer: each('toServer'), toClient: each('toClient') };
+  }
+
+  it('an answer that follows soon takes them along, and where the peer may be asked so does the voice', () => {
+    const asked = converse(new QuicPair());
+    expect(asked.toClient).toBeLessThan(1.05);
+    expect(asked.toServer).toBeLessThan(1.05);
+  });
+
+  it('a peer that is not asked acknowledges each answer by itself; the answers take theirs along all the same', () => {
+    const plain = converse(new QuicPair({ clientTransport: { ackFrequency: false } }));
+    expect(plain.toClient).toBeLessThan(1.05);
+    expect(plain.toServer).toBeGreaterThan(1.45);
+    expect(plain.toServer).toBeLessThan(1.55);
+  });
+
   it('losses make no storm of them', () => {
     const pair = new QuicPair({ seed: 5, loss: { toServer: 0.05, toClient: 0.05 } });
     const { client } = pair.establish();

@@ -146,13 +146,10 @@ describe('secrets that stand elsewhere', () => {
   });
 
   it('that cannot be had are named by their place, and no part of a wrong one is shown', () => {
-    const missing = parse(elsewhere, () => ({ ok: false, fault: 'the environment has no ROUTING' }));
+    const missing = parse(elsewhere, () => ({ ok: false, fault: 'ROUTING is not set' }));
     expect(missing).toEqual({
       ok: false,
-      faults: [
-        'routingKey: the environment has no ROUTING.',
-        'quicLb[0].key: the environment has no ROUTING.',
-      ],
+      faults: ['routingKey: ROUTING is not set.', 'quicLb[0].key: ROUTING is not set.'],
     });
     const wrong = parse(elsewhere, () => ({ ok: true, text: 'deadbeefdeadbeef' }));
     expect(JSON.stringify(wrong)).not.toContain('dead');

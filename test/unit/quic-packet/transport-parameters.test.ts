@@ -33,6 +33,7 @@ const common = {
   maxDatagramFrameSize: fc.nat(65535),
   greaseQuicBit: fc.boolean(),
   resetStreamAt: fc.boolean(),
+  minAckDelayMicros: fc.constantFrom(undefined, 0),
 };
 
 describe('transport parameters (RFC 9000 §18)', () => {

@@ -148,4 +148,81 @@ describe('AckTracker', () => {
     ]);
     expect(written(application(), 1).largest).toBe(-1);
   });
+
+  describe('of packets that come far apart, as those of voice do', () => {
+    const at = (tracker: AckTracker, ...times: number[]) => {
+      for (const [i, now] of times.entries()) tracker.onPacketReceived(i, true, now);
+    };
+
+    test('every second one is acknowledged at once while nothing goes the other way (RFC 9000 §13.2.2)', () => {
+      const tracker = application();
+      at(tracker, 100, 120);
+      expect(tracker.due(120)).toBe(true);
+    });
+
+    test('the ACK waits a little for a packet of ours to go with, never beyond max_ack_delay (RFC 9000 §13.2.1)', () => {
+      const tracker = application();
+      tracker.hasCompany = true;
+      at(tracker, 100, 112);
+      expect(tracker.due(112)).toBe(false);
+      expect(tracker.deadline()).toBe(117);
+      written(tracker, 113);
+      tracker.onPacketReceived(2, true, 132);
+      tracker.onPacketReceived(3, true, 154);
+      expect(tracker.deadline()).toBe(157);
+    });
+
+    test('a third one does not wait', () => {
+      const tracker = application();
+      tracker.hasCompany = true;
+      at(tracker, 100, 110, 114);
+      expect(tracker.due(114)).toBe(true);
+    });
+
+    test('a gap is told at once all the same (RFC 9000 §13.2.1)', () => {
+      const tracker = application();
+      tracker.hasCompany = true;
+      tracker.onPacketReceived(0, true, 100);
+      tracker.onPacketReceived(2, true, 120);
+      expect(tracker.due(120)).toBe(true);
+    });
+
+    test('where the peer lets more wait, the deadline is met by the last packet before it', () => {
+      const tracker = application();
+      tracker.setPolicy({ sequence: 0, threshold: 9, maxAckDelayMs: 65, reorderingThreshold: 1 });
+      at(tracker, 100, 120, 140);
+      expect(tracker.due(140)).toBe(false);
+      tracker.onPacketReceived(3, true, 160);
+      expect(tracker.due(160)).toBe(true);
+      tracker.hasCompany = true;
+      written(tracker, 160);
+      for (let pn = 4; pn < 8; pn++) tracker.onPacketReceived(pn, true, 100 + pn * 20);
+      expect(tracker.due(240)).toBe(false);
+      expect(tracker.deadline()).toBe(245);
+    });
+  });
+
+  describe('with a reordering threshold that the peer asks for', () => {
+    const asked = (reorderingThreshold: number): AckTracker => {
+      const tracker = application();
+      tracker.setPolicy({ sequence: 0, threshold: 100, maxAckDelayMs: 25, reorderingThreshold });
+      return tracker;
+    };
+    /** The packets at which an ACK was sent. */
+    const acked = (tracker: AckTracker, ...numbers: number[]) =>
+      numbers.filter((pn) => {
+        tracker.onPacketReceived(pn, true, 100);
+        return tracker.due(100) && written(tracker, 100).largest >= 0;
+      });
+
+    test('of 3 or 5 it does as the tables of draft-ietf-quic-ack-frequency do', () => {
+      expect(acked(asked(3), 0, 1, 3, 4, 5, 8, 9, 10)).toEqual([5, 9, 10]);
+      expect(acked(asked(5), 0, 1, 3, 5, 6, 7, 8, 9)).toEqual([7, 9]);
+    });
+
+    test('of 0 nothing is told at once, of 1 every gap and every late one', () => {
+      expect(acked(asked(0), 0, 5, 3, 20)).toEqual([]);
+      expect(acked(asked(1), 0, 5, 3, 20)).toEqual([5, 3, 20]);
+    });
+  });
 });

@@ -21,4 +21,26 @@ describe('what a reader that keeps what it read keeps with it', () => {
       got.push(...stream.read(octets)!.data);
     expect(Uint8Array.from(got)).toEqual(sent);
   });
+
+  test('a stream of messages holds no block between them, however many went before', () => {
+    const stream = new RecvStream(0, WINDOW_OCTETS);
+    const held: number[] = [];
+    for (let n = 0; n < 100; n++) {
+      stream.receive(100 * n, new Uint8Array(100).fill(n), false);
+      expect(stream.read()!.data).toEqual(new Uint8Array(100).fill(n));
+      held.push(stream.heldOctets);
+    }
+    expect(new Set(held)).toEqual(new Set([0]));
+  });
+
+  test('but while a part of one waits for its rest it does', () => {
+    const stream = new RecvStream(0, WINDOW_OCTETS);
+    stream.receive(0, new Uint8Array(100).fill(1), false);
+    stream.receive(200, new Uint8Array(100).fill(3), false);
+    expect(stream.read()!.data).toHaveLength(100);
+    expect(stream.heldOctets).toBe(4096);
+    stream.receive(100, new Uint8Array(100).fill(2), false);
+    expect(stream.read()!.data).toEqual(Uint8Array.from({ length: 200 }, (_, i) => (i < 100 ? 2 : 3)));
+    expect(stream.heldOctets).toBe(0);
+  });
 });

@@ -275,10 +275,13 @@ describe('a connection that fails', () => {
     ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', false],
     ['EPROTO', false],
   ])('with %s: retry %s', (code, retry) => {
-    const end = describeFault(Object.assign(new Error(`failed with ${code}`), { code }), redact);
+    const networkMessage = `failed with ${code} 10.0.0.7:443`;
+    const end = describeFault(Object.assign(new Error(networkMessage), { code }), redact, '10.0.0.8:3128');
     expect(ERROR_RETRY[end.code]).toBe(retry);
-    expect(end.message).toContain(`failed with ${code}`);
-    expect(end.details).toEqual({ networkCode: code });
+    // Callers read the sentence; addresses are for the log.
+    expect(end.message).toContain(`The Realtime API could not be reached through the proxy (${code})`);
+    expect(end.message).not.toContain('10.0.0');
+    expect(end.details).toEqual({ networkCode: code, networkMessage, proxy: '10.0.0.8:3128' });
   });
 });
 

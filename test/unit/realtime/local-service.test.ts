@@ -2,6 +2,7 @@ import { connect } from 'node:tls';
 import type { RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { StartupError } from '../../../net/startup.ts';
 import { AudioHash, int16ToOctets, type Message } from '../../../proto/voice/index.ts';
 import { openUpstream, type Upstream, type UpstreamEnd } from '../../../server/realtime/index.ts';
 import {
@@ -24,6 +25,16 @@ afterEach(async () => {
   await Promise.all(services.splice(0).map((service) => service.close()));
 });
 afterAll(() => expect(services).toHaveLength(0));
+
+test.each([
+  ['certificate', '.parley/cert.pem'],
+  ['key', Buffer.from('.parley/key.pem')],
+  ['key', undefined],
+])('is not started with a %s that is no PEM', async (name, value) => {
+  await expect(startRealtimeService({ ...pem, [name]: value } as ServiceOptions)).rejects.toThrow(
+    new StartupError(`${name}: this is no PEM; give what the file holds, not its path.`),
+  );
+});
 
 async function start(options: Partial<ServiceOptions> = {}): Promise<RealtimeService> {
   const service = await startRealtimeService({ ...pem, logger, speed: 100, ...options });

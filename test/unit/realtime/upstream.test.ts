@@ -48,7 +48,7 @@ describe('the upstream adapter, against a server that misbehaves', () => {
     expect(end).toMatchObject({
       // Trusting is a matter of configuration: calling again does not help.
       code: 'upstream_refused',
-      message: expect.stringMatching(/\(self-signed certificate\): .*NODE_EXTRA_CA_CERTS/),
+      message: expect.stringMatching(/\(DEPTH_ZERO_SELF_SIGNED_CERT\): .*NODE_EXTRA_CA_CERTS/),
       details: { networkCode: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
     });
     await opened(to, { ca: [other, pem.certificate] });

@@ -11,12 +11,15 @@ import { BACKEND_CONFIG_KEYS, parseBackendConfig } from '../../../server/config.
 import { MAX_EVENT_OCTETS } from '../../../server/realtime/dial.ts';
 import { docTables, ROOT, TABLE_PAGES, tableNames, withTables } from '../../support/doc-tables.ts';
 import { PRIVATE_WORDS } from '../../support/plain-words.ts';
+import { listSources } from '../../support/sources.ts';
 
 const MAX_README_OCTETS = 7 * 1024;
 
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-const DOCS = readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`);
+const DOCS = readdirSync(join(ROOT, 'docs'))
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`);
 const PAGES = ['examples/README.md', 'README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', ...DOCS];
 /** The voice protocol's second version is a plan: it names what is still to come. */
 const TRUE_PAGES = PAGES.filter((page) => page !== 'docs/voice-protocol.md');
@@ -246,6 +249,38 @@ describe('docs/browser-api.md', () => {
   });
 });
 
+describe('docs/architecture.md', () => {
+  it('has every folder of the tree in its table', () => {
+    const page = read('docs/architecture.md');
+    const inFolders = listSources().flatMap(({ path }) =>
+      path.includes('/') ? [path.split('/', 1)[0]!] : [],
+    );
+    const ours = [...new Set([...inFolders, 'examples', 'deploy', 'docs'])];
+    expect(ours.length).toBeGreaterThan(8);
+    expect(ours.filter((name) => !page.includes(`| \`${name}/\` |`))).toEqual([]);
+  });
+});
+
+describe('docs/server-api.md', () => {
+  it.each([
+    ['CallRequest', 'server/hooks.ts'],
+    ['AppCaller', 'server/access/tokens.ts', 'Caller'],
+    ['AppCall', 'server/hooks.ts'],
+    ['CallControl', 'server/bridge/hooks.ts'],
+    ['Transcript', 'server/bridge/hooks.ts'],
+    ['HookedAudio', 'server/bridge/hooks.ts'],
+    ['HookedEnd', 'server/bridge/hooks.ts'],
+    ['ToolContext', 'server/bridge/tools/tool.ts'],
+  ])('names every field of %s', (type, path, declared = type) => {
+    const source = read(path);
+    const body = source.slice(source.search(new RegExp(`interface ${declared}\\b`))).split('\n}', 1)[0]!;
+    const fields = [...body.matchAll(/^ {2}(?:readonly )?(\w+)(?:\?|\(.*)?: /gm)].map(([, name]) => name!);
+    const [row = ''] = new RegExp(`^.*\\| \`${type}\` \\|.*$`, 'm').exec(read('docs/server-api.md')) ?? [];
+    expect(fields.length).toBeGreaterThan(1);
+    expect(fields.filter((name) => !new RegExp(`\`${name}[\`(]`).test(row))).toEqual([]);
+  });
+});
+
 describe('figures that the docs name', () => {
   const MEBIBYTE = 1 << 20;
   const constant = (path: string, name: string): number => {
@@ -307,6 +342,18 @@ describe('docs/getting-started.md', () => {
     );
     expect(faults.length).toBeGreaterThan(5);
     expect(faults.filter((name) => !page.includes(`\`${name}=`))).toEqual([]);
+  });
+
+  it('names every subpath and program of the package', () => {
+    const page = read('docs/getting-started.md');
+    const { name, exports, bin } = JSON.parse(read('package.json')) as {
+      name: string;
+      exports: object;
+      bin: object;
+    };
+    const named = [...Object.keys(exports).map((path) => path.replace('.', name)), ...Object.keys(bin)];
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((one) => !page.includes(`\`${one}\``))).toEqual([]);
   });
 
   it('shows an upstream for Azure that is taken', () => {

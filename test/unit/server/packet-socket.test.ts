@@ -128,6 +128,34 @@ describe.each(process.platform === 'linux' ? (['batched', 'dgram'] as const) : (
       expect(answers[0]!.from).toBe(`127.0.0.1:${socket.local.port}`);
     });
 
+    test('what was called at an address of this machine too is answered from there, the rest through the forwarder', async () => {
+      const back = { host: '127.0.0.5', port: (await peer('127.0.0.5')).address.port + 1 };
+      const opened = await openTunnelSocket({ host: '127.0.0.1', port: 0 }, RULES, sockets, [back]);
+      const { socket, got } = kept(opened);
+      const { socket: forwarder, got: returned } = await peer();
+      const client = await peer('127.0.0.6');
+      const ask = (proxyHost: string, proxyPort: number, payload: number) => {
+        const { host: clientHost, port: clientPort } = client.address;
+        const header = { clientHost, clientPort, proxyHost, proxyPort };
+        forwarder.send(FORWARDER_END.seal(header, Uint8Array.of(payload)), socket.local.port, '127.0.0.1');
+      };
+      ask(back.host, back.port, 1);
+      ask(back.host, back.port + 1, 2);
+      ask('127.0.0.4', back.port, 3);
+      await until(() => got.length === 3, 'three datagrams');
+      for (const datagram of got) socket.send({ ...datagram, data: datagram.data.slice() });
+      socket.flush();
+      await until(() => client.got.length === 1 && returned.length === 2, 'three answers');
+      expect(client.got).toEqual([{ data: Uint8Array.of(1), from: `${back.host}:${back.port}` }]);
+      const payloads = returned.map(({ data }) => FORWARDER_END.open(data)?.payload[0]);
+      expect(payloads.sort()).toEqual([2, 3]);
+      expect(socket.sentPastForwarder).toBe(1);
+      // What comes there is none of a forwarder's.
+      client.socket.send(Uint8Array.of(9), back.port, back.host);
+      await until(() => socket.dropped['past-forwarder'] === 1, 'the one that came past the forwarder');
+      expect(got).toHaveLength(3);
+    });
+
     test('the tunnel port counts what it does not take, and a knock is none of it', async () => {
       const { socket, got } = kept(await openTunnelSocket(LOOPBACK, RULES, sockets));
       const { socket: forwarder } = await peer();

@@ -1,14 +1,17 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDirectory } from '../../../net/files.ts';
+import { checkBackend } from '../../../server/check.ts';
 import { parseBackendConfig, readBackendConfig } from '../../../server/config.ts';
+import { freshCluster } from '../../../server/fresh-cluster.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 import { lanAddresses, lanInstructions } from '../../../server/start/lan.ts';
 import { checkPorts } from '../../../server/start/ports.ts';
@@ -110,6 +113,18 @@ describe('the page for other devices', () => {
   });
 });
 
+/** Writes good settings of a backend, with `more`, and the files that they name. */
+function writeBackend(more: object): string {
+  const path = join(directory, 'b.json');
+  const { certificate, key } = new DevelopmentCertificate(directory);
+  const cluster = join(directory, 'cluster.json');
+  const plan = { tunnels: ['127.0.0.1:5001'], forwarders: ['127.0.0.1'], tcp: false, callHost: undefined };
+  writeFileSync(cluster, JSON.stringify(freshCluster(plan)));
+  const upstream = { kind: 'local', baseUrl: 'https://localhost:1/v1', ca: certificate };
+  writeFileSync(path, JSON.stringify({ name: 'backend-1', cluster, certificate, key, upstream, ...more }));
+  return path;
+}
+
 describe('the settings of a backend', () => {
   it('with several faults get one sentence for each', () => {
     const input = { name: 3, certificate: 'c', key: 'k', upstream: { kind: 'openai' }, colour: 'red' };
@@ -125,6 +140,26 @@ describe('the settings of a backend', () => {
     expect(fault(() => readBackendConfig(path))).toBe(
       `${path}: The file is not JSON: look at line 3, column 3.`,
     );
+  });
+
+  it.each([
+    ['operatorToken', { operatorToken: { env: 'T' } }],
+    ['auth.secret', { auth: { secret: { env: 'T' } } }],
+  ])('are not good while the environment variable of %s is not set', (key, more) => {
+    const path = writeBackend(more);
+    expect(fault(() => checkBackend(path, {}))).toMatch(new RegExp(`^${key}: T is not set; .*\\.$`));
+    expect(checkBackend(path, { T: 'x'.repeat(32) }).name).toBe('backend-1');
+  });
+
+  it('are good where the cluster file gives the entry several workers', () => {
+    const path = writeBackend({});
+    const cluster = join(directory, 'cluster.json');
+    const file = JSON.parse(readFileSync(cluster, 'utf8')) as { backends: object[] };
+    const backends = file.backends.map((entry) => ({ ...entry, workers: 4 }));
+    writeFileSync(cluster, JSON.stringify({ ...file, backends }));
+    expect(checkBackend(path, {}).name).toBe('backend-1');
+    writeFileSync(cluster, JSON.stringify({ ...file, backends: [{ ...backends[0], name: 'other' }] }));
+    expect(fault(() => checkBackend(path, {}))).toContain('there is no backend called "backend-1"');
   });
 
   it('are read by a command that explains itself when a flag is unknown or missing', () => {
@@ -144,5 +179,26 @@ describe('the settings of a backend', () => {
     expect(run('--config', '/nowhere.json')).toBe(
       'backend configuration: /nowhere.json cannot be read: there is no such file.\n',
     );
+  }, 30_000);
+});
+
+describe('a backend that is started', () => {
+  it('says in its line "ready" where its ports are, that of the metrics too', async () => {
+    const path = writeBackend({ tunnel: '127.0.0.1:0', tcp: '127.0.0.1:0', metrics: '127.0.0.1:0' });
+    const args = ['--import', 'tsx', 'server/main.ts', '--config', path];
+    const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      for await (const line of createInterface({ input: child.stdout! })) {
+        const log = JSON.parse(line) as Record<string, unknown>;
+        if (log.msg !== 'ready') continue;
+        const address = expect.stringMatching(/^127\.0\.0\.1:\d+$/) as unknown;
+        expect(log).toMatchObject({ tunnel: address, tcp: address, metrics: address });
+        expect((await fetch(`http://${String(log.metrics)}/healthz`)).status).toBe(200);
+        return;
+      }
+      expect.fail('it never said that it is ready');
+    } finally {
+      child.kill('SIGKILL');
+    }
   }, 30_000);
 });

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { OtherPages } from '../../../server/start/other-pages.ts';
 import { servePage } from '../../../server/start/page-server.ts';
 import { Part } from '../../../server/start/part.ts';
 
@@ -98,6 +99,106 @@ describe('the tokens of the demo page', () => {
       server.close();
       without.close();
     }
+  });
+});
+
+describe('pages of other origins', () => {
+  const ask = (port: number, path: string, headers: Record<string, string>) =>
+    new Promise<{ status: number | undefined; text: string; allowed: string | undefined }>(
+      (resolve, reject) => {
+        request({ host: '127.0.0.1', port, path, headers }, (response) => {
+          let text = '';
+          response.on('data', (chunk: Buffer) => {
+            text += chunk.toString();
+          });
+          const allowed = response.headers['access-control-allow-origin'];
+          response.on('end', () => resolve({ status: response.statusCode, text, allowed }));
+        })
+          .on('error', reject)
+          .end();
+      },
+    );
+
+  it('read settings and get tokens when they are named, and hear nothing otherwise', async () => {
+    const said: string[] = [];
+    const own = { host: 'localhost:8080' };
+    const named = { ...own, origin: 'http://localhost:5173', 'sec-fetch-site': 'same-site' };
+    const other = { ...own, origin: 'https://app.example', 'sec-fetch-site': 'cross-site' };
+    const config = {
+      url: 'https://127.0.0.1:4433/voice',
+      certificateHashes: ['ab'],
+      tokenUrl: '/token',
+      faults: ['cut'],
+      upstream: 'local',
+    } as const;
+    const server = await servePage(directory, 0, () => config, {
+      mint: async () => 'a.b.c',
+      otherPages: new OtherPages([named.origin], (sentence) => said.push(sentence)),
+    });
+    try {
+      const settings = await ask(server.port, '/config.json', named);
+      expect(settings.allowed).toBe(named.origin);
+      const { faults: _own, ...shared } = config;
+      expect(JSON.parse(settings.text)).toEqual({ ...shared, tokenUrl: 'http://localhost:8080/token' });
+      expect(await ask(server.port, '/token', named)).toEqual({
+        status: 200,
+        text: 'a.b.c',
+        allowed: named.origin,
+      });
+      expect(said).toEqual([]);
+
+      expect((await ask(server.port, '/config.json', other)).allowed).toBeUndefined();
+      expect(await ask(server.port, '/token', other)).toMatchObject({ status: 403, allowed: undefined });
+      expect((await ask(server.port, '/config.json', { ...own, origin: 'null' })).allowed).toBeUndefined();
+      // Its own page names its origin where it posts.
+      await ask(server.port, '/config.json', { ...own, origin: 'http://localhost:8080' });
+      // A name that was made to lead here, and one that is none.
+      for (const host of ['evil.example', 'x y'])
+        expect((await ask(server.port, '/token', { ...named, host })).allowed, host).toBeUndefined();
+      expect(said).toEqual([
+        'A page of https://app.example may not call, and was refused. To let it, start with --origin https://app.example',
+        'A page without an origin of its own (a file, or a frame in a sandbox) was refused: serve it over http.',
+      ]);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('that are refused are named once each, and not without end', () => {
+    const said: string[] = [];
+    const pages = new OtherPages([], (sentence) => said.push(sentence));
+    for (let i = 0; i < 1000; i++) pages.refused(`https://${i % 500}.example`);
+    expect(said).toHaveLength(64);
+    expect(new Set(said).size).toBe(64);
+  });
+
+  it('of which a backend refuses one in its log are told to who started it', async () => {
+    const path = join(directory, 'part.mjs');
+    const line = {
+      level: 30,
+      msg: 'session refused',
+      outcome: 'origin-refused',
+      origin: 'https://app.example',
+    };
+    writeFileSync(
+      path,
+      `console.log('{"msg":"ready"}'); console.log(${JSON.stringify(JSON.stringify(line))}); setInterval(() => {}, 1000);`,
+    );
+    const seen = await new Promise((resolve, reject) => {
+      const started = new Part({
+        name: 'part',
+        colour: 'gray',
+        script: path,
+        args: [],
+        describe: 'up',
+        notice: (noticed) => {
+          resolve(noticed);
+          started.stop();
+        },
+      });
+      started.start().catch(reject);
+    });
+    expect(seen).toEqual(line);
   });
 });
 

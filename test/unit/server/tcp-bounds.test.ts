@@ -178,4 +178,46 @@ describe('a connection that holds a place', () => {
     await vi.waitFor(() => expect(listener.sessions).toBe(LIMITS.connectionsPerAddress + 1), 4000);
     expect(listener.counters.refused['address-full']).toBe(5);
   });
+
+  // The library tells of a session behind its answer's way to the kernel, and calls it ready one tick later.
+  test.each([0, 1, 2, 3, 4, 6, 8, 12])(
+    'that ends %i turns behind its answer, before its session, harms no other',
+    async (turns) => {
+      let accepted = 0;
+      await open({
+        handlers: {
+          decide: () => {
+            void (async () => {
+              for (let i = 0; i < turns; i++) await Promise.resolve();
+              await listener.close();
+            })();
+            return { accept: () => accepted++ };
+          },
+          answer: () => ({ status: 404, contentType: 'text/plain', body: '' }),
+        },
+      });
+      const socket = await secure(await dial());
+      socket.write(REQUEST);
+      await closed(socket);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(accepted).toBeLessThanOrEqual(1);
+    },
+  );
+
+  test('that brings frames with its request is read, or ended, and harms no other', async () => {
+    await open();
+    const frame = (octets: number[]) => Buffer.from([0x82, 0x80 | octets.length, 0, 0, 0, 0, ...octets]);
+    for (const octets of [
+      [0x41, 0x51, 1, 2],
+      [0x99, 0x0b, 0x4d, 3, 0, 0, 0],
+      [0, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xff],
+    ]) {
+      const socket = await secure(await dial());
+      socket.write(Buffer.concat([Buffer.from(REQUEST), frame(octets), frame(octets)]));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      socket.destroy();
+    }
+    await vi.waitFor(() => expect(listener.sessions).toBe(0), 4000);
+  });
 });

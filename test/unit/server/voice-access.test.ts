@@ -80,6 +80,7 @@ function handler() {
 /** A session that asks with this token. */
 function ask(voice: ReturnType<typeof handler>, token: string | undefined, resumes = false) {
   const { client, server } = memorySessionPair();
+  Object.assign(server.request, { origin: 'https://app.example' });
   if (token !== undefined) server.request.query.set('token', token);
   if (resumes) server.request.query.set('resume', '1');
   return { client, page: new VoicePage(client), served: voice(server) };
@@ -117,6 +118,10 @@ describe('a voice session', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(dialled).toBe(0);
     expect(refused).toEqual(['missing', 'bad-signature', 'expired']);
+    const said = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(said.filter(({ msg }) => msg === 'call refused')).toMatchObject(
+      refused.map((reason) => ({ reason, caller: '127.0.0.1:1', origin: 'https://app.example' })),
+    );
     expect(lines.join('')).not.toContain(forged);
   });
 
@@ -151,7 +156,8 @@ describe('a voice session', () => {
     expect(refused).toEqual(['too-many-calls']);
     const said = lines.map((line) => JSON.parse(line) as { msg: string; subject?: string });
     const named = said.filter(({ subject }) => subject === subjectName('anna@example.org', KEY));
-    expect(named.map(({ msg }) => msg)).toContain('call refused');
+    const where = { caller: '127.0.0.1:1', origin: 'https://app.example' };
+    expect(named).toContainEqual(expect.objectContaining({ msg: 'call refused', ...where }));
     expect(lines.join('')).not.toContain('anna@');
     expect(lines.join('')).not.toContain(token);
   });

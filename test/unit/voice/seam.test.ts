@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { int16ToOctets, octetsToInt16, Seam } from '../../../proto/voice/index.ts';
 import { createOpusDecoder, createOpusEncoder } from '../../../server/bridge/opus.ts';
+import { Comparison } from '../../support/spoken-words.ts';
 
 const LOOK_AHEAD = 60;
 /** As loud as a voice gets, with what hisses in it as loud as in speech. */
@@ -88,5 +89,14 @@ describe('a seam between two codings', () => {
     seam.clear();
     const third = octets(coded.subarray(1200, 1680));
     expect(seam.join(third)).toBe(third);
+  });
+
+  test('the measure of the long tests: a jump is a click, the noise of a loud hiss is none', () => {
+    const seam = 24_000;
+    const jump = said.map((sample, i) => (i < seam ? sample : sample + 400));
+    expect(new Comparison(said, jump, []).clicksAt(seam)).toBe(true);
+    const noise = said.map((sample, i) => (i < seam ? sample : sample + (i % 2 ? 300 : -300)));
+    expect(new Comparison(said, noise, []).clickDb(seam)).toBeGreaterThan(-42);
+    expect(new Comparison(said, noise, []).clicksAt(seam)).toBe(false);
   });
 });

@@ -2,9 +2,13 @@ import { describe, expect, test } from 'vitest';
 import {
   encodeVarint,
   fromHex,
+  MAX_SAFE_VARINT,
   Reader,
+  readVarint,
   toHex,
+  VarintOctets,
   varintLength,
+  varintLengthFrom,
   WireError,
   Writer,
 } from '../../../proto/wire/index.ts';
@@ -20,6 +24,8 @@ describe('a varint (RFC 9000 §16)', () => {
     const reader = new Reader(fromHex(text)!);
     expect(reader.varint()).toBe(value);
     expect(reader.done).toBe(true);
+    expect(readVarint(fromHex(`00${text}`)!, 1)).toBe(value);
+    expect(varintLengthFrom(fromHex(text)![0]!)).toBe(text.length / 2);
   });
 
   test.each([
@@ -35,6 +41,11 @@ describe('a varint (RFC 9000 §16)', () => {
     expect(toHex(encodeVarint(value))).toBe(text);
     expect(toHex(Writer.growing(1).varint(value).finish())).toBe(text);
     expect(varintLength(value)).toBe(text.length / 2);
+    const octets = fromHex(text)!;
+    expect(readVarint(octets, 0)).toBe(value);
+    // Not whole: at the end of the octets, or at the end of those that count.
+    expect(readVarint(octets.subarray(0, -1), 0)).toBeUndefined();
+    expect(readVarint(octets, 0, octets.length - 1)).toBeUndefined();
   });
 
   test('what is none is refused, not cut to size', () => {
@@ -52,4 +63,17 @@ describe('a varint (RFC 9000 §16)', () => {
     }
     expect(() => new Reader(new Uint8Array(0)).varint()).toThrow(WireError);
   });
+});
+
+test('varints are gathered from single octets', () => {
+  const octets = new VarintOctets();
+  for (const value of [0, 63, 64, 15_293, 494_878_333, MAX_SAFE_VARINT]) {
+    const encoded = encodeVarint(value);
+    const got = [...encoded].map((octet) => {
+      const whole = octets.push(octet);
+      expect(octets.begun).toBe(whole === undefined);
+      return whole;
+    });
+    expect(got).toEqual([...new Array(encoded.length - 1).fill(undefined), value]);
+  }
 });

@@ -6,6 +6,8 @@ export const MAX_CRYPTO_BUFFER_OCTETS = 64 * 1024;
 /** Separate pieces of out-of-order handshake data; more is an attack on the reassembly: Chromium cuts a ClientHello into tens. */
 export const MAX_CRYPTO_PIECES = 256;
 
+const EMPTY = new Uint8Array(0);
+
 interface Piece {
   readonly start: number;
   readonly data: Uint8Array;
@@ -36,12 +38,6 @@ export class CryptoReceiver {
   finish(): void {
     if (this.#pieces.length > 0) throw beyondTheEnd();
     this.#over = true;
-  }
-
-  /** The level's keys are gone: no gap closes any more. */
-  discard(): void {
-    this.#pieces.length = 0;
-    this.#held.clear();
   }
 
   /** Takes one frame and gives what is now in order, in pieces. Throws CRYPTO_BUFFER_EXCEEDED beyond the bounds. */
@@ -103,7 +99,7 @@ export class CryptoReceiver {
 
 /** Handshake octets of one level on their way out, kept until the level's keys go. */
 export class CryptoSender {
-  #data = new Uint8Array(0);
+  #data: Uint8Array = EMPTY;
   readonly #pending = new RangeSet();
   readonly #acked = new RangeSet();
 
@@ -146,12 +142,5 @@ export class CryptoSender {
   /** Octets that are kept. */
   get heldOctets(): number {
     return this.#data.length;
-  }
-
-  /** The level's keys are gone: nothing of it is ever sent again (RFC 9000 §13.3). */
-  discard(): void {
-    this.#data = new Uint8Array(0);
-    this.#pending.clear();
-    this.#acked.clear();
   }
 }

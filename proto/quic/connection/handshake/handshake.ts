@@ -98,6 +98,8 @@ function onPeerParameters(state: ConnectionState, data: Uint8Array, now: number)
   });
   state.idle.setPeerTimeout(parameters.maxIdleTimeoutMs);
   state.recovery.setPeerMaxAckDelay(parameters.maxAckDelayMs);
+  if (state.config.ackFrequency && parameters.minAckDelayMicros !== undefined)
+    state.ackRequest.offer(parameters.maxAckDelayMs);
   state.mtu.limitTo(parameters.maxUdpPayloadSize);
   applyDatagramSize(state);
 }

@@ -1,4 +1,4 @@
-import { equalOctets } from '../../../wire/index.ts';
+import { equalOctets, LazySet } from '../../../wire/index.ts';
 import { RangeSet } from '../../ack/index.ts';
 import { TransportError, TransportErrorCode } from '../../errors.ts';
 import { isStatelessReset } from '../../packet/index.ts';
@@ -41,7 +41,7 @@ export class RemoteConnectionIds {
   /** Retired, RETIRE_CONNECTION_ID to be sent. */
   readonly #pendingRetire: number[] = [];
   /** Retired, RETIRE_CONNECTION_ID sent and not acknowledged. */
-  readonly #unackedRetire = new Set<number>();
+  readonly #unackedRetire = new LazySet<number>();
   /** Sequence numbers from `#retirePriorTo` on that were retired: a NEW_CONNECTION_ID that comes again must not revive them. */
   readonly #retired = new RangeSet();
   #retirePriorTo = 0;

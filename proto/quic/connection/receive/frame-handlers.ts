@@ -1,10 +1,12 @@
 import { TransportError, TransportErrorCode } from '../../errors.ts';
 import {
+  type AckFrequencyFrame,
   type ConnectionCloseFrame,
   type DatagramFrame,
   type FlowFrame,
   type Frame,
   FrameType,
+  type ImmediateAckFrame,
   type ResetStreamAtFrame,
 } from '../../frames/index.ts';
 import type { StreamDirection } from '../../types.ts';
@@ -12,6 +14,7 @@ import { onCryptoFrame, onHandshakeConfirmed } from '../handshake/handshake.ts';
 import { onPathResponse } from '../path/migration.ts';
 import type { PathState } from '../path/paths.ts';
 import { moveToPreferredAddress, probePreferredAddress } from '../path/preferred-address.ts';
+import { policyOf } from '../send/ack-frequency.ts';
 import { onAckFrame } from '../send/acks.ts';
 import type { SpaceState } from '../space-state.ts';
 import type { ConnectionState } from '../state.ts';
@@ -60,6 +63,10 @@ export function handleFrame(state: ConnectionState, frame: Frame, packet: Packet
       return;
     case 'handshakeDone':
       if (onHandshakeConfirmed(state, packet.now)) probePreferredAddress(state, packet.now);
+      return;
+    case 'ackFrequency':
+    case 'immediateAck':
+      onAckFrequency(state, packet.space, frame);
       return;
     case 'newToken':
       // Tokens for later connections are not kept: a redial shows its address by its first round trip.
@@ -149,6 +156,24 @@ function onResetStreamAt(state: ConnectionState, frame: ResetStreamAtFrame): voi
       FrameType.RESET_STREAM_AT,
     );
   state.streams.onResetStream(frame.streamId, frame.code, frame.finalSize, frame.reliableSize);
+}
+
+/** The peer says how it wants to be acknowledged (draft-ietf-quic-ack-frequency). */
+function onAckFrequency(
+  state: ConnectionState,
+  space: SpaceState,
+  frame: AckFrequencyFrame | ImmediateAckFrame,
+): void {
+  const isPolicy = frame.type === 'ackFrequency';
+  // RFC 9000 §12.4: as above.
+  if (!state.config.ackFrequency)
+    throw new TransportError(
+      TransportErrorCode.FRAME_ENCODING_ERROR,
+      'a frame about acknowledgements came, which we did not offer to take',
+      isPolicy ? FrameType.ACK_FREQUENCY : FrameType.IMMEDIATE_ACK,
+    );
+  if (isPolicy) space.ack.setPolicy(policyOf(frame));
+  else space.ack.requestNow();
 }
 
 function onDatagram(state: ConnectionState, frame: DatagramFrame): void {

@@ -67,6 +67,7 @@ function onPacketAcked(state: ConnectionState, space: SpaceState, packet: SentPa
         state.localIds.acked(retransmit.sequence);
         break;
       case 'mtuProbe':
+      case 'ackFrequency':
         break;
       default:
         retransmit satisfies never;
@@ -106,6 +107,9 @@ export function requeue(state: ConnectionState, space: SpaceState, retransmit: R
       break;
     case 'retireConnectionId':
       state.remoteIds.lost(retransmit.sequence);
+      break;
+    case 'ackFrequency':
+      state.ackRequest.onLost();
       break;
     case 'mtuProbe':
       // Path MTU discovery decides whether to send another (RFC 9000 §14.4).

@@ -2,9 +2,11 @@ import type { Writer } from '../../../wire/index.ts';
 import {
   cryptoOverhead,
   datagramOverhead,
+  writeAckFrequency,
   writeCrypto,
   writeDatagram,
   writeHandshakeDone,
+  writeImmediateAck,
   writeNewConnectionId,
   writePathChallenge,
   writePathResponse,
@@ -73,8 +75,24 @@ function writeControlFrames(state: ConnectionState, writer: Writer, payload: Pay
     payload.ackEliciting = true;
   }
   if (!state.handshake.complete) return;
+  writeAckRequests(state, writer, payload);
   writePathFrames(state, state.paths.active, writer, payload, now);
   writeConnectionIdFrames(state, writer, payload);
+}
+
+/** What the peer is to know of when to acknowledge (draft-ietf-quic-ack-frequency), where it offered to take that. */
+function writeAckRequests(state: ConnectionState, writer: Writer, payload: Payload): void {
+  const { ackRequest, recovery, datagramSize } = state;
+  if (ackRequest.isDue && writer.remaining >= MAX_SMALL_FRAME_OCTETS) {
+    writeAckFrequency(writer, ackRequest.take());
+    payload.retransmits.push({ kind: 'ackFrequency' });
+    payload.ackEliciting = true;
+  }
+  if (!ackRequest.isSent || writer.remaining === 0) return;
+  // Where nothing more can be sent until an ACK comes, and where none came in time.
+  if (state.spaces[2].probes === 0 && recovery.canSend(2 * datagramSize)) return;
+  writeImmediateAck(writer);
+  payload.ackEliciting = true;
 }
 
 /** PATH_RESPONSEs and a PATH_CHALLENGE for the path that the packet takes. They are not repeated when lost. */

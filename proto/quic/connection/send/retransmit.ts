@@ -3,6 +3,7 @@ import type { StreamRetransmit } from '../../streams/index.ts';
 /** What a packet carried, in terms of what to do when it is lost or delivered: what was meant is sent again, not the octets. */
 export type Retransmit =
   | StreamRetransmit
+  | { readonly kind: 'ackFrequency' }
   | { readonly kind: 'ack'; readonly largest: number }
   | { readonly kind: 'crypto'; readonly offset: number; readonly length: number }
   | { readonly kind: 'handshakeDone' }

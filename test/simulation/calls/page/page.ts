@@ -1,6 +1,8 @@
 import { readAnswers } from '../../../../browser/answer-reader.ts';
-import type { Answers } from '../../../../browser/answers.ts';
+import type { LineAnswers } from '../../../../browser/call-answers.ts';
+import { loadCarriers } from '../../../../browser/dial.ts';
 import { DownlinkCodec } from '../../../../browser/downlink-codec.ts';
+import { loadLateParts } from '../../../../browser/late-parts.ts';
 import { Line } from '../../../../browser/line.ts';
 import { Outbox } from '../../../../browser/outbox.ts';
 import type { Playback } from '../../../../browser/playback.ts';
@@ -84,7 +86,7 @@ class LinePage implements Page {
     this.#witness = witness;
     this.#sounds = new Loudspeaker(witness);
     const playback = this.#sounds as unknown as Playback;
-    const answers: Pick<Answers, 'read' | 'playback' | 'downlink'> = {
+    const current: LineAnswers['current'] = {
       playback,
       downlink: new DownlinkCodec({ codec: 'pcm' }, playback, () => undefined),
       read: (streams, source) => readAnswers(streams, playback, source),
@@ -92,7 +94,7 @@ class LinePage implements Page {
     this.#line = new Line(
       { url, token, resumeFor, certificateHashes, timeoutMs: 10_000 },
       {
-        answers: answers as Answers,
+        answers: { current, hello: {}, begin: () => current },
         uplink: () => undefined,
         elapsedMs: (at) => at,
         opened: () => undefined,
@@ -243,4 +245,8 @@ class LinePage implements Page {
 
 export function openPage(options: PageOptions, witness: PageWitness): Page {
   return new LinePage(options, witness);
+}
+
+export async function loadOnDemand(): Promise<void> {
+  await Promise.all([loadCarriers(), loadLateParts()]);
 }

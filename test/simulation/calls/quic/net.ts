@@ -162,6 +162,14 @@ export class QuicNetwork implements CallNetwork {
     });
   }
 
+  /** Of all that the page sends, new dials too. */
+  silencePage(forMs: number): void {
+    this.#network.setAccess(this.#page, { cut: true }, ['up']);
+    this.#host.time.later(forMs, () => {
+      if (this.#silences === 0) this.#network.setAccess(this.#page, { cut: false });
+    });
+  }
+
   outage(forMs: number, refuses: boolean): void {
     this.#outages += 1;
     this.#refuses = refuses;
