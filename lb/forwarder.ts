@@ -28,6 +28,8 @@ import { ForwarderSockets, portAt, type SocketsOptions } from './sockets.ts';
 /** Octets of a bad packet that are kept to be shown in the log. */
 const SAMPLE_OCTETS = 32;
 const NOTHING = new Uint8Array();
+const NEVER_HEARD =
+  ': nothing ever came from it. Either it does not run there, or it drops what comes from here: its log says why, such as another cluster file.';
 const PROBE_ENDPOINT = toEndpoint(PROBE_CLIENT.host, PROBE_CLIENT.port);
 
 export interface ForwardingOptions extends SocketsOptions {
@@ -289,7 +291,11 @@ export class Forwarding {
     if (state === before) return;
     table.setState(backend.index, state);
     const level = state === 'dead' ? 'warn' : 'info';
-    this.#options.logger[level]({ backend: backend.name, before, state }, `${backend.name} is ${state}`);
+    const why = state === 'dead' && !backend.health.everHeard ? NEVER_HEARD : '';
+    this.#options.logger[level](
+      { backend: backend.name, before, state },
+      `${backend.name} is ${state}${why}`,
+    );
   }
 
   #probeAll(): void {

@@ -49,6 +49,7 @@ export class BackendHealth {
   /** Its host said that the port is closed, since anything was last heard; and whether that was so for a whole interval. */
   #isRefused = false;
   #isGone = false;
+  #everHeard = false;
 
   /** `isTrusted`: whether it takes new connections until probes say otherwise, or only once it has answered one. */
   constructor(
@@ -81,9 +82,15 @@ export class BackendHealth {
 
   /** A packet came from the backend, whatever it was. */
   heard(): void {
+    this.#everHeard = true;
     this.#withoutLife = 0;
     this.#isRefused = false;
     this.#isGone = false;
+  }
+
+  /** Whether anything ever came from it. */
+  get everHeard(): boolean {
+    return this.#everHeard;
   }
 
   /** The backend's host answered that nothing listens on its port (ICMP port unreachable). */

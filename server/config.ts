@@ -190,13 +190,22 @@ export function parseBackendConfig(input: unknown, where: string): BackendConfig
   throw new StartupError(result.error.issues.map((issue) => `${where}: ${sentence(issue)}.`).join('\n'));
 }
 
-/** Reads and checks a configuration file. */
-export function readBackendConfig(path: string): BackendConfig {
+/**
+ * Reads a backend's file and checks it; gives it as it is written, for `startBackend`, as it is or with settings of the app's own.
+ * Throws `StartupError` with one sentence per fault.
+ */
+export function readBackendFile(path: string): BackendConfigInput {
   const json = parseJson(readFileOrStop(path, 'backend configuration'));
   if (!json.ok) {
     throw new StartupError(
       `${path}: The file is not JSON: look at line ${json.line}, column ${json.column}.`,
     );
   }
-  return parseBackendConfig(json.value, path);
+  parseBackendConfig(json.value, path);
+  return json.value as BackendConfigInput;
+}
+
+/** The same with all defaults, as a backend uses it. */
+export function readBackendConfig(path: string): BackendConfig {
+  return parseBackendConfig(readBackendFile(path), path);
 }

@@ -26,7 +26,7 @@ export {
   type UsageFigures,
   type VoiceContext,
 } from './bridge/index.ts';
-export { type BackendConfig, type BackendConfigInput, readBackendConfig } from './config.ts';
+export { type BackendConfigInput, readBackendFile as readBackendConfig } from './config.ts';
 export type {
   Admitted,
   AppCall,

@@ -16,6 +16,7 @@ import { openKeyLog, QlogDirectory, QlogOnDemand } from './insight/index.ts';
 import { LiveCertificate } from './live-certificate.ts';
 import { openPublicSocket, openTunnelSocket, type PacketSocket } from './net/index.ts';
 import { createRandomSource } from './random.ts';
+import { refusedPacketLog } from './refused-packets.ts';
 import { resetGuard } from './reset-guard.ts';
 import { steerTo } from './steering.ts';
 import { openTracing } from './tracing/index.ts';
@@ -48,7 +49,16 @@ async function openSockets(
   log.info({ socket: choice.kind }, `UDP sockets are ${choice.kind}: ${choice.why}`);
   const returns = config.directServerReturn ?? [];
   for (const { host } of returns) mustBeHere(host);
-  const first = await openTunnelSocket(tunnel, cluster, choice, returns);
+  const rules = {
+    get forwarders() {
+      return cluster.forwarders;
+    },
+    get end() {
+      return cluster.end;
+    },
+    refused: refusedPacketLog(log),
+  };
+  const first = await openTunnelSocket(tunnel, rules, choice, returns);
   if (config.public === undefined) return [first];
   try {
     return [first, await openPublicSocket(config.public, choice)];

@@ -244,8 +244,11 @@ function listenToNetwork(current: Call): void {
   });
   let lost = false;
   current.on('reconnecting', ({ error }) => {
-    shutDown = error?.closeCode === SHUTTING_DOWN;
-    if (!lost || shutDown)
+    const says = error?.closeCode === SHUTTING_DOWN;
+    const news = says && !shutDown;
+    // What a server said of itself holds until there is one again, whatever a later dial fails by.
+    shutDown ||= says;
+    if (!lost || news)
       timeline.add('change', shutDown ? SHUT_DOWN : 'The connection is gone. Your words are kept.');
     lost = true;
     showStatus();

@@ -1,5 +1,5 @@
 import type { QuicEvent, QuicTransport, StreamDirection } from '../quic/index.ts';
-import { encodeVarint, Queue, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
+import { encodeVarint, LazyMap, Queue, Reader, varintLength, WireError, Writer } from '../wire/index.ts';
 import { Http3Error, Http3ErrorCode } from './errors.ts';
 import type { Http3Event } from './events.ts';
 import type { Field } from './fields.ts';
@@ -42,7 +42,7 @@ export class Http3Connection {
   readonly #messages: MessageTable;
   readonly #reader: MessageReader;
   /** Bidirectional streams whose first varint is not whole yet; bounded by QUIC's stream limit. */
-  readonly #intakes = new Map<number, VarintIntake>();
+  readonly #intakes = new LazyMap<number, VarintIntake>();
   readonly #uni: UniStreams;
   readonly #requestIds: RequestIds;
   #peerSettings: Settings | undefined;

@@ -1,4 +1,5 @@
 import type { QuicTransport } from '../quic/index.ts';
+import { LazyMap } from '../wire/index.ts';
 import { ControlStream, type ControlStreamEvents } from './control-stream.ts';
 import { Http3Error, Http3ErrorCode } from './errors.ts';
 import { ENDED, PENDING, VarintIntake } from './intake.ts';
@@ -19,16 +20,22 @@ interface CriticalReader {
   octets(data: Uint8Array): void;
 }
 
+interface CriticalStream {
+  readonly streamId: number;
+  readonly type: number;
+  readonly reader: CriticalReader;
+}
+
 /** Reads the unidirectional streams that the peer opens. Throws `Http3Error`. */
 export class UniStreams {
   readonly #quic: QuicTransport;
   readonly #signalType: number | undefined;
   readonly #events: UniStreamEvents;
-  readonly #intakes = new Map<number, VarintIntake>();
-  readonly #critical = new Map<number, CriticalReader>();
-  /** Types of the critical streams that have come. */
-  readonly #seen = new Set<number>();
-  readonly #readers: ReadonlyMap<number, CriticalReader>;
+  /** What `ControlStream` is told of the extension's frames. */
+  readonly #signalFrame: number | undefined;
+  readonly #intakes = new LazyMap<number, VarintIntake>();
+  /** Critical streams that have come: one of each type, three at most. */
+  readonly #critical: CriticalStream[] = [];
 
   constructor(
     quic: QuicTransport,
@@ -37,13 +44,28 @@ export class UniStreams {
   ) {
     this.#quic = quic;
     this.#signalType = signals?.unidirectional;
+    this.#signalFrame = signals?.bidirectional;
     this.#events = events;
-    const encoder = new QpackDecoder(0);
-    this.#readers = new Map<number, CriticalReader>([
-      [StreamType.CONTROL, new ControlStream(quic.role === 'server', signals?.bidirectional, events)],
-      [StreamType.QPACK_ENCODER, { octets: (data) => encoder.encoderOctets(data) }],
-      [StreamType.QPACK_DECODER, new DecoderStreamReader()],
-    ]);
+  }
+
+  #readerOf(type: number): CriticalReader | undefined {
+    switch (type) {
+      case StreamType.CONTROL:
+        return new ControlStream(this.#quic.role === 'server', this.#signalFrame, this.#events);
+      case StreamType.QPACK_ENCODER: {
+        const encoder = new QpackDecoder(0);
+        return { octets: (data) => encoder.encoderOctets(data) };
+      }
+      case StreamType.QPACK_DECODER:
+        return new DecoderStreamReader();
+      default:
+        return undefined;
+    }
+  }
+
+  #criticalOf(streamId: number): CriticalReader | undefined {
+    for (const critical of this.#critical) if (critical.streamId === streamId) return critical.reader;
+    return undefined;
   }
 
   opened(streamId: number): void {
@@ -53,7 +75,7 @@ export class UniStreams {
   readable(streamId: number): void {
     const intake = this.#intakes.get(streamId);
     if (intake !== undefined) this.#type(streamId, intake);
-    const reader = this.#critical.get(streamId);
+    const reader = this.#criticalOf(streamId);
     if (reader === undefined) return;
     for (;;) {
       const chunk = this.#quic.readStream(streamId, READ_OCTETS);
@@ -73,16 +95,15 @@ export class UniStreams {
       this.#events.onSignalStream(streamId, intake.finished);
       return;
     }
-    const reader = this.#readers.get(type);
+    const reader = this.#readerOf(type);
     if (reader === undefined) {
       this.#refuse(streamId, type, intake.finished);
       return;
     }
-    if (this.#seen.has(type))
+    if (this.#critical.some((other) => other.type === type))
       throw new Http3Error(Http3ErrorCode.H3_STREAM_CREATION_ERROR, `a second stream of type ${type}`);
-    this.#seen.add(type);
     if (intake.finished) throw closedCritical();
-    this.#critical.set(streamId, reader);
+    this.#critical.push({ streamId, type, reader });
   }
 
   #refuse(streamId: number, type: number, finished: boolean): void {
@@ -98,7 +119,7 @@ export class UniStreams {
 
   reset(streamId: number): void {
     this.#intakes.delete(streamId);
-    if (this.#critical.has(streamId)) throw closedCritical();
+    if (this.#criticalOf(streamId) !== undefined) throw closedCritical();
   }
 }
 

@@ -2,7 +2,7 @@ const NO_ENTRIES = new Map<never, never>();
 const NO_VALUES = new Set<never>();
 
 /**
- * A `Map` that is made when the first entry comes. An empty one takes some 180 octets, and each connection and call has tens that most
+ * A `Map` that is made when the first entry comes, and gone with the last one. An empty one takes some 180 octets, and each connection and call has tens that most
  * never use.
  */
 export class LazyMap<K, V> {
@@ -26,11 +26,13 @@ export class LazyMap<K, V> {
   }
 
   delete(key: K): boolean {
-    return this.#map?.delete(key) === true;
+    if (this.#map?.delete(key) !== true) return false;
+    if (this.#map.size === 0) this.#map = undefined;
+    return true;
   }
 
   clear(): void {
-    this.#map?.clear();
+    this.#map = undefined;
   }
 
   keys(): IterableIterator<K> {
@@ -46,7 +48,7 @@ export class LazyMap<K, V> {
   }
 }
 
-/** A `Set` that is made when the first value comes. */
+/** A `Set` that is made when the first value comes, and gone with the last one. */
 export class LazySet<T> {
   #set: Set<T> | undefined;
 
@@ -64,11 +66,13 @@ export class LazySet<T> {
   }
 
   delete(value: T): boolean {
-    return this.#set?.delete(value) === true;
+    if (this.#set?.delete(value) !== true) return false;
+    if (this.#set.size === 0) this.#set = undefined;
+    return true;
   }
 
   clear(): void {
-    this.#set?.clear();
+    this.#set = undefined;
   }
 
   values(): IterableIterator<T> {

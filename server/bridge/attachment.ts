@@ -55,6 +55,7 @@ export class Attachment implements Carrier {
   #control: Control | undefined;
   #call: Call | undefined;
   #binding: Promise<void> | undefined;
+  #helloTimer: NodeJS.Timeout | undefined;
   /** Whether the call ends with this session, as things stand. */
   #endsCall = true;
   #gone = false;
@@ -193,15 +194,14 @@ export class Attachment implements Carrier {
 
   #startTimers(): void {
     const { helloTimeoutMs } = this.#limits;
-    const hello = setTimeout(() => {
-      if (this.#call !== undefined || this.#binding !== undefined) return;
+    this.#helloTimer = setTimeout(() => {
       this.#context.observer?.helloMissing?.(this.#early.close());
       const sentence = `No parley.hello came within ${helloTimeoutMs} ms.`;
       this.#ending.begin(SessionCloseCode.HELLO_TIMEOUT, sentence);
     }, helloTimeoutMs);
     const stats = setInterval(() => this.#ending.guard(() => this.#tick()), STATS_INTERVAL_MS);
     this.#ending.cleanUp(() => {
-      clearTimeout(hello);
+      clearTimeout(this.#helloTimer);
       clearInterval(stats);
     });
   }
@@ -276,6 +276,8 @@ export class Attachment implements Carrier {
       return;
     }
     const hello = readHello(received.message);
+    clearTimeout(this.#helloTimer);
+    this.#helloTimer = undefined;
     this.#codecs = hello.codecs.filter((codec) => VOICE_CODECS.includes(codec));
     this.#answers = {
       answerCodecs: hello.answerCodecs?.filter((codec) => VOICE_CODECS.includes(codec)),

@@ -35,7 +35,8 @@ export interface EndingHost {
 /** How a session comes to its end: once, for the first reason there is, whatever fails on the way. */
 export class Ending {
   readonly #host: EndingHost;
-  readonly #tasks = new Set<Promise<void>>();
+  #tasks = 0;
+  #tasksOver: (() => void) | undefined;
   readonly #cleanups: (() => void)[] = [];
   readonly #finished: Promise<void>;
   #resolveFinished!: () => void;
@@ -57,7 +58,11 @@ export class Ending {
   /** Fulfils when all is over and every task has returned. */
   async finished(): Promise<void> {
     await this.#finished;
-    await Promise.all(this.#tasks);
+    while (this.#tasks > 0) {
+      await new Promise<void>((resolve) => {
+        this.#tasksOver = resolve;
+      });
+    }
   }
 
   /** The page is gone: what fails from now on is its going, not a fault. */
@@ -81,13 +86,14 @@ export class Ending {
 
   /** Watches a task: the session ends with its failure, and not before it has returned. */
   spawn(task: Promise<void>): void {
-    const watched = task
-      .catch((error: unknown) => this.#judge(error))
-      .then(() => {
-        this.#tasks.delete(watched);
-      });
-    this.#tasks.add(watched);
+    this.#tasks++;
+    task.then(this.#returned, this.#judge);
   }
+
+  /** One for all tasks, as is the next: a call has several that last as long as it does. */
+  readonly #returned = (): void => {
+    if (--this.#tasks === 0) this.#tasksOver?.();
+  };
 
   /** Ends the session, once. `tell` is false when the page need not be told. */
   begin(closeCode: number, reason: string, error?: ErrorCode, tell = true): void {
@@ -100,13 +106,12 @@ export class Ending {
   }
 
   /** A stream that fails because the session ended is no fault: the end is given one turn to be known. */
-  async #judge(error: unknown): Promise<void> {
-    if (this.begun || this.#pageGone) return;
-    await new Promise((resolve) => {
-      setImmediate(resolve);
+  readonly #judge = (error: unknown): void => {
+    setImmediate(() => {
+      this.#failed(error);
+      this.#returned();
     });
-    this.#failed(error);
-  }
+  };
 
   #failed(error: unknown): void {
     if (this.begun || this.#pageGone) return;

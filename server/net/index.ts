@@ -1,2 +1,8 @@
 export { EndpointDriver } from './driver.ts';
-export { openPublicSocket, openTunnelSocket, type PacketSocket, type TunnelRules } from './packet-socket.ts';
+export {
+  openPublicSocket,
+  openTunnelSocket,
+  type PacketSocket,
+  type RefusedPacket,
+  type TunnelRules,
+} from './packet-socket.ts';

@@ -203,7 +203,12 @@ export interface TunnelRules {
   /** IP addresses that packets are taken from: who may speak SPP may claim any client address. */
   readonly forwarders: { has(host: string): boolean };
   readonly end: TunnelEnd;
+  /** A packet of `host` was dropped: called for each one. */
+  refused?(why: RefusedPacket, host: string): void;
 }
+
+/** Why a tunnel port takes a packet for no forwarder's. */
+export type RefusedPacket = 'not-a-forwarder' | 'bad-tag' | 'not-spp';
 
 class TunnelPackets extends Packets {
   readonly #rules: TunnelRules;
@@ -274,14 +279,14 @@ class TunnelPackets extends Packets {
     const { data } = batch;
     const forwarder = this.#forwarders.read(batch.hosts, index * IP_OCTETS, batch.ports[index] as number);
     if (!this.#rules.forwarders.has(forwarder.host)) {
-      this.count('not-a-forwarder');
+      this.#refuse('not-a-forwarder', forwarder.host);
       return;
     }
     const header = batch.starts[index] as number;
     const end = batch.ends[index] as number;
     const start = this.#rules.end.payloadAt(data, header, end);
     if (start < 0) {
-      this.count(start === TUNNEL_FAULT.badTag ? 'bad-tag' : 'not-spp');
+      this.#refuse(start === TUNNEL_FAULT.badTag ? 'bad-tag' : 'not-spp', forwarder.host);
       return;
     }
     // A forwarder that only wants to know whether the port is open.
@@ -291,6 +296,11 @@ class TunnelPackets extends Packets {
     const called = this.#called.read(data, header + SPP_PROXY_AT, port(SPP_PROXY_PORT_AT));
     const via = this.#viaOf(forwarder, called);
     this.listener({ data: octetsOf(batch, index, start - header), path: { local, remote }, via });
+  }
+
+  #refuse(why: RefusedPacket, host: string): void {
+    this.count(why);
+    this.#rules.refused?.(why, host);
   }
 
   /** One object for packets that come in a row through one forwarder. */

@@ -90,10 +90,11 @@ function startUntil(
   });
 }
 
-async function until(condition: () => unknown, what: string): Promise<void> {
+/** `shown` is asked for what there was instead. */
+async function until(condition: () => unknown, what: string, shown: () => unknown = () => ''): Promise<void> {
   const end = Date.now() + 60_000;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`in vain: ${what}`);
+    if (Date.now() > end) throw new Error(`in vain: ${what} ${await shown()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -224,7 +225,12 @@ describe('the package', () => {
     await until(() => page.evaluate(heard), 'the answer was heard');
     // Ctrl-C: the page says what happened, and has a button.
     await endChildren();
-    await page.locator('#status', { hasText: 'The server has shut down.' }).waitFor();
+    const shown = () => page.locator('body').innerText();
+    await until(
+      async () => (await shown()).includes('The server has shut down.'),
+      'the page to say so',
+      shown,
+    );
     await page.locator('#retry').click();
     await page.close();
   });

@@ -1,3 +1,4 @@
+import pino from 'pino';
 import { describe, expect, test } from 'vitest';
 import { backendEnd, issue, shortPacket, threeAlgorithms } from './cluster.ts';
 import { type FakeBackend, FakeClient, until } from './fakes.ts';
@@ -116,6 +117,26 @@ export function addressCases(socket: Socket): void {
 
   describe('a backend that has fallen silent', () => {
     const rules = { intervalMs: 50, silentAfter: 3, deadAfter: 1000 };
+
+    test('from the beginning is called dead with what an operator can look at; one that was heard is not', async () => {
+      const lines: { readonly backend?: string; readonly msg: string }[] = [];
+      const logger = pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) });
+      const [heard, other] = (await backends(2)) as [FakeBackend, FakeBackend];
+      // As of a backend that has another cluster file: it takes no packet for a forwarder's.
+      other.takesNew = false;
+      other.lives = false;
+      const cluster = threeAlgorithms([heard.tunnel, other.tunnel]);
+      const probe = { intervalMs: 20, silentAfter: 3, deadAfter: 10 };
+      const running = await forwarder(socket, cluster, { probe, logger });
+      await until(() => running.states().get('backend-2') === 'dead', 'backend 2 to be dead');
+      await closeNow(heard);
+      await until(() => running.states().get('backend-1') === 'dead', 'backend 1 to be dead');
+      const dead = lines.filter(({ msg }) => msg.includes('is dead')).map(({ msg }) => msg);
+      expect(dead).toEqual([
+        expect.stringContaining('backend-2 is dead: nothing ever came from it.'),
+        'backend-1 is dead',
+      ]);
+    });
 
     test('with its port closed is dead after two probes, however many `deadAfter` says', async () => {
       const { backends: all, forwarder: running } = await house(socket, 2, { probe: rules });

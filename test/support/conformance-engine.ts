@@ -7,7 +7,7 @@ import type { DropReason, QuicObserver } from '../../proto/quic/connection/obser
 import { DatagramSlab } from '../../proto/quic/connection/send/datagram-slab.ts';
 import type { ConnectionState } from '../../proto/quic/connection/state.ts';
 import type { Address, Datagram, QuicEvent, TransportConfig } from '../../proto/quic/index.ts';
-import { parsePacket } from '../../proto/quic/packet/index.ts';
+import { parsePacket, statelessResetToken } from '../../proto/quic/packet/index.ts';
 import { seededRandom, testCertificate } from './quic-fixtures.ts';
 
 export const ENGINE_ADDRESS: Address = { host: '10.0.0.1', port: 4433 };
@@ -23,6 +23,8 @@ export interface Target {
   onDeadline(now: number): void;
 }
 
+const RESET_KEY = new Uint8Array(32).fill(7);
+
 /** Hands out CIDs and counts them, as an endpoint would. */
 class CountingOwner implements ConnectionIdRegistry, ResetTokenWatch {
   readonly #random = seededRandom(77);
@@ -35,7 +37,10 @@ class CountingOwner implements ConnectionIdRegistry, ResetTokenWatch {
     const connectionId = this.#random(ENGINE_ID_OCTETS);
     this.ids.add(Buffer.from(connectionId).toString('hex'));
     this.mostIds = Math.max(this.mostIds, this.ids.size);
-    return { connectionId, resetToken: this.#random(16) };
+    return connectionId;
+  }
+  resetToken(connectionId: Uint8Array): Uint8Array {
+    return statelessResetToken(RESET_KEY, connectionId);
   }
   release(connectionId: Uint8Array): void {
     this.ids.delete(Buffer.from(connectionId).toString('hex'));

@@ -25,7 +25,7 @@ interface CommonSetup {
   readonly path: Path;
   readonly via: Address | undefined;
   /** Our first CID, already mapped to the connection. */
-  readonly localId: { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
+  readonly localId: Uint8Array;
   readonly slab: DatagramSlab;
   /** Ciphers of Handshake and 1-RTT packets. Absent: `node:crypto`'s. */
   readonly ciphers?: PacketCiphers | undefined;
@@ -107,11 +107,11 @@ export function createClient(setup: ClientSetup): ConnectionState {
     remoteIds: new RemoteConnectionIds(destination, config.activeConnectionIdLimit, owner),
     keys,
     originalDestination: destination,
-    localSourceId: localId.connectionId,
+    localSourceId: localId,
     slab: setup.slab,
     now,
   });
-  const parameters = localParameters(config, localId.connectionId);
+  const parameters = localParameters(config, localId);
   state.observer.parametersSet?.('local', parameters, now);
   const transportParameters = encodeTransportParameters(parameters, random);
   state.tls = new TlsClient({ ...setup.tls, random, transportParameters });
@@ -135,20 +135,19 @@ export function createServer(setup: ServerSetup): ConnectionState {
     remoteIds: new RemoteConnectionIds(setup.clientSourceId, config.activeConnectionIdLimit, owner),
     keys: setup.keys,
     originalDestination,
-    localSourceId: localId.connectionId,
+    localSourceId: localId,
     slab: setup.slab,
     now: setup.now,
   });
   state.peerSourceId = setup.clientSourceId;
   state.retrySourceId = retrySourceId;
   const parameters: Partial<TransportParameters> = {
-    ...localParameters(config, localId.connectionId),
+    ...localParameters(config, localId),
     originalDestinationConnectionId: originalDestination,
     retrySourceConnectionId: retrySourceId,
-    statelessResetToken: localId.resetToken,
+    statelessResetToken: owner.resetToken(localId),
     preferredAddress:
-      setup.preferredAddress &&
-      encodePreferredAddress(setup.preferredAddress, state.localIds.issuePreferred()),
+      setup.preferredAddress && encodePreferredAddress(setup.preferredAddress, state.localIds),
   };
   state.observer.parametersSet?.('local', parameters, setup.now);
   const transportParameters = encodeTransportParameters(parameters, random);

@@ -37,7 +37,7 @@ export function memoryOf(state: ConnectionState): QuicMemory {
     undecryptedOctets: state.undecrypted.octets,
     datagramOctets: events.datagramOctets + state.datagramsOut.octets,
     events: events.length,
-    ackRanges: Math.max(...spaces.map(({ ack }) => ack.rangeCount)),
+    ackRanges: Math.max(...spaces.map(({ ackRanges }) => ackRanges)),
     connectionIds: localIds.activeCount + localIds.lingeringCount,
     paths: 1 + paths.others.length,
   };

@@ -10,7 +10,8 @@ const ACK_ONLY_RUN = 32;
 export class SpaceState {
   readonly id: PacketSpace;
   readonly name: SpaceName;
-  readonly ack: AckTracker;
+  readonly #maxAckDelayMs: number;
+  #ack: AckTracker | undefined;
   #cryptoIn: CryptoReceiver | undefined;
   #cryptoOut: CryptoSender | undefined;
   nextPacketNumber = 0;
@@ -23,10 +24,23 @@ export class SpaceState {
   constructor(id: PacketSpace, name: SpaceName, maxAckDelayMs: number) {
     this.id = id;
     this.name = name;
-    this.ack = new AckTracker({ immediate: id !== PacketSpace.APPLICATION, maxAckDelayMs });
+    this.#maxAckDelayMs = maxAckDelayMs;
   }
 
-  /** Made when first asked for, as is the other: of the three spaces two have no use for them once their keys are gone. */
+  /** Made when first asked for, as are the next two: of the three spaces two have no use for them once their keys are gone. */
+  get ack(): AckTracker {
+    this.#ack ??= new AckTracker({
+      immediate: this.id !== PacketSpace.APPLICATION,
+      maxAckDelayMs: this.#maxAckDelayMs,
+    });
+    return this.#ack;
+  }
+
+  /** Ranges of packet numbers that are to be acknowledged. */
+  get ackRanges(): number {
+    return this.#ack?.rangeCount ?? 0;
+  }
+
   get cryptoIn(): CryptoReceiver {
     this.#cryptoIn ??= new CryptoReceiver();
     return this.#cryptoIn;
@@ -93,6 +107,7 @@ export class SpaceState {
   /** The keys are gone: nothing of the space is acknowledged or sent again (RFC 9001 §4.9). */
   discard(): void {
     this.#probes = 0;
+    this.#ack = undefined;
     this.#cryptoIn = undefined;
     this.#cryptoOut = undefined;
   }

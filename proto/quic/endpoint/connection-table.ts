@@ -38,13 +38,13 @@ export class ConnectionTable {
     this.#byId.delete(keyOf(connectionId));
   }
 
-  /** A new CID that leads to `entry`, and its reset token. */
-  issue(entry: ConnectionEntry): { connectionId: Uint8Array; resetToken: Uint8Array } {
+  /** A new CID that leads to `entry`. */
+  issue(entry: ConnectionEntry): Uint8Array {
     for (let tries = 0; tries < MAX_GENERATE_TRIES; tries++) {
       const connectionId = this.#generator.generate();
       if (this.find(connectionId) !== undefined) continue;
       this.add(connectionId, entry);
-      return { connectionId, resetToken: this.resetToken(connectionId) };
+      return connectionId;
     }
     throw new Error('the connection ID generator repeats itself: give it a longer nonce');
   }

@@ -89,6 +89,7 @@ export class QuicEndpoint {
     this.acceptNew = options.acceptNew ?? true;
     this.#host = {
       issueConnectionId: (entry) => this.#table.issue(entry),
+      resetToken: (connectionId) => this.#table.resetToken(connectionId),
       releaseConnectionId: (id) => this.#table.remove(id),
       watchToken: (token, entry) => this.#table.watchToken(token, entry),
       unwatchToken: (token) => this.#table.unwatchToken(token),

@@ -6,7 +6,8 @@ import type { Scheduled } from './deadline-heap.ts';
 
 /** What an entry needs of its endpoint. */
 export interface EntryHost {
-  issueConnectionId(entry: ConnectionEntry): { connectionId: Uint8Array; resetToken: Uint8Array };
+  issueConnectionId(entry: ConnectionEntry): Uint8Array;
+  resetToken(connectionId: Uint8Array): Uint8Array;
   releaseConnectionId(connectionId: Uint8Array): void;
   watchToken(token: Uint8Array, entry: ConnectionEntry): void;
   unwatchToken(token: Uint8Array): void;
@@ -39,8 +40,12 @@ export class ConnectionEntry implements Scheduled, ConnectionIdRegistry, ResetTo
     this.#host = host;
   }
 
-  issue(): { connectionId: Uint8Array; resetToken: Uint8Array } {
+  issue(): Uint8Array {
     return this.#host.issueConnectionId(this);
+  }
+
+  resetToken(connectionId: Uint8Array): Uint8Array {
+    return this.#host.resetToken(connectionId);
   }
 
   release(connectionId: Uint8Array): void {

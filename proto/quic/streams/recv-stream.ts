@@ -1,3 +1,4 @@
+import { LazyMap } from '../../wire/index.ts';
 import { RangeSet } from '../ack/index.ts';
 import { TransportError, TransportErrorCode } from '../errors.ts';
 import { FrameType } from '../frames/index.ts';
@@ -26,7 +27,7 @@ export interface StreamRead {
 export class RecvStream {
   readonly #streamId: number;
   readonly #windowOctets: number;
-  readonly #blocks = new Map<number, Uint8Array>();
+  readonly #blocks = new LazyMap<number, Uint8Array>();
   readonly #received = new RangeSet();
   /** Octets the application has taken. */
   #readOffset = 0;

@@ -200,14 +200,12 @@ describe('bounds', () => {
     let next = 0;
     const released: number[] = [];
     const registry = {
-      issue: () => ({ connectionId: Uint8Array.of(++next), resetToken: new Uint8Array(16) }),
+      issue: () => Uint8Array.of(++next),
+      resetToken: () => new Uint8Array(16),
       release: (id: Uint8Array) => released.push(id[0]!),
       handshakeDone: () => {},
     };
-    const ids = new LocalConnectionIds(registry, {
-      connectionId: Uint8Array.of(0),
-      resetToken: new Uint8Array(16),
-    });
+    const ids = new LocalConnectionIds(registry, Uint8Array.of(0));
     ids.issueUpTo(1_000_000);
     expect(ids.activeCount).toBe(8);
     expect(code(() => ids.retire(50, Uint8Array.of(0), 0))).toBe(0x0a);

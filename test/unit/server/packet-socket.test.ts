@@ -157,7 +157,9 @@ describe.each(process.platform === 'linux' ? (['batched', 'dgram'] as const) : (
     });
 
     test('the tunnel port counts what it does not take, and a knock is none of it', async () => {
-      const { socket, got } = kept(await openTunnelSocket(LOOPBACK, RULES, sockets));
+      const refused: string[] = [];
+      const rules = { ...RULES, refused: (why: string, host: string) => refused.push(`${why} ${host}`) };
+      const { socket, got } = kept(await openTunnelSocket(LOOPBACK, rules, sockets));
       const { socket: forwarder } = await peer();
       const { socket: other } = await peer('127.0.0.9');
       const header = { clientHost: '192.0.2.7', clientPort: 1, proxyHost: '192.0.2.1', proxyPort: 2 };
@@ -171,6 +173,7 @@ describe.each(process.platform === 'linux' ? (['batched', 'dgram'] as const) : (
       await until(() => socket.dropped['not-a-forwarder'] === 1, 'the one from elsewhere counted');
       expect(got[0]!.data).toEqual(Uint8Array.of(2));
       expect(socket.dropped).toEqual({ 'not-a-forwarder': 1, 'not-spp': 1, 'bad-tag': 1 });
+      expect(refused.sort()).toEqual(['bad-tag 127.0.0.1', 'not-a-forwarder 127.0.0.9', 'not-spp 127.0.0.1']);
     });
   },
 );

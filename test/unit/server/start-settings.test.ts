@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDirectory } from '../../../net/files.ts';
 import { checkBackend } from '../../../server/check.ts';
-import { parseBackendConfig, readBackendConfig } from '../../../server/config.ts';
+import { parseBackendConfig, readBackendConfig, readBackendFile } from '../../../server/config.ts';
 import { freshCluster } from '../../../server/fresh-cluster.ts';
 import { DevelopmentCertificate } from '../../../server/start/certificates.ts';
 import { lanAddresses, lanInstructions } from '../../../server/start/lan.ts';
@@ -132,6 +132,15 @@ describe('the settings of a backend', () => {
       'b.json: "name": must be a text in quotes.',
       'b.json: there is no setting "colour".',
     ]);
+  });
+
+  it('are read as they are written, so that an app can add its own and give them to startBackend', () => {
+    const path = writeBackend({ public: '127.0.0.1:4500' });
+    const written = readBackendFile(path);
+    expect(written).toEqual(JSON.parse(readFileSync(path, 'utf8')));
+    const { public: open, maxSessions } = parseBackendConfig({ ...written, maxSessions: 7 }, path);
+    expect({ open, maxSessions }).toEqual({ open: { host: '127.0.0.1', port: 4500 }, maxSessions: 7 });
+    expect(() => readBackendFile(writeBackend({ colour: 'red' }))).toThrow('there is no setting "colour"');
   });
 
   it('that are not JSON are told with line and column, and nothing of the file is repeated', () => {

@@ -1,17 +1,18 @@
 import { equalOctets } from '../../../wire/index.ts';
 import { TransportError, TransportErrorCode } from '../../errors.ts';
 
-/** A CID of ours with the token that resets it. */
+/** A CID of ours. The token that resets it is made when it is told, so that no connection holds any. */
 export interface IssuedConnectionId {
   readonly sequence: number;
   readonly connectionId: Uint8Array;
-  readonly resetToken: Uint8Array;
 }
 
 /** Where a connection gets its CIDs from and says which ones are to reach it: its endpoint. */
 export interface ConnectionIdRegistry {
   /** A fresh CID, already mapped to the connection. */
-  issue(): { readonly connectionId: Uint8Array; readonly resetToken: Uint8Array };
+  issue(): Uint8Array;
+  /** The stateless reset token of a CID (RFC 9000 §10.3.2). */
+  resetToken(connectionId: Uint8Array): Uint8Array;
   /** The CID no longer maps to the connection. */
   release(connectionId: Uint8Array): void;
   /** The handshake is confirmed: the connection is half-open no more. */
@@ -39,9 +40,9 @@ export class LocalConnectionIds {
   /** A rotation was asked for when it could not begin. */
   #rotationWaits = false;
 
-  constructor(registry: ConnectionIdRegistry, first: Omit<IssuedConnectionId, 'sequence'>) {
+  constructor(registry: ConnectionIdRegistry, first: Uint8Array) {
     this.#registry = registry;
-    this.#active.set(0, { sequence: 0, ...first });
+    this.#active.set(0, { sequence: 0, connectionId: first });
   }
 
   /** The peer's active_connection_id_limit is known: issue up to it. */
@@ -54,18 +55,19 @@ export class LocalConnectionIds {
 
   /** The CID of a preferred address: it goes out with the transport parameters, numbered 1 (RFC 9000 §5.1.1). */
   issuePreferred(): IssuedConnectionId {
-    const issued = { sequence: this.#nextSequence++, ...this.#registry.issue() };
-    this.#active.set(issued.sequence, issued);
+    const issued = this.#issue();
     this.#highestSentSequence = issued.sequence;
     return issued;
   }
 
   #fill(): void {
-    while (this.#active.size < this.#limit) {
-      const sequence = this.#nextSequence++;
-      this.#active.set(sequence, { sequence, ...this.#registry.issue() });
-      this.#pending.push(sequence);
-    }
+    while (this.#active.size < this.#limit) this.#pending.push(this.#issue().sequence);
+  }
+
+  #issue(): IssuedConnectionId {
+    const issued = { sequence: this.#nextSequence++, connectionId: this.#registry.issue() };
+    this.#active.set(issued.sequence, issued);
+    return issued;
   }
 
   /**
@@ -78,11 +80,7 @@ export class LocalConnectionIds {
     if (this.#rotationWaits) return;
     this.#retirePriorTo = this.#nextSequence;
     const room = this.#limit;
-    for (let i = 0; i < room; i++) {
-      const sequence = this.#nextSequence++;
-      this.#active.set(sequence, { sequence, ...this.#registry.issue() });
-      this.#pending.push(sequence);
-    }
+    for (let i = 0; i < room; i++) this.#pending.push(this.#issue().sequence);
   }
 
   get retirePriorTo(): number {
@@ -97,6 +95,11 @@ export class LocalConnectionIds {
       this.#pending.shift();
     }
     return undefined;
+  }
+
+  /** The token to tell the peer with a CID. */
+  resetToken({ connectionId }: IssuedConnectionId): Uint8Array {
+    return this.#registry.resetToken(connectionId);
   }
 
   taken(): void {

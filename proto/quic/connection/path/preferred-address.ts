@@ -1,7 +1,7 @@
 import { formatIp, IP_OCTETS, parseIp } from '../../../wire/index.ts';
 import type { PreferredAddress } from '../../transport-parameters.ts';
 import { type Address, sameAddress } from '../../types.ts';
-import type { IssuedConnectionId } from '../ids/local-connection-ids.ts';
+import type { LocalConnectionIds } from '../ids/local-connection-ids.ts';
 import type { ConnectionState } from '../state.ts';
 import { addPath, beginPath, destinationOf, releaseIds, startValidation, switchTo } from './migration.ts';
 
@@ -13,11 +13,12 @@ export interface PreferredAddresses {
   readonly ipv6?: Address | undefined;
 }
 
-/** The transport parameter; the CID is one that nothing else uses. */
+/** The transport parameter, with a CID that nothing else uses. */
 export function encodePreferredAddress(
   addresses: PreferredAddresses,
-  issued: IssuedConnectionId,
+  localIds: LocalConnectionIds,
 ): PreferredAddress {
+  const issued = localIds.issuePreferred();
   const { ipv4, ipv6 } = addresses;
   // An IPv4 address is the end of its mapped form.
   const four = ipv4 && parseIp(ipv4.host)?.subarray(IP_OCTETS - IPV4_OCTETS);
@@ -27,7 +28,7 @@ export function encodePreferredAddress(
     ipv6: (ipv6 && parseIp(ipv6.host)) ?? new Uint8Array(IP_OCTETS),
     ipv6Port: ipv6?.port ?? 0,
     connectionId: issued.connectionId,
-    statelessResetToken: issued.resetToken,
+    statelessResetToken: localIds.resetToken(issued),
   };
 }
 

@@ -128,13 +128,13 @@ function writeConnectionIdFrames(state: ConnectionState, writer: Writer, payload
   }
   for (let issued = localIds.peekPending(); issued !== undefined; issued = localIds.peekPending()) {
     if (writer.remaining < MAX_SMALL_FRAME_OCTETS) return;
-    const { sequence, connectionId, resetToken } = issued;
+    const { sequence, connectionId } = issued;
     writeNewConnectionId(
       writer,
       sequence,
       Math.min(localIds.retirePriorTo, sequence),
       connectionId,
-      resetToken,
+      localIds.resetToken(issued),
     );
     localIds.taken();
     payload.retransmits.push({ kind: 'newConnectionId', sequence });
