@@ -9,7 +9,7 @@ import type { OtherPages } from './other-pages.ts';
 import { type Colour, Part } from './part.ts';
 
 /** How long parts get to end after Ctrl-C, in ms. */
-const STOP_GRACE_MS = 4000;
+const STOP_GRACE_MS = 8000;
 /** How long calls get to end by themselves then, of that time. */
 const DRAIN_AT_STOP_MS = 2000;
 const BACKEND_COLOURS: readonly Colour[] = ['green', 'magenta', 'yellow', 'blue'];
