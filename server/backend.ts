@@ -35,7 +35,7 @@ const DRAIN_POLL_MS = 100;
 /** How often connections without a session are looked at, in ms. */
 const IDLE_REVIEW_MS = 500;
 /** Time for pages to be told that the backend ends, in ms. */
-const SHUTDOWN_MS = 600;
+const SHUTDOWN_MS = 2000;
 const SHUTDOWN_POLL_MS = 50;
 /** A draining backend closes connections that had no session for this long: time for the last one's close to arrive. */
 const DRAIN_IDLE_MS = 1000;
