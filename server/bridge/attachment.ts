@@ -47,7 +47,8 @@ export class Attachment implements Carrier {
   readonly #limits: VoiceLimits;
   readonly #logger: Logger;
   readonly #ending: Ending;
-  readonly #binder: Binder;
+  /** Until the hello has its call, or has none. */
+  #binder: Binder | undefined;
   readonly #network = new NetworkWatch();
   readonly #bound: Promise<void>;
   #settleBound!: () => void;
@@ -125,7 +126,7 @@ export class Attachment implements Carrier {
     const why =
       callEntry?.open === false ? 'caller' : this.#early.dial(remoteAddress.host, dial, earlyUpstreams);
     if (why !== undefined) observer?.notEarly?.(why);
-    else if (!resumes) this.#binder.prepare();
+    else if (!resumes) this.#binder?.prepare();
   }
 
   #watchSession(): void {
@@ -284,12 +285,13 @@ export class Attachment implements Carrier {
       answerCodec: hello.answerCodec,
     };
     if (this.#codecs.includes(OPUS_CODEC) || this.#answers.answerCodecs?.includes(OPUS_CODEC)) prepareOpus();
-    this.#binding = this.#binder.bind(hello).finally(() => {
+    this.#binding = this.#binder?.bind(hello).finally(() => {
       this.#binding = undefined;
+      this.#binder = undefined;
       this.#settleBound();
       this.#watchTimeLeft();
     });
-    this.#ending.spawn(this.#binding);
+    if (this.#binding !== undefined) this.#ending.spawn(this.#binding);
   }
 
   #makeBinder(): Binder {

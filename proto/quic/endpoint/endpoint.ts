@@ -298,7 +298,8 @@ export class QuicEndpoint {
       preferredAddress: this.#options.server?.preferredAddress,
       tls: { ...tls, keyLog: tls.keyLog ?? this.#observer.keyLog },
     });
-    entry.initialDestination = packet.destinationConnectionId.slice();
+    // The destination of its first packets: what it made up, or what a Retry gave it.
+    entry.initialDestination = decision.retrySourceId ?? decision.originalDestination;
     this.#table.add(entry.initialDestination, entry);
     entry.halfOpen = true;
     entry.counted = this.#addresses.add(datagram.path.remote.host, decision.proven);
