@@ -167,6 +167,8 @@ async function open(settings: BackendConfig, { log, env, hooks, opened }: Openin
   opened.push(cluster);
   const endpoint = new QuicEndpoint({
     ciphers,
+    // Sockets copy what they are given.
+    reuseDatagramMemory: true,
     random,
     connectionIdGenerator: connectionIds,
     statelessResetKey: place.cluster.statelessResetKey,

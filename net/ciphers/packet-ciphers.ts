@@ -114,8 +114,8 @@ class AddressCache {
   }
 }
 
-/** Octets of a slab of plaintext. */
-const TEXT_SLAB_OCTETS = 65_536;
+/** More than any UDP datagram holds. */
+const MAX_TEXT_OCTETS = 65_536;
 
 /** A context that is freed at `dispose`, or with the object that held it should that be forgotten. */
 class Context {
@@ -164,7 +164,6 @@ class Contexts {
  * serves all keys, as calls do not overlap.
  */
 class Exchange {
-  readonly #addressOf: (data: Uint8Array) => number;
   readonly nonce = new Uint8Array(new ArrayBuffer(12));
   readonly sample = new Uint8Array(new ArrayBuffer(BLOCK_OCTETS));
   readonly zeros = new Uint8Array(new ArrayBuffer(BLOCK_OCTETS));
@@ -177,13 +176,11 @@ class Exchange {
   readonly sealed: AddressCache;
   readonly opened: AddressCache;
   readonly headers: AddressCache;
-  /** Where plaintext goes, one packet behind the other: what was given is never written to again. */
-  #text = new Uint8Array(0);
-  #textAt = 0;
-  #textUsed = 0;
+  /** Where the plaintext of the packet in hand goes. Memory for each would be megabytes a second for the garbage collector. */
+  readonly #text = new Uint8Array(new ArrayBuffer(MAX_TEXT_OCTETS));
+  readonly textAt: number;
 
   constructor(openSsl: OpenSsl) {
-    this.#addressOf = openSsl.addressOf;
     this.sealed = new AddressCache(openSsl);
     this.opened = new AddressCache(openSsl);
     this.headers = new AddressCache(openSsl);
@@ -191,23 +188,12 @@ class Exchange {
     this.sampleAt = openSsl.addressOf(this.sample);
     this.zerosAt = openSsl.addressOf(this.zeros);
     this.maskAt = openSsl.addressOf(this.mask);
+    this.textAt = openSsl.addressOf(this.#text);
   }
 
-  /** Address of memory for so many octets of plaintext. */
-  textAt(octets: number): number {
-    if (this.#textUsed + octets > this.#text.length) {
-      this.#text = new Uint8Array(new ArrayBuffer(Math.max(TEXT_SLAB_OCTETS, octets)));
-      this.#textAt = this.#addressOf(this.#text);
-      this.#textUsed = 0;
-    }
-    return this.#textAt + this.#textUsed;
-  }
-
-  /** The plaintext that was written there. Until this is called, the same memory is given again. */
-  takeText(octets: number): Uint8Array {
-    const from = this.#textUsed;
-    this.#textUsed += octets;
-    return this.#text.subarray(from, this.#textUsed);
+  /** The plaintext that was written at `textAt`. */
+  text(octets: number): Uint8Array {
+    return this.#text.subarray(0, octets);
   }
 }
 
@@ -264,7 +250,9 @@ class OpenSslAead implements Aead {
     const exchange = this.#exchange;
     const base = exchange.opened.of(data);
     const octets = tagStart - textStart;
-    const textAt = octets === 0 ? lengthAt : exchange.textAt(octets);
+    if (octets > MAX_TEXT_OCTETS)
+      throw new RangeError(`a packet with ${octets} octets of text fits no datagram`);
+    const textAt = octets === 0 ? lengthAt : exchange.textAt;
     exchange.nonce.set(nonce);
     const ok =
       init(context, 0, 0, 0, this.#exchange.nonceAt, SAME_DIRECTION) === 1 &&
@@ -273,7 +261,7 @@ class OpenSslAead implements Aead {
       (octets === 0 || update(context, textAt, lengthAt, base + textStart, octets) === 1) &&
       final(context, textAt, lengthAt) === 1;
     // What was decrypted of a packet that is not authentic is seen by nothing: the next one is written over it.
-    return ok ? exchange.takeText(octets) : undefined;
+    return ok ? exchange.text(octets) : undefined;
   }
 
   dispose(): void {

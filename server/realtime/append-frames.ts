@@ -15,15 +15,14 @@ const MAX_PAYLOAD_OCTETS = 0xffff;
 const HEAD_OCTETS = 8;
 const MASK_OCTETS = 4;
 
-/** Frames are cut from pieces of memory of so many octets: one for each frame is work for the garbage collector. */
-const SLAB_OCTETS = 128 << 10;
+/** Room for the longest frame. One for all: memory for each would be work for the garbage collector. */
+const FRAME_OCTETS = HEAD_OCTETS + MAX_PAYLOAD_OCTETS + 1;
 const MASK_POOL = 1024;
 
 const masks = new Uint32Array(MASK_POOL);
 let masksTaken = MASK_POOL;
-let slab = Buffer.alloc(0);
-let slabWords = new Uint32Array(0);
-let slabTaken = 0;
+const memory = Buffer.allocUnsafeSlow(FRAME_OCTETS);
+const words = new Uint32Array(memory.buffer);
 
 /** `input_audio_buffer.append` of whole samples, as JSON. */
 export function appendText(pcm: Uint8Array): string {
@@ -40,43 +39,30 @@ export function sendAudio(upstream: Upstream, pcm: Uint8Array): void {
 
 /**
  * The same as a WebSocket frame of a client (RFC 6455 §5.2), written where it is sent from and masked there: nothing else is allocated but the
- * letters of the samples. Undefined for more than 48 KiB of samples. It holds on to much more memory than its own while it waits, so it is for
- * a socket that takes it at once.
+ * letters of the samples. Undefined for more than 48 KiB of samples. Its octets are valid until the next one is made: it is for a socket that
+ * takes it at once, as TLS does, which encrypts before a write returns.
  */
 export function appendFrame(pcm: Uint8Array): Buffer | undefined {
   const audio = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.byteLength).toString('base64');
   const payload = BEFORE.length + audio.length + AFTER.length;
   if (payload > MAX_PAYLOAD_OCTETS) return undefined;
-  const at = takeMemory(payload);
-  slab.write(BEFORE, at, 'latin1');
-  slab.write(audio, at + BEFORE.length, 'latin1');
-  slab.write(AFTER, at + BEFORE.length + audio.length, 'latin1');
+  const at = HEAD_OCTETS;
+  memory.write(BEFORE, at, 'latin1');
+  memory.write(audio, at + BEFORE.length, 'latin1');
+  memory.write(AFTER, at + BEFORE.length + audio.length, 'latin1');
   const mask = nextMask();
-  // In whole words: what is behind the payload was not taken yet.
+  // In whole words: nothing lies behind the payload.
   const end = (at + payload + 3) >> 2;
-  for (let word = at >> 2; word < end; word++) slabWords[word]! ^= mask;
-  slabWords[(at >> 2) - 1] = mask;
+  for (let word = at >> 2; word < end; word++) words[word]! ^= mask;
+  words[(at >> 2) - 1] = mask;
   const from = at - MASK_OCTETS - (payload > MAX_SHORT_OCTETS ? 4 : 2);
-  slab[from] = FINAL_TEXT;
-  if (payload <= MAX_SHORT_OCTETS) slab[from + 1] = MASKED | payload;
+  memory[from] = FINAL_TEXT;
+  if (payload <= MAX_SHORT_OCTETS) memory[from + 1] = MASKED | payload;
   else {
-    slab[from + 1] = MASKED | LENGTH_OF_16_BITS;
-    slab.writeUInt16BE(payload, from + 2);
+    memory[from + 1] = MASKED | LENGTH_OF_16_BITS;
+    memory.writeUInt16BE(payload, from + 2);
   }
-  return slab.subarray(from, at + payload);
-}
-
-/** Gives where a payload of so many octets may be written; there is room for a head before it. */
-function takeMemory(payload: number): number {
-  const octets = HEAD_OCTETS + ((payload + 3) & ~3);
-  if (slab.length - slabTaken < octets) {
-    slab = Buffer.allocUnsafeSlow(SLAB_OCTETS);
-    slabWords = new Uint32Array(slab.buffer);
-    slabTaken = 0;
-  }
-  const at = slabTaken + HEAD_OCTETS;
-  slabTaken += octets;
-  return at;
+  return memory.subarray(from, at + payload);
 }
 
 /** A mask that the upstream's side cannot foresee, for each frame a fresh one (RFC 6455 §5.3). */

@@ -49,7 +49,7 @@ export class QuicEndpoint {
     onFinished: (entry) => this.#onFinished(entry),
   });
   readonly #incoming = new Queue<QuicConnection>();
-  readonly #slab = new DatagramSlab();
+  readonly #slab: DatagramSlab;
   readonly #dropped: Partial<Record<DropReason, number>> = {};
   readonly #host: EntryHost;
   readonly #addresses = new AddressLoad();
@@ -65,6 +65,7 @@ export class QuicEndpoint {
   /** Throws `UsageError` for options that cannot work. */
   constructor(options: EndpointOptions) {
     const { random, connectionIdGenerator, statelessResetKey, server } = options;
+    this.#slab = new DatagramSlab(options.reuseDatagramMemory);
     if (connectionIdGenerator.length < 1 || connectionIdGenerator.length > 20)
       throw new UsageError(
         `connection IDs of ${connectionIdGenerator.length} octets; they must have 1 to 20`,

@@ -15,8 +15,8 @@ export interface Aead {
   /** Encrypts `buffer[textStart, textEnd)` in place and puts the tag after it; `buffer[start, textStart)` is authenticated too. */
   seal(nonce: Uint8Array, buffer: Uint8Array, start: number, textStart: number, textEnd: number): void;
   /**
-   * The plaintext of `data[textStart, tagStart)`, in an array of its own, when the tag behind it is authentic for it and for
-   * `header`; `undefined` when it is not. `data` stays as it is.
+   * The plaintext of `data[textStart, tagStart)` when the tag behind it is authentic for it and for `header`; `undefined` when it
+   * is not. `data` stays as it is. The plaintext may lie in memory that the next call uses again, whatever key it is of.
    */
   open(
     nonce: Uint8Array,

@@ -16,7 +16,7 @@ import { type AeadLimits, aeadLimits, KeyUse } from './limits.ts';
 const SCRATCH_OCTETS = 128;
 const EMPTY = new Uint8Array(0);
 
-/** A packet whose protection was removed. `payload` is an array of its own. */
+/** A packet whose protection was removed. `payload` is valid until the next packet is opened, of whatever connection. */
 export interface OpenedPacket {
   readonly packetNumber: number;
   readonly payload: Uint8Array;

@@ -28,6 +28,14 @@ test('one that is larger than a slab gets its own; the writer stops at the room 
   expect(slab.begin(100).remaining).toBe(100);
 });
 
+test('where memory is reused each datagram is written over the last one', () => {
+  const slab = new DatagramSlab(true);
+  const first = write(slab, 1200, 1);
+  const second = write(slab, 900, 2);
+  expect([second.buffer, second.byteOffset, second.length]).toEqual([first.buffer, first.byteOffset, 900]);
+  expect([first[0], first[899], first[900]]).toEqual([2, 2, 1]);
+});
+
 test('two slabs share nothing', () => {
   const [a, b] = [new DatagramSlab(), new DatagramSlab()];
   expect(write(a, 10, 1).buffer).not.toBe(write(b, 10, 2).buffer);

@@ -165,15 +165,16 @@ describe('frames that are written', () => {
     const { client, direct, server } = await connected();
     const got: string[] = [];
     server.on('message', (data) => got.push(String(data)));
-    const pcm = new Uint8Array(1920).fill(5);
+    const pcm = (n: number) => new Uint8Array(1920).fill(n);
     for (let n = 0; n < 3; n++) {
       await until(() => direct.takesFrames, 'room');
-      direct.write(appendFrame(pcm)!);
+      direct.write(appendFrame(pcm(n))!);
+      // Its memory is used again at once, and what was written stays.
+      appendFrame(pcm(99));
       client.send(`${n}`);
     }
     await until(() => got.length === 6, 'all');
-    const audio = appendText(pcm);
-    expect(got).toEqual([audio, '0', audio, '1', audio, '2']);
+    expect(got).toEqual([0, 1, 2].flatMap((n) => [appendText(pcm(n)), `${n}`]));
   });
 
   test('are not taken while something waits, nor once the WebSocket closes', async () => {

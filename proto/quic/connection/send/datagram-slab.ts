@@ -8,8 +8,14 @@ const SLAB_OCTETS = 65_536;
  * neither a copy nor a buffer of its own. All connections of an endpoint share one, as one datagram is written at a time.
  */
 export class DatagramSlab {
+  readonly #reuse: boolean;
   #writer: Writer | undefined;
   #at = 0;
+
+  /** `reuse`: a datagram is written where the last one was, which its owner has copied. */
+  constructor(reuse = false) {
+    this.#reuse = reuse;
+  }
 
   /** Index in the writer where the datagram that is being written begins. */
   get at(): number {
@@ -32,7 +38,7 @@ export class DatagramSlab {
   /** The datagram that ends at `end`; the next one begins after it. */
   take(end: number): Uint8Array {
     const data = this.#writer!.data.subarray(this.#at, end);
-    this.#at = end;
+    if (!this.#reuse) this.#at = end;
     return data;
   }
 }
