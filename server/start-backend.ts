@@ -102,13 +102,14 @@ function openInsight(config: BackendConfig, env: NodeJS.ProcessEnv, log: Logger)
   return { keyLog, qlog, qlogOnDemand };
 }
 
-/** Where clients are asked to go after the handshake. Throws `StartupError` when the port is not open. */
-function preferredAddressOf({ preferredAddress, public: open }: BackendConfig): Address | undefined {
+/** Where clients are asked to go after the handshake, as an endpoint's options say it. Throws `StartupError` when the port is not open. */
+function preferredAddressOf({ preferredAddress, public: open }: BackendConfig) {
   if (preferredAddress !== undefined && open === undefined)
     throw new StartupError(
       '"preferredAddress" needs "public": the port that callers are sent to must be open.',
     );
-  return preferredAddress;
+  if (preferredAddress === undefined) return {};
+  return { preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress } };
 }
 
 /** What each connection is held to. */
@@ -175,9 +176,7 @@ async function open(settings: BackendConfig, { log, env, hooks, opened }: Openin
     wallClockMs: () => Date.now(),
     mayReset: resetGuard(() => cluster.place.cluster, place.name),
     server: {
-      ...(preferredAddress && {
-        preferredAddress: { [isIPv6(preferredAddress.host) ? 'ipv6' : 'ipv4']: preferredAddress },
-      }),
+      ...preferredAddress,
       tls: {
         // Asked at each handshake: it may have been renewed.
         get certificates() {
