@@ -32,6 +32,8 @@ export class LazyMap<K, V> {
   }
 
   clear(): void {
+    // Who goes through it at the moment is at its end, as with a `Map`.
+    this.#map?.clear();
     this.#map = undefined;
   }
 
@@ -72,6 +74,7 @@ export class LazySet<T> {
   }
 
   clear(): void {
+    this.#set?.clear();
     this.#set = undefined;
   }
 

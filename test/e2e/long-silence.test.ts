@@ -6,11 +6,8 @@ const LONG =
   'This is a sentence of some length, in the middle of which the network goes away for a while, and comes back.';
 /** Longer than QUIC's idle timeout at both ends, and shorter than the backend keeps a call. */
 const SILENT_MS = 40_000;
-/**
- * The longest step between dials is 5 s, and then half a minute of words is sent. `npm run bench:resume` measures and bounds it; here a machine
- * that is busy with other tests takes its time, and to hang is what fails.
- */
-const BACK_WITHIN_MS = 20_000;
+/** The longest step between dials is 5 s; three round trips on this machine are nothing; a loaded one takes its time. */
+const BACK_WITHIN_MS = 8000;
 
 const open = sceneForEachTest();
 
@@ -31,10 +28,14 @@ it('the network is gone for 40 s: one caller in mid-sentence, one in mid-answer,
   scene.relay.setLoss(0);
   const backMs = performance.now();
   const flows = [hears, speaks].map(async ({ page }, i) => {
-    const caughtUp = ({ microphone }: PageReport) =>
-      microphone!.receivedSamples >= kept[i]!.microphone!.samples;
-    await scene.until(page, 'audio flows again', caughtUp);
-    return performance.now() - backMs;
+    const { receivedSamples, samples } = kept[i]!.microphone!;
+    const flows = ({ microphone }: PageReport) => microphone!.receivedSamples > receivedSamples;
+    await scene.until(page, 'audio flows again', flows);
+    const tookMs = performance.now() - backMs;
+    // How soon half a minute of words is there is the machine's affair.
+    const caughtUp = ({ microphone }: PageReport) => microphone!.receivedSamples >= samples;
+    await scene.until(page, 'all of it is there', caughtUp);
+    return tookMs;
   });
   for (const tookMs of await Promise.all(flows)) expect(tookMs).toBeLessThan(BACK_WITHIN_MS);
 

@@ -48,3 +48,28 @@ test('a lazy set is empty, and then as a set', () => {
   set.clear();
   expect([...set]).toEqual([]);
 });
+
+test('one that is cleared, or loses its entries, while it is gone through is at its end', () => {
+  const map = new LazyMap<number, number>();
+  const set = new LazySet<number>();
+  const seen: unknown[] = [];
+  for (const key of [1, 2, 3]) {
+    map.set(key, key);
+    set.add(key);
+  }
+  for (const key of map.keys()) {
+    seen.push(key);
+    map.clear();
+  }
+  for (const value of set) {
+    seen.push(value);
+    set.clear();
+  }
+  for (const key of [1, 2, 3]) map.set(key, key);
+  for (const key of map.keys()) {
+    seen.push(key);
+    map.delete(key);
+  }
+  expect(seen).toEqual([1, 1, 1, 2, 3]);
+  expect([map.size, set.size]).toEqual([0, 0]);
+});
