@@ -106,8 +106,14 @@ async function writeConfig(
 /**
  * @param path where sessions are opened, of Parley.
  * @param other another working tree of Parley, which "Parley, other" runs the backend of.
+ * @param flags more options of Node for what is measured.
  */
-export async function setStage(kind: Carrier, path = VOICE_PATH, other = ''): Promise<Stage> {
+export async function setStage(
+  kind: Carrier,
+  path = VOICE_PATH,
+  other = '',
+  flags: readonly string[] = [],
+): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), 'parley-bench-'));
   const files = ensureDevelopmentCertificate(directory);
   const { certificatePath: certificate, keyPath: key } = files;
@@ -116,7 +122,7 @@ export async function setStage(kind: Carrier, path = VOICE_PATH, other = ''): Pr
   const upstream = new Child('./calls-upstream.ts');
   // A relay as people run it has ws alone; Parley brings the native half that ws asks for.
   const environment = isParley ? {} : { WS_NO_BUFFER_UTIL: '1' };
-  const carrier = new Child(script, ['--expose-gc'], { environment });
+  const carrier = new Child(script, ['--expose-gc', ...flags], { environment });
   const load = new Child(loadScript);
   const children = { upstream, carrier, load };
   const close = async () => {
