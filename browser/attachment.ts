@@ -67,6 +67,8 @@ export class Attachment {
   #uplink: MicrophoneUplink | undefined;
   #held: { readonly released: Promise<void>; readonly release: () => void } | undefined;
   #over = false;
+  /** The backend said on the control stream that it is being shut down. */
+  #shuttingDown = false;
   #rewind = 0;
   #resends = 0;
   /** It carries the call: the backend said that it is ready. */
@@ -248,7 +250,9 @@ export class Attachment {
     for await (const message of control.messages(new parts.MessageDecoder())) {
       this.#host.heard();
       if (!(await this.#mayTake())) return;
-      this.#host.message(message, parts.parseServerMessage(message), this);
+      const own = parts.parseServerMessage(message);
+      if (own?.type === 'parley.error') this.#shuttingDown ||= own.code === 'shutting_down';
+      this.#host.message(message, own, this);
     }
     if (!this.#over) this.#fail(new Error('the control stream ended'));
   }
@@ -290,6 +294,11 @@ export class Attachment {
   }
 
   #end(error: CallError): void {
+    // A process that ends may take its last packets, and the close code in them, with it.
+    if (this.#shuttingDown && error.code === 'connection_lost') {
+      void this.#closed(SessionCloseCode.SHUTTING_DOWN, '');
+      return;
+    }
     if (!this.#stop()) return;
     const malformed = error.code === 'protocol';
     // NORMAL would hang up: the call may go on in another session.

@@ -60,7 +60,7 @@ export const dial: Dial = async (url, options) => {
     if (carriers === undefined) return await (first ?? Promise.reject(new Error('no carrier was loaded')));
     return await carriers.dialFirst(url, options, { webTransport, first, end: () => ended.abort(), late });
   } catch (error) {
-    throw error instanceof CallError ? error : unreachableError(url, error);
+    throw error instanceof CallError ? error : unreachableError(url, error, options.certificateHashes);
   } finally {
     signal.removeEventListener('abort', end);
   }

@@ -120,12 +120,15 @@ export function tokenError(error: unknown): CallError {
   );
 }
 
-/** The session was never established. Browsers do not tell a page why, so the advice names the usual reasons. */
-export function unreachableError(url: string, error: unknown): CallError {
+/** The session was never established. Browsers do not tell a page why, so the advice names the usual reasons. `hashes`: those dialled with. */
+export function unreachableError(url: string, error: unknown, hashes?: readonly string[]): CallError {
+  const certificate = hashes?.length
+    ? 'If its certificate was renewed, reload the page.'
+    : 'If its certificate is self-signed, `certificateHashes` must name its hash.';
   return new CallError(
     'unreachable',
     `The voice server at ${hostOf(url)} could not be reached.`,
-    'Check that it runs, that its `origins` allow this page, and that the network lets UDP through. If its certificate was renewed, reload the page.',
+    `Check that it runs, that its \`origins\` allow this page, and that the network lets UDP through. ${certificate}`,
     { cause: error },
   );
 }

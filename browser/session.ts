@@ -85,7 +85,7 @@ export async function openSession(
   try {
     transport = new WebTransport(url, options);
   } catch (error) {
-    throw unreachableError(url, error);
+    throw unreachableError(url, error, hashes);
   }
   // Reported through `ready` until the session stands, by the call afterwards.
   transport.closed.catch(() => undefined);
@@ -96,7 +96,7 @@ export async function openSession(
     return transport;
   } catch (error) {
     transport.close();
-    throw error instanceof CallError ? error : unreachableError(url, error);
+    throw error instanceof CallError ? error : unreachableError(url, error, hashes);
   } finally {
     signal.removeEventListener('abort', close);
   }

@@ -150,13 +150,26 @@ console.log('all is up');
 
 describe('the package', () => {
   it('holds what is built and what is to be read, and nothing else', () => {
-    const odd = installed.files.filter(
-      (name) =>
-        !/^dist\/.*\.(?:js|js\.map|d\.ts|html|css|css\.map|svg)$/.test(name) &&
-        !['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'].includes(name),
-    );
-    expect(odd).toEqual([]);
+    const built = /^dist\/.*\.(?:js|js\.map|d\.ts|html|css|css\.map|svg)$/;
+    const read =
+      /^(?:package\.json|LICENSE|[A-Z]+\.md|docs\/.*|examples\/.*|browser\/screenshot\.png|test\/interop\/MATRIX\.md)$/;
+    expect(installed.files.filter((name) => !built.test(name) && !read.test(name))).toEqual([]);
     expect(installed.files.length).toBeGreaterThan(100);
+  });
+
+  it('holds whatever its pages link to', () => {
+    const pages = installed.files.filter((name) => name.endsWith('.md'));
+    const dead: string[] = [];
+    let links = 0;
+    for (const page of pages) {
+      const path = join(installed.app, 'node_modules/parley-voice', page);
+      for (const [, link] of readFileSync(path, 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)) {
+        links++;
+        if (!existsSync(join(dirname(path), link!))) dead.push(`${page}: ${link}`);
+      }
+    }
+    expect(dead).toEqual([]);
+    expect(links).toBeGreaterThan(50);
   });
 
   it('is clean to publint and to Are The Types Wrong', async () => {

@@ -18,12 +18,14 @@ export function expectSampleExact({
   const sent = upstream.answers.map(({ itemId, samples, hash }) => ({ itemId, samples, hash }));
   expect(sent.length).toBeGreaterThan(0);
   expect(sent.every(({ samples }) => samples > 12_000)).toBe(true);
+  const { answers, stats, timeline } = report;
   expect(
     report.answers.map(({ itemId, receivedSamples: samples, receivedHash: hash }) => ({
       itemId,
       samples,
       hash,
     })),
+    JSON.stringify({ answers, stats, timeline, upstream }, null, 1),
   ).toEqual(sent);
   expect(
     report.answers.map(({ itemId, playedSamples: samples, playedHash: hash }) => ({ itemId, samples, hash })),

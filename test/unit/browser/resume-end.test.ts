@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SessionCloseCode } from '../../../proto/voice/index.ts';
+import { errorMessage, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { arrive } from './fake-audio.ts';
 import {
   attached,
@@ -118,6 +118,22 @@ describe('a server that shuts down', () => {
           advice: 'Check that it runs, then call again.',
         },
       },
+    ]);
+  });
+
+  it('is named as well where its last word came, and the connection was lost with the close code', async () => {
+    await dialUp();
+    network.mode = 'refused';
+    backend(0).send({ ...errorMessage('shutting_down', 'It ends.'), last: true });
+    await arrive();
+    backend(0).session.lose();
+    await arrive();
+    expect(told('reconnecting')).toMatchObject([
+      { error: { code: 'closed_by_server', closeCode: SessionCloseCode.SHUTTING_DOWN } },
+    ]);
+    await pass(65_000);
+    expect(told('ended')).toMatchObject([
+      { error: { message: expect.stringMatching(/^The voice server shut down/) } },
     ]);
   });
 
