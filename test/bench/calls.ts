@@ -9,7 +9,7 @@ import { median } from './figures.ts';
 import { costTable, print, table } from './table.ts';
 
 const USAGE = `usage: npm run bench:calls -- [--calls 10,100] [--seconds 4] [--rounds 3] [--beside relay,raw] [--codec opus] [--idle 200]
-                              [--other DIR] [--profile] [--plot DIR]
+                              [--warm-up 30] [--other DIR] [--profile] [--plot DIR]
 
 CPU time of calls: one backend process of Parley, and what people run instead, each with so many callers who say 20 ms of PCM each
 20 ms. Both ways (the upstream says it back) and while the upstream only listens. All are warm, and speak in turn.
@@ -17,6 +17,7 @@ CPU time of calls: one backend process of Parley, and what people run instead, e
   --calls 10,100      numbers of calls, one table for all; 0 for none
   --seconds 4         of each round
   --rounds 3          of every carrier; the one in the middle is shown
+  --warm-up 30        seconds of speech before anything counts: after less V8 is still compiling, and all cost more
   --beside NAMES      any of relay (ws over TLS, JSON parsed both ways), raw (the same without parsing), http2 (this backend,
                       callers over TCP) and webrtc (libwebrtc for Node), with commas; or none
   --codec opus        also calls of Parley in Opus; pcm leaves them out
@@ -33,11 +34,10 @@ CPU time of calls: one backend process of Parley, and what people run instead, e
 
 const KIBIBYTE = 1024;
 /**
- * Frames heard before it counts, or so many seconds: a backend runs for days, and V8 goes on compiling what is hot for
+ * Frames heard before it counts, or the seconds of `--warm-up`: a backend runs for days, and V8 goes on compiling what is hot for
  * tens of thousands of frames. After 3 s of 100 calls a quarter of the CPU time was still the compiler's.
  */
 const WARM_UP_FRAMES = 60_000;
-const WARM_UP_SECONDS = 30;
 const WARM_UP_CALLS = 50;
 /** Carriers that may stand beside Parley. */
 const BESIDE: Readonly<Record<string, Carrier>> = {
@@ -86,11 +86,11 @@ async function hush(stage: Stage): Promise<void> {
   await wait(SETTLE_MS);
 }
 
-async function warmUp(stage: Stage): Promise<void> {
+async function warmUp(stage: Stage, longestSeconds: number): Promise<void> {
   await stage.upstream.ask({ op: 'echo', echo: true });
   await stage.speak();
   let frames = 0;
-  for (let seconds = 0; seconds < WARM_UP_SECONDS && frames < WARM_UP_FRAMES; seconds++) {
+  for (let seconds = 0; seconds < longestSeconds && frames < WARM_UP_FRAMES; seconds++) {
     await wait(1000);
     frames += await framesHeard(stage);
   }
@@ -160,6 +160,8 @@ function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
 interface Options {
   readonly seconds: number;
   readonly rounds: number;
+  /** At most, before anything counts. */
+  readonly warmUpSeconds: number;
   readonly profile: boolean;
   /** Another working tree of Parley, to compare with. */
   readonly other: string | undefined;
@@ -198,7 +200,7 @@ async function compare(carriers: readonly Carrier[], calls: number, options: Opt
       shows.push(show);
       const prepare = async () => {
         await stage.open(calls);
-        await warmUp(stage);
+        await warmUp(stage, options.warmUpSeconds);
       };
       if (!(await attempt(carrier, calls, prepare))) await leaveOut(show);
     }
@@ -297,6 +299,7 @@ async function main(): Promise<void> {
       idle: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '3' },
+      'warm-up': { type: 'string', default: '30' },
       profile: { type: 'boolean', default: false },
       beside: { type: 'string', default: 'relay,raw' },
       other: { type: 'string' },
@@ -307,7 +310,13 @@ async function main(): Promise<void> {
   });
   if (values.help) return print(USAGE);
   const { profile, other } = values;
-  const options = { seconds: Number(values.seconds), rounds: Number(values.rounds), profile, other };
+  const options = {
+    seconds: Number(values.seconds),
+    rounds: Number(values.rounds),
+    warmUpSeconds: Number(values['warm-up']),
+    profile,
+    other,
+  };
   const carriers: Carrier[] = ['Parley'];
   if (other !== undefined) carriers.push('Parley, other');
   if (values.codec === 'opus') carriers.push('Parley, Opus');
