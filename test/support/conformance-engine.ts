@@ -110,10 +110,10 @@ export class Engine implements Target {
     );
   }
 
-  /** The first datagram makes it a server. */
+  /** The first Initial makes it a server; anything else is dropped, as an endpoint does (RFC 9000 §5.2.2). */
   #accept(datagram: Datagram, now: number): void {
     const first = parsePacket(datagram.data, 0, ENGINE_ID_OCTETS);
-    if (first.type !== 'initial') throw new Error(`the first packet is of type ${first.type}`);
+    if (first.type !== 'initial') return;
     const keys = new ConnectionKeys('server');
     keys.setInitial(first.destinationConnectionId);
     this.#adopt(
@@ -130,7 +130,7 @@ export class Engine implements Target {
 
   receive(datagram: Datagram, now: number): void {
     if (this.#connection === undefined) this.#accept(datagram, now);
-    this.connection.receive(datagram, now);
+    this.#connection?.receive(datagram, now);
     this.#poll();
   }
 

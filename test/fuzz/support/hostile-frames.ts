@@ -66,11 +66,13 @@ function ack(tape: Tape): Frame {
 /** Mostly sizes that are possible. */
 function resetAt(tape: Tape): Frame {
   const reliableSize = tape.chance(80) ? tape.below(CHUNK_OCTETS) : tape.integer();
+  // More cannot be written.
+  const possible = (size: number) => Math.min(size, Number.MAX_SAFE_INTEGER);
   return {
     type: 'resetStreamAt',
     streamId: streamId(tape),
     code: tape.chance(70) ? 1 : tape.integer(),
-    finalSize: tape.chance(80) ? reliableSize + tape.below(CHUNK_OCTETS) : tape.integer(),
+    finalSize: tape.chance(80) ? possible(reliableSize + tape.below(CHUNK_OCTETS)) : tape.integer(),
     reliableSize,
   };
 }
