@@ -123,7 +123,7 @@ export function tokenError(error: unknown): CallError {
 /** The session was never established. Browsers do not tell a page why, so the advice names the usual reasons. `hashes`: those dialled with. */
 export function unreachableError(url: string, error: unknown, hashes?: readonly string[]): CallError {
   const certificate = hashes?.length
-    ? 'If its certificate was renewed, reload the page.'
+    ? 'Its certificate must be one of `certificateHashes`: if it was renewed, reload the page.'
     : 'If its certificate is self-signed, `certificateHashes` must name its hash.';
   return new CallError(
     'unreachable',

@@ -30,6 +30,8 @@ const SAMPLE_OCTETS = 32;
 const NOTHING = new Uint8Array();
 const NEVER_HEARD =
   ': nothing ever came from it. Either it does not run there, or it drops what comes from here: its log says why, such as another cluster file.';
+/** Probes in vain, by which a backend that was never heard is called dead aloud: before, it may be starting, as this forwarder is. */
+const STARTING_PROBES = 10;
 const PROBE_ENDPOINT = toEndpoint(PROBE_CLIENT.host, PROBE_CLIENT.port);
 
 export interface ForwardingOptions extends SocketsOptions {
@@ -291,11 +293,14 @@ export class Forwarding {
     if (state === before) return;
     table.setState(backend.index, state);
     const level = state === 'dead' ? 'warn' : 'info';
-    const why = state === 'dead' && !backend.health.everHeard ? NEVER_HEARD : '';
-    this.#options.logger[level](
-      { backend: backend.name, before, state },
-      `${backend.name} is ${state}${why}`,
-    );
+    if (state !== 'dead' || backend.health.everHeard)
+      this.#options.logger[level]({ backend: backend.name, before, state }, `${backend.name} is ${state}`);
+    else if (backend.counters.probesSent >= STARTING_PROBES) this.#tellNeverHeard(backend);
+    else this.#options.logger.info({ backend: backend.name, state }, `${backend.name} is not there yet`);
+  }
+
+  #tellNeverHeard({ name, health: { state } }: Backend): void {
+    this.#options.logger.warn({ backend: name, state }, `${name} is ${state}${NEVER_HEARD}`);
   }
 
   #probeAll(): void {
@@ -312,6 +317,9 @@ export class Forwarding {
     }
     backend.knock.send(this.#probeDatagram(backend, NOTHING));
     backend.counters.probesSent++;
+    const { state, everHeard } = backend.health;
+    if (backend.counters.probesSent === STARTING_PROBES && state === 'dead' && !everHeard)
+      this.#tellNeverHeard(backend);
   }
 
   #probeDatagram({ socket: { local } }: Backend, probe: Uint8Array): Uint8Array {

@@ -16,6 +16,9 @@ const KINDS: Readonly<Record<keyof BackendHooks, 'function' | 'tools' | 'ms'>> =
   timeoutMs: 'ms',
 };
 
+/** Whether there is a hook of that name. */
+export const isHook = (name: string): boolean => Object.hasOwn(KINDS, name);
+
 /** Throws `StartupError` with a sentence for each hook that is none: a misspelt `authenticate` would let everybody in. */
 export function checkHooks(hooks: unknown): void {
   if (typeof hooks !== 'object' || hooks === null) throw new StartupError('hooks: must be an object.');
@@ -24,7 +27,7 @@ export function checkHooks(hooks: unknown): void {
 }
 
 function faultOf(name: string, hook: unknown): string | undefined {
-  const kind = Object.hasOwn(KINDS, name) ? KINDS[name as keyof BackendHooks] : undefined;
+  const kind = isHook(name) ? KINDS[name as keyof BackendHooks] : undefined;
   if (kind === undefined) return `there is no hook "${name}"; there are ${Object.keys(KINDS).join(', ')}.`;
   if (hook === undefined) return undefined;
   switch (kind) {

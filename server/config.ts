@@ -5,6 +5,7 @@ import { StartupError } from '../net/startup.ts';
 import { SOCKET_KINDS } from '../net/udp/index.ts';
 import { parseAddress, parseJson } from '../proto/wire/index.ts';
 import { authSchema } from './access/index.ts';
+import { isHook } from './check-hooks.ts';
 import { azureRouteProblem, formatProblem } from './realtime/index.ts';
 
 const address = z
@@ -176,8 +177,11 @@ const WORDS: Readonly<Record<string, string>> = {
 
 function sentence(issue: z.core.$ZodIssue): string {
   const where = issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
-  if (issue.code === 'unrecognized_keys')
-    return `${where}there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
+  if (issue.code === 'unrecognized_keys') {
+    const isMisplaced = issue.path.length === 0 && issue.keys.some(isHook);
+    const hint = isMisplaced ? '; hooks are the second argument of startBackend' : '';
+    return `${where}there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}${hint}`;
+  }
   if (issue.code === 'invalid_type')
     return `${where}${/received undefined$/.test(issue.message) ? 'is missing' : `must be ${WORDS[issue.expected] ?? issue.expected}`}`;
   return `${where}${issue.message.replace(/\.$/, '')}`;

@@ -11,8 +11,8 @@ import { superviseBackend, workerSettings } from './workers/index.ts';
 
 const USAGE = `usage: ${commandLine('parley-server', 'npm run backend --')} --config backend.json
 
-  --config FILE   the backend's settings, as JSON: "certificate", "key" and "upstream" at least; docs/configuration.md in Parley's
-                  repository lists all
+  --config FILE   the backend's settings, as JSON: "certificate", "key" and "upstream" at least; docs/configuration.md, which
+                  the package brings, lists all
   --workers N     run N processes, each a backend of its own; auto: one per core
   --help          show this
 

@@ -137,6 +137,7 @@ function showFault(error: { readonly message: string; readonly advice: string } 
   element('fault').hidden = error === undefined;
   setText(element('fault-message'), error?.message ?? '');
   setText(element('fault-advice'), error?.advice ?? '');
+  if (error !== undefined) element('fault').scrollIntoView({ block: 'nearest' });
 }
 
 async function beginCall(): Promise<void> {
@@ -229,7 +230,7 @@ function listenToNetwork(current: Call): void {
   current.on('pathChanged', () => changed('Your address changed, and the call went on.'));
   current.on('forwarderChanged', () => changed('Another forwarder carries the call, which went on.'));
   current.on('draining', () =>
-    changed('The server will restart soon. The call then goes on at another one.'),
+    changed('The server will end soon. The call then goes on at another one, if there is one.'),
   );
   let resumptions: number | undefined;
   current.on('state', (next) => {

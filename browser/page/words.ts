@@ -108,6 +108,6 @@ export function outageText(silentMs: number): string {
 /** What the network makes of the caller's words. */
 export function uplinkText(limited: boolean): string {
   return limited
-    ? 'The network is too slow for uncompressed speech, so your words are compressed. None is lost.'
-    : 'The network carries uncompressed speech again.';
+    ? 'Uncompressed speech gets through too slowly, so your words are compressed. None is lost.'
+    : 'Uncompressed speech gets through again.';
 }

@@ -185,7 +185,7 @@ export class Attachment implements Carrier {
     const end = () =>
       this.#ending.begin(
         SessionCloseCode.SHUTTING_DOWN,
-        'This backend is being shut down; others take calls.',
+        'This backend is being shut down; another may take the call.',
         'shutting_down',
       );
     if (shutdown?.aborted) end();

@@ -330,7 +330,7 @@ export class Call implements TableCall {
   }
 
   shutDown(): void {
-    const reason = 'This backend is being shut down; others take calls.';
+    const reason = 'This backend is being shut down; another may take the call.';
     this.end({ closeCode: SessionCloseCode.SHUTTING_DOWN, reason, error: 'shutting_down' });
   }
 

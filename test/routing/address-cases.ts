@@ -138,6 +138,23 @@ export function addressCases(socket: Socket): void {
       ]);
     });
 
+    test('is not called dead aloud before it had time to start', async () => {
+      const lines: { readonly level: number; readonly msg: string }[] = [];
+      const logger = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
+      const [late] = (await backends(1)) as [FakeBackend];
+      late.takesNew = false;
+      late.lives = false;
+      const cluster = threeAlgorithms([late.tunnel]);
+      const probe = { intervalMs: 20, silentAfter: 1, deadAfter: 2 };
+      const running = await forwarder(socket, cluster, { probe, logger });
+      const said = (text: string) => lines.findIndex(({ msg }) => msg.includes(text));
+      await until(() => said('backend-1 is dead: nothing ever came from it.') >= 0, 'a warning');
+      expect(running.states().get('backend-1')).toBe('dead');
+      expect(lines.filter(({ level }) => level > 30)).toHaveLength(1);
+      expect(said('backend-1 is not there yet')).toBeGreaterThanOrEqual(0);
+      expect(said('backend-1 is not there yet')).toBeLessThan(said('backend-1 is dead'));
+    });
+
     test('with its port closed is dead after two probes, however many `deadAfter` says', async () => {
       const { backends: all, forwarder: running } = await house(socket, 2, { probe: rules });
       const { probesAnswered: before } = running.counters.backend('backend-1');

@@ -17,7 +17,11 @@ it.each([
     'If its certificate is self-signed, `certificateHashes` must name its hash.',
   ],
   ['a list without any', [], 'If its certificate is self-signed, `certificateHashes` must name its hash.'],
-  ['a hash', ['ab'.repeat(32)], 'If its certificate was renewed, reload the page.'],
+  [
+    'a hash',
+    ['ab'.repeat(32)],
+    'Its certificate must be one of `certificateHashes`: if it was renewed, reload the page.',
+  ],
 ])('a page that gave %s, and reached nothing, is told where to look', async (_name, hashes, advice) => {
   vi.stubGlobal('WebTransport', RefusedSession);
   const opened = openSession('https://voice.example:4433/voice', hashes, 1000, new AbortController().signal);

@@ -141,6 +141,9 @@ describe('the settings of a backend', () => {
     const { public: open, maxSessions } = parseBackendConfig({ ...written, maxSessions: 7 }, path);
     expect({ open, maxSessions }).toEqual({ open: { host: '127.0.0.1', port: 4500 }, maxSessions: 7 });
     expect(() => readBackendFile(writeBackend({ colour: 'red' }))).toThrow('there is no setting "colour"');
+    expect(() => readBackendFile(writeBackend({ authenticate: 'me' }))).toThrow(
+      'there is no setting "authenticate"; hooks are the second argument of startBackend',
+    );
   });
 
   it('that are not JSON are told with line and column, and nothing of the file is repeated', () => {
