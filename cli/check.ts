@@ -40,6 +40,9 @@ function checkFile(path: string): string {
   return `the settings of a forwarder that listens on ${counted(listen.length, 'address', 'addresses')}`;
 }
 
+/** A fault may be that of a file or variable which this one names: then it is said which one did. */
+const named = (path: string, line: string) => (line.includes(path) ? line : `${path}: ${line}`);
+
 function main(): void {
   const { values, positionals } = parseArgs({
     options: { help: { type: 'boolean', short: 'h', default: false } },
@@ -57,7 +60,7 @@ function main(): void {
       process.stdout.write(`${path} is good: ${checkFile(path)}.\n`);
     } catch (error) {
       if (!(error instanceof StartupError)) throw error;
-      faults.push(error.message);
+      faults.push(...error.message.split('\n').map((line) => named(path, line)));
     }
   }
   if (faults.length > 0) throw new StartupError(faults.join('\n'));

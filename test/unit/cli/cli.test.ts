@@ -80,7 +80,7 @@ describe('the program parley', () => {
     );
     const { code, said } = await parley(['check', settings]);
     expect(code).toBe(1);
-    expect(said).toContain('missing.json');
+    expect(said).toMatch(new RegExp(`^${settings}: .*missing\\.json`, 'm'));
     expect(said).not.toContain('is good');
   }, 60_000);
 
