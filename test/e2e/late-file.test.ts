@@ -12,15 +12,24 @@ beforeAll(async () => {
 });
 afterAll(() => scene?.close());
 
-/** Calls, and gives what was said and heard, or how the call ended. */
+/** Within which an answer to a sentence of two seconds is whole, in ms, on a busy machine. */
+const ANSWERED_MS = 60_000;
+
+/** Calls, and gives what was said and heard, how the call ended, or what is known of one in which nothing more happens. */
 const CALL = `(async () => {
   const { connect } = await import('./parley.js');
   const call = connect(await (await fetch('/config.json')).json());
-  const answered = new Promise((resolve) => call.on('event', ({ type }) => type === 'response.done' && resolve()));
+  const told = [];
+  call.on('event', ({ type }) => told.push(type));
+  for (const name of ['ended', 'reconnecting', 'serverError']) call.on(name, (what) => told.push([name, what]));
+  const isWhole = () => told.includes('response.done') && call.answers.at(-1)?.complete;
   const failed = await call.ready.then(() => undefined, ({ code, message }) => ({ code, message }));
   if (failed) return { failed };
-  await answered;
-  while (!call.answers.at(-1)?.complete) await new Promise((resolve) => setTimeout(resolve, 20));
+  const end = Date.now() + ${ANSWERED_MS};
+  while (!isWhole()) {
+    if (Date.now() > end) return { stuck: JSON.stringify([told, call.answers, call.stats], null, 1) };
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   const { answers } = call;
   await call.hangUp();
   return { hash: call.stats.microphone.hash, answer: answers.at(-1).receivedHash };
@@ -28,6 +37,7 @@ const CALL = `(async () => {
 const call = (page: Page) =>
   page.evaluate(CALL) as Promise<{
     failed?: { code: string; message: string };
+    stuck?: string;
     hash?: string;
     answer?: string;
   }>;
@@ -39,8 +49,9 @@ describe('the file that takes answers, in Chromium', () => {
       await new Promise((resolve) => setTimeout(resolve, LATE_MS));
       await route.continue();
     });
-    const { failed, hash, answer } = await call(page);
+    const { failed, stuck, hash, answer } = await call(page);
     expect(failed).toBeUndefined();
+    expect(stuck).toBeUndefined();
     const heard = scene.cluster.realtime.audit().at(-1)!;
     expect(heard.microphoneHash).toBe(hash);
     expect(heard.answers.at(-1)?.hash).toBe(answer);
