@@ -23,7 +23,7 @@ import { Ending, type SessionEnd } from './ending.ts';
 import { type Taking, takeBidirectional, takeUnidirectional } from './incoming.ts';
 import { NetworkWatch } from './network-watch.ts';
 import { prepareOpus, VOICE_CODECS } from './opus.ts';
-import { sentenceOf } from './reasons.ts';
+import { SHUT_DOWN_REASON, sentenceOf } from './reasons.ts';
 import { resumeRefusalSentence } from './resumption.ts';
 import { statsMessage } from './stats.ts';
 import { ignore } from './stream-sender.ts';
@@ -182,12 +182,7 @@ export class Attachment implements Carrier {
 
   #watchShutdown(): void {
     const { shutdown } = this.#context;
-    const end = () =>
-      this.#ending.begin(
-        SessionCloseCode.SHUTTING_DOWN,
-        'This backend is being shut down; another may take the call.',
-        'shutting_down',
-      );
+    const end = () => this.#ending.begin(SessionCloseCode.SHUTTING_DOWN, SHUT_DOWN_REASON, 'shutting_down');
     if (shutdown?.aborted) end();
     shutdown?.addEventListener('abort', end, { once: true });
     this.#ending.cleanUp(() => shutdown?.removeEventListener('abort', end));

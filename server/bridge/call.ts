@@ -31,6 +31,7 @@ import { HookGuard } from './hook-guard.ts';
 import { Microphone } from './microphone.ts';
 import { Outbox } from './outbox.ts';
 import { PageMessages } from './page-messages.ts';
+import { SHUT_DOWN_REASON } from './reasons.ts';
 import type { UpstreamKeeper } from './upstream-keeper.ts';
 
 /** How long samples and events that arrived may go unacknowledged, in ms. */
@@ -330,8 +331,8 @@ export class Call implements TableCall {
   }
 
   shutDown(): void {
-    const reason = 'This backend is being shut down; another may take the call.';
-    this.end({ closeCode: SessionCloseCode.SHUTTING_DOWN, reason, error: 'shutting_down' });
+    const closeCode = SessionCloseCode.SHUTTING_DOWN;
+    this.end({ closeCode, reason: SHUT_DOWN_REASON, error: 'shutting_down' });
   }
 
   queueFull(sentence: string): void {

@@ -4,6 +4,9 @@ import type { UpstreamEnd } from '../realtime/index.ts';
 /** Longest close reason: WT_CLOSE_SESSION allows 1024 octets. */
 const MAX_REASON_OCTETS = 1024;
 
+/** Why a session, or a call that waits for its page, ends with its backend. */
+export const SHUT_DOWN_REASON = 'This backend is being shut down; another may take the call.';
+
 /** The close code that tells a page how the upstream ended. */
 export const CLOSE_CODE_OF_UPSTREAM_END: Record<UpstreamEnd['code'], SessionCloseCode> = {
   upstream_unreachable: SessionCloseCode.UPSTREAM_UNREACHABLE,
