@@ -125,7 +125,7 @@ export class Forwarding {
   }
 
   states(): ReadonlyMap<string, BackendState> {
-    const { backends, table } = this.#current;
+    const { backends, table } = this.#current();
     return new Map(backends.map(({ name, index }) => [name, table.states[index] as BackendState]));
   }
 
@@ -134,13 +134,13 @@ export class Forwarding {
     return this.#lastBadOctets < 0 ? undefined : toHex(this.#lastBad.subarray(0, this.#lastBadOctets));
   }
 
-  get #current(): Generation {
+  #current(): Generation {
     return this.#generation as Generation;
   }
 
   /** The cluster as it is now. To be asked after `start`. */
   get generation(): Generation {
-    return this.#current;
+    return this.#current();
   }
 
   kernelDrops(): number {
@@ -164,7 +164,7 @@ export class Forwarding {
 
   /** What came to a socket for clients; backends send there too when it is `shared`. */
   #receive(batch: PacketBatch, socket: UdpSocket, shared: boolean): void {
-    const generation = this.#current;
+    const generation = this.#current();
     const { table } = generation;
     const { data, starts, ends, count } = batch;
     for (let i = 0; i < count; i++) {
@@ -183,7 +183,7 @@ export class Forwarding {
   }
 
   #receiveInTunnel(batch: PacketBatch): void {
-    const generation = this.#current;
+    const generation = this.#current();
     for (let i = 0; i < batch.count; i++) {
       const sender = generation.senderOf(batch, i);
       if (sender === undefined) this.#dropFromBackend('notBackend', batch, i);
@@ -264,7 +264,7 @@ export class Forwarding {
   /** A dead backend that sends is alive again; whether it takes new connections is for the probes to say. */
   #heard(backend: Backend): void {
     backend.health.heard();
-    if (this.#current.table.living[backend.index] === 0) this.#updateState(backend);
+    if (this.#current().table.living[backend.index] === 0) this.#updateState(backend);
   }
 
   #probeAnswered(backend: Backend, payload: Uint8Array): void {
@@ -287,7 +287,7 @@ export class Forwarding {
   }
 
   #updateState(backend: Backend): void {
-    const { table } = this.#current;
+    const { table } = this.#current();
     const before = table.states[backend.index];
     const { state } = backend.health;
     if (state === before) return;
@@ -304,7 +304,7 @@ export class Forwarding {
   }
 
   #probeAll(): void {
-    for (const backend of this.#current.backends) this.#probe(backend);
+    for (const backend of this.#current().backends) this.#probe(backend);
     this.#sockets.flush();
   }
 
@@ -323,7 +323,7 @@ export class Forwarding {
   }
 
   #probeDatagram({ socket: { local } }: Backend, probe: Uint8Array): Uint8Array {
-    const { tunnel } = this.#current;
+    const { tunnel } = this.#current();
     const datagram = new Uint8Array(tunnel.prefixOctets + probe.length);
     const { octets, port } = PROBE_ENDPOINT;
     putSppHeader(datagram, 0, octets, 0, port, local.octets, 0, local.port);

@@ -33,7 +33,7 @@ export interface ConnectionIdGenerator {
 export type StreamDirection = 'bidirectional' | 'unidirectional';
 
 export function sameAddress(a: Address, b: Address): boolean {
-  return a.port === b.port && a.host === b.host;
+  return a === b || (a.port === b.port && a.host === b.host);
 }
 
 export function samePath(a: Path, b: Path): boolean {

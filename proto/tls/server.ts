@@ -62,7 +62,7 @@ export class TlsServer extends HandshakeSession {
     this.#tickets = options.tickets && new TicketSealer(options.tickets);
   }
 
-  get #handshakeOptions(): TlsServerOptions {
+  #handshakeOptions(): TlsServerOptions {
     if (this.#options === undefined) fail(Alert.INTERNAL_ERROR, 'the handshake is complete');
     return this.#options;
   }
@@ -111,10 +111,10 @@ export class TlsServer extends HandshakeSession {
     const shared = common.find((group) => offer.keyShares.some((entry) => entry.group === group));
     const group = shared ?? common[0];
     if (group === undefined) fail(Alert.HANDSHAKE_FAILURE, 'no key exchange group in common');
-    const alpn = this.#handshakeOptions.alpnProtocols.find((protocol) => offer.alpn.includes(protocol));
+    const alpn = this.#handshakeOptions().alpnProtocols.find((protocol) => offer.alpn.includes(protocol));
     if (alpn === undefined) fail(Alert.NO_APPLICATION_PROTOCOL, 'no application protocol in common');
     const identity = chooseIdentity(
-      this.#handshakeOptions.certificates,
+      this.#handshakeOptions().certificates,
       offer.serverName,
       offer.signatureSchemes,
     );
@@ -162,7 +162,7 @@ export class TlsServer extends HandshakeSession {
 
   #answer(choice: Choice, peerShare: KeyShareEntry): void {
     const { offer, cipherSuite, alpn, identity } = choice;
-    const { random, transportParameters } = this.#handshakeOptions;
+    const { random, transportParameters } = this.#handshakeOptions();
     const resumption = this.#resumption;
     const share = generateKeyShare(choice.group, random);
     const sharedSecret = share.sharedSecret(peerShare.key);
@@ -198,7 +198,7 @@ export class TlsServer extends HandshakeSession {
   #sendTicket({ offer, alpn, identity, cipherSuite }: Choice): void {
     const master = this.takeResumptionMaster();
     if (this.#tickets === undefined || !offer.resumes) return;
-    const { random } = this.#handshakeOptions;
+    const { random } = this.#handshakeOptions();
     const nonce = random(TICKET_NONCE_LENGTH);
     const ticket = this.#tickets.seal(
       {

@@ -24,7 +24,7 @@ export class AppendRuns {
     while (at < octets.length) {
       const take = Math.min(octets.length - at, MAX_APPEND_OCTETS - this.#length);
       this.#makeRoom(this.#length + take);
-      this.#pending.set(octets.subarray(at, at + take), this.#length);
+      this.#pending.set(take === octets.length ? octets : octets.subarray(at, at + take), this.#length);
       this.#length += take;
       at += take;
       if (this.#length === MAX_APPEND_OCTETS) this.flush(out);
@@ -35,7 +35,7 @@ export class AppendRuns {
   #makeRoom(octets: number): void {
     if (octets <= this.#pending.length) return;
     const grown = new Uint8Array(octets <= MIN_APPEND_OCTETS ? MIN_APPEND_OCTETS : MAX_APPEND_OCTETS);
-    grown.set(this.#pending.subarray(0, this.#length));
+    if (this.#length > 0) grown.set(this.#pending.subarray(0, this.#length));
     this.#pending = grown;
   }
 
@@ -48,7 +48,8 @@ export class AppendRuns {
   /** Adds what was gathered, however short. */
   flush(out: (pcm: Uint8Array) => void): void {
     if (this.#length === 0) return;
-    const run = this.#pending.subarray(0, this.#length);
+    const run =
+      this.#length === this.#pending.length ? this.#pending : this.#pending.subarray(0, this.#length);
     this.clear();
     out(run);
   }

@@ -1,3 +1,4 @@
+import { Queue } from '../wire/index.ts';
 import { AppendRuns } from './append-runs.ts';
 import { SessionCloseCode, VoiceProtocolError } from './codes.ts';
 import type { MicrophoneHeader } from './headers.ts';
@@ -37,8 +38,7 @@ export class MicrophoneMachine {
   readonly #runs = new AppendRuns();
   readonly #seam = new Seam();
   readonly #held = new HeldEvents();
-  readonly #outputs: MicrophoneOutput[] = [];
-  #outputsTaken = 0;
+  readonly #outputs = new Queue<MicrophoneOutput>();
   #current: MicrophoneStretch | undefined;
   #handedOn = 0;
   #released = 0;
@@ -233,14 +233,7 @@ export class MicrophoneMachine {
 
   /** The next thing to do; undefined when there is none. Call until then after each input. */
   poll(): MicrophoneOutput | undefined {
-    const output = this.#outputs[this.#outputsTaken];
-    if (output === undefined) {
-      this.#outputs.length = 0;
-      this.#outputsTaken = 0;
-      return undefined;
-    }
-    this.#outputsTaken += 1;
-    return output;
+    return this.#outputs.shift();
   }
 
   /** Samples that arrived, when more did since this or a `received` said so last; undefined otherwise. */
@@ -297,8 +290,7 @@ export class MicrophoneMachine {
   sendAgainFrom(sample: number, rewind: number): void {
     this.#runs.clear();
     this.#seam.clear();
-    this.#outputs.length = 0;
-    this.#outputsTaken = 0;
+    this.#outputs.clear();
     this.#held.clear();
     this.#handedOn = sample;
     this.#restart(sample, rewind);
@@ -365,7 +357,8 @@ export class MicrophoneMachine {
     if (stretch.codec === 'opus') this.#savedOctets += pcm.length;
     const leftOut = (runIn + known) * OCTETS_PER_SAMPLE;
     if (leftOut > 0) this.#seam.follows(pcm.subarray(0, leftOut));
-    if (leftOut < pcm.length) this.#runs.push(this.#seam.join(pcm.subarray(leftOut)), this.#append);
+    if (leftOut === pcm.length) return;
+    this.#runs.push(this.#seam.join(leftOut === 0 ? pcm : pcm.subarray(leftOut)), this.#append);
   }
 
   #finish(stretch: MicrophoneStretch): void {

@@ -83,7 +83,7 @@ class Tail {
     const own = this.#octets;
     const from = Math.max(0, octets.length - own.length);
     const length = octets.length - from;
-    own.copyWithin(0, length);
+    if (length < own.length) own.copyWithin(0, length);
     own.set(from === 0 ? octets : octets.subarray(from), own.length - length);
     this.length = Math.min(HISTORY_SAMPLES, this.length + length / OCTETS_PER_SAMPLE);
   }

@@ -1,64 +1,86 @@
-/** Consumed slots that wait for one common removal. */
-const COMPACT_SLOTS = 64;
+/** Slots at first; a power of two, as every number of them is. */
+const FIRST_SLOTS = 4;
+/** A queue that was longer than this once lets its memory go when it is empty. */
+const KEPT_SLOTS = 64;
 
 /**
  * First in, first out; `push` and `shift` cost O(1) amortised, however long it is. (`Array.shift` moves every element that is
- * left once an array is large, so a queue that a peer fills costs the square of its length.) It bounds nothing: its owner does.
+ * left once an array is large, so a queue that a peer fills costs the square of its length.) It is a ring: a queue that fills and
+ * empties with every packet allocates nothing, where an array that is cut to no length would be made anew. It bounds nothing: its owner does.
  */
 export class Queue<T> {
-  #items: (T | undefined)[] = [];
+  #slots: (T | undefined)[] = [];
   #head = 0;
+  #length = 0;
 
   /** Items that wait. */
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   get isEmpty(): boolean {
-    return this.#head === this.#items.length;
+    return this.#length === 0;
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#length === this.#slots.length) this.#grow();
+    this.#slots[(this.#head + this.#length) & (this.#slots.length - 1)] = item;
+    this.#length += 1;
   }
 
   /** The oldest item, not taken. */
   peek(): T | undefined {
-    return this.#items[this.#head];
+    return this.#length === 0 ? undefined : this.#slots[this.#head];
   }
 
   /** The item `index` places behind the oldest. */
   at(index: number): T | undefined {
-    return this.#items[this.#head + index];
+    if (index < 0 || index >= this.#length) return undefined;
+    return this.#slots[(this.#head + index) & (this.#slots.length - 1)];
   }
 
   /** Takes the oldest item. */
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    if (this.#head === this.#items.length) this.clear();
-    else if (this.#head >= COMPACT_SLOTS && this.#head * 2 >= this.#items.length) {
-      this.#items.splice(0, this.#head);
-      this.#head = 0;
-    }
+    if (this.#length === 0) return undefined;
+    const slots = this.#slots;
+    const item = slots[this.#head];
+    slots[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (slots.length - 1);
+    this.#length -= 1;
+    if (this.#length === 0 && slots.length > KEPT_SLOTS) this.clear();
     return item;
   }
 
   /** Removes one item wherever it is; O(n). */
   remove(item: T): void {
-    const at = this.#items.indexOf(item, this.#head);
-    if (at >= 0) this.#items.splice(at, 1);
+    for (let index = 0; index < this.#length; index++) {
+      if (this.at(index) !== item) continue;
+      for (let after = index + 1; after < this.#length; after++) this.#set(after - 1, this.at(after));
+      this.#set(this.#length - 1, undefined);
+      this.#length -= 1;
+      return;
+    }
   }
 
   clear(): void {
-    // A queue that was long once lets its memory go.
-    if (this.#items.length > COMPACT_SLOTS) this.#items = [];
-    else this.#items.length = 0;
+    if (this.#slots.length > KEPT_SLOTS) this.#slots = [];
+    else this.#slots.fill(undefined);
     this.#head = 0;
+    this.#length = 0;
   }
 
   forEach(visit: (item: T) => void): void {
-    for (let at = this.#head; at < this.#items.length; at++) visit(this.#items[at] as T);
+    for (let index = 0; index < this.#length; index++) visit(this.at(index) as T);
+  }
+
+  #set(index: number, item: T | undefined): void {
+    this.#slots[(this.#head + index) & (this.#slots.length - 1)] = item;
+  }
+
+  #grow(): void {
+    const grown = new Array<T | undefined>(Math.max(FIRST_SLOTS, 2 * this.#slots.length)).fill(undefined);
+    for (let index = 0; index < this.#length; index++) grown[index] = this.at(index);
+    this.#slots = grown;
+    this.#head = 0;
   }
 }

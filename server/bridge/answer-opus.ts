@@ -76,7 +76,7 @@ export class AnswerOpus {
   }
 
   /** The sample behind those that were given to the encoder. */
-  get #next(): number {
+  #next(): number {
     return this.#host.from + this.#packets * OPUS_PACKET_SAMPLES;
   }
 
@@ -85,7 +85,7 @@ export class AnswerOpus {
     const { log } = this.#host;
     let packets: Uint8Array[] = [];
     let count = 0;
-    while (count < PACKETS_PER_TURN && this.#next + OPUS_PACKET_SAMPLES <= log.end) {
+    while (count < PACKETS_PER_TURN && this.#next() + OPUS_PACKET_SAMPLES <= log.end) {
       this.#fill(OPUS_PACKET_SAMPLES);
       packets.push(encoding.encode(this.#frame));
       this.#packets += 1;
@@ -107,7 +107,7 @@ export class AnswerOpus {
     const whole = total === 0 ? 0 : Math.ceil((total + lookAhead) / OPUS_PACKET_SAMPLES);
     const packets: Uint8Array[] = [];
     while (this.#packets < whole) {
-      this.#fill(Math.max(0, Math.min(OPUS_PACKET_SAMPLES, log.end - this.#next)));
+      this.#fill(Math.max(0, Math.min(OPUS_PACKET_SAMPLES, log.end - this.#next())));
       packets.push(encoding.encode(this.#frame));
       this.#packets += 1;
     }
@@ -124,7 +124,7 @@ export class AnswerOpus {
   #fill(samples: number): void {
     const length = samples * OCTETS_PER_SAMPLE;
     for (let at = 0; at < length; ) {
-      const some = this.#host.log.read(this.#next + at / OCTETS_PER_SAMPLE, length - at);
+      const some = this.#host.log.read(this.#next() + at / OCTETS_PER_SAMPLE, length - at);
       if (some.length === 0) throw new Error('an answer is not kept to its end');
       this.#frameOctets.set(some, at);
       at += some.length;

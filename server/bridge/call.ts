@@ -101,7 +101,7 @@ export class Call implements TableCall {
 
   /** Whether an attempt of this number comes after the one that carries the call. */
   olderThan(attachment: number): boolean {
-    return this.#backend.attachment < attachment;
+    return this.#backend().attachment < attachment;
   }
 
   carriedBy(carrier: Carrier): boolean {
@@ -113,10 +113,10 @@ export class Call implements TableCall {
   }
 
   get keptOctets(): number {
-    return this.#backend.keptOctets + this.#conversation.octets;
+    return this.#backend().keptOctets + this.#conversation.octets;
   }
 
-  get #backend(): BackendCall {
+  #backend(): BackendCall {
     return this.#outbox.call;
   }
 
@@ -178,10 +178,10 @@ export class Call implements TableCall {
       },
       downlink: (message) => this.#downlink(message),
       received: (messages, answers) => {
-        if (this.#context.resume !== undefined) this.#backend.acknowledged(messages);
+        if (this.#context.resume !== undefined) this.#backend().acknowledged(messages);
         this.answers.received(answers);
       },
-      rewound: (rewind) => this.#backend.pageRewound(rewind),
+      rewound: (rewind) => this.#backend().pageRewound(rewind),
       underruns: (count) => this.#log.underruns(count),
       tell: (message) => this.tell(message),
       refused: () => this.#context.observer?.pageEventRefused?.(),
@@ -223,8 +223,8 @@ export class Call implements TableCall {
 
   /** A session goes on where another one broke off, or takes the call from one that is still there. */
   attach(carrier: Carrier, resume: Resume, greet: (on: GoOn) => void): AttachRefusal | undefined {
-    this.#backend.microphone(this.microphone.receivedSamples);
-    const on = this.#backend.attach(resume);
+    this.#backend().microphone(this.microphone.receivedSamples);
+    const on = this.#backend().attach(resume);
     if (typeof on === 'string') return on;
     this.microphone.nextSession();
     this.#carry(carrier, on, resume, greet);
@@ -239,7 +239,7 @@ export class Call implements TableCall {
     upstream: Upstream | undefined,
     greet: (on: GoOn) => void,
   ): AttachRefusal | undefined {
-    const on = this.#backend.restored(resume, snapshot);
+    const on = this.#backend().restored(resume, snapshot);
     if (typeof on === 'string') return on;
     this.microphone.sendAgainFrom(on.microphoneSamples, 0);
     this.answers.countFrom(resume.nextAnswer);
@@ -261,7 +261,7 @@ export class Call implements TableCall {
     this.#context.observer?.callCarried?.(on.how, { callId: this.id, session: carrier.session });
     greet(on);
     this.#acknowledged = { samples: on.microphoneSamples, events: on.events };
-    for (const octets of this.#backend.unacknowledged()) carrier.push(octets);
+    for (const octets of this.#backend().unacknowledged()) carrier.push(octets);
     this.answers.carry(() => carrier.openStream(), resume?.answers ?? []);
     // Of a call that just began too: its backend may die before the first item is whole.
     this.#checkpoints?.due();
@@ -291,7 +291,7 @@ export class Call implements TableCall {
       this.#page.receive(received, undefined);
       return;
     }
-    const number = this.#backend.take(message);
+    const number = this.#backend().take(message);
     if (number === undefined) return;
     this.#page.receive(received, number);
     this.#acknowledgeSoon();
@@ -300,7 +300,7 @@ export class Call implements TableCall {
   /** A message that was too long to be read; only an event can be. */
   skipped(carrier: Carrier, octets: number): void {
     if (this.#carrier !== carrier) return;
-    this.#page.skipped(octets, this.#backend.take({ type: 'skipped' }));
+    this.#page.skipped(octets, this.#backend().take({ type: 'skipped' }));
   }
 
   tell(message: ServerMessage): void {
@@ -382,7 +382,7 @@ export class Call implements TableCall {
     this.#acknowledging = undefined;
     if (this.#carrier === undefined) return;
     const { receivedSamples: samples } = this.microphone;
-    const { events } = this.#backend;
+    const { events } = this.#backend();
     if (samples === this.#acknowledged.samples && events === this.#acknowledged.events) return;
     this.#acknowledged = { samples, events };
     this.tell({ type: 'parley.received', microphoneSamples: samples, events });
@@ -393,7 +393,7 @@ export class Call implements TableCall {
     if (this.#over) return;
     const oldest = this.microphone.receivedSamples - MAX_SENT_AGAIN_SAMPLES;
     const snapshot = { ...taken, microphoneSamples: Math.max(taken.microphoneSamples, oldest) };
-    const { rewind, ...from } = this.#backend.rewound(snapshot);
+    const { rewind, ...from } = this.#backend().rewound(snapshot);
     // A session that comes later knows of no rewind before it.
     this.microphone.sendAgainFrom(from.microphoneSamples, this.attached ? rewind : 0);
     this.#acknowledged = { samples: from.microphoneSamples, events: from.events };

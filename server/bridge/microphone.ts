@@ -295,13 +295,19 @@ export class Microphone {
       const ready = this.#sink.ready();
       if (ready !== undefined) void this.#stall(ready);
     }
+    if (this.#wanted.size > 0) this.#wakeWanted();
+    if (this.#direct.size > 0)
+      for (const [id, lookAgain] of this.#direct) if (!this.#machine.wants(id)) lookAgain();
+    if (this.#mayHold.length > 0 && !this.#machine.holdsMuch)
+      for (const resolve of this.#mayHold.splice(0)) resolve();
+  }
+
+  #wakeWanted(): void {
     for (const [id, wake] of this.#wanted) {
       if (!this.#moves(id)) continue;
       this.#wanted.delete(id);
       wake();
     }
-    for (const [id, lookAgain] of this.#direct) if (!this.#machine.wants(id)) lookAgain();
-    if (!this.#machine.holdsMuch) for (const resolve of this.#mayHold.splice(0)) resolve();
   }
 
   #append(pcm: Uint8Array): void {

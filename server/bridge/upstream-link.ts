@@ -88,7 +88,7 @@ export class UpstreamLink {
   /** Sends microphone audio: whole samples. */
   append(pcm: Uint8Array): void {
     const upstream = this.#upstream;
-    const atOnce = !this.#closed && this.#queue.length === 0 && this.#takesMore;
+    const atOnce = !this.#closed && this.#queue.length === 0 && this.#takesMore();
     if (upstream !== undefined && atOnce && this.bufferedOctets <= this.#maxOctets) sendAudio(upstream, pcm);
     else this.sendText(appendText(pcm));
   }
@@ -100,7 +100,7 @@ export class UpstreamLink {
       this.#listener.overflowed();
       return;
     }
-    if (this.#takesMore && this.#queue.length === 0) {
+    if (this.#takesMore() && this.#queue.length === 0) {
       this.#upstream?.sendText(json);
       return;
     }
@@ -134,7 +134,7 @@ export class UpstreamLink {
     this.#upstream?.close();
   }
 
-  get #takesMore(): boolean {
+  #takesMore(): boolean {
     const upstream = this.#upstream;
     return upstream?.isOpen === true && upstream.bufferedAmount <= MAX_SOCKET_OCTETS;
   }
@@ -151,7 +151,7 @@ export class UpstreamLink {
 
   #flush(): void {
     for (let json = this.#queue[this.#queueTaken]; json !== undefined; json = this.#queue[this.#queueTaken]) {
-      if (!this.#takesMore) break;
+      if (!this.#takesMore()) break;
       this.#queueTaken += 1;
       this.#queuedOctets -= json.length + ENTRY_OVERHEAD_OCTETS;
       this.#upstream?.sendText(json);

@@ -9,6 +9,7 @@ import {
 } from '../../net/udp/index.ts';
 import type { Address, Datagram } from '../../proto/quic/index.ts';
 import {
+  putSppHeader,
   SPP_CLIENT_AT,
   SPP_CLIENT_PORT_AT,
   SPP_PROXY_AT,
@@ -19,7 +20,7 @@ import {
   writeSppHeader,
 } from '../../proto/spp/index.ts';
 import { IP_OCTETS, parseIp, parseIpInto } from '../../proto/wire/index.ts';
-import { AddressReader } from './addresses.ts';
+import { AddressReader, OctetAddress } from './addresses.ts';
 import { SendSlots } from './send-slots.ts';
 
 /** A UDP socket that speaks `Datagram`s: plain on the public port, SPP on the tunnel port. */
@@ -138,7 +139,8 @@ abstract class Packets implements PacketSocket {
 
   /** Sends `data[from..to)`, which lies in a slot, to an address, from the address `local` of this machine. */
   protected sendSlot(data: Uint8Array, from: number, to: number, remote: Address, local: Address): void {
-    if (!parseIpInto(remote.host, this.#host)) {
+    const isRead = remote instanceof OctetAddress;
+    if (!isRead && !parseIpInto(remote.host, this.#host)) {
       this.count('bad-address');
       return;
     }
@@ -146,7 +148,7 @@ abstract class Packets implements PacketSocket {
       this.#sourceHost = local.host;
       if (!parseIpInto(local.host, this.#source)) this.#source.fill(0);
     }
-    this.slots.send(data, from, to, this.#host, remote.port, this.#source);
+    this.slots.send(data, from, to, isRead ? remote.octets : this.#host, remote.port, this.#source);
   }
 
   #receive(batch: PacketBatch): void {
@@ -183,16 +185,13 @@ class ReturnPackets extends Packets {
 }
 
 /** A forwarder, and the address of its own that a client called there: what is sent back says it again, or leaves from there. */
-class Via implements Address {
-  readonly host: string;
-  readonly port: number;
-  readonly called: Address;
+class Via extends OctetAddress {
+  readonly called: OctetAddress;
   /** Where that address is one of this machine too. */
   readonly back: ReturnPackets | undefined;
 
-  constructor({ host, port }: Address, called: Address, back: ReturnPackets | undefined) {
-    this.host = host;
-    this.port = port;
+  constructor(forwarder: OctetAddress, called: OctetAddress, back: ReturnPackets | undefined) {
+    super(forwarder.host, forwarder.port, forwarder.octets);
     this.called = called;
     this.back = back;
   }
@@ -266,7 +265,7 @@ class TunnelPackets extends Packets {
     const { prefixOctets } = end;
     const memory = this.slots.next(prefixOctets + data.length);
     const at = this.slots.at;
-    if (!writeSppHeader(memory, path.remote, via instanceof Via ? via.called : via, at)) {
+    if (!putHeader(memory, at, path.remote, via instanceof Via ? via.called : via)) {
       this.count('bad-address');
       return;
     }
@@ -304,7 +303,7 @@ class TunnelPackets extends Packets {
   }
 
   /** One object for packets that come in a row through one forwarder. */
-  #viaOf(forwarder: Address, called: Address): Via {
+  #viaOf(forwarder: OctetAddress, called: OctetAddress): Via {
     const last = this.#via;
     const isSame = last !== undefined && last.host === forwarder.host && last.port === forwarder.port;
     if (isSame && last.called === called) return last;
@@ -312,6 +311,14 @@ class TunnelPackets extends Packets {
     this.#via = new Via(forwarder, called, back);
     return this.#via;
   }
+}
+
+/** Writes the SPP header of a packet to a client. False when an address is none. */
+function putHeader(out: Uint8Array, at: number, client: Address, called: Address): boolean {
+  if (!(client instanceof OctetAddress && called instanceof OctetAddress))
+    return writeSppHeader(out, client, called, at);
+  putSppHeader(out, at, client.octets, 0, client.port, called.octets, 0, called.port);
+  return true;
 }
 
 /** The octets of a datagram after the first few: a view, for what keeps some of them has copied it. */

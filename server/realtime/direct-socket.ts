@@ -28,7 +28,7 @@ export class DirectSocket {
   /** `message` is given each message that does not come by ws; its octets are valid until it returns. */
   constructor(message: (message: Buffer) => void) {
     this.#message = message;
-    const isFree = () => this.#isFree;
+    const isFree = () => this.#isFree();
     this.#target = {
       get takes() {
         return isFree();
@@ -62,7 +62,7 @@ export class DirectSocket {
   /** Whether a whole frame may be written now: the WebSocket is open, and nothing waits to be written. */
   get takesFrames(): boolean {
     const socket = this.#socket;
-    return this.#isOpen && socket?.writable === true && socket.writableLength === 0;
+    return this.#isOpen() && socket?.writable === true && socket.writableLength === 0;
   }
 
   /** Writes a whole frame, while it takes some. */
@@ -70,14 +70,15 @@ export class DirectSocket {
     this.#socket?.write(frame);
   }
 
-  get #isOpen(): boolean {
+  // Methods, since V8 looks a private getter up anew at each use.
+  #isOpen(): boolean {
     return this.#websocket !== undefined && this.#websocket.readyState === this.#websocket.OPEN;
   }
 
   /** Whether ws reads, and has nothing in hand that would have to go before. */
-  get #isFree(): boolean {
+  #isFree(): boolean {
     const socket = this.#socket;
-    return this.#isOpen && socket?.readableFlowing === true && socket.readableLength === 0;
+    return this.#isOpen() && socket?.readableFlowing === true && socket.readableLength === 0;
   }
 
   /** Octets are in the buffer. Gives whether more may be read now. */

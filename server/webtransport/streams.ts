@@ -262,12 +262,12 @@ export class StreamWriter implements DirectWriter {
     if (!(chunk instanceof Uint8Array)) throw new TypeError('a WebTransport stream takes Uint8Array chunks');
     this.#owner.machine.writeStream(this.#streamId, chunk);
     this.#owner.wake();
-    return this.#full ? this.#untilDrained() : undefined;
+    return this.#full() ? this.#untilDrained() : undefined;
   }
 
   /** Not before a write or the close that is under way, which would come out of order. */
   writeNow(chunk: Uint8Array): boolean {
-    if (this.#done || this.#closing || this.#drained !== undefined || this.#full) return false;
+    if (this.#done || this.#closing || this.#drained !== undefined || this.#full()) return false;
     this.#owner.machine.writeStream(this.#streamId, chunk);
     this.#owner.wake();
     return true;
@@ -280,12 +280,12 @@ export class StreamWriter implements DirectWriter {
     this.#controller?.error(error);
   }
 
-  get #full(): boolean {
+  #full(): boolean {
     return !this.#done && this.#owner.machine.streamBufferedOctets(this.#streamId) > WRITE_AHEAD_OCTETS;
   }
 
   async #untilDrained(): Promise<void> {
-    while (this.#full) {
+    while (this.#full()) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
       });

@@ -186,7 +186,7 @@ export class AckTracker {
     const largest = ranges.endAt(top) - 1;
     const first = largest - ranges.startAt(top);
     const delayMs = largest === this.#largest && !this.#immediate ? Math.max(0, now - this.#largestAtMs) : 0;
-    const delay = Math.floor((delayMs * 1000) / 2 ** ackDelayExponent);
+    const delay = Math.floor((delayMs * 1000) / (1 << ackDelayExponent));
     // One octet is enough for the count: MAX_ACK_RANGES is below 64.
     let octets = 2 + varintLength(largest) + varintLength(delay) + varintLength(first);
     if (octets > writer.remaining) return -1;

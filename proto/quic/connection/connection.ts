@@ -1,4 +1,5 @@
 import type { QuicEvent, QuicStats, QuicTransport } from '../events.ts';
+import type { ParsedPacket } from '../packet/index.ts';
 import { PacketSpace } from '../recovery/index.ts';
 import type { Address, Datagram, Path, StreamDirection } from '../types.ts';
 import { memoryOf, type QuicMemory } from './memory.ts';
@@ -74,9 +75,12 @@ export class QuicConnection implements QuicTransport {
     return this.#state.localSourceId;
   }
 
-  /** Takes one datagram. Never throws, whatever it holds. */
-  receive(datagram: Datagram, now: number): void {
-    receiveDatagram(this.#state, datagram, now);
+  /**
+   * Takes one datagram. Never throws, whatever it holds. `first` spares it to parse the header of the first packet again: what `parsePacket` said
+   * of it with the length of this endpoint's CIDs.
+   */
+  receive(datagram: Datagram, now: number, first?: ParsedPacket): void {
+    receiveDatagram(this.#state, datagram, now, first);
     this.#onActive();
   }
 

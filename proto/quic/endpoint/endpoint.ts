@@ -171,7 +171,7 @@ export class QuicEndpoint {
     }
     const entry = this.#table.find(packet.destinationConnectionId);
     if (entry !== undefined && packet.type !== 'unknownVersion') {
-      entry.connection.receive(datagram, now);
+      entry.connection.receive(datagram, now, packet);
       return;
     }
     this.#receiveUnmatched(datagram, packet, now, isHeld);

@@ -20,6 +20,8 @@ export class ConnectionEntry implements Scheduled, ConnectionIdRegistry, ResetTo
   heapSlot = -1;
   /** In the list of those that may have something to send. */
   inSendQueue = false;
+  /** The turn of its schedule in which it came there. */
+  queuedInTurn = 0;
   /** In the list of those that may have events. */
   inPollQueue = false;
   /** Taken from a client whose handshake is not done. */

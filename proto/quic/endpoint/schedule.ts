@@ -21,6 +21,8 @@ export class ConnectionSchedule {
   readonly #deadlines = new DeadlineHeap<ConnectionEntry>();
   readonly #toSend = new Queue<ConnectionEntry>();
   readonly #toPoll = new Queue<ConnectionEntry>();
+  /** Counts calls of `onDeadline`. */
+  #turn = 0;
 
   constructor(host: ScheduleHost) {
     this.#host = host;
@@ -30,6 +32,7 @@ export class ConnectionSchedule {
   activate(entry: ConnectionEntry): void {
     if (!entry.inSendQueue) {
       entry.inSendQueue = true;
+      entry.queuedInTurn = this.#turn;
       this.#toSend.push(entry);
     }
     if (!entry.inPollQueue) {
@@ -83,9 +86,12 @@ export class ConnectionSchedule {
       this.#deadlines.remove(entry);
       entry.connection.onDeadline(now);
     }
-    this.#toSend.forEach(({ connection }) => {
-      const at = connection.deadline();
-      if (at !== undefined && at <= now) connection.onDeadline(now);
+    const turn = this.#turn++;
+    this.#toSend.forEach((entry) => {
+      // One that has waited no longer than since the last turn is asked once it has sent, and goes by what it was scheduled for until then.
+      if (entry.queuedInTurn === turn && entry.heapSlot >= 0) return;
+      const at = entry.connection.deadline();
+      if (at !== undefined && at <= now) entry.connection.onDeadline(now);
     });
   }
 

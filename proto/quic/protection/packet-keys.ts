@@ -54,14 +54,16 @@ export class AeadKeys {
     this.#iv = hkdfExpandLabel(secret, 'quic iv', EMPTY, NONCE_OCTETS, hash);
   }
 
-  get #cipher(): Aead {
+  #cipher(): Aead {
     this.#aead ??= this.#ciphers.aead(suiteParts(this.suite).aead, this.#key);
     return this.#aead;
   }
 
   /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
   #setNonce(packetNumber: number): void {
-    nonce.set(this.#iv);
+    // By hand: for so few octets a call of the runtime costs more.
+    const iv = this.#iv;
+    for (let i = 0; i < NONCE_OCTETS; i++) nonce[i] = iv[i] as number;
     let rest = packetNumber;
     for (let at = NONCE_OCTETS - 1; rest > 0; at--) {
       nonce[at]! ^= rest % 0x100;
@@ -78,7 +80,7 @@ export class AeadKeys {
     packetNumber: number,
   ): void {
     this.#setNonce(packetNumber);
-    this.#cipher.seal(nonce, buffer, start, payloadStart, payloadEnd);
+    this.#cipher().seal(nonce, buffer, start, payloadStart, payloadEnd);
   }
 
   /** The plaintext of `data[payloadStart, end)`, whose last 16 octets are the tag; `undefined` when it is not authentic. */
@@ -92,7 +94,7 @@ export class AeadKeys {
     const textEnd = end - TAG_OCTETS;
     if (textEnd < payloadStart) return undefined;
     this.#setNonce(packetNumber);
-    return this.#cipher.open(nonce, header, data, payloadStart, textEnd);
+    return this.#cipher().open(nonce, header, data, payloadStart, textEnd);
   }
 
   /** The keys are not used again. */
@@ -161,7 +163,7 @@ export function unmaskHeader(
   const length = (first & 0x03) + 1;
   const total = packetNumberAt - start + length;
   const buffer = total <= SCRATCH_OCTETS ? scratch : new Uint8Array(total);
-  buffer.set(data.subarray(start, packetNumberAt + length));
+  for (let i = 1; i < total - length; i++) buffer[i] = data[start + i]!;
   buffer[0] = first;
   let truncated = 0;
   for (let i = 0; i < length; i++) {
@@ -169,7 +171,9 @@ export function unmaskHeader(
     buffer[total - length + i] = octet;
     truncated = truncated * 256 + octet;
   }
-  unmasked.header = buffer.subarray(0, total);
+  // Headers of one connection are of one length, but for the packet number: no view for each.
+  if (unmasked.header.length !== total || unmasked.header.buffer !== buffer.buffer)
+    unmasked.header = buffer.subarray(0, total);
   unmasked.first = first;
   unmasked.packetNumber = decodePacketNumber(expectedPacketNumber, truncated, length);
   return unmasked;

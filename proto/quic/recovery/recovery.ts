@@ -245,7 +245,7 @@ export class Recovery<Retransmit> {
 
   /** When and where the next probe goes (RFC 9002 §6.2.1). */
   #probe(): { readonly atMs: number; readonly space: PacketSpace } | undefined {
-    const backoff = 2 ** Math.min(this.#ptoCount, MAX_BACKOFF_EXPONENT);
+    const backoff = 1 << Math.min(this.#ptoCount, MAX_BACKOFF_EXPONENT);
     const timeoutMs = this.#rtt.probeTimeoutMs * backoff;
     let atMs = Number.POSITIVE_INFINITY;
     let space: PacketSpace = PacketSpace.INITIAL;

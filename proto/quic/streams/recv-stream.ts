@@ -83,11 +83,11 @@ export class RecvStream {
   /** Octets or the end can be read. */
   get readable(): boolean {
     if (this.done || this.#stopCode !== undefined) return false;
-    return this.#readableEnd() > this.#readOffset || this.#atFin;
+    return this.#readableEnd() > this.#readOffset || this.#atFin();
   }
 
   /** All was read and the end is no reset. */
-  get #atFin(): boolean {
+  #atFin(): boolean {
     return this.#finalSize === this.#readOffset && this.#resetCode === undefined;
   }
 
@@ -173,12 +173,12 @@ export class RecvStream {
   read(maxOctets = DEFAULT_READ_OCTETS): StreamRead | undefined {
     if (this.done || this.#stopCode !== undefined) return undefined;
     const available = Math.min(maxOctets, this.#readableEnd() - this.#readOffset);
-    if (available <= 0 && !this.#atFin) return undefined;
+    if (available <= 0 && !this.#atFin()) return undefined;
     const data = available > 0 ? this.#take(available) : EMPTY;
     // A stream of messages falls idle with a block that nothing is read from any more: it gets a new one if more comes.
     const small = data.length < MIN_VIEW_OCTETS || this.#readOffset < BLOCK_OCTETS;
     if (small && this.#readOffset === this.#received.end) this.#blocks.clear();
-    const fin = this.#atFin;
+    const fin = this.#atFin();
     if (fin || this.#readOffset >= this.#reliableSize) this.#end();
     return { data, fin };
   }

@@ -51,18 +51,18 @@ export class SendStream {
   }
 
   /** Octets that are to be sent: what was written, or after a reset what is reliable. */
-  get #end(): number {
+  #end(): number {
     return this.#resetCode === undefined ? this.#written : this.#reliableSize;
   }
 
   /** Octets to be sent and never sent so far. */
   get bufferedOctets(): number {
-    return Math.max(0, this.#end - this.#next);
+    return Math.max(0, this.#end() - this.#next);
   }
 
   /** Octets written and kept, since they are not acknowledged from the beginning on. */
   get heldOctets(): number {
-    return this.done ? 0 : Math.max(0, this.#end - this.#settledOctets());
+    return this.done ? 0 : Math.max(0, this.#end() - this.#settledOctets());
   }
 
   get limit(): number {
@@ -128,7 +128,7 @@ export class SendStream {
 
   /** There are octets to be sent that never were. */
   get hasUnsent(): boolean {
-    return this.#next < this.#end;
+    return this.#next < this.#end();
   }
 
   /**
@@ -140,7 +140,7 @@ export class SendStream {
     const start = resend ? this.#lost.startAt(0) : this.#next;
     const limit = resend
       ? this.#lost.endAt(0)
-      : Math.max(start, Math.min(this.#end, this.#limit, start + credit));
+      : Math.max(start, Math.min(this.#end(), this.#limit, start + credit));
     const octets = streamFrameCapacity(this.#streamId, start, limit - start, writer.remaining);
     if (octets < 0) return undefined;
     const end = start + octets;

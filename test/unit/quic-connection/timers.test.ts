@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import type { ConnectionState } from '../../../proto/quic/connection/state.ts';
 import { handleDeadline, nextDeadline, TIMERS } from '../../../proto/quic/connection/timers.ts';
 import { DeadlineHeap } from '../../../proto/quic/endpoint/deadline-heap.ts';
 import { QuicEndpoint } from '../../../proto/quic/index.ts';
@@ -23,6 +24,44 @@ describe('the table of timers', () => {
     expect(times.length).toBeGreaterThanOrEqual(3);
     expect(nextDeadline(engine.state)).toBe(Math.min(...times));
   });
+
+  // Each timer as the only one that runs.
+  const quiet = {
+    close: { isOpen: true },
+    idle: { deadline: () => undefined, keepAliveAt: () => undefined, halfDeadline: () => undefined },
+    recovery: { ptoMs: () => 1, deadline: () => undefined, hasAckElicitingInFlight: () => false },
+    handshake: { complete: true, deadline: () => undefined },
+    config: { keepAliveIntervalMs: 1, handshakeTimeoutMs: 1 },
+    streams: { isBlocked: true, hasPending: () => false },
+    spaces: [{}, {}, { pingDue: false, ack: { deadline: () => undefined } }],
+    keys: { application: { dropPreviousAt: undefined } },
+    localIds: { lingeringDeadline: undefined },
+    paths: { deadline: () => undefined },
+    amplificationLimited: false,
+    pacedUntil: undefined,
+  };
+  const alone: Record<string, object> = {
+    idle: { idle: { ...quiet.idle, deadline: () => 5 } },
+    handshake: { handshake: { complete: false, deadline: () => 5 } },
+    pacer: { pacedUntil: 5 },
+    'keep-alive': { idle: { ...quiet.idle, keepAliveAt: () => 5 } },
+    blocked: { idle: { ...quiet.idle, halfDeadline: () => 5 } },
+    ack: { spaces: [{}, {}, { pingDue: false, ack: { deadline: () => 5 } }] },
+    'retired-ids': { localIds: { lingeringDeadline: 5 } },
+    'previous-keys': { keys: { application: { dropPreviousAt: 5 } } },
+    paths: { paths: { deadline: () => 5 } },
+    recovery: { recovery: { ...quiet.recovery, deadline: () => 5 } },
+  };
+
+  test.each(TIMERS.filter(({ during }) => during === 'open').map(({ name }) => name))(
+    'the deadline reckons with "%s", as the table does',
+    (name) => {
+      expect(nextDeadline(quiet as unknown as ConnectionState)).toBeUndefined();
+      const state = { ...quiet, ...alone[name]! } as unknown as ConnectionState;
+      expect(timer(name).at(state)).toBe(5);
+      expect(nextDeadline(state)).toBe(5);
+    },
+  );
 
   test('only the close timer runs once the connection is closing, and ends it', () => {
     const { engine, peer } = liveServer();

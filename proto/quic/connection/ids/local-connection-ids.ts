@@ -28,6 +28,8 @@ export const MAX_LINGERING_CONNECTION_IDS = 8;
 export class LocalConnectionIds {
   readonly #registry: ConnectionIdRegistry;
   readonly #active = new Map<number, IssuedConnectionId>();
+  /** The one that `sequenceOf` found last. */
+  #lastAsked: IssuedConnectionId | undefined;
   readonly #lingering: { readonly connectionId: Uint8Array; readonly until: number }[] = [];
   /** Sequence numbers whose NEW_CONNECTION_ID is still to be sent. */
   readonly #pending: number[] = [];
@@ -163,8 +165,15 @@ export class LocalConnectionIds {
 
   /** Sequence number of one of our active CIDs; `undefined` for any other octets. */
   sequenceOf(connectionId: Uint8Array): number | undefined {
-    for (const issued of this.#active.values())
-      if (equalOctets(issued.connectionId, connectionId)) return issued.sequence;
+    const last = this.#lastAsked;
+    // A peer changes the CID that it sends to now and then, and asks with every packet.
+    if (last !== undefined && equalOctets(last.connectionId, connectionId))
+      return this.#active.get(last.sequence) === last ? last.sequence : undefined;
+    for (const issued of this.#active.values()) {
+      if (!equalOctets(issued.connectionId, connectionId)) continue;
+      this.#lastAsked = issued;
+      return issued.sequence;
+    }
     return undefined;
   }
 

@@ -146,12 +146,12 @@ export class RemoteConnectionIds {
     this.#pendingRetire.length = 0;
   }
 
-  get #retiring(): number {
+  #retiring(): number {
     return this.#pendingRetire.length + this.#unackedRetire.size;
   }
 
   #retire(sequence: number): void {
-    if (this.#retiring >= this.#maxRetiring)
+    if (this.#retiring() >= this.#maxRetiring)
       throw new TransportError(
         TransportErrorCode.CONNECTION_ID_LIMIT_ERROR,
         `more than ${this.#maxRetiring} retired CIDs wait for the peer's acknowledgement`,
@@ -201,7 +201,7 @@ export class RemoteConnectionIds {
     for (const id of [...this.#active]) {
       if (!id.bound || kept.some((other) => other !== undefined && equalOctets(other, id.connectionId)))
         continue;
-      if (this.#retiring >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return;
+      if (this.#retiring() >= this.#maxRetiring || this.#retired.length >= MAX_RETIRED_RANGES) return;
       this.#retired.add(id.sequence, id.sequence + 1);
       this.#retire(id.sequence);
       this.#active = this.#active.filter((other) => other !== id);

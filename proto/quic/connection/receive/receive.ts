@@ -28,8 +28,16 @@ type Arrival = Pick<Datagram, 'data' | 'path'> & {
 type Protected = (LongPacket & { type: 'initial' | 'handshake' }) | ShortPacket;
 type Usable = Exclude<ParsedPacket, { type: 'drop' | 'unknownVersion' }>;
 
-/** Handles a datagram of the peer: all its packets. Nothing in it can make this throw. */
-export function receiveDatagram(state: ConnectionState, datagram: Datagram, now: number): void {
+/**
+ * Handles a datagram of the peer: all its packets. Nothing in it can make this throw. `first` is what `parsePacket` said of its first packet,
+ * where its owner had to look for the connection by it.
+ */
+export function receiveDatagram(
+  state: ConnectionState,
+  datagram: Datagram,
+  now: number,
+  first?: ParsedPacket,
+): void {
   const { data } = datagram;
   state.counters.octetsReceived += data.length;
   state.paths.find(datagram.path)?.onReceived(data.length);
@@ -40,7 +48,7 @@ export function receiveDatagram(state: ConnectionState, datagram: Datagram, now:
     return;
   }
   const keysBefore = keyCount(state);
-  receivePackets(state, datagram, data, now);
+  receivePackets(state, datagram, data, now, first);
   if (keyCount(state) !== keysBefore && !state.undecrypted.isEmpty) {
     for (const kept of state.undecrypted.takeAll()) receivePackets(state, kept, kept.data, now);
   }
@@ -56,11 +64,19 @@ function keyCount(state: ConnectionState): number {
   );
 }
 
-function receivePackets(state: ConnectionState, datagram: Arrival, data: Uint8Array, now: number): void {
+function receivePackets(
+  state: ConnectionState,
+  datagram: Arrival,
+  data: Uint8Array,
+  now: number,
+  first?: ParsedPacket,
+): void {
   let at = 0;
   let destination: Uint8Array | undefined;
+  let parsed = first;
   while (at < data.length && state.close.isOpen) {
-    const header = parsePacket(data, at, state.localSourceId.length, state.config.greaseQuicBit);
+    const header = parsed ?? parsePacket(data, at, state.localSourceId.length, state.config.greaseQuicBit);
+    parsed = undefined;
     if (header.type === 'drop') {
       state.drop('malformed-header', data.length - at, now);
       return;
@@ -72,7 +88,7 @@ function receivePackets(state: ConnectionState, datagram: Arrival, data: Uint8Ar
     const end = header.end;
     destination ??= header.destinationConnectionId;
     // RFC 9000 §12.2: what is coalesced belongs to one connection and one CID.
-    if (!equalOctets(destination, header.destinationConnectionId))
+    if (at > 0 && !equalOctets(destination, header.destinationConnectionId))
       state.drop('wrong-connection-id', end - at, now);
     else receiveGuarded(state, datagram, header, now);
     at = end;

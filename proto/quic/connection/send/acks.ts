@@ -29,7 +29,7 @@ export function onAckFrame(
     space.id,
     {
       largestAcknowledged: largest,
-      ackDelayMs: Math.min(MAX_ACK_DELAY_MS, (frame.delay * 2 ** exponent) / 1000),
+      ackDelayMs: Math.min(MAX_ACK_DELAY_MS, (frame.delay * (1 << exponent)) / 1000),
       ranges: frame.ranges,
       // Our packets are Not-ECT, as the socket cannot mark them: any count fails validation and is not used (RFC 9000 §13.4.2.1).
       ecnCe: undefined,

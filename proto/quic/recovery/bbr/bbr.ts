@@ -134,7 +134,7 @@ export class BbrController implements CongestionController {
     }
     const lossyRound = model.lossRoundStart && model.lossInRound;
     if (model.lossRoundStart) {
-      if (model.lossInRound && !this.#isProbing) model.adaptLowerBounds(this.windowOctets);
+      if (model.lossInRound && !this.#isProbing()) model.adaptLowerBounds(this.windowOctets);
       model.lossInRound = false;
     }
     model.updateAggregation(sample, this.windowOctets, this.#full.reached, now);
@@ -142,7 +142,7 @@ export class BbrController implements CongestionController {
     if (lossyRound && this.#lossRuns.count >= STARTUP_LOSS_RUNS) this.#checkStartupLoss(sample);
     if (model.lossRoundStart) this.#lossRuns.reset();
     if (this.#state === 'startup' && this.#full.reached) this.#enter('drain');
-    if (this.#state === 'drain' && this.#isDrained) this.#enterDown(now);
+    if (this.#state === 'drain' && this.#isDrained()) this.#enterDown(now);
     if (this.#full.reached) this.#updateCycle(sample, now);
     model.updateMinRtt(sample.rttMs, now);
     this.#checkProbeRtt(sample, now);
@@ -150,11 +150,11 @@ export class BbrController implements CongestionController {
     model.bound();
   }
 
-  get #isProbing(): boolean {
+  #isProbing(): boolean {
     return this.#state === 'startup' || this.#state === 'refill' || this.#state === 'up';
   }
 
-  get #minimumOctets(): number {
+  #minimumOctets(): number {
     return MIN_PIPE_DATAGRAMS * this.#datagram;
   }
 
@@ -166,7 +166,7 @@ export class BbrController implements CongestionController {
   }
 
   #withBudget(octets: number): number {
-    const least = Math.max(octets, this.quantumOctets, this.#minimumOctets);
+    const least = Math.max(octets, this.quantumOctets, this.#minimumOctets());
     return this.#state === 'up' ? least + 2 * this.#datagram : least;
   }
 
@@ -175,7 +175,7 @@ export class BbrController implements CongestionController {
     this.#drainRound = this.#model.round;
   }
 
-  get #isDrained(): boolean {
+  #isDrained(): boolean {
     return this.#inFlight <= this.#inflight(1) || this.#model.round > this.#drainRound + MAX_DRAIN_ROUNDS;
   }
 
@@ -224,7 +224,7 @@ export class BbrController implements CongestionController {
     switch (this.#state) {
       case 'down':
         if (!this.#probeIsDue(now)) {
-          if (this.#mayCruise) this.#enter('cruise');
+          if (this.#mayCruise()) this.#enter('cruise');
           return;
         }
         this.#enterRefill();
@@ -249,18 +249,18 @@ export class BbrController implements CongestionController {
     }
   }
 
-  get #mayCruise(): boolean {
-    const headroom = this.#model.inflightWithHeadroom(this.#datagram, this.#minimumOctets);
+  #mayCruise(): boolean {
+    const headroom = this.#model.inflightWithHeadroom(this.#datagram, this.#minimumOctets());
     return this.#inFlight <= headroom && this.#inFlight <= this.#inflight(1);
   }
 
   /** By the clock, or as often as Reno would have grown again (BBR draft §5.3.3.8). */
   #probeIsDue(now: number): boolean {
-    const renoRounds = Math.min(this.#targetOctets / this.#datagram, MAX_RENO_ROUNDS);
+    const renoRounds = Math.min(this.#targetOctets() / this.#datagram, MAX_RENO_ROUNDS);
     return now > this.#cycleAtMs + this.#probeWaitMs || this.#model.roundsSinceProbe >= renoRounds;
   }
 
-  get #targetOctets(): number {
+  #targetOctets(): number {
     return Math.min(this.#model.bdpOctets ?? Number.POSITIVE_INFINITY, this.windowOctets);
   }
 
@@ -318,7 +318,7 @@ export class BbrController implements CongestionController {
     this.#probeSample = false;
     if (!delivery.appLimited) {
       const inFlight = inFlightAtLoss(delivery.inFlight, lost, packet.octets);
-      this.#model.inflightLongterm = Math.max(inFlight, this.#targetOctets * BETA);
+      this.#model.inflightLongterm = Math.max(inFlight, this.#targetOctets() * BETA);
     }
     if (this.#state === 'up') this.#enterDown(now);
   }
@@ -338,7 +338,7 @@ export class BbrController implements CongestionController {
 
   #inProbeRtt(now: number): void {
     this.#rate.onAppLimited(this.#inFlight);
-    const lowEnough = this.#inFlight <= this.#probeRttWindow;
+    const lowEnough = this.#inFlight <= this.#probeRttWindow();
     if (this.#probeRtt.step(lowEnough, this.#model.roundStart, now)) this.#startRound();
     else this.#leaveProbeRtt(now);
   }
@@ -353,9 +353,9 @@ export class BbrController implements CongestionController {
     this.#enter(this.#full.reached ? 'cruise' : 'startup');
   }
 
-  get #probeRttWindow(): number {
+  #probeRttWindow(): number {
     const bdp = this.#model.bdpOctets ?? initialWindowOctets(this.#datagram);
-    return Math.max(GAINS['probe-rtt'].window * bdp, this.#minimumOctets);
+    return Math.max(GAINS['probe-rtt'].window * bdp, this.#minimumOctets());
   }
 
   /** BBR draft §5.4.1. */
@@ -392,9 +392,9 @@ export class BbrController implements CongestionController {
     if (this.#full.reached) this.windowOctets = Math.min(grown, most);
     else if (this.windowOctets < most || this.#rate.delivered < initialWindowOctets(this.#datagram))
       this.windowOctets = grown;
-    this.windowOctets = Math.max(this.windowOctets, this.#minimumOctets);
-    if (this.#state === 'probe-rtt') this.windowOctets = Math.min(this.windowOctets, this.#probeRttWindow);
-    const bound = this.#model.volumeBound(this.#state, this.#datagram, this.#minimumOctets);
+    this.windowOctets = Math.max(this.windowOctets, this.#minimumOctets());
+    if (this.#state === 'probe-rtt') this.windowOctets = Math.min(this.windowOctets, this.#probeRttWindow());
+    const bound = this.#model.volumeBound(this.#state, this.#datagram, this.#minimumOctets());
     this.windowOctets = Math.min(this.windowOctets, bound);
   }
 }
