@@ -6,6 +6,7 @@ import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
 import type { Backend } from './backend.ts';
 import { type BackendConfig, readBackendConfig } from './config.ts';
+import { letHeapGrow } from './heap-growth.ts';
 import { startBackend } from './start-backend.ts';
 import { superviseBackend, workerSettings } from './workers/index.ts';
 
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
 }
 
 async function runBackend(config: BackendConfig, worker: number | undefined): Promise<void> {
+  letHeapGrow();
   const log = createLog({ level: config.logLevel, base: { backend: config.name } });
   let started: Backend | undefined;
   // Before the start: by default the signal would end the process.

@@ -2,6 +2,7 @@ import { writeHeapSnapshot } from 'node:v8';
 import pino from 'pino';
 import type { Backend } from '../../server/backend.ts';
 import { parseBackendConfig } from '../../server/config.ts';
+import { letHeapGrow } from '../../server/heap-growth.ts';
 import { startBackend } from '../../server/start-backend.ts';
 import { answerParent, Meter } from './child.ts';
 
@@ -23,6 +24,8 @@ async function settledMemory() {
 answerParent(async (request) => {
   switch (request.op) {
     case 'start': {
+      // As the program of a backend does.
+      letHeapGrow();
       const config = parseBackendConfig(request.config, 'bench');
       backend = await startBackend(config, pino({ level: 'silent' }));
       return backend.tunnel;
