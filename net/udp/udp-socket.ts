@@ -77,6 +77,8 @@ export interface UdpSocketOptions {
   readonly reusePort?: boolean | undefined;
   /** What came, never an empty batch. It must not throw. */
   readonly onBatch: (batch: PacketBatch, socket: UdpSocket) => void;
+  /** All that had come was given to `onBatch`. Only a batched socket can tell. */
+  readonly onDrained?: (() => void) | undefined;
   /** A datagram of more than `MAX_DATAGRAM_OCTETS` came and was dropped. */
   readonly onOversize: () => void;
   readonly onSendFailure: (failure: SendFailure, datagrams: number) => void;

@@ -21,6 +21,8 @@ export class EndpointDriver {
   readonly #sockets: readonly PacketSocket[];
   readonly #onEvent: (event: EndpointEvent) => void;
   #immediate: NodeJS.Immediate | undefined;
+  /** Datagrams were taken of a socket that will say when it has given all. */
+  #received = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   /** Events are being told, and what they lead to is sent right after. */
@@ -35,7 +37,10 @@ export class EndpointDriver {
     this.#endpoint = endpoint;
     this.#sockets = sockets;
     this.#onEvent = onEvent;
-    for (const socket of sockets) socket.onDatagram((datagram) => this.#receive(datagram));
+    for (const socket of sockets) {
+      const tellsEnd = socket.onDrained?.(() => this.#drained()) ?? false;
+      socket.onDatagram((datagram) => this.#receive(datagram, tellsEnd));
+    }
   }
 
   /** Milliseconds, monotonic: the clock of every connection of this driver. */
@@ -68,14 +73,24 @@ export class EndpointDriver {
     await Promise.all(this.#sockets.map((socket) => socket.close()));
   }
 
-  #receive(datagram: Datagram): void {
+  #receive(datagram: Datagram, tellsEnd: boolean): void {
     if (this.#closed) return;
     this.#endpoint.receive(datagram, performance.now());
-    this.wake();
+    if (tellsEnd) this.#received = true;
+    else this.wake();
+  }
+
+  /** At once: an immediate would have its turn only after another round of the event loop. */
+  #drained(): void {
+    if (!this.#received) return;
+    this.#received = false;
+    this.#pump();
   }
 
   #pump(): void {
     if (this.#closed) return;
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
     const now = performance.now();
     this.#endpoint.onDeadline(now);
     this.#telling = true;

@@ -36,6 +36,8 @@ export interface PacketSocket {
   readonly isFull: boolean;
   /** What came; its memory is used again once the listener has returned. */
   onDatagram(listener: (datagram: Datagram) => void): void;
+  /** Calls back when all that had come was given to the other listener. False where that is not told. */
+  onDrained?(listener: () => void): boolean;
   /** Datagrams that were dropped here, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
   /** Datagrams that went to clients past the forwarder that they had come through. */
@@ -50,6 +52,7 @@ abstract class Packets implements PacketSocket {
   readonly #dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
   protected listener: Listener = () => {};
+  #drained: (() => void) | undefined;
   protected readonly remotes = new AddressReader();
   readonly #locals = new AddressReader();
   #slots: SendSlots | undefined;
@@ -67,6 +70,7 @@ abstract class Packets implements PacketSocket {
       reusePort,
       setting,
       onBatch: (batch) => this.#receive(batch),
+      onDrained: () => this.#drained?.(),
       onOversize: () => this.count('oversize'),
       // No failure of one client's packet must end the process; the connection's own timers notice.
       onSendFailure: (failure, datagrams) =>
@@ -89,6 +93,11 @@ abstract class Packets implements PacketSocket {
 
   onDatagram(listener: Listener): void {
     this.listener = listener;
+  }
+
+  onDrained(listener: () => void): boolean {
+    this.#drained = listener;
+    return this.socket.isBatched;
   }
 
   flush(): void {

@@ -100,6 +100,11 @@ class BatchedSocket implements UdpSocket {
   }
 
   readonly #drain = (): void => {
+    this.#takeAll();
+    if (!this.#closed) this.#options.onDrained?.();
+  };
+
+  #takeAll(): void {
     const batch = this.#batch;
     for (let batches = 0; batches < MAX_BATCHES && !this.#closed; batches++) {
       if (this.#isWildcard) this.#messages.expectInfo(0, BATCH_PACKETS);
@@ -111,7 +116,7 @@ class BatchedSocket implements UdpSocket {
       // Fewer than there was room for: nothing waits any more.
       if (received < BATCH_PACKETS) return;
     }
-  };
+  }
 
   /** Enters what recvmmsg put into the slots. Returns how many packets the batch has. */
   #take(received: number): number {
