@@ -6,6 +6,8 @@ import { MessageTable, type NameLength } from './message-table.ts';
 
 /** Most octets that one message may have: what an IPv4 datagram holds beside its headers. */
 const MAX_MESSAGE_OCTETS = 65_507;
+/** Longest typed array that V8 keeps in its heap, where it may be moved (`--typed-array-max-size-in-heap`). */
+const MAX_MOVED_OCTETS = 64;
 
 /**
  * Datagrams of one socket that leave together, by sendmmsg, straight from the memory they came into. Neighbours of one size
@@ -171,13 +173,14 @@ export class SendQueue {
     this.#isOpen = false;
     this.#unsent = { message: 0, piece: 0 };
     this.isFull = false;
-    this.#memory = undefined;
-    this.#held.length = 0;
+    // V8 may move what is as short as this.
+    if (this.#memory !== undefined && this.#memory.length <= MAX_MOVED_OCTETS) this.#memory = undefined;
+    if (this.#held.length > 0) this.#held.length = 0;
   }
 
   #hold(data: Uint8Array): void {
+    if (this.#memory !== undefined) this.#held.push(this.#memory);
     this.#memory = data;
     this.#memoryAt = this.#calls.addressOf(data);
-    this.#held.push(data);
   }
 }

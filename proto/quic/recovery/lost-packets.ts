@@ -53,7 +53,7 @@ export class LostPackets<Retransmit> {
         acked.push(lost.packet);
       } else this.#packets[kept++] = lost;
     }
-    this.#packets.length = kept;
+    if (kept < this.#packets.length) this.#packets.length = kept;
     return acked ?? NONE;
   }
 

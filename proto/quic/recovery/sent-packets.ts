@@ -37,6 +37,8 @@ const MAX_UNSETTLED_ACK_ONLY = 512;
 export const MAX_SPAN_PACKETS = 2 ** 16;
 /** Settled slots before the oldest outstanding packet that wait for one common removal. */
 const COMPACT_SLOTS = 256;
+/** Settled slots of a list with no others that wait for it to be emptied: an array is made anew after that. */
+const EMPTIED_SLOTS = 16;
 
 /** Packets of one packet number space that are neither acknowledged nor lost, by number: every step is O(1). */
 export class SentPackets<Retransmit> {
@@ -108,7 +110,7 @@ export class SentPackets<Retransmit> {
   advance(): void {
     const slots = this.#slots;
     while (this.#head < slots.length && typeof slots[this.#head] === 'number') this.#head++;
-    if (this.#head === slots.length) {
+    if (this.#head === slots.length && this.#head >= EMPTIED_SLOTS) {
       this.#base += slots.length;
       slots.length = 0;
       this.#head = 0;

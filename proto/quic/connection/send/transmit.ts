@@ -62,10 +62,19 @@ function transmitProbe(state: ConnectionState, now: number): Datagram | undefine
 function transmitOnActivePath(state: ConnectionState, now: number): Datagram | undefined {
   const path = state.paths.active;
   const room = Math.min(state.datagramSize, path.allowance);
-  if (room < state.minSendOctets) return undefined;
+  if (room < state.minSendOctets || isQuiet(state, now)) return undefined;
   const draft = new DatagramDraft(state, room);
   for (const space of state.spaces) writePacket(state, space, draft, room, now);
   return finish(state, path, draft, now);
+}
+
+/** Whether no space has anything to send: every turn ends with it, and need not begin a datagram for that. */
+function isQuiet(state: ConnectionState, now: number): boolean {
+  for (const space of state.spaces) {
+    space.queuePingAfterAckRun();
+    if (space.ack.due(now) || hasElicitingWork(state, space)) return false;
+  }
+  return true;
 }
 
 function writePacket(
