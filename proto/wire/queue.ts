@@ -1,5 +1,5 @@
 /** Slots at first; a power of two, as every number of them is. */
-const FIRST_SLOTS = 4;
+const FIRST_SLOTS = 2;
 /** A queue that was longer than this once lets its memory go when it is empty. */
 const KEPT_SLOTS = 64;
 

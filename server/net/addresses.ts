@@ -8,18 +8,45 @@ const REMEMBERED = 1024;
 export class OctetAddress implements Address {
   readonly host: string;
   readonly port: number;
-  readonly #octets: Uint8Array;
+  /** The octets, four to a number: an array of their own would take six times the memory. */
+  readonly #first: number;
+  readonly #second: number;
+  readonly #third: number;
+  readonly #last: number;
 
-  constructor(host: string, port: number, octets: Uint8Array) {
+  /** Of the 16 octets at `octets[at]`, an IPv4 address as an IPv4-mapped one, whose text is `host`. */
+  constructor(host: string, port: number, octets: Uint8Array, at = 0) {
     this.host = host;
     this.port = port;
-    this.#octets = octets;
+    this.#first = word(octets, at);
+    this.#second = word(octets, at + 4);
+    this.#third = word(octets, at + 8);
+    this.#last = word(octets, at + 12);
   }
 
-  /** 16 octets, an IPv4 address as an IPv4-mapped one. Not to be written to. */
-  get octets(): Uint8Array {
-    return this.#octets;
+  /** Writes its 16 octets. */
+  putOctets(out: Uint8Array, at: number): void {
+    putWord(out, at, this.#first);
+    putWord(out, at + 4, this.#second);
+    putWord(out, at + 8, this.#third);
+    putWord(out, at + 12, this.#last);
   }
+}
+
+function word(octets: Uint8Array, at: number): number {
+  return (
+    ((octets[at] as number) << 24) |
+    ((octets[at + 1] as number) << 16) |
+    ((octets[at + 2] as number) << 8) |
+    (octets[at + 3] as number)
+  );
+}
+
+function putWord(out: Uint8Array, at: number, word: number): void {
+  out[at] = word >>> 24;
+  out[at + 1] = (word >>> 16) & 0xff;
+  out[at + 2] = (word >>> 8) & 0xff;
+  out[at + 3] = word & 0xff;
 }
 
 /** Makes addresses of octets; those that come again are the same objects, so that a packet costs no text. */
@@ -34,7 +61,7 @@ export class AddressReader {
     const slot = mixed & (REMEMBERED - 1);
     const known = this.#addresses[slot];
     if (known !== undefined && known.port === port && this.#holds(slot * IP_OCTETS, hosts, at)) return known;
-    const address = new OctetAddress(formatIp(hosts, at), port, hosts.slice(at, at + IP_OCTETS));
+    const address = new OctetAddress(formatIp(hosts, at), port, hosts, at);
     this.#addresses[slot] = address;
     for (let i = 0; i < IP_OCTETS; i++) this.#octets[slot * IP_OCTETS + i] = hosts[at + i] as number;
     return address;

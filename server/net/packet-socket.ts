@@ -45,6 +45,10 @@ export interface PacketSocket {
   close(): Promise<void>;
 }
 
+/** Of the header at hand. */
+const clientOctets = new Uint8Array(IP_OCTETS);
+const calledOctets = new Uint8Array(IP_OCTETS);
+
 type Listener = (datagram: Datagram) => void;
 
 /** What both kinds share: the socket below, addresses both ways, counters. */
@@ -148,8 +152,8 @@ abstract class Packets implements PacketSocket {
 
   /** Sends `data[from..to)`, which lies in a slot, to an address, from the address `local` of this machine. */
   protected sendSlot(data: Uint8Array, from: number, to: number, remote: Address, local: Address): void {
-    const isRead = remote instanceof OctetAddress;
-    if (!isRead && !parseIpInto(remote.host, this.#host)) {
+    if (remote instanceof OctetAddress) remote.putOctets(this.#host, 0);
+    else if (!parseIpInto(remote.host, this.#host)) {
       this.count('bad-address');
       return;
     }
@@ -157,7 +161,7 @@ abstract class Packets implements PacketSocket {
       this.#sourceHost = local.host;
       if (!parseIpInto(local.host, this.#source)) this.#source.fill(0);
     }
-    this.slots.send(data, from, to, isRead ? remote.octets : this.#host, remote.port, this.#source);
+    this.slots.send(data, from, to, this.#host, remote.port, this.#source);
   }
 
   #receive(batch: PacketBatch): void {
@@ -200,7 +204,8 @@ class Via extends OctetAddress {
   readonly back: ReturnPackets | undefined;
 
   constructor(forwarder: OctetAddress, called: OctetAddress, back: ReturnPackets | undefined) {
-    super(forwarder.host, forwarder.port, forwarder.octets);
+    forwarder.putOctets(clientOctets, 0);
+    super(forwarder.host, forwarder.port, clientOctets);
     this.called = called;
     this.back = back;
   }
@@ -326,7 +331,9 @@ class TunnelPackets extends Packets {
 function putHeader(out: Uint8Array, at: number, client: Address, called: Address): boolean {
   if (!(client instanceof OctetAddress && called instanceof OctetAddress))
     return writeSppHeader(out, client, called, at);
-  putSppHeader(out, at, client.octets, 0, client.port, called.octets, 0, called.port);
+  client.putOctets(clientOctets, 0);
+  called.putOctets(calledOctets, 0);
+  putSppHeader(out, at, clientOctets, 0, client.port, calledOctets, 0, called.port);
   return true;
 }
 

@@ -10,14 +10,12 @@ const MAX_GENERATE_TRIES = 16;
 /** CIDs whose connection is remembered, a power of two: packets of some thousand calls come in turn. */
 const REMEMBERED = 2048;
 
+/** CIDs that share memory: few, since the last of them that lives keeps it. */
+const IDS_PER_SLAB = 16;
+
 /** Octets as a map key. */
 export function keyOf(octets: Uint8Array): string {
   return String.fromCharCode.apply(null, octets as unknown as number[]);
-}
-
-interface Recent {
-  readonly connectionId: Uint8Array;
-  readonly entry: ConnectionEntry;
 }
 
 /**
@@ -38,10 +36,13 @@ export class ConnectionTable {
   readonly #resetKey: Uint8Array;
   readonly #byId = new Map<string, ConnectionEntry>();
   /** What was found last, where some octets of its CID point to: a packet of a call then costs no text, and no look at a large map. */
-  readonly #recent = new Array<Recent | undefined>(REMEMBERED).fill(undefined);
+  readonly #recentIds = new Array<Uint8Array | undefined>(REMEMBERED).fill(undefined);
+  readonly #recentEntries = new Array<ConnectionEntry | undefined>(REMEMBERED).fill(undefined);
   /** By a keyed hash of the token: a look-up then tells an attacker nothing by its time (RFC 9000 §10.3.1). */
   readonly #byToken = new Map<string, ConnectionEntry>();
   readonly #tokenKey: Uint8Array;
+  #slab = new Uint8Array(0);
+  #slabUsed = 0;
 
   constructor(generator: ConnectionIdGenerator, resetKey: Uint8Array, random: RandomSource) {
     this.#generator = generator;
@@ -51,21 +52,28 @@ export class ConnectionTable {
 
   find(connectionId: Uint8Array): ConnectionEntry | undefined {
     const slot = slotOf(connectionId);
-    const recent = this.#recent[slot];
-    if (recent !== undefined && equalOctets(recent.connectionId, connectionId)) return recent.entry;
+    const recent = this.#recentIds[slot];
+    if (recent !== undefined && equalOctets(recent, connectionId)) return this.#recentEntries[slot];
     const entry = this.#byId.get(keyOf(connectionId));
-    if (entry !== undefined) this.#recent[slot] = { connectionId: connectionId.slice(), entry };
+    // Of a datagram, whose memory is used again.
+    if (entry !== undefined) this.#remember(slot, connectionId.slice(), entry);
     return entry;
   }
 
+  /** `connectionId` stays as it is. */
   add(connectionId: Uint8Array, entry: ConnectionEntry): void {
-    this.#recent[slotOf(connectionId)] = undefined;
+    this.#remember(slotOf(connectionId), connectionId, entry);
     this.#byId.set(keyOf(connectionId), entry);
   }
 
   remove(connectionId: Uint8Array): void {
-    this.#recent[slotOf(connectionId)] = undefined;
+    this.#remember(slotOf(connectionId), undefined, undefined);
     this.#byId.delete(keyOf(connectionId));
+  }
+
+  #remember(slot: number, connectionId: Uint8Array | undefined, entry: ConnectionEntry | undefined): void {
+    this.#recentIds[slot] = connectionId;
+    this.#recentEntries[slot] = entry;
   }
 
   /** A new CID that leads to `entry`. */
@@ -73,10 +81,24 @@ export class ConnectionTable {
     for (let tries = 0; tries < MAX_GENERATE_TRIES; tries++) {
       const connectionId = this.#generator.generate();
       if (this.find(connectionId) !== undefined) continue;
-      this.add(connectionId, entry);
-      return connectionId;
+      const kept = this.#keep(connectionId);
+      this.add(kept, entry);
+      return kept;
     }
     throw new Error('the connection ID generator repeats itself: give it a longer nonce');
+  }
+
+  /** The same octets, in memory that some CIDs share: one of its own takes ten times as much as they do. */
+  #keep(connectionId: Uint8Array): Uint8Array {
+    const { length } = connectionId;
+    if (this.#slabUsed + length > this.#slab.length) {
+      this.#slab = new Uint8Array(IDS_PER_SLAB * length);
+      this.#slabUsed = 0;
+    }
+    const kept = this.#slab.subarray(this.#slabUsed, this.#slabUsed + length);
+    kept.set(connectionId);
+    this.#slabUsed += length;
+    return kept;
   }
 
   resetToken(connectionId: Uint8Array): Uint8Array {

@@ -56,12 +56,6 @@ export class DatagramDraft {
     this.#end = this.#start;
   }
 
-  hasKeys(space: SpaceState): boolean {
-    const { keys } = this.#state;
-    if (space.name === 'initial') return keys.initial !== undefined;
-    return space.name === 'handshake' ? keys.handshake !== undefined : keys.application !== undefined;
-  }
-
   /** Where frames of the begun packet go; what remains leaves room for the tag. */
   get writer(): Writer {
     return this.#writer;
@@ -198,6 +192,12 @@ export class DatagramDraft {
     this.#writer.data.fill(0, packet.payloadEnd, packet.payloadEnd + octets);
     packet.payloadEnd += octets;
   }
+}
+
+/** Whether packets of the space can be protected: keys have come, and are not discarded. */
+export function hasKeys({ keys }: ConnectionState, space: SpaceState): boolean {
+  if (space.name === 'initial') return keys.initial !== undefined;
+  return space.name === 'handshake' ? keys.handshake !== undefined : keys.application !== undefined;
 }
 
 /** We do not spin: the bit has a random value for each CID, that of a bit of the CID itself (RFC 9000 §17.4). */

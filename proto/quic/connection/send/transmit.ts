@@ -10,7 +10,7 @@ import { draftMtuProbe } from '../path/mtu-probes.ts';
 import type { PathState } from '../path/paths.ts';
 import type { SpaceState } from '../space-state.ts';
 import type { ConnectionState } from '../state.ts';
-import { DatagramDraft } from './datagram-draft.ts';
+import { DatagramDraft, hasKeys } from './datagram-draft.ts';
 import { hasElicitingWork, writeAckFrame, writeElicitingFrames, writePathFrames } from './packet-builder.ts';
 
 /** Probe timeouts that keys of the last phase are kept (RFC 9001 §6.5). */
@@ -71,6 +71,8 @@ function transmitOnActivePath(state: ConnectionState, now: number): Datagram | u
 /** Whether no space has anything to send: every turn ends with it, and need not begin a datagram for that. */
 function isQuiet(state: ConnectionState, now: number): boolean {
   for (const space of state.spaces) {
+    // Without keys it has no state either, and must not be given any.
+    if (!hasKeys(state, space)) continue;
     space.queuePingAfterAckRun();
     if (space.ack.due(now) || hasElicitingWork(state, space)) return false;
   }
@@ -84,7 +86,7 @@ function writePacket(
   room: number,
   now: number,
 ): void {
-  if (!draft.hasKeys(space)) return;
+  if (!hasKeys(state, space)) return;
   space.queuePingAfterAckRun();
   const eliciting = hasElicitingWork(state, space) && mayElicit(state, space, room, now);
   if (!eliciting && !space.ack.due(now)) return;
@@ -154,7 +156,7 @@ function transmitClose(state: ConnectionState, now: number): Datagram | undefine
   if (room < MIN_CLOSE_OCTETS) return undefined;
   const draft = new DatagramDraft(state, room);
   for (const space of state.spaces) {
-    if (!draft.hasKeys(space)) continue;
+    if (!hasKeys(state, space)) continue;
     // A server's 1-RTT packets are of no use before the client can read them, unless there is nothing else.
     if (draft.begin(space) === undefined) continue;
     const early = space.name !== 'application';
