@@ -36,7 +36,7 @@ describe('a queue', () => {
             }
           }
           const seen: number[] = [];
-          queue.forEach((item) => seen.push(item));
+          queue.forEach((item) => void seen.push(item));
           expect(seen).toEqual(model);
           expect(queue.length).toBe(model.length);
           expect(queue.isEmpty).toBe(model.length === 0);
