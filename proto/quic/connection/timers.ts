@@ -1,7 +1,8 @@
-import { PacketSpace } from '../recovery/index.ts';
+import type { PacketSpace } from '../recovery/index.ts';
 import { onValidationFailed, releaseIds } from './path/migration.ts';
 import { onMtuTimeout } from './path/mtu-probes.ts';
 import { onPacketsLost, requeue } from './send/acks.ts';
+import { hasKeys } from './send/datagram-draft.ts';
 import type { ConnectionState } from './state.ts';
 
 /** One timer of a connection. Times are milliseconds in the clock of `now`. */
@@ -172,14 +173,9 @@ function onRecoveryTimer(state: ConnectionState, now: number): void {
   // packets that the peer cannot read without it, and a request for a probe timer that only the end of the handshake sets.
   for (const space of state.spaces) {
     const { id } = space;
-    if (id === outcome.space || !hasKeys(state, id)) continue;
+    if (id === outcome.space || !hasKeys(state, space)) continue;
     if (space.cryptoOut.hasPending || state.recovery.hasAckElicitingInFlight(id)) probe(state, id, 1);
   }
-}
-
-function hasKeys({ keys }: ConnectionState, id: PacketSpace): boolean {
-  if (id === PacketSpace.APPLICATION) return keys.application !== undefined;
-  return (id === PacketSpace.INITIAL ? keys.initial : keys.handshake) !== undefined;
 }
 
 /** Queues a probe of a space: what is oldest in flight, sent again, or a PING. */
