@@ -38,9 +38,11 @@ class Pause {
  */
 export class FirstDial {
   readonly #pause = new Pause();
+  #failures = 0;
 
-  /** The network may be back: the next attempt begins now. */
+  /** The network may be back: the next attempt begins now, or soon after the one that runs, and the steps begin again. */
   wake(): void {
+    this.#failures = 0;
     this.#pause.wake();
   }
 
@@ -57,11 +59,12 @@ export class FirstDial {
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });
     try {
-      for (let failures = 0; ; failures += 1) {
+      for (;;) {
         try {
           return await attempt(ended.signal, () => clearTimeout(timer));
         } catch (error) {
-          const stepMs = REDIAL_STEPS_MS[Math.min(failures, REDIAL_STEPS_MS.length - 1)]!;
+          const stepMs = REDIAL_STEPS_MS[Math.min(this.#failures, REDIAL_STEPS_MS.length - 1)]!;
+          this.#failures += 1;
           const waitMs = stepMs * (0.5 + Math.random() / 2);
           const inTime = performance.now() + waitMs < endsAt;
           if (ended.signal.aborted || endsTheCall(toCallError(error)) || !inTime) throw error;

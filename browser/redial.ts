@@ -35,7 +35,7 @@ interface Dial {
   readonly id: number;
   readonly startedAt: number;
   /** Wait after it failed, in ms. */
-  readonly stepMs: number;
+  stepMs: number;
 }
 
 /**
@@ -91,9 +91,14 @@ export class Redial {
 
   /** The network may be back: dial now, and begin the steps again. */
   wake(now: number): void {
-    const newest = this.#dials.at(-1);
-    if (!this.#active || (newest !== undefined && now - newest.startedAt < FRESH_MS)) return;
+    if (!this.#active) return;
     this.#attempt = 0;
+    const newest = this.#dials.at(-1);
+    if (newest !== undefined && now - newest.startedAt < FRESH_MS) {
+      // It may have been begun a moment before the network was there, and fail for that alone.
+      newest.stepMs = this.#step();
+      return;
+    }
     this.#nextAt = now;
     // Those that were begun without a network are of little use, but for the one that the browser lets through next.
     const second = this.#dials[1];

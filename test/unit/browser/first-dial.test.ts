@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CallError } from '../../../browser/errors.ts';
+import { REDIAL_STEPS_MS } from '../../../browser/redial.ts';
 import { SessionCloseCode } from '../../../proto/voice/index.ts';
 import { arrive } from './fake-audio.ts';
 import {
@@ -76,6 +77,20 @@ describe('the first dial of a call that fails', () => {
     network.mode = 'open';
     audio.window.dispatchEvent(new Event('online'));
     await arrive();
+    expect(network.urls).toHaveLength(dials + 1);
+  });
+
+  it('is tried again after the first step when it failed though the network returned meanwhile', async () => {
+    network.mode = 'refused';
+    begin();
+    await pass(4500);
+    network.mode = 'open';
+    await pass(3300);
+    const dials = network.urls.length;
+    expect(dials).toBeGreaterThan(3);
+    audio.window.dispatchEvent(new Event('online'));
+    backend(0).session.lose();
+    await pass(REDIAL_STEPS_MS[0]);
     expect(network.urls).toHaveLength(dials + 1);
   });
 

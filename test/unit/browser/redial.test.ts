@@ -108,6 +108,19 @@ describe('when the page dials again', () => {
     expect(drain(redial, 9450)).toMatchObject([{ type: 'dial' }]);
   });
 
+  it('a dial that was begun a moment before the network came back is followed by another after the first step', () => {
+    const redial = new Redial(most);
+    redial.begin(0, 60_000, 'original', false);
+    const { dials } = run(redial, 9000, 10);
+    expect(dials.length).toBeGreaterThan(4);
+    const at = redial.deadline!;
+    const [dial] = drain(redial, at);
+    redial.wake(at + 1);
+    expect(drain(redial, at + 1)).toEqual([]);
+    redial.failed((dial as { id: number }).id, at + 10);
+    expect(redial.deadline).toBeCloseTo(at + 10 + REDIAL_STEPS_MS[0], 2);
+  });
+
   it('a wake without an interruption dials nothing', () => {
     const redial = new Redial(most);
     redial.wake(0);
