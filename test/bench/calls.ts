@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Carrier, ECHO_PATH, type Stage, setStage, VOICE_PATH } from './call-stages.ts';
@@ -9,7 +11,7 @@ import { median } from './figures.ts';
 import { costTable, print, table } from './table.ts';
 
 const USAGE = `usage: npm run bench:calls -- [--calls 10,100] [--seconds 4] [--rounds 3] [--beside relay,raw] [--codec opus] [--idle 200]
-                              [--warm-up 30] [--other DIR] [--profile] [--plot DIR]
+                              [--warm-up 30] [--other DIR] [--pin] [--profile] [--plot DIR]
 
 CPU time of calls: one backend process of Parley, and what people run instead, each with so many callers who say 20 ms of PCM each
 20 ms. Both ways (the upstream says it back) and while the upstream only listens. All are warm, and speak in turn.
@@ -23,6 +25,7 @@ CPU time of calls: one backend process of Parley, and what people run instead, e
   --codec opus        also calls of Parley in Opus; pcm leaves them out
   --idle 200          sessions and calls whose memory is measured while they are idle; 0 for none
   --other DIR         also the backend of another working tree of Parley
+  --pin               the carrier on the first core, its callers and upstream on the others (taskset of Linux)
   --profile           also the dearest functions
   --plot DIR          draws CPU per frame by number of calls there: calls.svg, calls-microphone.svg`;
 
@@ -165,6 +168,8 @@ interface Options {
   readonly profile: boolean;
   /** Another working tree of Parley, to compare with. */
   readonly other: string | undefined;
+  /** What is measured has a core to itself. */
+  readonly pin: boolean;
 }
 
 /** Calls by one carrier, and what they cost in each direction. */
@@ -187,6 +192,20 @@ async function attempt(carrier: Carrier, calls: number, what: () => Promise<unkn
   }
 }
 
+function pin({ carrier, load, upstream }: Stage): void {
+  const last = availableParallelism() - 1;
+  if (last < 1) throw new Error('--pin needs two cores');
+  const places = [
+    [carrier, '0'],
+    [load, `1-${last}`],
+    [upstream, `1-${last}`],
+  ] as const;
+  for (const [{ pid }, cores] of places) {
+    const { error, status } = spawnSync('taskset', ['-apc', cores, String(pid)]);
+    if (error !== undefined || status !== 0) throw error ?? new Error(`taskset ended with ${status}`);
+  }
+}
+
 async function compare(carriers: readonly Carrier[], calls: number, options: Options): Promise<Cell[]> {
   let shows: Show[] = [];
   const leaveOut = async (show: Show) => {
@@ -196,6 +215,7 @@ async function compare(carriers: readonly Carrier[], calls: number, options: Opt
   try {
     for (const carrier of carriers) {
       const stage = await setStage(carrier, VOICE_PATH, options.other);
+      if (options.pin) pin(stage);
       const show = { carrier, stage, cells: BOTH.map((echo) => ({ carrier, calls, echo, runs: [] })) };
       shows.push(show);
       const prepare = async () => {
@@ -255,10 +275,17 @@ function besideOf(names: readonly string[]): Carrier[] {
   return known.filter((name) => names.includes(name)).map((name) => BESIDE[name]!);
 }
 
-function report(cells: readonly Cell[], { seconds, rounds }: Options): void {
+function printTitle({ seconds, rounds, pin }: Options): void {
+  const where = pin
+    ? 'the carrier on the first core, its callers and upstream on the others'
+    : 'cores not pinned';
   print(
-    `calls of 20 ms, both ways and while the upstream listens, the middle of ${rounds} rounds of ${seconds} s, in turn, warmed up`,
+    `calls of 20 ms, both ways and while the upstream listens, the middle of ${rounds} rounds of ${seconds} s, in turn, warmed up; ${where}`,
   );
+}
+
+/** As soon as a number of calls is done: a run of many may take longer than who started it waits. */
+function report(cells: readonly Cell[]): void {
   const parleyOf = ({ calls, echo }: Cell) =>
     cells.find((cell) => cell.carrier === 'Parley' && cell.calls === calls && cell.echo === echo)!;
   const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
@@ -300,6 +327,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '3' },
       'warm-up': { type: 'string', default: '30' },
+      pin: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       beside: { type: 'string', default: 'relay,raw' },
       other: { type: 'string' },
@@ -309,29 +337,30 @@ async function main(): Promise<void> {
     },
   });
   if (values.help) return print(USAGE);
-  const { profile, other } = values;
+  const { profile, other, pin } = values;
   const options = {
     seconds: Number(values.seconds),
     rounds: Number(values.rounds),
     warmUpSeconds: Number(values['warm-up']),
     profile,
     other,
+    pin,
   };
   const carriers: Carrier[] = ['Parley'];
   if (other !== undefined) carriers.push('Parley, other');
   if (values.codec === 'opus') carriers.push('Parley, Opus');
   carriers.push(...besideOf(values.beside.split(',')));
   const cells: Cell[] = [];
-  for (const calls of values.calls.split(',').map(Number)) {
+  const numbers = values.calls.split(',').map(Number);
+  if (numbers.some((calls) => calls > 0)) printTitle(options);
+  for (const calls of numbers) {
     if (calls <= 0) continue;
     const compared = await compare(carriers, calls, options);
     if (profile) printProfiles(compared);
+    report(compared);
     cells.push(...compared);
   }
-  if (cells.length > 0) {
-    report(cells, options);
-    if (values.plot !== undefined) draw(cells, values.plot);
-  }
+  if (cells.length > 0 && values.plot !== undefined) draw(cells, values.plot);
   if (Number(values.idle) > 0) await measureIdle(Number(values.idle));
 }
 
