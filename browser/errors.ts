@@ -110,12 +110,20 @@ export function audioError(error: unknown): CallError {
   );
 }
 
+/** What `fetch` says in Chromium, Firefox and Safari when no answer comes. */
+const NO_ANSWER = /^(?:Failed to fetch|NetworkError|Load failed)/;
+
 /** What the page's own `token` threw, for a person. */
 export function tokenError(error: unknown): CallError {
+  const text = textOf(error);
+  const isUnanswered = NO_ANSWER.test(text);
+  const why = isUnanswered ? `its server does not answer (${text.replace(/\.$/, '')})` : text;
   return new CallError(
     'no_token',
-    `The page got no token for the call: ${textOf(error).replace(/\.$/, '')}.`,
-    'Reload the page or sign in again, then call again.',
+    `The page got no token for the call: ${why.replace(/\.$/, '')}.`,
+    isUnanswered
+      ? 'Check the network and that the server of this page runs, then call again.'
+      : 'Reload the page or sign in again, then call again.',
     { cause: error },
   );
 }

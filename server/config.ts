@@ -28,27 +28,31 @@ const origin = z
   );
 
 const upstream = z
-  .discriminatedUnion('kind', [
-    z.strictObject({
-      kind: z.literal('openai'),
-      model: z.string().min(1).default('gpt-realtime'),
-      /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
-      baseUrl: z
-        .url({ protocol: /^(?:https|wss)$/, error: 'must be a URL that begins with https://' })
-        .optional(),
-      /** `apiVersion` is for Azure's dated paths alone; `/openai/v1` takes none. */
-      azure: z.strictObject({ apiVersion: z.string().min(1).optional() }).optional(),
-    }),
-    z.strictObject({
-      kind: z.literal('local'),
-      model: z.string().min(1).default('parley-local'),
-      baseUrl: z.url(),
-      /** PEM file of the certificate that the local service presents. */
-      ca: z.string().min(1),
-    }),
-    /** One that the hook `openUpstream` opens. */
-    z.strictObject({ kind: z.literal('custom') }),
-  ])
+  .discriminatedUnion(
+    'kind',
+    [
+      z.strictObject({
+        kind: z.literal('openai'),
+        model: z.string().min(1).default('gpt-realtime'),
+        /** Another service that speaks the same API; with `azure`, the resource's endpoint. */
+        baseUrl: z
+          .url({ protocol: /^(?:https|wss)$/, error: 'must be a URL that begins with https://' })
+          .optional(),
+        /** `apiVersion` is for Azure's dated paths alone; `/openai/v1` takes none. */
+        azure: z.strictObject({ apiVersion: z.string().min(1).optional() }).optional(),
+      }),
+      z.strictObject({
+        kind: z.literal('local'),
+        model: z.string().min(1).default('parley-local'),
+        baseUrl: z.url(),
+        /** PEM file of the certificate that the local service presents. */
+        ca: z.string().min(1),
+      }),
+      /** One that the hook `openUpstream` opens. */
+      z.strictObject({ kind: z.literal('custom') }),
+    ],
+    { error: ({ code }) => (code === 'invalid_union' ? 'must be "openai", "local" or "custom"' : undefined) },
+  )
   .check((context) => {
     const { value } = context;
     if (value.kind !== 'openai' || value.azure === undefined) return;

@@ -45,7 +45,9 @@ const READY_TIMEOUT_MS = 60_000;
 const RESTART_DELAY_MS = 300;
 /** A part that dies this often within a minute stays down. */
 const MAX_RESTARTS_PER_MINUTE = 5;
-const NOTABLE_LEVEL = 40; // pino's "warn"
+/** pino's "warn" and "error". */
+const NOTABLE_LEVEL = 40;
+const ERROR_LEVEL = 50;
 
 /** A line of a part's log, as far as it is looked at. */
 export interface LogLine {
@@ -74,6 +76,7 @@ export class Part {
   readonly #options: PartOptions;
   #child: ChildProcess | undefined;
   #stopping = false;
+  #printedLevel = NOTABLE_LEVEL;
   #restarts: number[] = [];
   #wanted: Restart | undefined;
 
@@ -97,6 +100,11 @@ export class Part {
     const { name, colour, describe } = this.#options;
     await this.#spawn();
     return () => status(name, colour, describe);
+  }
+
+  /** The parts beside it are being stopped: its warnings, which are of their ends, are no news. */
+  hush(): void {
+    this.#printedLevel = ERROR_LEVEL;
   }
 
   /** `again` after so many ms: a backend that drains ends at a second SIGTERM. */
@@ -169,7 +177,7 @@ export class Part {
           clearTimeout(timer);
           resolve();
         } else if (log === undefined) complaint = `${complaint}${line}\n`.slice(-4000);
-        else if ((log.level ?? 0) >= NOTABLE_LEVEL) status(name, 'yellow', log.msg ?? line);
+        else if ((log.level ?? 0) >= this.#printedLevel) status(name, 'yellow', log.msg ?? line);
         else this.#options.notice?.(log);
       });
       child.once('error', reject);

@@ -85,6 +85,7 @@ export async function startParts({ realtime, backends, forwarder }: Parts): Prom
 
 /** Backends go first: what they tell their callers at the end needs the others. */
 export async function stopParts({ realtime, backends, forwarder }: Parts): Promise<void> {
+  for (const part of [forwarder, ...realtime]) part.hush();
   for (const stage of [backends, [forwarder, ...realtime]]) {
     for (const part of stage) part.stop(DRAIN_AT_STOP_MS);
     await Promise.all(stage.map((part) => part.stopped(STOP_GRACE_MS)));

@@ -121,9 +121,12 @@ describe('npm start', () => {
     const { auth } = readBackendConfig(join(files, 'backend-1.json'));
     expect(auth?.secret?.file).toBe(join(files, 'token-secret'));
 
+    const before = started.output().length;
     started.child.kill('SIGINT');
     await once(started.child, 'exit');
     expect(started.child.exitCode).toBe(0);
+    // That backends end is what was asked for: no forwarder warns of it.
+    expect(started.output().slice(before)).not.toContain('dead');
     for (const port of [started.ports.forwarder, started.ports.tunnel, started.ports.tunnel + 1]) {
       expect(await isFree(port)).toBe(true);
     }

@@ -74,6 +74,12 @@ describe('the token of a call', () => {
       code: 'no_token',
       message: 'The page got no token for the call: signed out.',
     });
+    const unanswered = () => Promise.reject(new TypeError('NetworkError when attempting to fetch resource.'));
+    expect(await ended({ token: unanswered })).toMatchObject({
+      message:
+        'The page got no token for the call: its server does not answer (NetworkError when attempting to fetch resource).',
+      advice: 'Check the network and that the server of this page runs, then call again.',
+    });
     const never = () => new Promise<string>(() => {});
     expect((await ended({ token: never, timeoutMs: 50 }))?.message).toBe(
       'The page got no token for the call: none came within 0.05 seconds.',

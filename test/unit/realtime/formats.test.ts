@@ -67,6 +67,7 @@ describe('the backend’s file', () => {
       { baseUrl: 'https://r.openai.azure.com/openai', azure: {} },
       '"upstream": azure needs an apiVersion for the path /openai; without one, baseUrl is https://RESOURCE.openai.azure.com/openai/v1.',
     ],
+    [{ kind: 'azure' }, '"upstream.kind": must be "openai", "local" or "custom".'],
     [{ baseUrl: 'http://r.example/v1' }, '"upstream.baseUrl": must be a URL that begins with https://.'],
   ])('stops the start for the upstream %j', (upstream, sentence) => {
     const config = { ...file, upstream: { kind: 'openai', ...upstream } };

@@ -209,6 +209,31 @@ describe('a part of npm start', () => {
     return new Part({ name: 'part', colour: 'gray', script: path, args: [], describe: 'up', without });
   };
 
+  it('warns of nothing while the others are stopped', async () => {
+    const path = join(directory, 'part.mjs');
+    const line = { level: 40, msg: 'backend-1 is dead' };
+    writeFileSync(
+      path,
+      `console.log('{"msg":"ready"}'); setInterval(() => console.log(${JSON.stringify(JSON.stringify(line))}), 20);`,
+    );
+    const unsaid = await new Promise((resolve, reject) => {
+      const hushed = new Part({
+        name: 'part',
+        colour: 'gray',
+        script: path,
+        args: [],
+        describe: 'up',
+        // It is given what is not printed.
+        notice: (noticed) => {
+          resolve(noticed);
+          hushed.stop();
+        },
+      });
+      hushed.start().then(() => hushed.hush(), reject);
+    });
+    expect(unsaid).toEqual(line);
+  });
+
   it('is not given the variables that are none of its business', async () => {
     process.env.PARLEY_TEST_SECRET = 'sk-secret';
     const script = `if (process.env.PARLEY_TEST_SECRET) throw new Error('it was given');
