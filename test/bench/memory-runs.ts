@@ -38,9 +38,22 @@ export interface CallKind {
   readonly state: 'idle' | 'speaking' | 'waiting';
 }
 
+/**
+ * Options by which V8 compiles each function once and keeps that: what it makes of functions as they get hot comes to some 2 MiB over the
+ * first 2500 calls, and what it drops of those that have cooled to 1 MiB, more than a leak of 500 octets each would.
+ */
+export const WITHOUT_COMPILERS: readonly string[] = [
+  '--no-opt',
+  '--no-sparkplug',
+  '--no-lazy-feedback-allocation',
+  '--no-flush-bytecode',
+];
+
 /** Runs `look` before and after so many calls were opened beside those of the warm-up. */
 async function around(calls: number, { path, state }: CallKind, look: (stage: Stage) => Promise<void>) {
-  const stage = await setStage('Parley', path);
+  // Code that V8 makes meanwhile is all calls', and differs by 2 KiB per call from run to run; frames need it, to come in time.
+  const flags = state === 'speaking' ? [] : WITHOUT_COMPILERS;
+  const stage = await setStage('Parley', path, '', flags);
   const { load, upstream } = stage;
   try {
     await upstream.ask({ op: 'echo', echo: true });
@@ -96,17 +109,6 @@ export async function measureParts(calls: number, kind: CallKind): Promise<HeapG
     rmSync(directory, { recursive: true, force: true });
   }
 }
-
-/**
- * Options by which V8 compiles each function once and keeps that: what it makes of functions as they get hot comes to some 2 MiB over the
- * first 2500 calls, and what it drops of those that have cooled to 1 MiB, more than a leak of 500 octets each would.
- */
-export const WITHOUT_COMPILERS: readonly string[] = [
-  '--no-opt',
-  '--no-sparkplug',
-  '--no-lazy-feedback-allocation',
-  '--no-flush-bytecode',
-];
 
 /**
  * Memory after so many short calls, one reading for each step of them; the first before any.

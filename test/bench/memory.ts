@@ -94,7 +94,7 @@ const load = () => loadavg()[0]!.toFixed(1);
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      calls: { type: 'string', default: '200' },
+      calls: { type: 'string', default: '600' },
       active: { type: 'string', default: '25' },
       short: { type: 'string', default: '10000' },
       parts: { type: 'boolean', default: true },
