@@ -115,12 +115,12 @@ const NO_ANSWER = /^(?:Failed to fetch|NetworkError|Load failed)/;
 
 /** What the page's own `token` threw, for a person. */
 export function tokenError(error: unknown): CallError {
-  const text = textOf(error);
+  const text = textOf(error).replace(/\.$/, '');
   const isUnanswered = NO_ANSWER.test(text);
-  const why = isUnanswered ? `its server does not answer (${text.replace(/\.$/, '')})` : text;
+  const why = isUnanswered ? `its server does not answer (${text})` : text;
   return new CallError(
     'no_token',
-    `The page got no token for the call: ${why.replace(/\.$/, '')}.`,
+    `The page got no token for the call: ${why}.`,
     isUnanswered
       ? 'Check the network and that the server of this page runs, then call again.'
       : 'Reload the page or sign in again, then call again.',

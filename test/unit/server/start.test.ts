@@ -13,6 +13,24 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
+/** Starts a part, does something with it once it is up, and gives the first line of its log that is not printed. */
+function firstNoticed(script: string, once: (part: Part) => void = () => {}): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const part = new Part({
+      name: 'part',
+      colour: 'gray',
+      script,
+      args: [],
+      describe: 'up',
+      notice: (line) => {
+        resolve(line);
+        part.stop();
+      },
+    });
+    part.start().then(() => once(part), reject);
+  });
+}
+
 describe('the page server', () => {
   const status = (port: number, path: string) =>
     new Promise<number | undefined>((resolve, reject) => {
@@ -184,20 +202,7 @@ describe('pages of other origins', () => {
       path,
       `console.log('{"msg":"ready"}'); console.log(${JSON.stringify(JSON.stringify(line))}); setInterval(() => {}, 1000);`,
     );
-    const seen = await new Promise((resolve, reject) => {
-      const started = new Part({
-        name: 'part',
-        colour: 'gray',
-        script: path,
-        args: [],
-        describe: 'up',
-        notice: (noticed) => {
-          resolve(noticed);
-          started.stop();
-        },
-      });
-      started.start().catch(reject);
-    });
+    const seen = await firstNoticed(path);
     expect(seen).toEqual(line);
   });
 });
@@ -216,21 +221,7 @@ describe('a part of npm start', () => {
       path,
       `console.log('{"msg":"ready"}'); setInterval(() => console.log(${JSON.stringify(JSON.stringify(line))}), 20);`,
     );
-    const unsaid = await new Promise((resolve, reject) => {
-      const hushed = new Part({
-        name: 'part',
-        colour: 'gray',
-        script: path,
-        args: [],
-        describe: 'up',
-        // It is given what is not printed.
-        notice: (noticed) => {
-          resolve(noticed);
-          hushed.stop();
-        },
-      });
-      hushed.start().then(() => hushed.hush(), reject);
-    });
+    const unsaid = await firstNoticed(path, (started) => started.hush());
     expect(unsaid).toEqual(line);
   });
 
