@@ -1,4 +1,5 @@
 import {
+  type ErrorMessage,
   encodeMessage,
   isVoiceProtocolError,
   type Message,
@@ -67,8 +68,8 @@ export class Attachment {
   #uplink: MicrophoneUplink | undefined;
   #held: { readonly released: Promise<void>; readonly release: () => void } | undefined;
   #over = false;
-  /** The backend said on the control stream that it is being shut down. */
-  #shuttingDown = false;
+  /** What the backend said on the control stream that it closes the session with. */
+  #lastWord: readonly [closeCode: SessionCloseCode, reason: string] | undefined;
   #rewind = 0;
   #resends = 0;
   /** It carries the call: the backend said that it is ready. */
@@ -251,7 +252,7 @@ export class Attachment {
       this.#host.heard();
       if (!(await this.#mayTake())) return;
       const own = parts.parseServerMessage(message);
-      if (own?.type === 'parley.error') this.#shuttingDown ||= own.code === 'shutting_down';
+      if (own?.type === 'parley.error') this.#lastWord ??= lastWordOf(own);
       this.#host.message(message, own, this);
     }
     if (!this.#over) this.#fail(new Error('the control stream ended'));
@@ -294,9 +295,9 @@ export class Attachment {
   }
 
   #end(error: CallError): void {
-    // A process that ends may take its last packets, and the close code in them, with it.
-    if (this.#shuttingDown && error.code === 'connection_lost') {
-      void this.#closed(SessionCloseCode.SHUTTING_DOWN, '');
+    // The last packets, and the close code in them, may not have come: a process that ends takes them with it.
+    if (this.#lastWord !== undefined && error.code === 'connection_lost') {
+      void this.#closed(...this.#lastWord);
       return;
     }
     if (!this.#stop()) return;
@@ -314,6 +315,12 @@ export class Attachment {
     this.#uplink?.stop();
     return true;
   }
+}
+
+/** The close code of a session that ends with this message, where the call is not to be dialled again as if the network were lost. */
+function lastWordOf({ code, message }: ErrorMessage): [SessionCloseCode, string] | undefined {
+  if (code === 'shutting_down') return [SessionCloseCode.SHUTTING_DOWN, ''];
+  return code === 'unauthorized' ? [SessionCloseCode.UNAUTHORIZED, message] : undefined;
 }
 
 function closeQuietly(session: CarrierSession, closeCode: number, reason: string): void {

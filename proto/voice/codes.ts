@@ -83,7 +83,7 @@ export const ERROR_RETRY = {
   session_time_limit: true,
   /** A minute or less is left of the caller's time; the message says how much. The session goes on. */
   time_limit_near: true,
-  /** The caller's time is used up. The session is closed. */
+  /** The caller may begin no call now, or the caller's time is used up. The session is closed. */
   unauthorized: false,
   /** A queue was full: too much was sent before the upstream was open, or the page does not read. The session is closed. */
   queue_full: true,

@@ -118,7 +118,8 @@ export class Binder {
       { caller: formatAddress(remoteAddress), origin, reason: admission.why },
       'call refused',
     );
-    this.#host.refuse(SessionCloseCode.UNAUTHORIZED, admission.sentence);
+    // Said on the control stream as well: a page that lost the close code would take it for a lost network, and ask again.
+    this.#host.refuse(SessionCloseCode.UNAUTHORIZED, admission.sentence, 'unauthorized');
     return 'refused';
   }
 

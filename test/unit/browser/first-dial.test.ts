@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CallError } from '../../../browser/errors.ts';
 import { REDIAL_STEPS_MS } from '../../../browser/redial.ts';
-import { SessionCloseCode } from '../../../proto/voice/index.ts';
+import { errorMessage, SessionCloseCode } from '../../../proto/voice/index.ts';
 import { arrive } from './fake-audio.ts';
 import {
   audio,
@@ -55,6 +55,21 @@ describe('the first dial of a call that fails', () => {
     expect(dials).toBeLessThanOrEqual(6);
     await pass(10_000);
     expect(network.urls).toHaveLength(dials);
+  });
+
+  it('is not tried again when the backend said no, and the connection was lost with the close code', async () => {
+    begin();
+    await arrive();
+    const sentence = 'You have as many calls as you may have at once.';
+    backend(0).send({ ...errorMessage('unauthorized', sentence), last: true });
+    await arrive();
+    backend(0).session.lose();
+    await pass(3000);
+    expect(network.urls).toHaveLength(1);
+    expect(ended()).toMatchObject([
+      { error: { code: 'closed_by_server', closeCode: SessionCloseCode.UNAUTHORIZED, retry: false } },
+    ]);
+    expect(ended()[0]!.error!.message).toContain(sentence);
   });
 
   it('is given up in time when the last attempt gets no answer', async () => {

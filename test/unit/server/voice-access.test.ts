@@ -137,6 +137,11 @@ describe('a voice session', () => {
       closeCode: 17,
       reason: expect.stringMatching(/at once/),
     });
+    expect(second.page.find('parley.error')).toMatchObject({
+      code: 'unauthorized',
+      retry: false,
+      last: true,
+    });
     // Operators see it by the ID that the log has too, and the subject by its hash.
     expect(calls.summaries()).toMatchObject([
       {
