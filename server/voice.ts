@@ -192,6 +192,8 @@ export function makeVoiceHandler(
   const movePace = new MovePace(() => calls.size, drainMs);
   shutdown.addEventListener('abort', () => calls.close(), { once: true });
   const resume = config.resumeSeconds > 0 ? { calls, sealer: new Sealer(sealSecret) } : undefined;
+  const { maxSessionMinutes, redialSeconds } = config;
+  const limits = { maxSessionMinutes, redialMs: redialSeconds * 1000, hookTimeoutMs: app.timeoutMs };
   const serve = (session: WebTransportSession, caller: CallerContext) => {
     const onOddEvent = ({ first, ...odd }: OddEvent) => {
       observer.upstreamEventDropped?.(odd.kind);
@@ -218,11 +220,7 @@ export function makeVoiceHandler(
       },
       hooks: own.hooks,
       session: config.session,
-      limits: {
-        maxSessionMinutes: config.maxSessionMinutes,
-        redialMs: config.redialSeconds * 1000,
-        hookTimeoutMs: app.timeoutMs,
-      },
+      limits,
       resume,
       host: details.host,
       allowedEvents,

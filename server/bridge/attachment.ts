@@ -16,10 +16,10 @@ import type { BidirectionalStream, SendStream, WebTransportSession } from '../we
 import { Binder, readHello } from './binder.ts';
 import type { Call } from './call.ts';
 import type { Carrier } from './carrier.ts';
-import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
-import { Control, refuseStream } from './control.ts';
+import { limitsOf, type VoiceContext, type VoiceLimits } from './context.ts';
+import { Control, type ControlHost, refuseStream } from './control.ts';
 import { EarlyUpstream } from './early-upstream.ts';
-import { Ending, type SessionEnd } from './ending.ts';
+import { Ending, type EndingHost, type SessionEnd } from './ending.ts';
 import { type Taking, takeBidirectional, takeUnidirectional } from './incoming.ts';
 import { NetworkWatch } from './network-watch.ts';
 import { prepareOpus, VOICE_CODECS } from './opus.ts';
@@ -41,7 +41,7 @@ const BEHIND_AFTER_MS = 200;
 const RESUME_QUERY = 'resume';
 
 /** One session, from its hello on the carrier of a call. */
-export class Attachment implements Carrier {
+export class Attachment implements Carrier, ControlHost, EndingHost {
   readonly session: WebTransportSession;
   readonly #context: VoiceContext<Call>;
   readonly #limits: VoiceLimits;
@@ -68,19 +68,12 @@ export class Attachment implements Carrier {
   constructor(session: WebTransportSession, context: VoiceContext<Call>) {
     this.session = session;
     this.#context = { ...context, sessionId: context.sessionId ?? randomUUID() };
-    this.#limits = { ...DEFAULT_VOICE_LIMITS, ...context.limits };
+    this.#limits = limitsOf(context);
     this.#logger = context.logger.child({ session: this.#context.sessionId });
     this.#bound = new Promise((resolve) => {
       this.#settleBound = resolve;
     });
-    this.#ending = new Ending({
-      stop: (end) => this.#stop(end),
-      control: () => this.#control,
-      close: (closeCode, reason) => session.close({ closeCode, reason }),
-      ended: (end) => this.#context.observer?.sessionEnded?.(end.closeCode),
-      streamLost: () => this.#lost('a stream that the call needs broke off'),
-      fault: (error) => this.#logger.error({ err: error }, 'voice session failed'),
-    });
+    this.#ending = new Ending(this);
     this.#binder = this.#makeBinder();
   }
 
@@ -242,13 +235,7 @@ export class Attachment implements Carrier {
       readPauseOctets: controlPauseOctets,
       unfinished: this.#context.unfinished,
     };
-    const control = new Control(stream, limits, {
-      message: (received) => this.#message(received),
-      hold: () => this.#binding ?? this.#call?.microphone.mayHoldMore(),
-      overflowed: () => this.#queueFull('The page does not read: too many events wait for it.'),
-      givenUp: () => this.#queueFull('This backend waits for too many messages that do not end.'),
-      skipped: (octets) => this.#call?.skipped(this, octets),
-    });
+    const control = new Control(stream, limits, this);
     this.#control = control;
     await control.read();
     await this.#hangUp(SessionCloseCode.NORMAL, 'The page ended the call.');
@@ -266,7 +253,23 @@ export class Attachment implements Carrier {
     this.#take(taking);
   }
 
-  #message(received: ReceivedMessage): void {
+  hold(): Promise<void> | undefined {
+    return this.#binding ?? this.#call?.microphone.mayHoldMore();
+  }
+
+  overflowed(): void {
+    this.#queueFull('The page does not read: too many events wait for it.');
+  }
+
+  givenUp(): void {
+    this.#queueFull('This backend waits for too many messages that do not end.');
+  }
+
+  skipped(octets: number): void {
+    this.#call?.skipped(this, octets);
+  }
+
+  message(received: ReceivedMessage): void {
     if (this.#call !== undefined) {
       this.#call.message(this, received);
       return;
@@ -384,7 +387,27 @@ export class Attachment implements Carrier {
     this.#ending.begin(SessionCloseCode.QUEUE_FULL, sentence, 'queue_full');
   }
 
-  #stop(end: SessionEnd): void {
+  control(): Control | undefined {
+    return this.#control;
+  }
+
+  close(closeCode: number, reason: string): void {
+    this.session.close({ closeCode, reason });
+  }
+
+  ended(end: SessionEnd): void {
+    this.#context.observer?.sessionEnded?.(end.closeCode);
+  }
+
+  streamLost(): void {
+    this.#lost('a stream that the call needs broke off');
+  }
+
+  fault(error: unknown): void {
+    this.#logger.error({ err: error }, 'voice session failed');
+  }
+
+  stop(end: SessionEnd): void {
     this.#settleBound();
     this.#early.close();
     const call = this.#call;

@@ -8,6 +8,7 @@ import {
   type GoOn,
   isNumbered,
   MAX_ARCHIVE_SAMPLES,
+  type Message,
   type ReceivedMessage,
   type Resume,
   SAMPLE_RATE,
@@ -23,8 +24,8 @@ import type { Answers } from './answers.ts';
 import { CallLog } from './call-log.ts';
 import type { Carrier } from './carrier.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { DEFAULT_VOICE_LIMITS, type VoiceContext, type VoiceLimits } from './context.ts';
-import { Conversation } from './conversation.ts';
+import { limitsOf, type VoiceContext, type VoiceLimits } from './context.ts';
+import { Conversation, type ConversationHost } from './conversation.ts';
 import { moveWhenDraining } from './drain-move.ts';
 import type { SessionEnd } from './ending.ts';
 import { HookGuard } from './hook-guard.ts';
@@ -44,7 +45,7 @@ const UPSTREAM_FLUSH_MS = 2000;
 const MAX_SENT_AGAIN_SAMPLES = MAX_ARCHIVE_SAMPLES - 20 * SAMPLE_RATE;
 
 /** A call: a conversation, and its place in the microphone's audio and in the page's messages. Sessions come and go beneath it. */
-export class Call implements TableCall {
+export class Call implements TableCall, ConversationHost {
   readonly id: string;
   /** This backend's holding of the call, as its tickets name it. */
   readonly incarnation = randomUUID();
@@ -75,7 +76,7 @@ export class Call implements TableCall {
     this.id = id;
     this.#admission = admission;
     this.#context = context;
-    this.#limits = { ...DEFAULT_VOICE_LIMITS, ...context.limits };
+    this.#limits = limitsOf(context);
     this.#logger = context.logger.child({ session: id });
     this.#log = new CallLog(this.#logger);
     this.#outbox = new Outbox(context.resume !== undefined, {
@@ -140,15 +141,7 @@ export class Call implements TableCall {
       guard,
       answerCodec: () => this.answerCodec.codec,
     };
-    return new Conversation(parts, {
-      guard: (action) => this.guard(action),
-      tell: (message) => this.tell(message),
-      forward: (event) => this.#outbox.forward(event),
-      checkpointDue: () => this.#checkpoints?.due(),
-      end: (end) => this.end(end),
-      queueFull: (sentence) => this.queueFull(sentence),
-      begunAnew: (taken, why) => this.#beginAnew(taken, why),
-    });
+    return new Conversation(parts, this);
   }
 
   #makeMicrophone(): Microphone {
@@ -307,6 +300,14 @@ export class Call implements TableCall {
     this.#outbox.send(message);
   }
 
+  forward(event: Message): boolean {
+    return this.#outbox.forward(event);
+  }
+
+  checkpointDue(): void {
+    this.#checkpoints?.due();
+  }
+
   /** The page has ended the call: what has arrived of its words still goes to the upstream. */
   async settle(): Promise<void> {
     await this.microphone.settled(MICROPHONE_SETTLE_MS);
@@ -389,7 +390,7 @@ export class Call implements TableCall {
   }
 
   /** What the last upstream was given may have had no effect: the conversation, then what is not settled, goes to the next. */
-  #beginAnew(taken: ConversationSnapshot, why: string): void {
+  begunAnew(taken: ConversationSnapshot, why: string): void {
     if (this.#over) return;
     const oldest = this.microphone.receivedSamples - MAX_SENT_AGAIN_SAMPLES;
     const snapshot = { ...taken, microphoneSamples: Math.max(taken.microphoneSamples, oldest) };

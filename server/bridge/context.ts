@@ -65,6 +65,20 @@ export const DEFAULT_VOICE_LIMITS: VoiceLimits = Object.freeze({
   redialMs: 30_000,
 });
 
+/** The limits of a backend are one object for all of its calls. */
+const whole = new WeakMap<Partial<VoiceLimits>, VoiceLimits>();
+
+/** The limits of a call, with what was not said by default. */
+export function limitsOf({ limits }: Pick<VoiceContext, 'limits'>): VoiceLimits {
+  if (limits === undefined) return DEFAULT_VOICE_LIMITS;
+  let found = whole.get(limits);
+  if (found === undefined) {
+    found = { ...DEFAULT_VOICE_LIMITS, ...limits };
+    whole.set(limits, found);
+  }
+  return found;
+}
+
 /** Events of the Realtime API that a page may send; what is not here is refused with `parley.error`. */
 export const DEFAULT_ALLOWED_EVENTS: readonly string[] = Object.freeze([
   'session.update',

@@ -28,7 +28,7 @@ import { PauseWatch } from './pause-watch.ts';
 import { CLOSE_CODE_OF_UPSTREAM_END, interruptsResponse } from './reasons.ts';
 import { Restoration } from './restoration.ts';
 import { ToolRunner, ToolVisibility } from './tools/index.ts';
-import { UpstreamKeeper } from './upstream-keeper.ts';
+import { UpstreamKeeper, type UpstreamKeeperHost } from './upstream-keeper.ts';
 
 /** What the conversation needs of its call. */
 export interface ConversationHost {
@@ -58,7 +58,7 @@ export interface ConversationParts {
 }
 
 /** The upstream's side of a call: what the model is given and what it says, whichever upstream it is and whichever session listens. */
-export class Conversation {
+export class Conversation implements UpstreamKeeperHost {
   readonly keeper: UpstreamKeeper;
   readonly answers: Answers;
   readonly cuts: Cuts;
@@ -111,18 +111,7 @@ export class Conversation {
 
   #makeKeeper(): UpstreamKeeper {
     const { maxUpstreamQueueOctets, redialMs } = this.#limits;
-    return new UpstreamKeeper(maxUpstreamQueueOctets, redialMs, {
-      dial: () => this.#context.openUpstream(),
-      event: (event) => this.#host.guard(() => this.#fromUpstream(event)),
-      lost: (end) => this.#upstreamLost(end),
-      overflowed: () =>
-        this.#host.queueFull('More was sent than the upstream takes: too many events wait for it.'),
-      begunAnew: (why) => this.#host.guard(() => this.#host.begunAnew(this.#record.snapshot(), why)),
-      quiet: () => this.quiet(performance.now()),
-      redialling: (end, delayMs) =>
-        this.#logger.warn({ code: end.code, closeCode: end.closeCode, delayMs, ...end.details }, end.message),
-      endsSoon: (inMs) => this.#logger.info({ inMs }, 'the upstream ends soon: a pause is looked for'),
-    });
+    return new UpstreamKeeper(maxUpstreamQueueOctets, redialMs, this);
   }
 
   #makeAnswers(ledger: AnswerLedger, codec: () => AnswerCodec): Answers {
@@ -307,7 +296,31 @@ export class Conversation {
     this.#logger.warn({ type }, 'an event of the upstream was left out: no message can carry it');
   }
 
-  #upstreamLost(end: UpstreamEnd): void {
+  dial(): Upstream {
+    return this.#context.openUpstream();
+  }
+
+  event(event: Message): void {
+    this.#host.guard(() => this.#fromUpstream(event));
+  }
+
+  overflowed(): void {
+    this.#host.queueFull('More was sent than the upstream takes: too many events wait for it.');
+  }
+
+  begunAnew(why: string): void {
+    this.#host.guard(() => this.#host.begunAnew(this.#record.snapshot(), why));
+  }
+
+  redialling(end: UpstreamEnd, delayMs: number): void {
+    this.#logger.warn({ code: end.code, closeCode: end.closeCode, delayMs, ...end.details }, end.message);
+  }
+
+  endsSoon(inMs: number): void {
+    this.#logger.info({ inMs }, 'the upstream ends soon: a pause is looked for');
+  }
+
+  lost(end: UpstreamEnd): void {
     this.#logger.warn({ code: end.code, closeCode: end.closeCode, ...end.details }, end.message);
     this.#host.end({
       closeCode: CLOSE_CODE_OF_UPSTREAM_END[end.code],

@@ -22,8 +22,8 @@ export interface UpstreamKeeperHost {
   overflowed(): void;
   /** What was sent may have had no effect: the link is empty, and is to be given the conversation again. */
   begunAnew(why: string): void;
-  /** Whether the conversation pauses. */
-  quiet(): boolean;
+  /** Whether the conversation pauses; `now` in ms. */
+  quiet(now: number): boolean;
   /** The upstream ended, and another is being dialled. */
   redialling(end: UpstreamEnd, delayMs: number): void;
   /** The upstream will end soon: a pause is looked for. */
@@ -109,7 +109,7 @@ export class UpstreamKeeper {
   #changeInPause(): void {
     clearTimeout(this.#expiry);
     if (this.#closed || this.#openedAt === undefined) return;
-    if (this.#host.quiet()) {
+    if (this.#host.quiet(performance.now())) {
       this.#beginAnew('the upstream is near its time limit');
       this.start(undefined);
       return;

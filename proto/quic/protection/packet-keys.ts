@@ -40,7 +40,8 @@ const unmasked: Unmasked = { header: scratch, packetNumber: 0, first: 0 };
 export class AeadKeys {
   readonly suite: CipherSuite;
   readonly #ciphers: PacketCiphers;
-  readonly #key: Uint8Array;
+  /** Until there is a cipher, which keeps its own. */
+  #key: Uint8Array;
   readonly #iv: Uint8Array;
   /** Made with the first packet: keys of the next phase may never see one. */
   #aead: Aead | undefined;
@@ -55,8 +56,15 @@ export class AeadKeys {
   }
 
   #cipher(): Aead {
-    this.#aead ??= this.#ciphers.aead(suiteParts(this.suite).aead, this.#key);
+    this.#aead ??= this.#makeCipher();
     return this.#aead;
+  }
+
+  #makeCipher(): Aead {
+    const aead = this.#ciphers.aead(suiteParts(this.suite).aead, this.#key);
+    this.#key.fill(0);
+    this.#key = EMPTY;
+    return aead;
   }
 
   /** RFC 9001 §5.3: the IV, XORed with the packet number at its end. */
