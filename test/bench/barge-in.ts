@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import type { Page } from 'playwright-core';
+import { readArguments } from '../support/arguments.ts';
 import { quantile } from '../support/network-run.ts';
 import { scriptMicrophone } from '../support/scripted-microphone.ts';
 import { circumstances } from './figures.ts';
@@ -67,14 +67,15 @@ const interruption = (carrier: Carrier) => `(async () => {
   return Math.max(0, window.soundMs - at);
 })()`;
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     runs: { type: 'string' },
     quick: { type: 'boolean', default: false },
     'one-way-ms': { type: 'string', default: '20' },
-    help: { type: 'boolean' },
   },
-});
+  { least: { runs: 1, 'one-way-ms': 0 } },
+);
 const runs = Number(values.runs ?? (values.quick ? 5 : 30));
 
 /** A caller who said something long, whose answer has begun, and was interrupted for the first time. */
@@ -102,20 +103,17 @@ async function measure(stage: SideStage, carrier: Carrier): Promise<number[]> {
   return tookMs;
 }
 
-if (values.help) print(USAGE);
-else {
-  const stage = await SideStage.open({ codec: 'pcm' });
-  try {
-    const rows: string[][] = [];
-    for (const carrier of ['parley', 'ws'] as const) {
-      const took = await measure(stage, carrier);
-      const at = (share: number) => `${quantile(took, share).toFixed(1)} ms`;
-      rows.push([NAMES[carrier], String(took.length), at(0.5), at(0.95), at(1)]);
-    }
-    print(
-      `\nfrom the interruption to silence, ${BUFFERED_SECONDS} s of answer buffered\n${table(['', 'runs', 'p50', 'p95', 'max'], rows)}\n${circumstances()}`,
-    );
-  } finally {
-    await stage.close();
+const stage = await SideStage.open({ codec: 'pcm' });
+try {
+  const rows: string[][] = [];
+  for (const carrier of ['parley', 'ws'] as const) {
+    const took = await measure(stage, carrier);
+    const at = (share: number) => `${quantile(took, share).toFixed(1)} ms`;
+    rows.push([NAMES[carrier], String(took.length), at(0.5), at(0.95), at(1)]);
   }
+  print(
+    `\nfrom the interruption to silence, ${BUFFERED_SECONDS} s of answer buffered\n${table(['', 'runs', 'p50', 'p95', 'max'], rows)}\n${circumstances()}`,
+  );
+} finally {
+  await stage.close();
 }

@@ -1,8 +1,16 @@
-import { parseArgs } from 'node:util';
 import type { QuicStats } from '../../proto/quic/index.ts';
+import { readArguments } from '../support/arguments.ts';
 import { Child, type Measured } from './child.ts';
 import { type QuinnRun, runQuinn } from './quinn.ts';
 import { costTable, print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:bulk -- [--mebibytes 50] [--runs 3] [--profile]
+
+One stream over loopback, sender and receiver in a process each, beside quinn in Deno. Throughput and CPU per packet of the best run.
+
+  --mebibytes 50   of the stream
+  --runs 3         of both
+  --profile        also the dearest functions`;
 
 const MEBIBYTE = 1024 * 1024;
 const WARM_UP_OCTETS = 64 * MEBIBYTE;
@@ -75,13 +83,15 @@ function fastestQuinn(runs: readonly QuinnRun[]): QuinnRun | undefined {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       mebibytes: { type: 'string', default: '50' },
       runs: { type: 'string', default: '3' },
       profile: { type: 'boolean', default: false },
     },
-  });
+    { least: { mebibytes: 1, runs: 1 } },
+  );
   const octets = Number(values.mebibytes) * MEBIBYTE;
   const runs: Run[] = [];
   const quinn: QuinnRun[] = [];

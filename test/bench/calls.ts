@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../support/arguments.ts';
 import { type Carrier, ECHO_PATH, type Stage, setStage, VOICE_PATH } from './call-stages.ts';
 import { FRAME_MS, FRAME_OCTETS } from './callers.ts';
 import { plotCosts } from './calls-plot.ts';
@@ -122,9 +122,9 @@ async function measure(stage: Stage, echo: boolean, seconds: number, profile: bo
 
 const microsPerFrame = ({ measured, frames }: CallRun) => measured.cpuMicros / frames;
 
-/** The run that is in the middle by its cost. */
+/** The run that is in the middle by its cost; of an even number, the lower one of the two. */
 function middle(runs: readonly CallRun[]): CallRun {
-  return [...runs].sort((a, b) => microsPerFrame(a) - microsPerFrame(b))[runs.length >> 1]!;
+  return [...runs].sort((a, b) => microsPerFrame(a) - microsPerFrame(b))[(runs.length - 1) >> 1]!;
 }
 
 interface Cell {
@@ -139,19 +139,19 @@ const BOTH = [true, false] as const;
 
 /** One row: the run in the middle, and how it compares with Parley's of the same rounds. */
 function row({ carrier, calls, echo, runs }: Cell, parley: Cell): string[] {
-  const run = middle(runs);
-  const { measured, report, frames } = run;
+  const { measured, report, frames } = middle(runs);
   const costs = runs.map(microsPerFrame);
+  const micros = median(costs);
   const ratios = runs.map((other, round) => microsPerFrame(other) / microsPerFrame(parley.runs[round]!));
   const isQuic = carrier.startsWith('Parley') && carrier !== 'Parley, HTTP/2';
   return [
     carrier,
     String(calls),
-    echo ? 'both ways' : 'microphone',
-    microsPerFrame(run).toFixed(1),
-    `${Math.min(...costs).toFixed(0)}–${Math.max(...costs).toFixed(0)}`,
+    echo ? 'both ways' : 'listens',
+    micros.toFixed(1),
+    `${Math.min(...costs).toFixed(1)}–${Math.max(...costs).toFixed(1)}`,
     // By frames that went the whole way, not by calls that were open: a machine too busy to keep up must not look fast.
-    (1e6 / ((1000 / FRAME_MS) * microsPerFrame(run))).toFixed(0),
+    (1e6 / ((1000 / FRAME_MS) * micros)).toFixed(0),
     carrier === 'Parley' ? '-' : median(ratios).toFixed(2),
     (frames / (measured.elapsedMs / FRAME_MS) / calls).toFixed(2),
     isQuic ? (report.datagramsIn / frames).toFixed(2) : '-',
@@ -280,8 +280,23 @@ function printTitle({ seconds, rounds, pin }: Options): void {
     ? 'the carrier on the first core, its callers and upstream on the others'
     : 'cores not pinned';
   print(
-    `calls of 20 ms, both ways and while the upstream listens, the middle of ${rounds} rounds of ${seconds} s, in turn, warmed up; ${where}`,
+    `calls of 20 ms, both ways and while the upstream only listens, medians of ${rounds} rounds of ${seconds} s, in turn; ${where}`,
   );
+}
+
+/** What the columns say, below a table. */
+const LEGEND = `
+µs/frame: CPU of one server process for each 20 ms of a call; no forwarder is in the way, which costs some 2 to 5 µs per packet
+calls per core: what a core of this machine would carry at that cost, full to the brim
+× Parley: median of the ratios to Parley's cost in the same round, not the quotient of two medians; above 1 Parley is the cheaper one
+of due: frames that went the whole way, of those that were to; in, out: QUIC packets per frame; echo: from microphone to answer`;
+
+/** How long it takes, about: all is silent meanwhile. */
+function printDuration(carriers: number, tables: number, options: Options): void {
+  const { seconds, rounds, warmUpSeconds } = options;
+  const each = warmUpSeconds + BOTH.length * rounds * (seconds + (2 * SETTLE_MS) / 1000);
+  const minutes = (carriers * tables * each) / 60;
+  print(`at most ${Math.ceil(minutes)} min, of which ${warmUpSeconds} s or less warm each of ${carriers} up`);
 }
 
 /** As soon as a number of calls is done: a run of many may take longer than who started it waits. */
@@ -289,9 +304,10 @@ function report(cells: readonly Cell[]): void {
   const parleyOf = ({ calls, echo }: Cell) =>
     cells.find((cell) => cell.carrier === 'Parley' && cell.calls === calls && cell.echo === echo)!;
   const head = ['', 'calls', 'audio', 'µs/frame', 'least–most', 'calls per core', '× Parley'];
-  const more = ['frames of due', 'in/frame', 'out/frame', 'echo ms p50', 'p95', 'p99'];
+  const more = ['of due', 'in', 'out', 'echo ms p50', 'p95', 'p99'];
   const rows = cells.map((cell) => row(cell, parleyOf(cell)));
   print(table([...head, ...more], rows));
+  print(LEGEND);
   if (cells.some(({ carrier }) => carrier === 'WebRTC'))
     print(
       'WebRTC: CPU is that of all threads; frames that libwebrtc made up do not count; its echo’s delay cannot be told behind a lossy codec',
@@ -303,7 +319,7 @@ function draw(cells: readonly Cell[], directory: string): void {
   for (const echo of BOTH) {
     const costs = cells
       .filter((cell) => cell.echo === echo)
-      .map(({ carrier, calls, runs }) => ({ carrier, calls, micros: microsPerFrame(middle(runs)) }));
+      .map(({ carrier, calls, runs }) => ({ carrier, calls, micros: median(runs.map(microsPerFrame)) }));
     const name = echo ? 'calls.svg' : 'calls-microphone.svg';
     const title = `A call’s CPU on the server${echo ? '' : ', while it only listens'}`;
     writeFileSync(join(directory, name), plotCosts(title, costs));
@@ -320,8 +336,9 @@ async function measureIdle(count: number): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       calls: { type: 'string', default: '10,100' },
       idle: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '4' },
@@ -333,10 +350,12 @@ async function main(): Promise<void> {
       other: { type: 'string' },
       codec: { type: 'string', default: 'opus' },
       plot: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
-  });
-  if (values.help) return print(USAGE);
+    {
+      least: { calls: 0, idle: 0, seconds: 0.1, rounds: 1, 'warm-up': 0 },
+      oneOf: { codec: ['opus', 'pcm'], beside: [...Object.keys(BESIDE), 'none'] },
+    },
+  );
   const { profile, other, pin } = values;
   const options = {
     seconds: Number(values.seconds),
@@ -352,7 +371,11 @@ async function main(): Promise<void> {
   carriers.push(...besideOf(values.beside.split(',')));
   const cells: Cell[] = [];
   const numbers = values.calls.split(',').map(Number);
-  if (numbers.some((calls) => calls > 0)) printTitle(options);
+  const tables = numbers.filter((calls) => calls > 0).length;
+  if (tables > 0) {
+    printTitle(options);
+    printDuration(carriers.length, tables, options);
+  }
   for (const calls of numbers) {
     if (calls <= 0) continue;
     const compared = await compare(carriers, calls, options);

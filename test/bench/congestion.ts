@@ -1,28 +1,34 @@
-import { parseArgs } from 'node:util';
 import type { CongestionControl } from '../../proto/quic/recovery/index.ts';
+import { readArguments } from '../support/arguments.ts';
 import { Flows } from '../support/recovery-flows.ts';
 import { measurePeer, PEERS } from './congestion-peers.ts';
+import { median } from './figures.ts';
 import { print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:congestion -- [--peers 20] [--simulated 1]
+
+Goodput of CUBIC and BBR at loss, and how flows share a link: in the simulator, and against aioquic and quinn over network namespaces.
+
+  --peers 20       seconds against each peer (root is needed); 0 leaves them out
+  --simulated 1    0 leaves out all that is simulated`;
 
 /**
  * What CUBIC and BBR make of random loss, and of each other: simulated, by the recovery that ships. Beside it the kernel's and quinn's, in real
  * time over network namespaces (root is needed); `--peers 0` leaves them out, `--simulated 0` all else.
  */
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     peers: { type: 'string', default: '20' },
     simulated: { type: 'string', default: '1' },
   },
-});
+  { least: { peers: 0, simulated: 0 } },
+);
 
 const LOSSES = [0, 0.01, 0.05, 0.1, 0.2, 0.3];
 const SEEDS = [1, 2, 3];
 const ROUND_TRIP_MS = 100;
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
 
 function goodput(control: CongestionControl, lossRate: number, rateKbps: number): string {
   const rates = SEEDS.map((seed) => {

@@ -1,8 +1,10 @@
 import { cpus, loadavg } from 'node:os';
 
-/** The middle of some figures; of an even number, the upper one of the two. NaN of none. */
+/** The middle of some figures; of an even number, half-way between the two. NaN of none. */
 export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+  const sorted = [...values].sort((a, b) => a - b);
+  const [lower, upper] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return lower === undefined || upper === undefined ? Number.NaN : (lower + upper) / 2;
 }
 
 /** The median, and behind it the least and the most where there are several: `12 (9–20)`. Figures that are not finite read `–`. */

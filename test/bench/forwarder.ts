@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../support/arguments.ts';
 import { Child } from './child.ts';
+import { median } from './figures.ts';
 import type { Limit, LoadResult, Octets } from './forwarder-load.ts';
 import {
   type Algorithm,
@@ -16,6 +17,15 @@ import {
 } from './forwarders.ts';
 import { readCosts } from './profile.ts';
 import { costTable, print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:forwarder -- [--packets 200000] [--rounds 3] [--workers 1] [--profile]
+
+Packets that a forwarder moves per second of CPU, beside nginx's stream proxy and a loop in C, in turn, each on a core of its own.
+
+  --packets 200000  of each case and round
+  --rounds 3        of every forwarder; medians are shown
+  --workers 1       of each forwarder; several numbers with commas make a table each
+  --profile         also the dearest functions`;
 
 /**
  * Packets that a forwarder moves, on a core of its own, beside nginx's stream proxy and a loop in C on the same core; with more
@@ -55,12 +65,6 @@ interface Figures extends LoadResult {
 }
 
 const perCore = ({ arrived, cpuSeconds }: Figures) => arrived / cpuSeconds;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
 
 async function measure(load: Child, pid: number, one: Case, limit: Limit): Promise<Figures> {
   const { direction: op, octets } = one;
@@ -192,14 +196,16 @@ async function compare(workers: number, options: Options): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       packets: { type: 'string', default: '200000' },
       rounds: { type: 'string', default: '3' },
       workers: { type: 'string', default: '1' },
       profile: { type: 'boolean', default: false },
     },
-  });
+    { least: { packets: 1000, rounds: 1, workers: 1 } },
+  );
   if (process.platform !== 'linux') throw new Error('This benchmark reads /proc: it runs on Linux only.');
   const { profile } = values;
   const options = { packets: Number(values.packets), rounds: Number(values.rounds), profile };

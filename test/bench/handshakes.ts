@@ -1,9 +1,17 @@
 import { loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../support/arguments.ts';
 import { Child } from './child.ts';
+import { median } from './figures.ts';
 import { cpuSecondsOf } from './forwarders.ts';
 import { startQuinn } from './quinn.ts';
 import { print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:handshakes -- [--count 500] [--rounds 5]
+
+CPU of a server for a full handshake (X25519, ECDSA P-256), beside quinn in Deno, with the same client.
+
+  --count 500   handshakes in each round
+  --rounds 5    of both servers, in turn`;
 
 /**
  * `npm run bench:handshakes`: CPU time of a server for each full handshake, ours beside quinn's in Deno. The same client, ours, shakes
@@ -27,11 +35,6 @@ async function startOurs(): Promise<Server> {
   return { name: 'parley', pid: child.pid, port, micros: [], stop: () => child.stop() };
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
-}
-
 function row({ name, micros }: Server, ours: Server): string[] {
   const ratios = micros.map((value, round) => value / ours.micros[round]!);
   return [
@@ -44,9 +47,11 @@ function row({ name, micros }: Server, ours: Server): string[] {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { count: { type: 'string', default: '500' }, rounds: { type: 'string', default: '5' } },
-  });
+  const values = readArguments(
+    USAGE,
+    { count: { type: 'string', default: '500' }, rounds: { type: 'string', default: '5' } },
+    { least: { count: 1, rounds: 1 } },
+  );
   if (process.platform !== 'linux') throw new Error('This benchmark reads /proc: it runs on Linux only.');
   const [count, rounds] = [Number(values.count), Number(values.rounds)];
   const load = new Child('./handshake-load.ts');

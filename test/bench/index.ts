@@ -1,6 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { readArguments } from '../support/arguments.ts';
 import { print } from './table.ts';
+
+const USAGE = `usage: npm run bench
+
+Runs the benchmarks one after the other, each in a short form: some nine minutes. By itself each has a command: bench:calls, bench:memory,
+bench:forwarder, bench:bulk, bench:handshakes, bench:words, bench:move, bench:time-to-talk, bench:barge-in and more (package.json).`;
 
 /**
  * Runs the benchmarks, one after the other, for they must not share the machine's cores; each in a short form, so that all of them take less than
@@ -21,6 +27,7 @@ const PARTS: readonly (readonly [script: string, ...args: string[]])[] = [
   ['barge-in', '--quick'],
 ];
 
+readArguments(USAGE, {});
 for (const [script, ...args] of PARTS) {
   const startedMs = performance.now();
   const path = fileURLToPath(new URL(`./${script}.ts`, import.meta.url));

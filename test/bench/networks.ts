@@ -1,6 +1,17 @@
-import { parseArgs } from 'node:util';
+import { readArguments } from '../support/arguments.ts';
 import { growthMsPerMinute, quantile, runOnNetwork } from '../support/network-run.ts';
 import { print, table } from './table.ts';
+
+const USAGE = `usage: npm run bench:networks -- [--seconds 60] [--answer-seconds 15] [--codec auto] [--only NAME] [--trace] [--one-way-ms 50]
+
+How late words come over networks that lose packets or are thin, page in Chromium.
+
+  --seconds 60          of speech
+  --answer-seconds 15   of answer
+  --codec auto          auto, pcm or opus; may be said more than once
+  --only NAME           one network, by its name in the table
+  --trace               also the delay in each half second
+  --one-way-ms 50       delay each way`;
 
 /**
  * How late a caller's words come to the upstream over bad networks, and whether answers run dry: the page in Chromium in a network namespace of
@@ -22,8 +33,9 @@ const NETWORKS: readonly Network[] = [
   { name: '64 kbit/s', rateKbps: 64 },
 ];
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     seconds: { type: 'string', default: '60' },
     'answer-seconds': { type: 'string', default: '15' },
     codec: { type: 'string', multiple: true, default: ['auto'] },
@@ -31,7 +43,8 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     'one-way-ms': { type: 'string', default: '50' },
   },
-});
+  { least: { seconds: 1, 'answer-seconds': 0, 'one-way-ms': 0 }, oneOf: { codec: ['auto', 'pcm', 'opus'] } },
+);
 const seconds = Number(values.seconds);
 const delayMs = Number(values['one-way-ms']);
 

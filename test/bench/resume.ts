@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import { REDIAL_STEPS_MS } from '../../browser/redial.ts';
+import { readArguments } from '../support/arguments.ts';
 import { cutInSentenceAndAnswer } from '../support/cut-upstreams.ts';
 import { type BackendEnd, endBackendInSentence } from '../support/end-backend.ts';
 import { openLogged, RecordedCall } from '../support/recorded-call.ts';
@@ -136,41 +136,39 @@ function showEnds(title: string, ends: readonly BackendEnd[]): void {
   print(`${title}\n${table(['from then until', 'runs', 'p50', 'p95', 'max'], rows)}\n`);
 }
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     runs: { type: 'string', default: '20' },
     cuts: { type: 'string', default: '20' },
     outages: { type: 'string', default: '5' },
     gone: { type: 'string', multiple: true, default: ['5', '15', '40'] },
     only: { type: 'string' },
-    help: { type: 'boolean' },
   },
-});
+  { least: { runs: 0, cuts: 0, outages: 0, gone: 0 } },
+);
 const wanted = (name: string) => values.only === undefined || values.only === name;
-if (values.help) print(USAGE);
-else {
-  if (wanted('death'))
-    showEnds('A backend killed in mid-sentence (SIGKILL)', await endBackends('SIGKILL', Number(values.runs)));
-  if (wanted('drain'))
-    showEnds(
-      'A backend asked to end in mid-sentence (SIGTERM)',
-      await endBackends('SIGTERM', Number(values.runs)),
-    );
-  if (wanted('upstream')) {
-    const took = row('audio at the next one', await cutUpstreams(Number(values.cuts)));
-    print(
-      `An upstream ended in mid-sentence and in mid-answer, in one call\n${table(['from then until', 'times', 'p50', 'p95', 'max'], [took])}\n`,
-    );
+if (wanted('death'))
+  showEnds('A backend killed in mid-sentence (SIGKILL)', await endBackends('SIGKILL', Number(values.runs)));
+if (wanted('drain'))
+  showEnds(
+    'A backend asked to end in mid-sentence (SIGTERM)',
+    await endBackends('SIGTERM', Number(values.runs)),
+  );
+if (wanted('upstream')) {
+  const took = row('audio at the next one', await cutUpstreams(Number(values.cuts)));
+  print(
+    `An upstream ended in mid-sentence and in mid-answer, in one call\n${table(['from then until', 'times', 'p50', 'p95', 'max'], [took])}\n`,
+  );
+}
+if (wanted('outage')) {
+  const rows: string[][] = [];
+  for (const seconds of values.gone) {
+    const took = await loseNetwork(Number(seconds) * 1000, Number(values.outages));
+    rows.push(row(`${seconds} s`, took));
+    if (Math.max(...took) > RETURN_MS) process.exitCode = 1;
   }
-  if (wanted('outage')) {
-    const rows: string[][] = [];
-    for (const seconds of values.gone) {
-      const took = await loseNetwork(Number(seconds) * 1000, Number(values.outages));
-      rows.push(row(`${seconds} s`, took));
-      if (Math.max(...took) > RETURN_MS) process.exitCode = 1;
-    }
-    print(
-      `From the network's return until audio flows again, the same upstream, no sample lost; at most ${RETURN_MS} ms\n${table(['gone for', 'times', 'p50', 'p95', 'max'], rows)}\n`,
-    );
-  }
+  print(
+    `From the network's return until audio flows again, the same upstream, no sample lost; at most ${RETURN_MS} ms\n${table(['gone for', 'times', 'p50', 'p95', 'max'], rows)}\n`,
+  );
 }

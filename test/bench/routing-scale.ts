@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { type Decision, RoutingTable, route } from '../../lb/route.ts';
 import type { ClusterConfig } from '../../proto/quic-lb/index.ts';
 import { formatIp, IP_OCTETS } from '../../proto/wire/index.ts';
+import { readArguments } from '../support/arguments.ts';
 
 /** How large a cluster is, and how much of it is asked. */
 export interface ScalePlan {
@@ -144,24 +144,22 @@ const USAGE =
   'usage: npm run bench:routing -- [--backends 10000] [--forwarders 1000] [--clients 1000000] [--asked 50]\n';
 
 function main(): void {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       backends: { type: 'string', default: '10000' },
       forwarders: { type: 'string', default: '1000' },
       clients: { type: 'string', default: '1000000' },
       asked: { type: 'string', default: '50' },
     },
-  });
+    { least: { backends: 1, forwarders: 1, clients: 1, asked: 1 } },
+  );
   const [backends, forwarders, clients, asked] = [
     values.backends,
     values.forwarders,
     values.clients,
     values.asked,
   ].map(Number);
-  if ([backends, forwarders, clients, asked].some((value) => !(Number(value) >= 1))) {
-    process.stderr.write(USAGE);
-    process.exit(1);
-  }
   process.stdout.write(
     'backends | known slot, ns | first of a slot, ns | join, ms | least | most | deviation | moved by leave | by join | strayed\n',
   );

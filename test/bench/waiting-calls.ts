@@ -1,9 +1,14 @@
+import { readArguments } from '../support/arguments.ts';
 import { waitingCalls } from '../support/waiting-calls.ts';
 
 /**
  * `npm run bench:waiting`: octets of heap that a call costs while it waits for its page, without the upstream's socket, which is a
  * model here.
  */
+const USAGE = `usage: npm run bench:waiting
+
+Octets of heap that a call costs while it waits for its page, without the upstream's socket, which is a model here.`;
+
 const CALLS = 1000;
 const WARM_UP = 200;
 
@@ -13,6 +18,7 @@ function heapOctets(): number {
   return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;
 }
 
+readArguments(USAGE, {});
 for (const turns of [0, 20, 200]) {
   const { calls, abandon } = waitingCalls(3600, CALLS + WARM_UP);
   for (let i = 0; i < WARM_UP; i++) await abandon(turns);

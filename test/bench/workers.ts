@@ -2,16 +2,25 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { ensureDevelopmentCertificate } from '../../certs/index.ts';
 import type { ClusterFile } from '../../proto/quic-lb/index.ts';
 import { parseAddress, toHex } from '../../proto/wire/index.ts';
 import type { BackendConfigInput } from '../../server/config.ts';
+import { readArguments } from '../support/arguments.ts';
 import { Process } from '../support/cluster.ts';
 import { freePort } from '../support/free-port.ts';
 import { Child } from './child.ts';
 import { print, table } from './table.ts';
 import { ROUTING_KEY } from './tunnel.ts';
+
+const USAGE = `usage: npm run bench:workers -- [--calls 60] [--seconds 10] [--warm-up 20] [--runs 3]
+
+Calls that one worker carries, and two.
+
+  --calls 60      per worker
+  --seconds 10    of each run
+  --warm-up 20    seconds of speech before it counts
+  --runs 3        of each; the best is shown`;
 
 /**
  * How much more two workers of one backend carry than one. Each has as many calls as the one alone had; what a worker costs is its own CPU
@@ -151,14 +160,16 @@ function row(run: Run): string[] {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       calls: { type: 'string', default: '60' },
       seconds: { type: 'string', default: '10' },
       'warm-up': { type: 'string', default: '20' },
       runs: { type: 'string', default: '3' },
     },
-  });
+    { least: { calls: 1, seconds: 1, 'warm-up': 0, runs: 1 } },
+  );
   const [calls, seconds, warmUp, runs] = [values.calls, values.seconds, values['warm-up'], values.runs].map(
     Number,
   ) as [number, number, number, number];

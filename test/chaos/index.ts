@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import { print } from '../bench/table.ts';
+import { readArguments } from '../support/arguments.ts';
 import { Chaos } from './run.ts';
 import { reportText, shortcomings } from './table.ts';
 
@@ -16,8 +16,9 @@ listen so many times as long: for many calls on a machine of few cores.
 `;
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       schedule: { type: 'string', default: 'random' },
       minutes: { type: 'string', default: '10' },
       calls: { type: 'string', default: '200' },
@@ -30,13 +31,23 @@ async function main(): Promise<number> {
       pauses: { type: 'string', default: '1' },
       'drain-seconds': { type: 'string', default: '4' },
       logs: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
-  });
-  if (values.help) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+    {
+      least: {
+        minutes: 0.01,
+        calls: 1,
+        seed: 0,
+        backends: 1,
+        forwarders: 1,
+        loss: 0,
+        'frame-ms': 1,
+        muted: 0,
+        pauses: 0,
+        'drain-seconds': 0,
+      },
+      oneOf: { schedule: ['random', 'rollout', 'rotation'] },
+    },
+  );
   const begun = performance.now();
   const chaos = new Chaos({
     seed: Number(values.seed),

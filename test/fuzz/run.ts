@@ -1,8 +1,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { readArguments } from '../support/arguments.ts';
 import { Finding } from './support/tape.ts';
 import { FUZZ_TARGETS } from './support/targets.ts';
 import {
@@ -18,7 +18,7 @@ const CORPUS = join(dirname(fileURLToPath(import.meta.url)), 'corpus');
 /** A run that is not over by then hangs. */
 const HANG_MS = 60_000;
 const REPORT_INTERVAL_MS = 30_000;
-const USAGE = `npm run fuzz -- --minutes N [--seed S] [--target ${Object.keys(FUZZ_TARGETS).join('|')}] [--once]
+const USAGE = `usage: npm run fuzz -- --minutes N [--seed S] [--target ${Object.keys(FUZZ_TARGETS).join('|')}] [--once]
 --once runs the one seed and shows where it fails.`;
 
 /** A worker does not inherit tsx on Node 20: it registers its own. */
@@ -37,23 +37,20 @@ interface Settings {
 }
 
 function readSettings(): Settings {
-  const { values } = parseArgs({
-    options: {
+  const values = readArguments(
+    USAGE,
+    {
       minutes: { type: 'string', default: '1' },
       seed: { type: 'string' },
       target: { type: 'string' },
       once: { type: 'boolean', default: false },
     },
-  });
+    { least: { minutes: 0.01, seed: 0 }, oneOf: { target: Object.keys(FUZZ_TARGETS) } },
+  );
   const targets = values.target === undefined ? Object.keys(FUZZ_TARGETS) : [values.target];
   const minutes = Number(values.minutes);
   const seed =
     values.seed === undefined ? Math.floor(Date.now() / 1000) % 1_000_000_000 : Number(values.seed);
-  const unknown = targets.find((name) => FUZZ_TARGETS[name] === undefined);
-  if (unknown !== undefined || !(minutes > 0) || !Number.isInteger(seed) || seed < 0) {
-    say(unknown === undefined ? USAGE : `there is no target ${unknown}\n${USAGE}`);
-    process.exit(2);
-  }
   return { minutes, seed, targets, once: values.once };
 }
 

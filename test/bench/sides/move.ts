@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { Window } from '../../support/aligned-words.ts';
+import { readArguments } from '../../support/arguments.ts';
 import { circumstances, withSpread } from '../figures.ts';
 import { drawPlot } from '../svg.ts';
 import { print, table } from '../table.ts';
@@ -24,8 +24,9 @@ connection failed. Needs root.
   --gap 300        ms between the two
   --plots DIR      draws a plot (SVG) there`;
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     seconds: { type: 'string' },
     runs: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
@@ -34,9 +35,9 @@ const { values } = parseArgs({
     'new-first': { type: 'boolean', default: false },
     gap: { type: 'string', default: '300' },
     plots: { type: 'string' },
-    help: { type: 'boolean' },
   },
-});
+  { least: { seconds: 1, runs: 1, 'one-way-ms': 0, gap: 0 }, oneOf: { carrier: CARRIERS } },
+);
 const runs = Number(values.runs);
 const speechMs = 1000 * Number(values.seconds ?? (values.quick ? 16 : 30));
 const delayMs = Number(values['one-way-ms']);
@@ -122,22 +123,19 @@ function draw(byCarrier: ReadonlyMap<Carrier, readonly Move[]>, directory: strin
   writeFileSync(join(directory, 'move.svg'), svg);
 }
 
-if (values.help) print(USAGE);
-else {
-  const carriers = values.carrier as Carrier[];
-  const stage = await SideStage.open();
-  try {
-    const results = new Map(carriers.map((carrier) => [carrier, [] as Move[]]));
-    for (let run = 0; run < runs; run++)
-      for (const [carrier, moves] of results) moves.push(await move(stage, carrier));
-    const head = ['carrier', 'went on', 'audio again, ms', 'samples lost', 's lost', 'load'];
-    const rows = [...results].map(([carrier, moves]) => rowOf(carrier, moves));
-    const order = values['new-first'] ? 'new one first' : 'old one gone first';
-    print(
-      `\naddress replaced (${order}, ${values.gap} ms between), ${speechMs / 1000} s of speech, ${2 * delayMs} ms round trip, ${runs} runs: median (least–most)\n${table(head, rows)}\n${circumstances()}`,
-    );
-    if (values.plots !== undefined) draw(results, values.plots);
-  } finally {
-    await stage.close();
-  }
+const carriers = values.carrier as Carrier[];
+const stage = await SideStage.open();
+try {
+  const results = new Map(carriers.map((carrier) => [carrier, [] as Move[]]));
+  for (let run = 0; run < runs; run++)
+    for (const [carrier, moves] of results) moves.push(await move(stage, carrier));
+  const head = ['carrier', 'went on', 'audio again, ms', 'samples lost', 's lost', 'load'];
+  const rows = [...results].map(([carrier, moves]) => rowOf(carrier, moves));
+  const order = values['new-first'] ? 'new one first' : 'old one gone first';
+  print(
+    `\naddress replaced (${order}, ${values.gap} ms between), ${speechMs / 1000} s of speech, ${2 * delayMs} ms round trip, ${runs} runs: median (least–most)\n${table(head, rows)}\n${circumstances()}`,
+  );
+  if (values.plots !== undefined) draw(results, values.plots);
+} finally {
+  await stage.close();
 }

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { ServiceObserver } from '../../../server/realtime/local/index.ts';
+import { readArguments } from '../../support/arguments.ts';
 import { circumstances, median, withSpread } from '../figures.ts';
 import { print, table } from '../table.ts';
 import { CARRIERS, type Carrier, NAMES, SideStage } from './stage.ts';
@@ -17,15 +17,16 @@ TLS and by WebRTC, cold (nothing connected) and prepared (connected without a mi
   --rtt MS         round trips to measure with; may be said more than once. Default 20, 100, 300
   --carrier NAME   parley, ws or webrtc; may be said more than once`;
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     runs: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
     rtt: { type: 'string', multiple: true },
     carrier: { type: 'string', multiple: true, default: [...CARRIERS] },
-    help: { type: 'boolean' },
   },
-});
+  { least: { runs: 1, rtt: 0 }, oneOf: { carrier: CARRIERS } },
+);
 const runs = Number(values.runs);
 const roundTripsMs = (values.rtt ?? (values.quick ? ['20', '300'] : ['20', '100', '300'])).map(Number);
 const carriers = values.carrier as Carrier[];
@@ -110,48 +111,38 @@ function roundTripsOf(cell: Cell, cells: readonly Cell[]): string {
   return ((median(last.tookMs) - median(first.tookMs)) / (last.roundTripMs - first.roundTripMs)).toFixed(1);
 }
 
-if (values.help) print(USAGE);
-else {
-  const stage = await SideStage.open({ wav: noiseWav });
-  try {
-    const cells: Cell[] = [false, true].flatMap((prepared) =>
-      carriers.flatMap((carrier) =>
-        roundTripsMs.map((roundTripMs) => ({ carrier, roundTripMs, prepared, tookMs: [] })),
-      ),
-    );
-    // The browser's audio process, and code that is compiled on its first use, are there for all alike.
-    for (const carrier of carriers) await measure(stage, carrier, 0, false);
-    for (let run = 0; run < runs; run++) {
-      for (const { carrier, roundTripMs, prepared, tookMs } of cells) {
-        tookMs.push(await measure(stage, carrier, roundTripMs, prepared));
-        print(
-          `${prepared ? 'prepared' : 'cold'}, ${roundTripMs} ms, ${NAMES[carrier]}: ${tookMs.at(-1)!.toFixed(0)} ms; load ${loadavg()[0]!.toFixed(1)}`,
-        );
-      }
+const stage = await SideStage.open({ wav: noiseWav });
+try {
+  const cells: Cell[] = [false, true].flatMap((prepared) =>
+    carriers.flatMap((carrier) =>
+      roundTripsMs.map((roundTripMs) => ({ carrier, roundTripMs, prepared, tookMs: [] })),
+    ),
+  );
+  // The browser's audio process, and code that is compiled on its first use, are there for all alike.
+  for (const carrier of carriers) await measure(stage, carrier, 0, false);
+  for (let run = 0; run < runs; run++) {
+    for (const { carrier, roundTripMs, prepared, tookMs } of cells) {
+      tookMs.push(await measure(stage, carrier, roundTripMs, prepared));
+      print(
+        `${prepared ? 'prepared' : 'cold'}, ${roundTripMs} ms, ${NAMES[carrier]}: ${tookMs.at(-1)!.toFixed(0)} ms; load ${loadavg()[0]!.toFixed(1)}`,
+      );
     }
-    const rows = cells.map((cell) => [
-      cell.prepared ? 'prepared' : 'cold',
-      NAMES[cell.carrier],
-      String(cell.roundTripMs),
-      withSpread(cell.tookMs),
-      withSpread(
-        cell.tookMs.map((ms) => ms / cell.roundTripMs),
-        1,
-      ),
-      roundTripsOf(cell, cells),
-    ]);
-    const head = [
-      '',
-      'carrier',
-      'round trip, ms',
-      'ms to first sound',
-      'in round trips',
-      'round trips alone',
-    ];
-    print(
-      `\nfrom the click to the first sound at the upstream, ${runs} runs: median (least–most)\n${table(head, rows)}\n${circumstances()}`,
-    );
-  } finally {
-    await stage.close();
   }
+  const rows = cells.map((cell) => [
+    cell.prepared ? 'prepared' : 'cold',
+    NAMES[cell.carrier],
+    String(cell.roundTripMs),
+    withSpread(cell.tookMs),
+    withSpread(
+      cell.tookMs.map((ms) => ms / cell.roundTripMs),
+      1,
+    ),
+    roundTripsOf(cell, cells),
+  ]);
+  const head = ['', 'carrier', 'round trip, ms', 'ms to first sound', 'in round trips', 'round trips alone'];
+  print(
+    `\nfrom the click to the first sound at the upstream, ${runs} runs: median (least–most)\n${table(head, rows)}\n${circumstances()}`,
+  );
+} finally {
+  await stage.close();
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from '../../support/arguments.ts';
 import type { PathConditions } from '../../support/netpath/index.ts';
 import { quantile } from '../../support/network-run.ts';
 import { circumstances, median, withSpread } from '../figures.ts';
@@ -50,8 +50,9 @@ const CELLS: readonly Cell[] = [
   { name: 'outage of 2 s', kind: 'outage', lossRate: 0 },
 ];
 
-const { values } = parseArgs({
-  options: {
+const values = readArguments(
+  USAGE,
+  {
     seconds: { type: 'string' },
     runs: { type: 'string', default: '5' },
     quick: { type: 'boolean', default: false },
@@ -62,9 +63,12 @@ const { values } = parseArgs({
     tcp: { type: 'string', default: 'cubic' },
     grace: { type: 'string' },
     plots: { type: 'string' },
-    help: { type: 'boolean' },
   },
-});
+  {
+    least: { seconds: 1, runs: 1, 'one-way-ms': 0, grace: 0 },
+    oneOf: { carrier: CARRIERS, codec: ['auto', 'pcm', 'opus'] },
+  },
+);
 const runs = Number(values.runs);
 const speechMs = 1000 * Number(values.seconds ?? (values.quick ? 7 : 30));
 const graceMs = 1000 * Number(values.grace ?? (values.quick ? 3 : 10));
@@ -211,19 +215,16 @@ function draw(results: Results, directory: string): void {
   );
 }
 
-if (values.help) print(USAGE);
-else {
-  const wanted = values.only ?? (values.quick ? QUICK_CELLS : ['']);
-  const cells = CELLS.filter(({ name }) => wanted.some((beginning) => name.startsWith(beginning)));
-  const stage = await SideStage.open({ codec: values.codec as 'auto', tcp: values.tcp });
-  try {
-    const results = await measureAll(stage, cells);
-    const head = ['loss each way', 'carrier', 'arrived %', 'alike %', 'p50 ms', 'p95', 'p99', 'load'];
-    print(
-      `\n${speechMs / 1000} s of speech, ${2 * delayMs} ms round trip, ${runs} runs: median (least–most). TCP: ${stage.tcp}; Parley: ${values.codec}\n${table(head, rowsOf(results))}\n${circumstances()}`,
-    );
-    if (values.plots !== undefined) draw(results, values.plots);
-  } finally {
-    await stage.close();
-  }
+const wanted = values.only ?? (values.quick ? QUICK_CELLS : ['']);
+const cells = CELLS.filter(({ name }) => wanted.some((beginning) => name.startsWith(beginning)));
+const stage = await SideStage.open({ codec: values.codec as 'auto', tcp: values.tcp });
+try {
+  const results = await measureAll(stage, cells);
+  const head = ['loss each way', 'carrier', 'arrived %', 'alike %', 'p50 ms', 'p95', 'p99', 'load'];
+  print(
+    `\n${speechMs / 1000} s of speech, ${2 * delayMs} ms round trip, ${runs} runs: median (least–most). TCP: ${stage.tcp}; Parley: ${values.codec}\n${table(head, rowsOf(results))}\n${circumstances()}`,
+  );
+  if (values.plots !== undefined) draw(results, values.plots);
+} finally {
+  await stage.close();
 }
