@@ -1,10 +1,17 @@
 // What the examples have in common: where the files of `parley certs` and `parley keys` lie, and a forwarder in the same process.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { startForwarder } from 'parley-voice/forwarder';
 import { startRealtimeService } from 'parley-voice/server';
 
 const certificate = '.parley/cert.pem';
 const key = '.parley/key.pem';
+
+for (const file of [certificate, 'cluster.json'].filter((one) => !existsSync(one))) {
+  console.error(
+    `There is no ${file} in ${process.cwd()}: start in the folder where parley certs and parley keys wrote theirs.`,
+  );
+  process.exit(1);
+}
 
 /** OpenAI with OPENAI_API_KEY in the environment, else a local service that says the caller's words back. */
 async function upstream() {

@@ -111,9 +111,9 @@ export function readClusterFile(path: string): ClusterConfig {
   return loadClusterFile(path).cluster;
 }
 
-/** Reads and checks a forwarder's own settings. Throws `StartupError`, one sentence per fault. */
-export function readForwarderConfig(path: string): ForwarderConfig {
-  const result = parseForwarderConfig(readSettings(path, {}));
+/** Reads and checks a forwarder's own settings, with those of `base` where it has none. Throws `StartupError`, one sentence per fault. */
+export function readForwarderConfig(path: string, base: Partial<ForwarderConfigInput> = {}): ForwarderConfig {
+  const result = parseForwarderConfig({ ...base, ...readSettings(path, {}) });
   if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
   return result.value;
 }

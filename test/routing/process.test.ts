@@ -158,6 +158,11 @@ describe('the forwarder as a process', () => {
     expect(await refusal(['--config', join(directory, 'lb.json')])).toBe(
       `configuration: ${join(directory, 'lb.json')} cannot be read: there is no such file.\n`,
     );
+    const settings = join(directory, 'settings.json');
+    writeFileSync(settings, JSON.stringify({ probe: { intervalMs: 'often' } }));
+    expect(await refusal(['--config', settings])).toBe(
+      `${settings}: probe.intervalMs must be a number of milliseconds.\n`,
+    );
     expect(await refusal(['--dry-run', 'HEX'])).toBe('--dry-run wants the UDP payload as hex digits.\n');
   });
 
