@@ -307,7 +307,6 @@ function report(cells: readonly Cell[]): void {
   const more = ['of due', 'in', 'out', 'echo ms p50', 'p95', 'p99'];
   const rows = cells.map((cell) => row(cell, parleyOf(cell)));
   print(table([...head, ...more], rows));
-  print(LEGEND);
   if (cells.some(({ carrier }) => carrier === 'WebRTC'))
     print(
       'WebRTC: CPU is that of all threads; frames that libwebrtc made up do not count; its echo’s delay cannot be told behind a lossy codec',
@@ -383,6 +382,7 @@ async function main(): Promise<void> {
     report(compared);
     cells.push(...compared);
   }
+  if (cells.length > 0) print(LEGEND);
   if (cells.length > 0 && values.plot !== undefined) draw(cells, values.plot);
   if (Number(values.idle) > 0) await measureIdle(Number(values.idle));
 }
