@@ -317,10 +317,10 @@ export class Attachment {
   }
 }
 
-/** The close code of a session that ends with this message, where the call is not to be dialled again as if the network were lost. */
-function lastWordOf({ code, message }: ErrorMessage): [SessionCloseCode, string] | undefined {
-  if (code === 'shutting_down') return [SessionCloseCode.SHUTTING_DOWN, ''];
-  return code === 'unauthorized' ? [SessionCloseCode.UNAUTHORIZED, message] : undefined;
+/** What a session is closed with that ends with this message: what ends one has a close code of the same name. */
+function lastWordOf({ code, message, last }: ErrorMessage): [SessionCloseCode, string] | undefined {
+  const closeCode = SessionCloseCode[code.toUpperCase() as keyof typeof SessionCloseCode];
+  return last === true && closeCode !== undefined ? [closeCode, message] : undefined;
 }
 
 function closeQuietly(session: CarrierSession, closeCode: number, reason: string): void {

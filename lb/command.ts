@@ -5,7 +5,7 @@ import { endWithStarter, readFlags } from '../net/program.ts';
 import { StartupError } from '../net/startup.ts';
 import { parseWorkerCount, serveSupervisor, workerIndex } from '../net/workers/index.ts';
 import { fromHex, parseAddress } from '../proto/wire/index.ts';
-import { type ForwarderConfigInput, readClusterFile, readForwarderConfig, readSettings } from './config.ts';
+import { type ForwarderConfigInput, readClusterFile, readSettings } from './config.ts';
 import { explainPacket } from './dry-run.ts';
 import { inheritedDescriptors } from './inherited.ts';
 import { type Forwarder, startForwarder } from './start.ts';
@@ -84,8 +84,6 @@ export async function runForwarder(): Promise<void> {
       ([, value]) => value !== undefined,
     ),
   ) as Partial<ForwarderConfigInput>;
-  // By itself, so that its faults are told with its name.
-  if (values.config !== undefined) readForwarderConfig(values.config, { cluster: CLUSTER_FILE });
   const settings = readSettings(values.config, flags);
   if (values['dry-run'] !== undefined) {
     process.stdout.write(dryRun(values['dry-run'], values.source, settings.cluster));

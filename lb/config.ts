@@ -111,14 +111,12 @@ export function readClusterFile(path: string): ClusterConfig {
   return loadClusterFile(path).cluster;
 }
 
-/** Reads and checks a forwarder's own settings, with those of `base` where it has none. Throws `StartupError`, one sentence per fault. */
-export function readForwarderConfig(path: string, base: Partial<ForwarderConfigInput> = {}): ForwarderConfig {
-  const result = parseForwarderConfig({ ...base, ...readSettings(path, {}) });
-  if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
-  return result.value;
+/** Reads and checks a forwarder's own settings. Throws `StartupError`, one sentence per fault. */
+export function readForwarderConfig(path: string): ForwarderConfig {
+  return checked(path, readSettings(path, {}));
 }
 
-/** Settings from a file (if any) with `flags` over them, not yet checked. Throws `StartupError` for a file that is none. */
+/** Settings from a file (if any), which are checked by themselves, with `flags` over them. Throws `StartupError`, one sentence per fault of the file. */
 export function readSettings(
   path: string | undefined,
   flags: Partial<ForwarderConfigInput>,
@@ -134,5 +132,14 @@ export function readSettings(
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new StartupError(`${path}: The file must hold an object.`);
   }
+  // Flags, or the default, may name the cluster file in its place.
+  checked(path, { cluster: path, ...settings });
   return { ...settings, ...flags };
+}
+
+/** Checks what a file holds. Throws `StartupError`, one sentence per fault, each with the file's name. */
+function checked(path: string, settings: unknown): ForwarderConfig {
+  const result = parseForwarderConfig(settings);
+  if (!result.ok) throw new StartupError(result.faults.map((fault) => `${path}: ${fault}`).join('\n'));
+  return result.value;
 }

@@ -253,6 +253,8 @@ export class Attachment implements Carrier, ControlHost, EndingHost {
     this.#take(taking);
   }
 
+  // What `Control` and `Ending` ask of their session.
+
   hold(): Promise<void> | undefined {
     return this.#binding ?? this.#call?.microphone.mayHoldMore();
   }
@@ -267,6 +269,26 @@ export class Attachment implements Carrier, ControlHost, EndingHost {
 
   skipped(octets: number): void {
     this.#call?.skipped(this, octets);
+  }
+
+  control(): Control | undefined {
+    return this.#control;
+  }
+
+  close(closeCode: number, reason: string): void {
+    this.session.close({ closeCode, reason });
+  }
+
+  ended(end: SessionEnd): void {
+    this.#context.observer?.sessionEnded?.(end.closeCode);
+  }
+
+  streamLost(): void {
+    this.#lost('a stream that the call needs broke off');
+  }
+
+  fault(error: unknown): void {
+    this.#logger.error({ err: error }, 'voice session failed');
   }
 
   message(received: ReceivedMessage): void {
@@ -385,26 +407,6 @@ export class Attachment implements Carrier, ControlHost, EndingHost {
 
   #queueFull(sentence: string): void {
     this.#ending.begin(SessionCloseCode.QUEUE_FULL, sentence, 'queue_full');
-  }
-
-  control(): Control | undefined {
-    return this.#control;
-  }
-
-  close(closeCode: number, reason: string): void {
-    this.session.close({ closeCode, reason });
-  }
-
-  ended(end: SessionEnd): void {
-    this.#context.observer?.sessionEnded?.(end.closeCode);
-  }
-
-  streamLost(): void {
-    this.#lost('a stream that the call needs broke off');
-  }
-
-  fault(error: unknown): void {
-    this.#logger.error({ err: error }, 'voice session failed');
   }
 
   stop(end: SessionEnd): void {

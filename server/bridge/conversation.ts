@@ -296,6 +296,8 @@ export class Conversation implements UpstreamKeeperHost {
     this.#logger.warn({ type }, 'an event of the upstream was left out: no message can carry it');
   }
 
+  // What `UpstreamKeeper` asks of its conversation.
+
   dial(): Upstream {
     return this.#context.openUpstream();
   }

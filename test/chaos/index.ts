@@ -45,6 +45,7 @@ async function main(): Promise<number> {
         pauses: 0,
         'drain-seconds': 0,
       },
+      whole: ['calls', 'seed', 'backends', 'forwarders'],
       oneOf: { schedule: ['random', 'rollout', 'rotation'] },
     },
   );

@@ -45,7 +45,7 @@ function readSettings(): Settings {
       target: { type: 'string' },
       once: { type: 'boolean', default: false },
     },
-    { least: { minutes: 0.01, seed: 0 }, oneOf: { target: Object.keys(FUZZ_TARGETS) } },
+    { least: { minutes: 0.01, seed: 0 }, whole: ['seed'], oneOf: { target: Object.keys(FUZZ_TARGETS) } },
   );
   const targets = values.target === undefined ? Object.keys(FUZZ_TARGETS) : [values.target];
   const minutes = Number(values.minutes);

@@ -9,14 +9,23 @@ type Values<Taken extends Options> = ReturnType<typeof readFlags<Taken>>;
 interface Rules<Name extends PropertyKey> {
   /** Options that are numbers, with the least that each may be. */
   readonly least?: Partial<Record<Name, number>>;
+  /** Those of them that are counted. */
+  readonly whole?: readonly Name[];
   readonly oneOf?: Partial<Record<Name, readonly string[]>>;
 }
 
-function faultOf(name: string, text: string, least?: number, oneOf?: readonly string[]): string | undefined {
+interface Rule {
+  readonly least: number | undefined;
+  readonly whole: boolean;
+  readonly oneOf: readonly string[] | undefined;
+}
+
+function faultOf(name: string, text: string, { least, whole, oneOf }: Rule): string | undefined {
   const said = JSON.stringify(text);
   const number = text.trim() === '' ? Number.NaN : Number(text);
-  if (least !== undefined && !(Number.isFinite(number) && number >= least))
-    return `--${name} must be a number from ${least} on, not ${said}`;
+  const isFine = whole ? Number.isSafeInteger(number) : Number.isFinite(number);
+  if (least !== undefined && !(isFine && number >= least))
+    return `--${name} must be a ${whole ? 'whole ' : ''}number from ${least} on, not ${said}`;
   if (oneOf !== undefined && !oneOf.includes(text)) return `--${name} knows ${oneOf.join(', ')}, not ${said}`;
   return undefined;
 }
@@ -28,7 +37,7 @@ function faultOf(name: string, text: string, least?: number, oneOf?: readonly st
 export function readArguments<const Taken extends Options>(
   usage: string,
   options: Taken,
-  { least = {}, oneOf = {} }: Rules<keyof Taken> = {},
+  { least = {}, whole = [], oneOf = {} }: Rules<keyof Taken> = {},
 ): Values<Taken> {
   try {
     const withHelp = readFlags({ ...options, help: { type: 'boolean', default: false } }, usage);
@@ -38,9 +47,9 @@ export function readArguments<const Taken extends Options>(
       process.exit(0);
     }
     for (const [name, value] of Object.entries(values)) {
-      const rules = [least[name], oneOf[name]] as [number | undefined, readonly string[] | undefined];
+      const rule: Rule = { least: least[name], whole: whole.includes(name), oneOf: oneOf[name] };
       const texts = [value ?? []].flat().filter((one) => typeof one === 'string');
-      const faults = texts.flatMap((text) => text.split(',')).map((text) => faultOf(name, text, ...rules));
+      const faults = texts.flatMap((text) => text.split(',')).map((text) => faultOf(name, text, rule));
       const fault = faults.find((one) => one !== undefined);
       if (fault !== undefined) throw new StartupError(`${fault}.\n\n${usage}`);
     }

@@ -28,9 +28,10 @@ it.each(programs)('npm run %s -- --help says how it is used, and measures nothin
 
 it.each([
   ['bench:memory', ['--nonsense'], "Unknown option '--nonsense'."],
-  ['bench:calls', ['--calls', '10,abc'], '--calls must be a number from 0 on, not "abc".'],
-  ['bench:calls', ['--rounds', '0'], '--rounds must be a number from 1 on, not "0".'],
+  ['bench:calls', ['--calls', '10,abc'], '--calls must be a whole number from 0 on, not "abc".'],
+  ['bench:calls', ['--rounds', '0'], '--rounds must be a whole number from 1 on, not "0".'],
   ['bench:calls', ['--codec', 'mp3'], '--codec knows opus, pcm, not "mp3".'],
+  ['fuzz', ['--seed', '1.5'], '--seed must be a whole number from 0 on, not "1.5".'],
   ['fuzz', ['--minutes', ''], '--minutes must be a number from 0.01 on, not "".'],
 ])('npm run %s -- %j is told in a sentence', async (name, args, sentence) => {
   const { code, out, err } = await run(name, ...args);

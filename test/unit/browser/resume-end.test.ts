@@ -137,6 +137,30 @@ describe('a server that shuts down', () => {
     ]);
   });
 
+  it('ends the call where its last word did, and only that', async () => {
+    await dialUp();
+    backend(0).send({ ...errorMessage('event_refused', 'This ends no session.'), last: true });
+    await arrive();
+    backend(0).session.lose();
+    await arrive();
+    expect(told('reconnecting')).toMatchObject([{ error: { code: 'connection_lost' } }]);
+    await pass(2000);
+    backend(1).ready(attached());
+    await arrive();
+    backend(1).send({ ...errorMessage('session_time_limit', 'After 2 hours.'), last: true });
+    await arrive();
+    backend(1).session.lose();
+    await arrive();
+    expect(told('ended')).toMatchObject([
+      {
+        error: {
+          closeCode: SessionCloseCode.SESSION_TIME_LIMIT,
+          message: expect.stringContaining('2 hours'),
+        },
+      },
+    ]);
+  });
+
   it('a network that is lost is not called a server that ended', async () => {
     await dialUp();
     network.mode = 'refused';
